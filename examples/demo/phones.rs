@@ -1,0 +1,124 @@
+//! The users' phones: who has enrolled what, and a stand-in for the phone on which a push arrives.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State, rejection::JsonRejection},
+    http::StatusCode,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tower_step_up::{AnswerError, Caller, Enrolment, PushAnswer, Recipient, Refused};
+
+use super::{
+    Bank, SharedUsers,
+    reply::Problem,
+    users::{Account, LoggedIn},
+};
+
+/// The code that confirms a phone in this demo.
+const CODE: &str = "123456";
+
+/// + tower-step-up asks the bank which channels a user can be reached on.
+impl Enrolment for SharedUsers {
+    async fn resolve(&self, caller: &Caller, channel: &str) -> Result<Recipient, Refused> {
+        let name = caller.subject();
+        let begins = |with: &str| name.starts_with(with);
+        let phone = self.0.with(name, |account| account.phone.clone()).flatten();
+        match channel {
+            _ if begins("dave") => Err(Refused::Forbidden),
+            "SMS" if begins("carol") => Err(Refused::NotSupported),
+            "SMS" if begins("alice") => Ok(Recipient::new(phone.unwrap_or_else(|| "+15550100".into()))),
+            "SMS" => phone.map(Recipient::new).ok_or(Refused::NotEnrolled),
+            "BIOMETRIC" if begins("alice") || begins("carol") => Ok(Recipient::new(format!("the phone of {name}"))),
+            _ => Err(Refused::NotEnrolled),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Phone {
+    number: String,
+}
+
+/// `POST /authentication_factors/otp/{channel}`: sends a code to a new phone (in this demo, to nobody).
+///
+/// A real bank asks for a step-up here as soon as one channel is enrolled. Otherwise who has stolen a session
+/// enrols a phone of their own, and steps up with it.
+pub(super) async fn enrol(
+    State(bank): State<Bank>,
+    LoggedIn(caller): LoggedIn,
+    Path(channel): Path<String>,
+    phone: Result<Json<Phone>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    check(&channel)?;
+    let Json(Phone { number }) = phone?;
+    let digits: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
+    let unsigned = digits.strip_prefix('+').unwrap_or(&digits);
+    if number.len() > 32 || !(7..=15).contains(&unsigned.len()) || !unsigned.bytes().all(|c| c.is_ascii_digit()) {
+        return Err(Problem::invalid("number", "REGEX"));
+    }
+    bank.users.0.with(caller.subject(), |account| account.unconfirmed_phone = Some(digits));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Confirmation {
+    verification_code: String,
+}
+
+/// `POST /authentication_factors/otp/{channel}/verify`: the phone is the user's from now on.
+pub(super) async fn confirm(
+    State(bank): State<Bank>,
+    LoggedIn(caller): LoggedIn,
+    Path(channel): Path<String>,
+    confirmation: Result<Json<Confirmation>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    check(&channel)?;
+    let Json(Confirmation { verification_code }) = confirmation?;
+    let confirm = |account: &mut Account| {
+        if account.unconfirmed_phone.is_none() {
+            return Err(Problem::conflict("STATE_INVALID", "No phone is being enrolled"));
+        }
+        if verification_code != CODE {
+            return Err(Problem::conflict("VERIFICATION_CODE_INVALID", "The code is wrong"));
+        }
+        account.phone = account.unconfirmed_phone.take();
+        Ok(StatusCode::NO_CONTENT)
+    };
+    bank.users.0.with(caller.subject(), confirm).unwrap_or_else(|| Err(Problem::unauthorized("Log in first")))
+}
+
+fn check(channel: &str) -> Result<(), Problem> {
+    if channel == "SMS" { Ok(()) } else { Err(Problem::invalid("channel", "NOT_IN")) }
+}
+
+/// `POST /simulate/push/{id}/accept`.
+pub(super) async fn accept(State(bank): State<Bank>, Path(id): Path<String>, body: Bytes) -> Answered {
+    answer(&bank, &id, &PushAnswer::Approve, &body).await
+}
+
+/// `POST /simulate/push/{id}/decline`.
+pub(super) async fn decline(State(bank): State<Bank>, Path(id): Path<String>, body: Bytes) -> Answered {
+    answer(&bank, &id, &PushAnswer::Decline, &body).await
+}
+
+type Answered = Result<StatusCode, Problem>;
+
+/// + The answer from the phone. Here it comes from anybody who knows the id; a real bank has authenticated the
+/// phone, knows whose it is, and asks for that user only.
+async fn answer(bank: &Bank, id: &str, answer: &PushAnswer, body: &[u8]) -> Answered {
+    if !body.trim_ascii().is_empty() && serde_json::from_slice::<Map<String, Value>>(body).is_err() {
+        return Err(Problem::invalid("body", "REGEX"));
+    }
+    for name in bank.users.0.names() {
+        match bank.step_up.answer_push(&name, id, answer.clone()).await {
+            Ok(()) => return Ok(StatusCode::NO_CONTENT),
+            Err(AnswerError::Unknown) => {}
+            Err(AnswerError::Unavailable) => return Err(Problem::unavailable()),
+            Err(_) => break,
+        }
+    }
+    Err(Problem::conflict("STATE_INVALID", "This push can no longer be answered"))
+}

@@ -1,0 +1,61 @@
+//! How the bank says no: JSON, in the same form as the step-up's own refusals.
+
+use axum::{
+    Json,
+    extract::rejection::JsonRejection,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+/// A refusal of the bank's own.
+pub(super) struct Problem(StatusCode, Value);
+
+impl Problem {
+    fn new(status: StatusCode, code: &str, message: &str) -> Self {
+        Self(status, json!({ "errorCode": code, "message": message }))
+    }
+
+    pub(super) fn unauthorized(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
+    }
+
+    pub(super) fn conflict(code: &str, message: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
+    }
+
+    pub(super) fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "Temporarily unavailable; try again")
+    }
+
+    /// A field that is not as it should be. What was sent is not repeated.
+    pub(super) fn invalid(field: &str, error: &str) -> Self {
+        let invalid = json!({ "params": [], "fieldName": field, "error": error });
+        let body = json!({ "message": "Invalid request", "syntaxErrors": { "invalidFields": [invalid] } });
+        Self(StatusCode::BAD_REQUEST, body)
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        let status = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self(status, json!({ "message": "Invalid request" }))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self(status, body) = self;
+        let mut response = (status, Json(body)).into_response();
+        let (name, value) = match status {
+            StatusCode::UNAUTHORIZED => (header::WWW_AUTHENTICATE, "Bearer"),
+            StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "5"),
+            _ => return response,
+        };
+        response.headers_mut().insert(name, header::HeaderValue::from_static(value));
+        response
+    }
+}

@@ -1,0 +1,256 @@
+//! The companion: [`ChallengeService`] starts challenges and verifies them, over HTTP.
+//!
+//! It sits inside the layer that authenticates and outside every guard: a caller who has to step up must reach
+//! it.
+//!
+//! | operation | request | success |
+//! |---|---|---|
+//! | start a one-time code | `POST /otp/{channel}` | 204 |
+//! | verify it | `POST /otp/{channel}/verify` `{"verificationCode":"123456"}` | 204 |
+//! | start a push | `POST /push/{channel}` | 200 `{"id"}` |
+//! | push outcome | `GET /push/{channel}/{id}` | 200 `{"id","status","expiresIn"}` |
+//! | where do I stand | `GET /` | 200 `{"status","grants","channels"}` |
+//! | drop the elevation | `DELETE /` | 204 |
+//!
+//! A start may carry `{"scope":"…"}`: what the step-up is for.
+//!
+//! # Example
+//!
+//! In axum, [`nest_service`](https://docs.rs/axum/latest/axum/struct.Router.html#method.nest_service) strips the
+//! prefix:
+//!
+//! ```
+//! # let step_up = tower_step_up::StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+//! let app: axum::Router = axum::Router::new().nest_service("/stepup/challenges", step_up.challenges());
+//! # Ok::<_, tower_step_up::ConfigError>(())
+//! ```
+//!
+//! On plain hyper, or behind anything else that leaves the path as it is, the service strips it itself:
+//!
+//! ```
+//! # let step_up = tower_step_up::StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+//! let service = step_up.challenges().mounted_at("/stepup/challenges")?;
+//! # Ok::<_, tower_step_up::ConfigError>(())
+//! ```
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, request::Parts};
+use tower::Service;
+
+mod body;
+mod parse;
+mod route;
+mod wire;
+
+pub use self::body::AnswerBody;
+use self::{
+    body::read,
+    parse::{Fields, parse},
+    route::{NoOperation, Operation, route},
+    wire::{Answer, InvalidField},
+};
+use crate::{
+    answer::stamp,
+    caller::Caller,
+    code::check_form,
+    error::ConfigError,
+    requirement::check_scope,
+    step_up::{BoxFuture, StepUp, check_path},
+    store::{MemoryStore, Store},
+};
+
+/// Starts and verifies challenges over HTTP. Made by [`StepUp::challenges`]; see the [module](self).
+#[must_use = "a service does nothing until it is mounted"]
+pub struct ChallengeService<S = MemoryStore> {
+    step_up: StepUp<S>,
+    prefix: Arc<str>,
+}
+
+impl<S> ChallengeService<S> {
+    pub(crate) fn new(step_up: StepUp<S>) -> Self {
+        Self { step_up, prefix: "".into() }
+    }
+
+    /// Serves under a prefix that the host does not strip, such as `/stepup/challenges`. Any other path is 404.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Path`] for what is not a path.
+    pub fn mounted_at(self, prefix: impl Into<Arc<str>>) -> Result<Self, ConfigError> {
+        let prefix = prefix.into();
+        check_path("mounted_at", &prefix)?;
+        Ok(Self { prefix, ..self })
+    }
+
+    /// The path below the prefix.
+    fn strip<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match path.strip_prefix(&*self.prefix)? {
+            "" => Some("/"),
+            rest => Some(rest).filter(|rest| rest.starts_with('/')),
+        }
+    }
+}
+
+impl<S, B> Service<Request<B>> for ChallengeService<S>
+where
+    S: Store,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+{
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        let service = self.clone();
+        ResponseFuture(Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let mut answer = service.answer(&parts, body).await;
+            stamp(answer.headers_mut(), &service.step_up.0);
+            answer
+        }))
+    }
+}
+
+impl<S: Store> ChallengeService<S> {
+    /// The order of the checks is the contract's: 404, 405, 401, 413 and 408, 400, then what the engine says.
+    async fn answer<B: http_body::Body>(&self, request: &Parts, body: B) -> Answer {
+        let operation = match self.strip(request.uri.path()).ok_or(NoOperation::NotFound) {
+            Ok(path) => route(&request.method, path),
+            Err(none) => Err(none),
+        };
+        let operation = match operation {
+            Ok(operation) => operation,
+            Err(none) => return wire::no_operation(none),
+        };
+        let Some(caller) = self.step_up.0.identify(request) else {
+            self.step_up.0.note_no_caller();
+            return wire::no_caller(&self.step_up.0.authenticate);
+        };
+        match operation {
+            Operation::Status => self.status(&caller).await,
+            Operation::Drop => self.drop_elevation(&caller).await,
+            Operation::PushOutcome { channel, id } => self.push_outcome(&caller, channel, id).await,
+            Operation::StartOtp { .. } | Operation::VerifyOtp { .. } | Operation::StartPush { .. } => {
+                let body = match read(body).await {
+                    Ok(body) => body,
+                    Err(unread) => return wire::unread(unread),
+                };
+                match parse(&request.headers, &body) {
+                    Ok(fields) => self.start_or_verify(operation, &caller, &fields).await,
+                    Err(parse::NotAnObject) => wire::invalid(&[]),
+                }
+            }
+        }
+    }
+
+    async fn status(&self, caller: &Caller) -> Answer {
+        match self.step_up.status(caller).await {
+            Ok(status) => wire::status(&status),
+            Err(error) => wire::refused(&error),
+        }
+    }
+
+    async fn drop_elevation(&self, caller: &Caller) -> Answer {
+        match self.step_up.revoke(caller).await {
+            Ok(()) => wire::no_content(),
+            Err(error) => wire::refused(&error),
+        }
+    }
+
+    async fn push_outcome(&self, caller: &Caller, channel: &str, id: &str) -> Answer {
+        match self.step_up.push_status(caller, channel, id).await {
+            Ok(status) => wire::push_outcome(id, status),
+            Err(error) => wire::refused(&error),
+        }
+    }
+
+    /// The operations that read a body. Everything that is wrong with the request is said at once.
+    async fn start_or_verify(&self, operation: Operation<'_>, caller: &Caller, fields: &Fields) -> Answer {
+        let engine = &self.step_up.0;
+        let digits = engine.policy.code_digits;
+        let scope = || {
+            let scope = fields.scope.optional()?;
+            scope.map_or(Ok(()), check_scope).map(|()| scope)
+        };
+        let known = |channel, mut names: Box<dyn Iterator<Item = &str> + '_>| {
+            if names.any(|name| name == channel) { None } else { Some(InvalidField::CHANNEL) }
+        };
+        match operation {
+            Operation::VerifyOtp { channel } => {
+                let unknown = known(channel, Box::new(engine.channels.otp_names()));
+                let code = fields.verification_code.required();
+                match (unknown, code.and_then(|code| check_form(code, digits).map(|()| code))) {
+                    (None, Ok(code)) => match self.step_up.verify_otp(caller, channel, code).await {
+                        Ok(_) => wire::no_content(),
+                        Err(error) => wire::refused(&error),
+                    },
+                    (unknown, code) => invalid_fields(unknown, code.err().map(InvalidField::code)),
+                }
+            }
+            Operation::StartOtp { channel } => match (known(channel, Box::new(engine.channels.otp_names())), scope()) {
+                (None, Ok(scope)) => match self.step_up.start_otp(caller, channel, scope).await {
+                    Ok(()) => wire::no_content(),
+                    Err(error) => wire::refused(&error),
+                },
+                (unknown, scope) => invalid_fields(unknown, scope.err().map(InvalidField::scope)),
+            },
+            Operation::StartPush { channel } => {
+                match (known(channel, Box::new(engine.channels.push_names())), scope()) {
+                    (None, Ok(scope)) => match self.step_up.start_push(caller, channel, scope).await {
+                        Ok(push) => wire::push_started(&push),
+                        Err(error) => wire::refused(&error),
+                    },
+                    (unknown, scope) => invalid_fields(unknown, scope.err().map(InvalidField::scope)),
+                }
+            }
+            Operation::Status | Operation::Drop | Operation::PushOutcome { .. } => wire::invalid(&[]),
+        }
+    }
+}
+
+fn invalid_fields(channel: Option<InvalidField>, other: Option<InvalidField>) -> Answer {
+    let fields: Vec<_> = channel.into_iter().chain(other).collect();
+    wire::invalid(&fields)
+}
+
+impl<S> Clone for ChallengeService<S> {
+    fn clone(&self) -> Self {
+        Self { step_up: self.step_up.clone(), prefix: Arc::clone(&self.prefix) }
+    }
+}
+
+impl<S> fmt::Debug for ChallengeService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChallengeService").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// The future of a [`ChallengeService`].
+pub struct ResponseFuture(BoxFuture<'static, Answer>);
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}

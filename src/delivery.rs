@@ -1,0 +1,256 @@
+//! What the application brings: who has enrolled what ([`Enrolment`]), and how a challenge reaches the user
+//! ([`OtpSender`], [`PushSender`]).
+
+use std::{error::Error, fmt, future::Future, time::Duration};
+
+use crate::{caller::Caller, code::OneTimeCode};
+
+/// Where a challenge goes: a phone number, an address, a device. Opaque to this crate, and never printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Recipient(Option<Box<str>>);
+
+impl Recipient {
+    /// The recipient that the user enrolled.
+    #[must_use]
+    pub fn new(recipient: impl Into<Box<str>>) -> Self {
+        Self(Some(recipient.into()))
+    }
+
+    /// Enrolled, and only the sender knows where.
+    #[must_use]
+    pub const fn known_to_sender() -> Self {
+        Self(None)
+    }
+
+    /// What the enrolment said, if it said anything.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+impl fmt::Debug for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recipient(..)")
+    }
+}
+
+/// Why a caller cannot use a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The user has not enrolled it.
+    NotEnrolled,
+    /// The application has switched it off for this user.
+    NotSupported,
+    /// The application's policy forbids this caller to step up.
+    Forbidden,
+    /// It cannot be told now: the request is refused with 503.
+    Unavailable,
+}
+
+/// Tells which channels a caller has enrolled, and where they lead.
+///
+/// Asked for every start, verification and status, before anything is counted or sent, in the sandbox too.
+/// The default says that everybody has enrolled everything and the sender knows where. A closure serves.
+///
+/// # Example
+///
+/// ```
+/// use tower_step_up::{Caller, Recipient, Refused, StepUp};
+///
+/// # async fn phone_of(_: &str) -> Option<String> { None }
+/// let step_up = StepUp::builder()
+///     .otp("SMS", tower_step_up::discard)
+///     .enrolment(async |caller: Caller, channel: String| match channel.as_str() {
+///         "SMS" => phone_of(caller.subject()).await.map(Recipient::new).ok_or(Refused::NotEnrolled),
+///         _ => Err(Refused::NotSupported),
+///     });
+/// ```
+pub trait Enrolment: Send + Sync + 'static {
+    /// Where this channel leads for this caller.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] says why it leads nowhere.
+    fn resolve(&self, caller: &Caller, channel: &str) -> impl Future<Output = Result<Recipient, Refused>> + Send;
+}
+
+impl<F, Fut> Enrolment for F
+where
+    F: Fn(Caller, String) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Recipient, Refused>> + Send,
+{
+    fn resolve(&self, caller: &Caller, channel: &str) -> impl Future<Output = Result<Recipient, Refused>> + Send {
+        self(caller.clone(), channel.to_owned())
+    }
+}
+
+/// A one-time code on its way to a user.
+#[derive(Debug)]
+pub struct OtpMessage {
+    pub(crate) envelope: Envelope,
+    pub(crate) code: OneTimeCode,
+}
+
+/// A request for approval on its way to a user's phone.
+#[derive(Debug)]
+pub struct PushMessage {
+    pub(crate) envelope: Envelope,
+    pub(crate) id: String,
+}
+
+/// What every message says.
+pub(crate) struct Envelope {
+    pub(crate) subject: Box<str>,
+    pub(crate) channel: Box<str>,
+    pub(crate) recipient: Recipient,
+    pub(crate) expires_in: Duration,
+    pub(crate) scope: Option<Box<str>>,
+}
+
+/// Prints neither the user nor the recipient.
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+macro_rules! envelope_accessors {
+    ($message:ty) => {
+        impl $message {
+            /// The user's id.
+            #[must_use]
+            pub fn subject(&self) -> &str {
+                &self.envelope.subject
+            }
+
+            /// The channel, as registered.
+            #[must_use]
+            pub fn channel(&self) -> &str {
+                &self.envelope.channel
+            }
+
+            /// Where the [`Enrolment`] said that it goes.
+            #[must_use]
+            pub fn recipient(&self) -> &Recipient {
+                &self.envelope.recipient
+            }
+
+            /// How long the challenge lives from now.
+            #[must_use]
+            pub fn expires_in(&self) -> Duration {
+                self.envelope.expires_in
+            }
+
+            /// What the step-up is for: show it to the user. `None` for the whole session.
+            #[must_use]
+            pub fn scope(&self) -> Option<&str> {
+                self.envelope.scope.as_deref()
+            }
+        }
+    };
+}
+
+envelope_accessors!(OtpMessage);
+envelope_accessors!(PushMessage);
+
+impl OtpMessage {
+    /// The code.
+    #[must_use]
+    pub fn code(&self) -> &OneTimeCode {
+        &self.code
+    }
+}
+
+impl PushMessage {
+    /// The push's id, which the answer names
+    /// ([`StepUp::answer_push`](crate::StepUp::answer_push)).
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// Sends one-time codes. A closure or an `async fn(OtpMessage) -> Result<(), DeliveryError>` serves.
+///
+/// It has [`Policy::sender_deadline`](crate::Policy::sender_deadline), after which it is dropped.
+pub trait OtpSender: Send + Sync + 'static {
+    /// Sends a code.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliveryError`], and only where nothing was sent.
+    fn send(&self, message: OtpMessage) -> impl Future<Output = Result<(), DeliveryError>> + Send;
+}
+
+impl<F, Fut> OtpSender for F
+where
+    F: Fn(OtpMessage) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), DeliveryError>> + Send,
+{
+    fn send(&self, message: OtpMessage) -> impl Future<Output = Result<(), DeliveryError>> + Send {
+        self(message)
+    }
+}
+
+/// Asks for an approval on the user's phone. A closure or an
+/// `async fn(PushMessage) -> Result<(), DeliveryError>` serves.
+///
+/// It has [`Policy::sender_deadline`](crate::Policy::sender_deadline), after which it is dropped.
+pub trait PushSender: Send + Sync + 'static {
+    /// Sends a request for approval.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliveryError`], and only where nothing was sent.
+    fn send(&self, message: PushMessage) -> impl Future<Output = Result<(), DeliveryError>> + Send;
+}
+
+impl<F, Fut> PushSender for F
+where
+    F: Fn(PushMessage) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), DeliveryError>> + Send,
+{
+    fn send(&self, message: PushMessage) -> impl Future<Output = Result<(), DeliveryError>> + Send {
+        self(message)
+    }
+}
+
+/// A sender that throws every message away: for the sandbox, which sends nothing, and for examples.
+///
+/// # Example
+///
+/// ```
+/// let step_up = tower_step_up::StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+/// # Ok::<_, tower_step_up::ConfigError>(())
+/// ```
+///
+/// # Errors
+///
+/// None.
+pub async fn discard<M: Send>(message: M) -> Result<(), DeliveryError> {
+    drop(message);
+    Ok(())
+}
+
+/// Nothing was sent, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeliveryError {
+    /// The provider refused the recipient: 409 `MOBILE_NUMBER_INVALID` on the start of a code.
+    RecipientInvalid,
+    /// The provider failed: 503.
+    Failed,
+}
+
+impl fmt::Display for DeliveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RecipientInvalid => "the provider refused the recipient",
+            Self::Failed => "the provider failed",
+        })
+    }
+}
+
+impl Error for DeliveryError {}

@@ -1,0 +1,255 @@
+//! What can go wrong: when building ([`ConfigError`]) and when stepping up ([`ChallengeError`]).
+
+use std::{borrow::Cow, error::Error, fmt, time::Duration};
+
+/// A mistake in the configuration. It says what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A number of the [`Policy`](crate::Policy) is outside its bounds.
+    OutOfBounds {
+        /// The setter's name.
+        setting: &'static str,
+        /// What was set, and what may be.
+        detail: String,
+    },
+    /// A duration that appears on the wire in whole seconds has a fraction.
+    FractionOfASecond {
+        /// The setter's name.
+        setting: &'static str,
+    },
+    /// No channel was registered, so nobody could ever step up.
+    NoChannel,
+    /// A channel's name cannot stand in a path.
+    ChannelName {
+        /// The name.
+        channel: String,
+    },
+    /// A channel was registered twice for the same operation.
+    DuplicateChannel {
+        /// The name.
+        channel: String,
+    },
+    /// A requirement asks for a channel that is not registered.
+    UnknownChannel {
+        /// The name.
+        channel: String,
+    },
+    /// A requirement asks for a scope that no start could name.
+    Scope {
+        /// The scope.
+        scope: String,
+    },
+    /// A requirement asks for an age of zero: no grant could ever satisfy it.
+    MaxAge,
+    /// A path is not one: it must begin with `/` and not end with it.
+    Path {
+        /// The setter's name.
+        setting: &'static str,
+        /// The path.
+        path: String,
+    },
+    /// The challenge for `WWW-Authenticate` is not a header value, or asks for `Basic` credentials.
+    Authenticate {
+        /// The value.
+        value: String,
+    },
+    /// A secret is shorter than 32 bytes.
+    ShortSecret,
+    /// A store that is shared between processes needs a secret that they share.
+    SecretRequired,
+    /// The operating system's random generator failed.
+    Random,
+}
+
+impl ConfigError {
+    pub(crate) fn out_of_bounds(
+        setting: &'static str,
+        value: impl fmt::Display,
+        least: impl fmt::Display,
+        most: impl fmt::Display,
+    ) -> Self {
+        Self::OutOfBounds { setting, detail: format!("{value} is not within {least} to {most}") }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfBounds { setting, detail } => {
+                write!(f, "Policy::{setting}: {detail}; set a value within the bounds")
+            }
+            Self::FractionOfASecond { setting } => {
+                write!(f, "Policy::{setting} must be whole seconds; round it")
+            }
+            Self::NoChannel => f.write_str("no channel is registered; call .otp(name, sender) or .push(name, sender)"),
+            Self::ChannelName { channel } => {
+                write!(f, "channel {channel:?} cannot stand in a path; use 1 to 32 of A-Z, a-z, 0-9, '_' and '-'")
+            }
+            Self::DuplicateChannel { channel } => {
+                write!(f, "channel {channel:?} is registered twice; remove one, or rename it")
+            }
+            Self::UnknownChannel { channel } => write!(
+                f,
+                "the requirement accepts channel {channel:?}, which is not registered; register it on the \
+                 builder, or name one that is"
+            ),
+            Self::Scope { scope } => {
+                write!(f, "scope {scope:?} cannot be asked for; use 1 to 128 visible ASCII characters")
+            }
+            Self::MaxAge => f.write_str("a max age of zero refuses everybody; ask for a second or more"),
+            Self::Path { setting, path } => {
+                write!(f, "{setting}({path:?}): a path begins with '/' and does not end with it")
+            }
+            Self::Authenticate { value } => {
+                write!(f, "{value:?} cannot stand in WWW-Authenticate; use a scheme other than Basic, in visible ASCII")
+            }
+            Self::ShortSecret => f.write_str("a secret needs at least 32 bytes; take them from a generator"),
+            Self::SecretRequired => {
+                f.write_str("the store is shared between processes, so they must share a secret; call .secret(..)")
+            }
+            Self::Random => {
+                f.write_str("the operating system's random generator failed; codes cannot be made without it")
+            }
+        }
+    }
+}
+
+impl Error for ConfigError {}
+
+/// What is wrong with a code or a scope as it was written; nothing of it is kept or echoed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// It is absent.
+    Required,
+    /// It is empty or blank.
+    HasText,
+    /// It has the wrong length.
+    Size,
+    /// It has a character that may not be there, or is not a string.
+    Regex,
+}
+
+/// A budget that is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RateLimit {
+    /// How many the budget allows.
+    pub limit: u32,
+    /// In which time; `None` for a lock-out, which no window frees.
+    pub window: Option<Duration>,
+    /// How long until the next is allowed.
+    pub wait: Duration,
+}
+
+/// Why a challenge was not started or not verified.
+///
+/// [`code`](Self::code) is the contract's `errorCode`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChallengeError {
+    /// The channel is not registered for this operation.
+    UnknownChannel,
+    /// The code is not one by its form. It cost no attempt.
+    MalformedCode(Malformed),
+    /// The scope is not one by its form.
+    MalformedScope(Malformed),
+    /// The application's policy forbids this caller to step up, or the user is disabled until the
+    /// application unlocks them.
+    Forbidden,
+    /// The application has switched this channel off for this user.
+    ChannelNotSupported,
+    /// The user has not enrolled this channel.
+    ChannelNotRegistered,
+    /// The provider refused the recipient.
+    RecipientInvalid,
+    /// A code was started less than the resend interval ago.
+    RetryIn {
+        /// The resend interval, which the error code names.
+        interval: Duration,
+        /// How long until a start is possible.
+        wait: Duration,
+    },
+    /// This session may start no more challenges; or, on verify, this was the last try and the challenge is
+    /// dead.
+    ChallengeLimitExceeded,
+    /// Nothing is in flight, or it is dead; on the start of a push, one is in flight already.
+    StateInvalid,
+    /// The code is wrong, and more than one try is left.
+    CodeInvalid,
+    /// The code is wrong, and exactly one try is left.
+    OneTryRemaining,
+    /// The code has expired.
+    CodeExpired,
+    /// The challenge has been verified already.
+    AlreadyVerified,
+    /// A limit over time is reached, or the user is locked out for a while.
+    RateLimited(RateLimit),
+    /// The store or the sender is down, too slow or full. Nothing was granted.
+    Unavailable,
+    /// The operating system's random generator failed.
+    Internal,
+}
+
+impl ChallengeError {
+    /// The contract's `errorCode`, where it has one.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_step_up::ChallengeError;
+    ///
+    /// let error = ChallengeError::RetryIn { interval: Duration::from_secs(15), wait: Duration::from_secs(3) };
+    /// assert_eq!(error.code().as_deref(), Some("RETRY_IN_15SEC"));
+    /// ```
+    #[must_use]
+    pub fn code(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Forbidden => "INSUFFICIENT_PERMISSIONS",
+            Self::ChannelNotSupported => "CHANNEL_NOT_SUPPORTED",
+            Self::ChannelNotRegistered => "CHANNEL_NOT_REGISTERED",
+            Self::RecipientInvalid => "MOBILE_NUMBER_INVALID",
+            Self::RetryIn { interval, .. } => {
+                return Some(Cow::Owned(format!("RETRY_IN_{}SEC", interval.as_secs())));
+            }
+            Self::ChallengeLimitExceeded => "CHALLENGE_LIMIT_EXCEEDED",
+            Self::StateInvalid => "STATE_INVALID",
+            Self::CodeInvalid => "VERIFICATION_CODE_INVALID",
+            Self::OneTryRemaining => "ONE_CHALLENGE_LIMIT_REMAINING",
+            Self::CodeExpired => "VERIFICATION_CODE_EXPIRED",
+            Self::AlreadyVerified => "ALREADY_VERIFIED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::UnknownChannel
+            | Self::MalformedCode(_)
+            | Self::MalformedScope(_)
+            | Self::RateLimited(_)
+            | Self::Internal => return None,
+        }))
+    }
+}
+
+impl fmt::Display for ChallengeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownChannel | Self::MalformedCode(_) | Self::MalformedScope(_) => "Invalid request",
+            Self::Forbidden => "This caller may not step up",
+            Self::ChannelNotSupported => "This channel is not available to this user",
+            Self::ChannelNotRegistered => "This channel is not enrolled; enrol it first",
+            Self::RecipientInvalid => "The enrolled recipient was refused; enrol it again",
+            Self::RetryIn { .. } => "A code was sent a moment ago; wait before the next",
+            Self::ChallengeLimitExceeded => "No more tries; start again if the limits allow it",
+            Self::StateInvalid => "The state of the challenge does not allow this",
+            Self::CodeInvalid => "The code is wrong",
+            Self::OneTryRemaining => "The code is wrong; one try remains",
+            Self::CodeExpired => "The code has expired; start again",
+            Self::AlreadyVerified => "The challenge has been verified already",
+            Self::RateLimited(_) => "Too many attempts; wait",
+            Self::Unavailable => "Temporarily unavailable; try again",
+            Self::Internal => "Internal error",
+        })
+    }
+}
+
+impl Error for ChallengeError {}

@@ -1,0 +1,132 @@
+//! The future: the inner service's, a refusal at hand, or a record on its way.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+use tower::Service;
+
+use super::{layer::Shared, refuse::Refuse};
+use crate::store::{Store, StoreError};
+
+pin_project! {
+    /// The future of a [`Guard`](crate::guard::Guard).
+    pub struct ResponseFuture<Svc, ReqBody, S, R>
+    where
+        Svc: Service<Request<ReqBody>>,
+        S: Store,
+    {
+        #[pin]
+        state: State<Svc, ReqBody, S, R>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<Svc, ReqBody, S, R>
+    where
+        Svc: Service<Request<ReqBody>>,
+        S: Store,
+    {
+        Inner {
+            #[pin]
+            future: Svc::Future,
+        },
+        Refused {
+            response: Option<Svc::Response>,
+        },
+        Loading {
+            #[pin]
+            load: S::Load,
+            deadline: Option<Pin<Box<Sleep>>>,
+            // Boxed, so that the future in process stays as small as the inner one.
+            waiting: Option<Box<Waiting<Svc, ReqBody, S, R>>>,
+        },
+    }
+}
+
+/// A request that waits for its record, and the service that is ready for it.
+struct Waiting<Svc, ReqBody, S, R> {
+    ready: Svc,
+    request: Request<ReqBody>,
+    shared: Arc<Shared<S, R>>,
+}
+
+impl<Svc, ReqBody, S, R> ResponseFuture<Svc, ReqBody, S, R>
+where
+    Svc: Service<Request<ReqBody>>,
+    S: Store,
+{
+    pub(super) fn inner(future: Svc::Future) -> Self {
+        Self { state: State::Inner { future } }
+    }
+
+    pub(super) fn refused(response: Svc::Response) -> Self {
+        Self { state: State::Refused { response: Some(response) } }
+    }
+
+    pub(super) fn loading(load: S::Load, ready: Svc, request: Request<ReqBody>, shared: Arc<Shared<S, R>>) -> Self {
+        let waiting = Some(Box::new(Waiting { ready, request, shared }));
+        Self { state: State::Loading { load, deadline: None, waiting } }
+    }
+}
+
+impl<Svc, ReqBody, ResBody, S, R> Future for ResponseFuture<Svc, ReqBody, S, R>
+where
+    Svc: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Store,
+    R: Refuse<ResBody>,
+{
+    type Output = Result<Response<ResBody>, Svc::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Inner { future } => return future.poll(cx),
+                StateProj::Refused { response } => match response.take() {
+                    Some(response) => return Poll::Ready(Ok(response)),
+                    None => return Poll::Pending, // polled after completion
+                },
+                StateProj::Loading { load, deadline, waiting } => {
+                    let Some(shared) = waiting.as_ref().map(|waiting| &waiting.shared) else {
+                        return Poll::Pending; // polled after completion
+                    };
+                    let loaded = match load.poll(cx) {
+                        Poll::Ready(loaded) => loaded,
+                        Poll::Pending => {
+                            let limit = shared.engine().policy.store_deadline;
+                            let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+                            ready!(deadline.as_mut().poll(cx));
+                            Err(StoreError::deadline())
+                        }
+                    };
+                    let Some(waiting) = waiting.take() else { return Poll::Pending };
+                    let Waiting { mut ready, request, shared } = *waiting;
+                    match shared.admit(request, loaded) {
+                        Ok(request) => State::Inner { future: ready.call(request) },
+                        Err(response) => State::Refused { response: Some(response) },
+                    }
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<Svc, ReqBody, S, R> fmt::Debug for ResponseFuture<Svc, ReqBody, S, R>
+where
+    Svc: Service<Request<ReqBody>>,
+    S: Store,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}

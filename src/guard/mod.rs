@@ -1,0 +1,47 @@
+//! The guard: [`RequireStepUp`], a layer that answers 403 until the caller's session has stepped up.
+//!
+//! It wraps services and knows no paths: what it wraps is guarded, whatever the request looks like.
+//! Every method is guarded, `OPTIONS` too, so a CORS layer goes outside.
+//!
+//! # Example
+//!
+//! ```
+//! use axum::{Router, middleware::from_fn, routing::{get, post}};
+//! use tower_step_up::{RequireStepUp, StepUp};
+//!
+//! # async fn authenticate(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+//! #     next.run(request).await
+//! # }
+//! let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+//!
+//! let app: Router = Router::new()
+//!     .route("/transfers", post(async || "paid"))
+//!     .route_layer(RequireStepUp::new(&step_up)) // guards the routes above it …
+//!     .route("/accounts", get(async || "accounts")) // … and not this one
+//!     .nest_service("/stepup/challenges", step_up.challenges())
+//!     .layer(from_fn(authenticate)); // outside of both: inserts a tower_step_up::Caller
+//! # Ok::<_, tower_step_up::ConfigError>(())
+//! ```
+//!
+//! # Refusals
+//!
+//! | what | answer |
+//! |---|---|
+//! | no [`Caller`](crate::Caller) | 401 `UNAUTHORIZED` |
+//! | the [`Requirement`](crate::Requirement) is not satisfied | 403 `STEP_UP_REQUIRED` and a [`Reason`](crate::Reason) |
+//! | the store failed or was too slow | 503 `UNAVAILABLE` |
+//!
+//! Whoever builds the response, its extensions hold the [`Refusal`], so that a layer outside can tell a guard's
+//! refusal from the application's own.
+
+mod future;
+mod layer;
+mod refuse;
+mod service;
+
+pub use self::{
+    future::ResponseFuture,
+    layer::RequireStepUp,
+    refuse::{Json, Refusal, Refuse, Terms},
+    service::Guard,
+};

@@ -1,0 +1,37 @@
+//! Refusals as JSON over HTTP.
+
+use bytes::Bytes;
+use http::{
+    Response, StatusCode,
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    request::Parts,
+};
+
+use super::{Refusal, Refuse, Terms};
+use crate::answer::{RETRY_SOON, declare_json};
+
+/// Refuses with JSON: 401, 403 or 503. The default of [`RequireStepUp`](crate::RequireStepUp).
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Json;
+
+impl<B: From<Bytes>> Refuse<B> for Json {
+    fn refuse(&self, refusal: Refusal, terms: &Terms, _: &Parts) -> Response<B> {
+        let mut response = Response::new(B::from(terms.json(refusal)));
+        // Room for what the guard adds, so that the map grows once.
+        response.headers_mut().reserve(5);
+        declare_json(response.headers_mut());
+        *response.status_mut() = match refusal {
+            Refusal::NoCaller => {
+                response.headers_mut().insert(WWW_AUTHENTICATE, terms.authenticate().clone());
+                StatusCode::UNAUTHORIZED
+            }
+            Refusal::StepUpRequired(_) => StatusCode::FORBIDDEN,
+            Refusal::Unavailable => {
+                response.headers_mut().insert(RETRY_AFTER, RETRY_SOON);
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        };
+        response
+    }
+}

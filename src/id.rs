@@ -1,0 +1,71 @@
+//! Numbers that are never used twice: revisions, attempts, generations and request references.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A source of 128-bit numbers, none of which is handed out twice.
+///
+/// A random base and a counter, mixed by a bijection: within a process two numbers cannot be equal, and
+/// between processes they are equal as often as random numbers are. A random number each from the
+/// operating system would cost more than the swap that it names. They are unique, not secret: codes and
+/// push ids come from the operating system.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    base: [u64; 2],
+    counter: AtomicU64,
+}
+
+impl Ids {
+    pub(crate) fn new(seed: [u8; 16]) -> Self {
+        let seed = u128::from_le_bytes(seed);
+        Self { base: [low(seed), low(seed >> 64)], counter: AtomicU64::new(0) }
+    }
+
+    /// The next number.
+    pub(crate) fn next(&self) -> u128 {
+        let count = self.counter.fetch_add(1, Ordering::Relaxed);
+        let high = mix(self.base[0].wrapping_add(count));
+        let low = mix(self.base[1] ^ high);
+        (u128::from(high) << 64) | u128::from(low)
+    }
+
+    /// The next number, where 64 bits are enough: among the attempts or generations of one user.
+    pub(crate) fn next_u64(&self) -> u64 {
+        low(self.next() >> 64)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+fn low(number: u128) -> u64 {
+    number as u64
+}
+
+/// The finalizer of `SplitMix64`, a bijection (Steele, Lea, Flood: Fast splittable pseudorandom number
+/// generators, OOPSLA 2014).
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_number_comes_twice() {
+        let ids = Ids::new([7; 16]);
+        let mut seen = HashSet::new();
+        for _ in 0..100_000 {
+            assert!(seen.insert(ids.next()));
+        }
+    }
+
+    #[test]
+    fn another_seed_gives_other_numbers() {
+        assert_ne!(Ids::new([1; 16]).next(), Ids::new([2; 16]).next());
+        assert_ne!(Ids::new([1; 16]).next_u64(), Ids::new([2; 16]).next_u64());
+    }
+}

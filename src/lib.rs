@@ -1,0 +1,35 @@
+//! Step-up authentication as a Tower layer.
+
+mod answer;
+mod caller;
+mod clock;
+mod code;
+pub mod companion;
+mod delivery;
+mod error;
+pub mod guard;
+mod id;
+mod log;
+mod policy;
+mod requirement;
+mod session;
+mod step_up;
+pub mod store;
+mod subject;
+
+#[cfg(any(test, feature = "test-util"))]
+pub use crate::clock::ManualClock;
+pub use crate::{
+    caller::{Caller, Identify},
+    clock::{Clock, SystemClock, Timestamp},
+    code::{OneTimeCode, Secret},
+    companion::ChallengeService,
+    delivery::{DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, Refused, discard},
+    error::{ChallengeError, ConfigError, Malformed, RateLimit},
+    guard::{Refusal, Refuse, RequireStepUp, Terms},
+    policy::Policy,
+    requirement::{Reason, Requirement},
+    session::{Grant, PushStatus},
+    step_up::{AnswerError, CheckError, PushAnswer, PushStarted, Status, StepUp, StepUpBuilder},
+    store::{MemoryStore, Store},
+};

@@ -1,0 +1,302 @@
+//! Every number that decides something: its default, its bounds, and where it comes from.
+
+use std::time::Duration;
+
+use crate::error::ConfigError;
+
+/// How long an expired, spent or verified challenge can still be told from one that never was.
+pub(crate) const REMEMBRANCE: Duration = Duration::from_secs(60 * 60);
+/// How long a user's failures are remembered after the last one.
+pub(crate) const FAILURES_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// The window of the cap on wrong codes.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a session's count of starts is remembered after the last one, where it is limited.
+pub(crate) const STARTS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Request bodies of the companion: at most this many bytes …
+pub(crate) const BODY_LIMIT: usize = 4 * 1024;
+/// … read within this time.
+pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(5);
+/// Grants that one session holds at most; the oldest makes room.
+pub(crate) const GRANTS_PER_SESSION: usize = 16;
+/// Sessions that one user's record lists at most; the oldest loses its grants before it is forgotten.
+pub(crate) const SESSIONS_PER_SUBJECT: usize = 16;
+/// Pushes that one user's record lists at most.
+pub(crate) const OPEN_PUSHES_PER_SUBJECT: usize = 16;
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// The numbers of a step-up.
+///
+/// The defaults are those of NIST SP 800-63B-4, OWASP ASVS 5.0 and the PSD2 technical standard (Regulation
+/// 2018/389); `StepUpBuilder::build` refuses what is outside the bounds that each setter names.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_step_up::{Policy, StepUp};
+///
+/// let step_up = StepUp::builder()
+///     .otp("SMS", tower_step_up::discard)
+///     .policy(Policy::new().code_digits(8).grant_life(Duration::from_secs(300)))
+///     .build()?;
+///
+/// let refused = StepUp::builder()
+///     .otp("SMS", tower_step_up::discard)
+///     .policy(Policy::new().code_digits(4))
+///     .build();
+/// assert!(refused.is_err());
+/// # Ok::<_, tower_step_up::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Policy {
+    pub(crate) code_digits: u8,
+    pub(crate) code_life: Duration,
+    pub(crate) tries: u8,
+    pub(crate) wait_every: u8,
+    pub(crate) first_wait: Duration,
+    pub(crate) longest_wait: Duration,
+    pub(crate) disable_at: u8,
+    pub(crate) wrong_codes_a_day: u8,
+    pub(crate) resend_interval: Duration,
+    pub(crate) starts_per_session: Option<u32>,
+    pub(crate) push_life: Duration,
+    pub(crate) grant_life: Duration,
+    pub(crate) skew: Duration,
+    pub(crate) sender_deadline: Duration,
+    pub(crate) store_deadline: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Policy {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self {
+            code_digits: 6,
+            code_life: secs(5 * 60),
+            tries: 5,
+            wait_every: 5,
+            first_wait: secs(30),
+            longest_wait: secs(60 * 60),
+            disable_at: 50,
+            wrong_codes_a_day: 100,
+            resend_interval: secs(15),
+            starts_per_session: None,
+            push_life: secs(5 * 60),
+            grant_life: secs(10 * 60),
+            skew: secs(2),
+            sender_deadline: secs(10),
+            store_deadline: Duration::from_millis(250),
+        }
+    }
+
+    /// Decimal digits of a one-time code. Default 6, 6 to 12 (NIST SP 800-63B-4 §3.1.3.2: at least six
+    /// digits).
+    pub const fn code_digits(mut self, digits: u8) -> Self {
+        self.code_digits = digits;
+        self
+    }
+
+    /// How long a one-time code can be verified. Default 5 minutes, 30 seconds to 10 minutes (NIST SP
+    /// 800-63B-4 §3.1.3.2, ASVS 6.5.5: at most 10 minutes).
+    pub const fn code_life(mut self, life: Duration) -> Self {
+        self.code_life = life;
+        self
+    }
+
+    /// Wrong codes that one challenge takes; the last one kills it. Default 5, 1 to 10 (PSD2 RTS art.
+    /// 4(3)(b): at most 5).
+    pub const fn tries(mut self, tries: u8) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    /// A wait follows every so many consecutive failures of a user on a channel. Default 5, 1 to 10 (NIST
+    /// SP 800-63B-4 §3.2.2).
+    pub const fn wait_every(mut self, failures: u8) -> Self {
+        self.wait_every = failures;
+        self
+    }
+
+    /// The first wait, which doubles each time, and the longest. Default 30 seconds to 1 hour; the first is
+    /// at least 30 seconds, the longest at most 24 hours (NIST SP 800-63B-4 §3.2.2: 30 seconds up to an
+    /// hour).
+    pub const fn waits(mut self, first: Duration, longest: Duration) -> Self {
+        self.first_wait = first;
+        self.longest_wait = longest;
+        self
+    }
+
+    /// Consecutive failures of a user on a channel after which the channel is disabled for them until the
+    /// application unlocks it. Default 50, 1 to 100 (NIST SP 800-63B-4 §3.2.2: at most 100). It cannot be
+    /// switched off.
+    pub const fn disable_at(mut self, failures: u8) -> Self {
+        self.disable_at = failures;
+        self
+    }
+
+    /// Wrong codes of a user in any 24 hours, over all channels and sessions. Default 100, 1 to 100. A
+    /// success does not clear it, so whoever holds a session finds a six-digit code with a chance of at most
+    /// 1 in 10,000 a day.
+    pub const fn wrong_codes_a_day(mut self, codes: u8) -> Self {
+        self.wrong_codes_a_day = codes;
+        self
+    }
+
+    /// The least time between two starts of a code in one session. Default 15 seconds, 15 seconds to 10
+    /// minutes, whole seconds: the error code names the number (`RETRY_IN_15SEC`).
+    pub const fn resend_interval(mut self, interval: Duration) -> Self {
+        self.resend_interval = interval;
+        self
+    }
+
+    /// Challenges that one session may start, codes and pushes together. Unlimited unless set, at least 1.
+    /// The count is kept for 30 days after the last start.
+    pub const fn starts_per_session(mut self, starts: u32) -> Self {
+        self.starts_per_session = Some(starts);
+        self
+    }
+
+    /// How long a push can be answered. Default 5 minutes, 30 seconds to 10 minutes.
+    pub const fn push_life(mut self, life: Duration) -> Self {
+        self.push_life = life;
+        self
+    }
+
+    /// How long a verified challenge opens guarded routes, counted from its verification, whatever happens
+    /// in between. Default 10 minutes, 10 seconds to 12 hours. A route may ask for less.
+    pub const fn grant_life(mut self, life: Duration) -> Self {
+        self.grant_life = life;
+        self
+    }
+
+    /// How far ahead another node's clock may be. Default 2 seconds, at most 30 seconds. A grant or a
+    /// challenge from further ahead is refused.
+    pub const fn skew(mut self, skew: Duration) -> Self {
+        self.skew = skew;
+        self
+    }
+
+    /// How long a sender may take. Default 10 seconds, 100 milliseconds to 1 minute.
+    pub const fn sender_deadline(mut self, deadline: Duration) -> Self {
+        self.sender_deadline = deadline;
+        self
+    }
+
+    /// How long one operation of a store may take. Default 250 milliseconds, 1 millisecond to 10 seconds.
+    /// Past it the store counts as down, and the request is refused.
+    pub const fn store_deadline(mut self, deadline: Duration) -> Self {
+        self.store_deadline = deadline;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let numbers: [(&'static str, u64, u64, u64); 6] = [
+            ("code_digits", self.code_digits.into(), 6, 12),
+            ("tries", self.tries.into(), 1, 10),
+            ("wait_every", self.wait_every.into(), 1, 10),
+            ("disable_at", self.disable_at.into(), 1, 100),
+            ("wrong_codes_a_day", self.wrong_codes_a_day.into(), 1, 100),
+            ("starts_per_session", self.starts_per_session.unwrap_or(1).into(), 1, u32::MAX.into()),
+        ];
+        for (setting, value, least, most) in numbers {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError::out_of_bounds(setting, value, least, most));
+            }
+        }
+        let durations = [
+            ("code_life", self.code_life, secs(30), secs(600)),
+            ("waits.first", self.first_wait, secs(30), secs(3600)),
+            ("waits.longest", self.longest_wait, self.first_wait, secs(24 * 3600)),
+            ("resend_interval", self.resend_interval, secs(15), secs(600)),
+            ("push_life", self.push_life, secs(30), secs(600)),
+            ("grant_life", self.grant_life, secs(10), secs(12 * 3600)),
+            ("skew", self.skew, Duration::ZERO, secs(30)),
+            ("sender_deadline", self.sender_deadline, Duration::from_millis(100), secs(60)),
+            ("store_deadline", self.store_deadline, Duration::from_millis(1), secs(10)),
+        ];
+        for (setting, value, least, most) in durations {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError::out_of_bounds(
+                    setting,
+                    format_args!("{value:?}"),
+                    format_args!("{least:?}"),
+                    format_args!("{most:?}"),
+                ));
+            }
+        }
+        if self.resend_interval.subsec_nanos() != 0 {
+            return Err(ConfigError::FractionOfASecond { setting: "resend_interval" });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_within_their_bounds() {
+        assert!(Policy::new().check().is_ok());
+    }
+
+    #[test]
+    fn each_bound_holds_on_both_sides() {
+        let p = Policy::new;
+        let ms = Duration::from_millis;
+        let table: [(&str, Policy, bool); 36] = [
+            ("code_digits", p().code_digits(5), false),
+            ("code_digits", p().code_digits(12), true),
+            ("code_digits", p().code_digits(13), false),
+            ("code_life", p().code_life(ms(29_999)), false),
+            ("code_life", p().code_life(secs(30)), true),
+            ("code_life", p().code_life(secs(600)), true),
+            ("code_life", p().code_life(ms(600_001)), false),
+            ("tries", p().tries(0), false),
+            ("tries", p().tries(1), true),
+            ("tries", p().tries(11), false),
+            ("wait_every", p().wait_every(0), false),
+            ("wait_every", p().wait_every(11), false),
+            ("waits.first", p().waits(secs(29), secs(3600)), false),
+            ("waits.longest", p().waits(secs(60), secs(59)), false),
+            ("waits.longest", p().waits(secs(60), secs(86_401)), false),
+            ("waits", p().waits(secs(60), secs(60)), true),
+            ("disable_at", p().disable_at(0), false),
+            ("disable_at", p().disable_at(100), true),
+            ("disable_at", p().disable_at(101), false),
+            ("wrong_codes_a_day", p().wrong_codes_a_day(0), false),
+            ("wrong_codes_a_day", p().wrong_codes_a_day(101), false),
+            ("resend_interval", p().resend_interval(ms(14_999)), false),
+            ("resend_interval", p().resend_interval(ms(15_500)), false),
+            ("resend_interval", p().resend_interval(secs(600)), true),
+            ("starts_per_session", p().starts_per_session(0), false),
+            ("starts_per_session", p().starts_per_session(1), true),
+            ("push_life", p().push_life(secs(29)), false),
+            ("push_life", p().push_life(secs(601)), false),
+            ("grant_life", p().grant_life(secs(9)), false),
+            ("grant_life", p().grant_life(secs(12 * 3600)), true),
+            ("grant_life", p().grant_life(secs(12 * 3600 + 1)), false),
+            ("skew", p().skew(Duration::ZERO), true),
+            ("skew", p().skew(secs(31)), false),
+            ("sender_deadline", p().sender_deadline(secs(61)), false),
+            ("store_deadline", p().store_deadline(Duration::ZERO), false),
+            ("store_deadline", p().store_deadline(Duration::MAX), false),
+        ];
+        for (setting, policy, ok) in table {
+            let checked = policy.check();
+            assert_eq!(checked.is_ok(), ok, "{setting}: {checked:?}");
+            if let Err(error) = checked {
+                assert!(error.to_string().contains(setting), "{error}");
+            }
+        }
+    }
+}

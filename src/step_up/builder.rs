@@ -1,0 +1,334 @@
+//! The builder: everything is checked here, so that nothing can be wrong at request time.
+
+use std::{fmt, sync::Arc};
+
+use http::HeaderValue;
+
+use super::{
+    Engine, StepUp,
+    channel::{Channel, Channels, Deliver},
+    outside::ErasedEnrolment,
+};
+use crate::{
+    caller::{Caller, Identify},
+    clock::{Clock, Monotone, SystemClock},
+    code::{Keyring, Random, RandomFailed, Secret, random_bytes, system_random},
+    delivery::{Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, Refused},
+    error::ConfigError,
+    id::Ids,
+    log,
+    policy::Policy,
+    store::{MemoryStore, Store},
+};
+
+/// Builds a [`StepUp`]. Made by [`StepUp::builder`].
+#[must_use]
+pub struct StepUpBuilder<S = MemoryStore> {
+    channels: Channels,
+    duplicate: Option<String>,
+    identify: Option<Arc<dyn Identify>>,
+    enrolment: Arc<dyn ErasedEnrolment>,
+    policy: Policy,
+    store: S,
+    clock: Box<dyn Clock>,
+    secret: Option<Secret>,
+    previous: Option<Secret>,
+    sandbox: bool,
+    public_path: Option<String>,
+    authenticate: String,
+    random: Random,
+}
+
+impl StepUpBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            channels: Channels::default(),
+            duplicate: None,
+            identify: None,
+            enrolment: Arc::new(async |_: Caller, _: String| Ok::<_, Refused>(Recipient::known_to_sender())),
+            policy: Policy::new(),
+            store: MemoryStore::default(),
+            clock: Box::new(SystemClock),
+            secret: None,
+            previous: None,
+            sandbox: false,
+            public_path: None,
+            authenticate: "StepUpSession".into(),
+            random: system_random,
+        }
+    }
+}
+
+impl<S> StepUpBuilder<S> {
+    /// Registers a channel for one-time codes, and what sends them. The name stands in the path, case and
+    /// all: 1 to 32 of `A-Z`, `a-z`, `0-9`, `_` and `-`.
+    pub fn otp(mut self, channel: impl Into<String>, sender: impl OtpSender) -> Self {
+        let sender = Arc::new(sender);
+        let deliver: Deliver<OtpMessage> = Arc::new(move |message| {
+            let sender = Arc::clone(&sender);
+            Box::pin(async move { sender.send(message).await })
+        });
+        let channel = Channel { name: channel.into(), deliver };
+        Self::register(&mut self.channels.otp, &mut self.duplicate, channel);
+        self
+    }
+
+    /// Registers a channel for pushes, and what sends them. The name is as for [`otp`](Self::otp).
+    pub fn push(mut self, channel: impl Into<String>, sender: impl PushSender) -> Self {
+        let sender = Arc::new(sender);
+        let deliver: Deliver<PushMessage> = Arc::new(move |message| {
+            let sender = Arc::clone(&sender);
+            Box::pin(async move { sender.send(message).await })
+        });
+        let channel = Channel { name: channel.into(), deliver };
+        Self::register(&mut self.channels.push, &mut self.duplicate, channel);
+        self
+    }
+
+    fn register<M>(channels: &mut Vec<Channel<M>>, duplicate: &mut Option<String>, channel: Channel<M>) {
+        if channels.iter().any(|known| known.name == channel.name) {
+            *duplicate = Some(channel.name);
+        } else {
+            channels.push(channel);
+        }
+    }
+
+    /// How the caller of a request is found. The default reads a [`Caller`] from the request's extensions.
+    pub fn identify(mut self, identify: impl Identify) -> Self {
+        self.identify = Some(Arc::new(identify));
+        self
+    }
+
+    /// Who has enrolled what. The default: everybody everything.
+    pub fn enrolment(mut self, enrolment: impl Enrolment) -> Self {
+        self.enrolment = Arc::new(enrolment);
+        self
+    }
+
+    /// The numbers.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Where challenges and grants live. The default is a [`MemoryStore`] for a million entries.
+    pub fn store<T: Store>(self, store: T) -> StepUpBuilder<T> {
+        StepUpBuilder {
+            channels: self.channels,
+            duplicate: self.duplicate,
+            identify: self.identify,
+            enrolment: self.enrolment,
+            policy: self.policy,
+            store,
+            clock: self.clock,
+            secret: self.secret,
+            previous: self.previous,
+            sandbox: self.sandbox,
+            public_path: self.public_path,
+            authenticate: self.authenticate,
+            random: self.random,
+        }
+    }
+
+    /// What tells the time. The default is the [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// The secret under which codes are digested. In process a random one serves, which is the default; a
+    /// store that processes share requires one that they share, too.
+    pub fn secret(mut self, secret: Secret) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
+    /// The secret before the last rotation, which still verifies. Drop it once a code's life has passed.
+    pub fn previous_secret(mut self, secret: Secret) -> Self {
+        self.previous = Some(secret);
+        self
+    }
+
+    /// For development: nothing is sent, and the code is always `123456`. Everything else, enrolment and
+    /// limits included, is as in production.
+    ///
+    /// # Security
+    ///
+    /// Anybody with a session can step up. It warns when built, and marks every answer with
+    /// `x-stepup-sandbox: true`.
+    pub fn sandbox(mut self) -> Self {
+        self.sandbox = true;
+        self
+    }
+
+    /// The path under which clients reach the companion, such as `/stepup/challenges`: a guard's refusal then
+    /// names the URLs at which a challenge starts.
+    ///
+    /// It is only told to clients. Where the companion is mounted is the router's matter, or that of
+    /// [`ChallengeService::mounted_at`](crate::ChallengeService::mounted_at).
+    pub fn public_path(mut self, path: impl Into<String>) -> Self {
+        self.public_path = Some(path.into());
+        self
+    }
+
+    /// The challenge in `WWW-Authenticate` of a 401 (RFC 9110 §11.6.1), without which a 401 is not complete.
+    /// Default `StepUpSession`; never `Basic`, at which browsers ask for a password.
+    pub fn authenticate(mut self, challenge: impl Into<String>) -> Self {
+        self.authenticate = challenge.into();
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn random(mut self, random: Random) -> Self {
+        self.random = random;
+        self
+    }
+}
+
+impl<S: Store> StepUpBuilder<S> {
+    /// Checks everything, and builds.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{ConfigError, StepUp};
+    ///
+    /// let refused = StepUp::builder().build().unwrap_err();
+    /// assert_eq!(refused, ConfigError::NoChannel);
+    /// assert!(refused.to_string().contains(".otp(name, sender)"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names what is wrong and what to do about it.
+    pub fn build(self) -> Result<StepUp<S>, ConfigError> {
+        self.policy.check()?;
+        self.channels.check()?;
+        if let Some(channel) = self.duplicate {
+            return Err(ConfigError::DuplicateChannel { channel });
+        }
+        if let Some(path) = &self.public_path {
+            check_path("public_path", path)?;
+        }
+        let authenticate = HeaderValue::try_from(&self.authenticate)
+            .ok()
+            .filter(|_| is_challenge(&self.authenticate))
+            .ok_or(ConfigError::Authenticate { value: self.authenticate })?;
+        if S::SHARED && self.secret.is_none() {
+            return Err(ConfigError::SecretRequired);
+        }
+        let secret = self.secret.map_or_else(|| Secret::generate(self.random), Ok)?;
+        let seed = random_bytes(self.random).map_err(|RandomFailed| ConfigError::Random)?;
+        if self.sandbox {
+            log::sandbox();
+        }
+        Ok(StepUp(Arc::new(Engine {
+            keyring: Keyring::new(&secret, self.previous.as_ref())?,
+            channels: self.channels,
+            identify: self.identify,
+            enrolment: self.enrolment,
+            policy: self.policy,
+            store: self.store,
+            clock: Monotone::new(self.clock),
+            ids: Ids::new(seed),
+            random: self.random,
+            sandbox: self.sandbox,
+            public_path: self.public_path,
+            authenticate,
+            no_caller: log::OnceAMinute::default(),
+        })))
+    }
+}
+
+impl<S> fmt::Debug for StepUpBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepUpBuilder")
+            .field("channels", &self.channels)
+            .field("policy", &self.policy)
+            .field("sandbox", &self.sandbox)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A path that can stand before another: `/a`, `/a/b`.
+pub(crate) fn check_path(setting: &'static str, path: &str) -> Result<(), ConfigError> {
+    let is_path = path.len() > 1 && path.starts_with('/') && !path.ends_with('/');
+    let printable = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'\\'));
+    if is_path && printable { Ok(()) } else { Err(ConfigError::Path { setting, path: path.into() }) }
+}
+
+/// A scheme other than `Basic`, in visible ASCII and spaces.
+fn is_challenge(value: &str) -> bool {
+    let scheme = value.split(' ').next().unwrap_or_default();
+    !scheme.is_empty()
+        && !scheme.eq_ignore_ascii_case("basic")
+        && value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        delivery::discard,
+        store::{Remote, RemoteStore, Revision, StoreError, Stored, Swapped},
+    };
+
+    fn builder() -> StepUpBuilder {
+        StepUp::builder().otp("SMS", discard)
+    }
+
+    #[test]
+    fn mistakes_are_found_when_built() {
+        let table = [
+            (StepUp::builder(), Some(ConfigError::NoChannel)),
+            (builder(), None),
+            (builder().push("SMS", discard), None),
+            (builder().otp("SMS", discard), Some(ConfigError::DuplicateChannel { channel: "SMS".into() })),
+            (builder().otp("", discard), Some(ConfigError::ChannelName { channel: String::new() })),
+            (builder().push("a/b", discard), Some(ConfigError::ChannelName { channel: "a/b".into() })),
+            (builder().push("ü", discard), Some(ConfigError::ChannelName { channel: "ü".into() })),
+            (builder().public_path("/a/b"), None),
+            (builder().public_path("/a/"), Some(ConfigError::Path { setting: "public_path", path: "/a/".into() })),
+            (builder().public_path("a"), Some(ConfigError::Path { setting: "public_path", path: "a".into() })),
+            (builder().public_path("/"), Some(ConfigError::Path { setting: "public_path", path: "/".into() })),
+            (builder().public_path("/a\"b"), Some(ConfigError::Path { setting: "public_path", path: "/a\"b".into() })),
+            (builder().authenticate("Bearer realm=\"x\""), None),
+            (
+                builder().authenticate("basic realm=x"),
+                Some(ConfigError::Authenticate { value: "basic realm=x".into() }),
+            ),
+            (builder().authenticate(""), Some(ConfigError::Authenticate { value: String::new() })),
+            (builder().authenticate("A\r\nB: c"), Some(ConfigError::Authenticate { value: "A\r\nB: c".into() })),
+            (builder().random(|_| Err(RandomFailed)), Some(ConfigError::Random)),
+        ];
+        for (i, (builder, expected)) in table.into_iter().enumerate() {
+            assert_eq!(builder.build().err(), expected, "row {i}");
+        }
+        assert!(matches!(
+            builder().policy(Policy::new().tries(0)).build().err(),
+            Some(ConfigError::OutOfBounds { setting: "tries", .. })
+        ));
+    }
+
+    #[test]
+    fn a_shared_store_needs_a_shared_secret() {
+        #[derive(Clone)]
+        struct Elsewhere;
+        impl RemoteStore for Elsewhere {
+            async fn load(&self, _: crate::store::Key) -> Result<Option<Stored>, StoreError> {
+                Ok(None)
+            }
+            async fn swap(
+                &self,
+                _: crate::store::Key,
+                _: Option<Revision>,
+                _: Option<Stored>,
+            ) -> Result<Swapped, StoreError> {
+                Ok(Swapped::Done)
+            }
+        }
+        let shared = || builder().store(Remote::new(Elsewhere));
+        assert_eq!(shared().build().err(), Some(ConfigError::SecretRequired));
+        assert!(shared().secret(Secret::new([1; 32]).unwrap()).build().is_ok());
+    }
+}

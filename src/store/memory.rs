@@ -1,0 +1,272 @@
+//! The store in process: a moka cache that decides, and a lock-free index in front of it that is read.
+//!
+//! moka orders the writes of a key, frees what has expired, and never evicts for size. Its `get` costs four to
+//! ten times a lock-free map's read and may purge on whoever calls it, so [`load`](Store::load) reads the
+//! index only.
+//!
+//! # Why the two cannot part
+//!
+//! *The index is the truth.* A swap compares the index's value and writes the index in one atomic step
+//! ([`Index::swap`]), so a load and a swap never disagree, whatever moka still holds or has cleaned up.
+//!
+//! *moka ends with what the index holds.* The step runs inside `and_compute_with`, which lets one compute per
+//! key in at a time and puts the same value into moka before it lets in the next.
+//!
+//! *What moka frees leaves the index.* moka takes an expired value out and calls the eviction listener under
+//! one lock of that key, which its own insert takes too. The listener clears the index only of that very
+//! value: where a compute has written a newer one already, it finds another and leaves it, and that compute's
+//! `put`, waiting for the lock, makes moka's entry anew. Where the listener comes first, the compute finds no
+//! record. The listener calls nothing back into moka and takes no lock that a compute holds.
+//!
+//! So a record is in the index from the swap that wrote it to the one that replaced it or to its expiry, and
+//! every record in the index has its deadline in moka. Writing moka beside the entry API would break this;
+//! `clippy.toml` forbids it.
+
+use std::{
+    fmt,
+    future::Ready,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use foldhash::fast::RandomState;
+use moka::{Expiry, notification::RemovalCause, ops::compute::Op, sync::Cache};
+use papaya::{Compute, HashMap, Operation};
+
+use super::{Key, Lookup, Revision, Store, StoreError, Stored, Swapped};
+
+/// How many records a store takes unless told otherwise.
+const CAPACITY: usize = 1_000_000;
+
+/// How often a full store looks for records that have expired, in milliseconds.
+const PURGE_INTERVAL: u64 = 1_000;
+
+/// The store that keeps records in this process, and the default. Clones share the same records.
+///
+/// A load takes no lock and allocates nothing. Each record is freed some seconds after its
+/// [`ttl`](Stored::ttl), by whoever swaps next.
+///
+/// # Example
+///
+/// ```
+/// use tower_step_up::{StepUp, store::MemoryStore};
+///
+/// let store = MemoryStore::with_capacity(200_000);
+/// let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).store(store.clone()).build()?;
+/// assert!(store.is_empty());
+/// # Ok::<_, tower_step_up::ConfigError>(())
+/// ```
+///
+/// # Security
+///
+/// Nothing that exists is ever evicted to make room: that would let an attacker push out a lock, or somebody
+/// else's challenge. A store that is full refuses new records ([`Swapped::Full`]) and goes on serving those it
+/// has.
+#[derive(Clone)]
+pub struct MemoryStore {
+    index: Arc<Index>,
+    expiry: Arc<Expiring>,
+}
+
+impl MemoryStore {
+    /// A store for up to a million records: one a session that stepped up, and one a user.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(CAPACITY)
+    }
+
+    /// A store for up to `records` records. Memory is taken as they come, some 800 bytes each.
+    #[must_use]
+    pub fn with_capacity(records: usize) -> Self {
+        let index = Arc::new(Index::new(records));
+        let expiry = Arc::new(Expiring::new(Arc::clone(&index)));
+        Self { index, expiry }
+    }
+
+    /// How many records there are, those included that have expired and are not freed yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.live.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn swap_now(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Swapped {
+        // Who comes too late need not queue for the key.
+        if self.index.revision(key) != expected {
+            return Swapped::Conflict;
+        }
+        let mut swapped = Swapped::Conflict;
+        self.expiry.cache.entry_by_ref(key).and_compute_with(|_| {
+            swapped = self.index.swap(key, expected, next);
+            match (swapped, next) {
+                (Swapped::Done, Some(next)) => Op::Put(next.clone()),
+                (Swapped::Done, None) => Op::Remove,
+                (Swapped::Conflict | Swapped::Full, _) => Op::Nop,
+            }
+        });
+        swapped
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Prints the counts, and nothing of the records.
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("len", &self.len())
+            .field("capacity", &self.index.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for MemoryStore {
+    type Load = Ready<Result<Option<Stored>, StoreError>>;
+
+    const SHARED: bool = false;
+
+    fn load(&self, key: &Key) -> Lookup<Self::Load> {
+        Lookup::Ready(Ok(self.index.get(key)))
+    }
+
+    async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
+        let swapped = self.swap_now(key, expected, next.as_ref());
+        if swapped == Swapped::Full && self.expiry.purge() {
+            return Ok(self.swap_now(key, expected, next.as_ref()));
+        }
+        Ok(swapped)
+    }
+}
+
+/// Every record by its key.
+struct Index {
+    records: HashMap<Key, Stored, RandomState>,
+    /// How many there are, and places taken by inserts under way: never more than `capacity`.
+    live: AtomicUsize,
+    capacity: usize,
+}
+
+impl Index {
+    fn new(capacity: usize) -> Self {
+        Self { records: HashMap::with_hasher(RandomState::default()), live: AtomicUsize::new(0), capacity }
+    }
+
+    fn get(&self, key: &Key) -> Option<Stored> {
+        self.records.pin().get(key).cloned()
+    }
+
+    fn revision(&self, key: &Key) -> Option<Revision> {
+        self.records.pin().get(key).map(Stored::revision)
+    }
+
+    /// Compares and writes, in one step.
+    fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Swapped {
+        // Taken at most once, though the closure may be run again.
+        let mut place = None;
+        let records = self.records.pin();
+        let computed = records.compute(*key, |current| {
+            let current = current.map(|(_, stored)| stored);
+            if current.map(Stored::revision) != expected {
+                return Operation::Abort(Swapped::Conflict);
+            }
+            match (current, next) {
+                (None, None) => Operation::Abort(Swapped::Done),
+                (None, Some(_)) if !*place.get_or_insert_with(|| self.take_place()) => Operation::Abort(Swapped::Full),
+                (Some(_), None) => Operation::Remove,
+                (_, Some(next)) => Operation::Insert(next.clone()),
+            }
+        });
+        let (swapped, inserted) = match computed {
+            Compute::Inserted(..) => (Swapped::Done, true),
+            Compute::Updated { .. } => (Swapped::Done, false),
+            Compute::Removed(..) => {
+                self.give_place();
+                (Swapped::Done, false)
+            }
+            Compute::Aborted(swapped) => (swapped, false),
+        };
+        if place == Some(true) && !inserted {
+            self.give_place();
+        }
+        swapped
+    }
+
+    /// Removes an expired record, unless another one has taken its place.
+    fn expire(&self, key: &Key, expired: &Stored) {
+        let records = self.records.pin();
+        if let Ok(Some(_)) = records.remove_if(key, |_, stored| stored.is(expired)) {
+            self.give_place();
+        }
+    }
+
+    fn take_place(&self) -> bool {
+        let more = |live: usize| live.checked_add(1).filter(|live| *live <= self.capacity);
+        self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give_place(&self) {
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The cache that orders the writes and knows when each record expires.
+struct Expiring {
+    cache: Cache<Key, Stored, RandomState>,
+    created: Instant,
+    /// When a full store may look for expired records again, in milliseconds after `created`.
+    next_purge: AtomicU64,
+}
+
+impl Expiring {
+    fn new(index: Arc<Index>) -> Self {
+        let clear = move |key: Arc<Key>, stored: Stored, cause: RemovalCause| {
+            // What was replaced or deleted has left the index already.
+            if cause.was_evicted() {
+                index.expire(&key, &stored);
+            }
+        };
+        // No capacity: what is full refuses, and evicts nothing.
+        let cache =
+            Cache::builder().expire_after(Ttl).eviction_listener(clear).build_with_hasher(RandomState::default());
+        Self { cache, created: Instant::now(), next_purge: AtomicU64::new(0) }
+    }
+
+    /// Frees what has expired, so that a full store takes records again. At most once a second: a flood of
+    /// inserts must not spend its time here.
+    fn purge(&self) -> bool {
+        let now = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let due = self.next_purge.load(Ordering::Relaxed);
+        let next = now.saturating_add(PURGE_INTERVAL);
+        let mine =
+            now >= due && self.next_purge.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if mine {
+            self.cache.run_pending_tasks();
+        }
+        mine
+    }
+}
+
+/// Each write names its own expiry: a longer one prolongs, and nothing restarts by itself.
+struct Ttl;
+
+impl Expiry<Key, Stored> for Ttl {
+    fn expire_after_create(&self, _: &Key, stored: &Stored, _: Instant) -> Option<Duration> {
+        Some(stored.ttl())
+    }
+
+    fn expire_after_update(&self, _: &Key, stored: &Stored, _: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(stored.ttl())
+    }
+}

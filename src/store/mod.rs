@@ -1,0 +1,308 @@
+//! Where records live: the [`Store`] contract, and the [`MemoryStore`] that keeps them in process.
+//!
+//! A store can do two things: [`load`](Store::load) a record, and [`swap`](Store::swap) it if nobody has
+//! changed it since. Every rule is decided by the engine between the two, so a store knows none. It judges
+//! no time either: its own expiry, by [`Stored::ttl`], only frees memory.
+//!
+//! # Writing a store
+//!
+//! Implement [`RemoteStore`] with plain `async fn` and wrap it in [`Remote`]; put it through
+//! [`conformance`] (feature `test-util`).
+//!
+//! ```
+//! use std::{collections::HashMap, sync::{Arc, Mutex}};
+//! use tower_step_up::{StepUp, store::{Key, Remote, RemoteStore, Revision, Stored, StoreError, Swapped}};
+//!
+//! /// Stands in for a server: keeps bytes, and compares the revision in front of them.
+//! #[derive(Clone, Default)]
+//! struct Shelf(Arc<Mutex<HashMap<Key, Vec<u8>>>>);
+//!
+//! impl RemoteStore for Shelf {
+//!     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
+//!         let bytes = self.0.lock().map_err(StoreError::new)?.get(&key).cloned();
+//!         bytes.map(|bytes| Stored::decode(&bytes)).transpose()
+//!     }
+//!
+//!     async fn swap(
+//!         &self,
+//!         key: Key,
+//!         expected: Option<Revision>,
+//!         next: Option<Stored>,
+//!     ) -> Result<Swapped, StoreError> {
+//!         let mut shelf = self.0.lock().map_err(StoreError::new)?;
+//!         let current = shelf.get(&key).map(|bytes| Revision::of(bytes)).transpose()?;
+//!         if current != expected {
+//!             return Ok(Swapped::Conflict);
+//!         }
+//!         match next {
+//!             Some(next) => drop(shelf.insert(key, next.encode())), // and let it expire after next.ttl()
+//!             None => drop(shelf.remove(&key)),
+//!         }
+//!         Ok(Swapped::Done)
+//!     }
+//! }
+//!
+//! let step_up = StepUp::builder()
+//!     .otp("SMS", tower_step_up::discard)
+//!     .store(Remote::new(Shelf::default()))
+//!     .secret(tower_step_up::Secret::new([7; 32])?) // shared by every process, from a generator
+//!     .build()?;
+//! # Ok::<_, tower_step_up::ConfigError>(())
+//! ```
+
+use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{session::Session, subject::Subject};
+
+#[cfg(any(test, feature = "test-util"))]
+pub mod conformance;
+mod memory;
+mod remote;
+
+pub use self::{
+    memory::MemoryStore,
+    remote::{Remote, RemoteStore},
+};
+
+/// Under which key a record is kept: a SHA-256 of what it belongs to.
+///
+/// A bare hash of a user's id can be reversed by trying ids, so a store outside the process should key it
+/// once more with a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    pub(crate) fn session(subject: &str, session: &[u8]) -> Self {
+        Self::digest(b"step-up/session\0", &[subject.as_bytes(), session])
+    }
+
+    pub(crate) fn subject(subject: &str) -> Self {
+        Self::digest(b"step-up/subject\0", &[subject.as_bytes()])
+    }
+
+    /// The bytes of the key.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Each part has its length in front, so that no two callers' ids can run together.
+    fn digest(domain: &[u8; 16], parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new_with_prefix(domain);
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+/// Prints nothing: a key leads back to the user.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// Names one state of one record. Never used twice, so a record that was deleted and created anew cannot be
+/// taken for the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Revision(u128);
+
+impl Revision {
+    pub(crate) fn new(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// The revision in front of an [encoded](Stored::encode) record: its first 16 bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where there are fewer bytes.
+    pub fn of(encoded: &[u8]) -> Result<Self, StoreError> {
+        let (revision, _) = encoded.split_first_chunk::<16>().ok_or_else(StoreError::unreadable)?;
+        Ok(Self(u128::from_be_bytes(*revision)))
+    }
+
+    /// The bytes that stand in front of an encoded record.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// A record as a store keeps it. A clone is one atomic increment.
+#[derive(Clone)]
+pub struct Stored(Arc<Inner>);
+
+struct Inner {
+    revision: Revision,
+    ttl: Duration,
+    record: Record,
+}
+
+/// What a record is of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Record {
+    Session(Session),
+    Subject(Subject),
+}
+
+/// The version of the encoding: one that is unknown is refused, never guessed.
+const VERSION: u8 = 1;
+
+impl Stored {
+    pub(crate) fn new(revision: Revision, ttl: Duration, record: Record) -> Self {
+        Self(Arc::new(Inner { revision, ttl, record }))
+    }
+
+    /// Which state this is.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.0.revision
+    }
+
+    /// How long from its writing the record must be kept. Deleting it earlier forgets a lock.
+    ///
+    /// Zero on a record that was loaded from outside the process: each write names its own.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        self.0.ttl
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.0.record
+    }
+
+    /// Whether two are the same, not merely alike.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The record as bytes: its revision in 16 bytes, a version, and JSON.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.0.revision.to_bytes().to_vec();
+        bytes.push(VERSION);
+        // The records hold strings, numbers and lists of both, and a Vec takes any number of bytes.
+        serde_json::to_writer(&mut bytes, &self.0.record).unwrap_or_default();
+        bytes
+    }
+
+    /// The record from bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are not a record, or one of an unknown version: so the request is refused.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let revision = Revision::of(bytes)?;
+        match bytes.get(16..) {
+            Some([VERSION, json @ ..]) => {
+                let record = serde_json::from_slice(json).map_err(|_| StoreError::unreadable())?;
+                Ok(Self::new(revision, Duration::ZERO, record))
+            }
+            _ => Err(StoreError::unreadable()),
+        }
+    }
+}
+
+/// Prints nothing of the record.
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored").field("revision", &self.0.revision).finish_non_exhaustive()
+    }
+}
+
+/// What became of a [`Store::swap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swapped {
+    /// The record is written.
+    Done,
+    /// The record was not as expected; nothing was written.
+    Conflict,
+    /// There is no room for another record; nothing was written. Only an insert may be refused so.
+    Full,
+}
+
+/// The answer to [`Store::load`]: at hand, or a future.
+///
+/// In process it is at hand, so the guard decides without a future; from elsewhere it is awaited.
+#[derive(Debug)]
+pub enum Lookup<F> {
+    /// The record, or that there is none.
+    Ready(Result<Option<Stored>, StoreError>),
+    /// It comes later.
+    Pending(F),
+}
+
+/// Where records live. See the [module](self) for how to write one.
+///
+/// # Security
+///
+/// - `swap` is atomic: between the comparison and the write, nobody else's write comes in.
+/// - A load sees every swap that was answered `Done` before it began. No reads from replicas, no caches.
+/// - Nothing that exists is evicted before its [`ttl`](Stored::ttl): a lost lock is a bypass.
+/// - A failure is an `Err` and never `Ok(None)`: an error refuses, an absent lock lets pass.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// The future of a load that is not at hand.
+    type Load: Future<Output = Result<Option<Stored>, StoreError>> + Send + 'static;
+
+    /// Whether other processes see the same records. They must then share the secret, too.
+    const SHARED: bool = true;
+
+    /// The record under a key.
+    fn load(&self, key: &Key) -> Lookup<Self::Load>;
+
+    /// Writes `next` (`None` deletes) if the record's revision is `expected` (`None`: there is no record).
+    fn swap(
+        &self,
+        key: &Key,
+        expected: Option<Revision>,
+        next: Option<Stored>,
+    ) -> impl Future<Output = Result<Swapped, StoreError>> + Send;
+}
+
+/// A store failed: down, too slow, or holding what cannot be read. The request is refused.
+#[derive(Debug)]
+pub struct StoreError(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Failed(Box<dyn Error + Send + Sync>),
+    Unreadable,
+    Deadline,
+}
+
+impl StoreError {
+    /// The store's own error.
+    pub fn new(error: impl fmt::Display) -> Self {
+        Self(Kind::Failed(error.to_string().into()))
+    }
+
+    pub(crate) fn unreadable() -> Self {
+        Self(Kind::Unreadable)
+    }
+
+    pub(crate) fn deadline() -> Self {
+        Self(Kind::Deadline)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Failed(error) => write!(f, "the store failed: {error}"),
+            Kind::Unreadable => f.write_str("the store holds a record that this version cannot read"),
+            Kind::Deadline => f.write_str("the store did not answer within Policy::store_deadline"),
+        }
+    }
+}
+
+impl Error for StoreError {}
+
+/// A boxed future, as the adapters return it.
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -1,0 +1,100 @@
+//! What every answer carries. The rules without an exception (`no-store`, a fresh `request-ref`, the sandbox's mark) are
+//! checked on every answer of every test, in `app.rs`.
+
+use crate::app::{Answer, App, COMPANION, RIGHT};
+
+/// Each operation once, with the success that the contract promises.
+#[tokio::test]
+async fn operations() {
+    let app = App::demo();
+    let alice = app.login("alice1").await;
+    let id = app.login("alice2").await;
+    let id = (id.push().await, id);
+    let verification = format!(r#"{{"verificationCode":"{RIGHT}"}}"#);
+    let cases = [
+        (&alice, "POST", "/otp/SMS".to_owned(), "", "204"),
+        (&alice, "POST", "/otp/SMS/verify".to_owned(), &*verification, "204"),
+        (&alice, "POST", "/push/BIOMETRIC".to_owned(), "", "200"),
+        (&id.1, "GET", format!("/push/BIOMETRIC/{}", id.0), "", "200 PENDING"),
+        (&alice, "GET", String::new(), "", "200 STEPPED_UP"),
+        (&alice, "GET", "/".to_owned(), "", "200 STEPPED_UP"),
+        (&alice, "DELETE", "/".to_owned(), "", "204"),
+        (&alice, "DELETE", String::new(), "", "204"),
+    ];
+    for (session, method, path, body, told) in cases {
+        let ask = session.companion(method, &path);
+        let answer = if body.is_empty() { ask.send().await } else { ask.json(body).send().await };
+        assert_eq!(answer.says(), told, "{method} {path}");
+        assert_eq!(answer.status == 200, answer.header("content-type") == "application/json", "{method} {path}");
+        assert_eq!(answer.status == 204, answer.body.is_empty(), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_never_echoed() {
+    const CANARY: &str = "canary-4711-canary";
+    let app = App::demo();
+    let alice = app.login("alice").await;
+    let asks = [
+        alice.companion("POST", "/otp/SMS"),
+        alice.companion("POST", "/otp/SMS"),
+        alice.companion("POST", &format!("/otp/{CANARY}")),
+        alice.companion("POST", "/otp/SMS/verify").json(format!(r#"{{"verificationCode":"{CANARY}"}}"#)),
+        alice.companion("POST", "/otp/SMS/verify").json(format!(r#"{{"{CANARY}":"{CANARY}"}}"#)),
+        alice.companion("POST", "/otp/SMS/verify").json(CANARY),
+        alice.companion("POST", "/otp/SMS/verify").json(r#"{"verificationCode":"123456"}"#).no_token(),
+        alice.companion("GET", ""),
+        alice.companion("GET", &format!("/push/BIOMETRIC/{CANARY}")),
+        alice.companion("POST", &format!("/{CANARY}")),
+        alice.companion(CANARY, "/otp/SMS"),
+        alice.companion("DELETE", ""),
+        alice.ask("GET", "/cards/1"),
+        alice.ask("GET", "/cards/1").no_token(),
+    ];
+    for ask in asks {
+        let ask = ["request-ref", "idempotency-ref", "api-key", "call-ref"]
+            .into_iter()
+            .fold(ask, |ask, name| ask.header(name, CANARY));
+        let answer = ask.header("x-request-id", CANARY).send().await;
+        assert!(!answer.contains(CANARY), "{answer:?}");
+    }
+}
+
+/// `idempotency-ref` replays nothing and `api-key` opens nothing.
+#[tokio::test]
+async fn references_are_accepted_and_ignored() {
+    let app = App::demo();
+    let alice = app.login("alice").await;
+    let start = || {
+        let ask = alice.companion("POST", "/otp/SMS").header("idempotency-ref", "one");
+        ask.header("api-key", "two").header("call-ref", "three").send()
+    };
+    assert_eq!(start().await.says(), "204");
+    assert_eq!(start().await.says(), "409 RETRY_IN_15SEC 15");
+    app.wait(15);
+    assert_eq!(start().await.says(), "204");
+    let stranger = app.ask("GET", COMPANION).header("api-key", &alice.token).send().await;
+    assert_eq!(stranger.says(), "401 UNAUTHORIZED");
+}
+
+/// Every refusal that the contract gives an `errorCode` says that and a message, and nothing else.
+#[tokio::test]
+async fn refusals_say_a_message_and_a_code() {
+    let app = App::demo();
+    let alice = app.login("alice").await;
+    let bob = app.login("bob").await;
+    let cases: [(Answer, &str); 5] = [
+        (app.ask("GET", COMPANION).send().await, "UNAUTHORIZED"),
+        (app.ask("GET", "/cards/1").send().await, "UNAUTHORIZED"),
+        (app.login("dave").await.start().await, "INSUFFICIENT_PERMISSIONS"),
+        (bob.start().await, "CHANNEL_NOT_REGISTERED"),
+        (alice.verify(RIGHT).await, "STATE_INVALID"),
+    ];
+    for (answer, code) in cases {
+        let json = answer.json();
+        let fields: Vec<_> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(fields, ["errorCode", "message"], "{answer:?}");
+        assert_eq!(json["errorCode"], code);
+        assert!(!json["message"].as_str().expect("text").is_empty());
+    }
+}
