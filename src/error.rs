@@ -133,7 +133,6 @@ pub enum Malformed {
 
 /// A budget that is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct RateLimit {
     /// How many the budget allows.
     pub limit: u32,

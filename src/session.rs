@@ -456,3 +456,241 @@ impl Session {
         Self { grants, ..Self::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        code::{Keyring, OneTimeCode, Secret, system_random},
+        store::Key,
+    };
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn policy() -> Policy {
+        Policy::new()
+    }
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_millis(1_000_000_000 + secs * 1000)
+    }
+
+    fn otp(channel: &str, scope: Option<&str>) -> Start<CodeDigest> {
+        let ring = Keyring::new(&Secret::new([1; 32]).unwrap(), None).unwrap();
+        let proof = ring.digest(&Key::subject("a"), channel, &OneTimeCode::sandbox(6), system_random).unwrap();
+        Start { channel: channel.into(), scope: scope.map(Into::into), generation: 1, proof }
+    }
+
+    fn push(id: &str) -> Start<PushDigest> {
+        let proof = PushDigest::new(&Key::subject("a"), id);
+        Start { channel: "BIO".into(), scope: None, generation: 1, proof }
+    }
+
+    fn may_verify(session: &Session, channel: &str, now: u64) -> Result<(), ChallengeError> {
+        session.may_verify(channel, Some(1), |_| true, &policy(), at(now))
+    }
+
+    fn guess(session: &mut Session, right: bool, now: u64) -> Option<ChallengeError> {
+        let (next, compared) = session.compare(|_| right, &policy(), at(now)).unwrap();
+        *session = next;
+        match compared {
+            Compared::Right(_) => None,
+            Compared::Wrong(error) => Some(error),
+        }
+    }
+
+    fn started(now: u64) -> Session {
+        Session::default().start_otp(otp("SMS", None), &policy(), at(now)).unwrap()
+    }
+
+    #[test]
+    fn what_may_be_verified_is_a_table() {
+        let verified = {
+            let mut session = started(0);
+            guess(&mut session, true, 10);
+            session
+        };
+        let dead = {
+            let mut session = started(0);
+            (0..5).for_each(|_| drop(guess(&mut session, false, 1)));
+            session
+        };
+        let table = [
+            ("nothing", Session::default(), "SMS", 0, Err(ChallengeError::StateInvalid)),
+            ("alive", started(0), "SMS", 0, Ok(())),
+            ("last moment", started(0), "SMS", 299, Ok(())),
+            ("other channel", started(0), "EMAIL", 0, Err(ChallengeError::StateInvalid)),
+            ("expired", started(0), "SMS", 300, Err(ChallengeError::CodeExpired)),
+            ("expired, remembered", started(0), "SMS", 300 + 3599, Err(ChallengeError::CodeExpired)),
+            ("expired, forgotten", started(0), "SMS", 300 + 3600, Err(ChallengeError::StateInvalid)),
+            ("verified", verified.clone(), "SMS", 10, Err(ChallengeError::AlreadyVerified)),
+            ("verified, remembered", verified.clone(), "SMS", 10 + 3599, Err(ChallengeError::AlreadyVerified)),
+            ("verified, forgotten", verified.clone(), "SMS", 10 + 3600, Err(ChallengeError::StateInvalid)),
+            ("verified elsewhere", verified, "EMAIL", 10, Err(ChallengeError::StateInvalid)),
+            ("dead", dead, "SMS", 2, Err(ChallengeError::StateInvalid)),
+            ("revoked", started(0).revoked(), "SMS", 1, Err(ChallengeError::StateInvalid)),
+            ("within the skew", started(2), "SMS", 0, Ok(())),
+            ("from the future", started(3), "SMS", 0, Err(ChallengeError::StateInvalid)),
+        ];
+        for (name, session, channel, now, expected) in table {
+            assert_eq!(may_verify(&session, channel, now), expected, "{name}");
+        }
+        let session = started(0);
+        for (generation, knows) in [(Some(2), true), (None, true), (Some(1), false)] {
+            let refused = session.may_verify("SMS", generation, |_| knows, &policy(), at(0));
+            assert_eq!(refused, Err(ChallengeError::StateInvalid), "{generation:?} {knows}");
+        }
+    }
+
+    #[test]
+    fn five_tries_and_the_right_code_on_the_fifth() {
+        let mut session = started(0);
+        let answers: Vec<_> = (0..5).filter_map(|_| guess(&mut session.clone(), false, 1).map(|_| ())).collect();
+        assert_eq!(answers.len(), 5);
+        for expected in [
+            ChallengeError::CodeInvalid,
+            ChallengeError::CodeInvalid,
+            ChallengeError::CodeInvalid,
+            ChallengeError::OneTryRemaining,
+        ] {
+            assert_eq!(guess(&mut session, false, 1), Some(expected));
+        }
+        assert_eq!(guess(&mut session.clone(), true, 1), None);
+        assert_eq!(guess(&mut session, false, 1), Some(ChallengeError::ChallengeLimitExceeded));
+    }
+
+    #[test]
+    fn a_guess_and_a_read_leave_the_deadline() {
+        let mut session = started(0);
+        for now in [1, 100, 299] {
+            guess(&mut session, false, now);
+            may_verify(&session, "SMS", now).unwrap();
+        }
+        assert_eq!(may_verify(&session, "SMS", 300), Err(ChallengeError::CodeExpired));
+    }
+
+    #[test]
+    fn tries_are_inherited_while_the_code_lives() {
+        let spent = |now| {
+            let mut session = started(0);
+            (0..4).for_each(|_| drop(guess(&mut session, false, now)));
+            session
+        };
+        let first_after = |session: &Session, now| {
+            let mut next = session.start_otp(otp("EMAIL", None), &policy(), at(now)).unwrap();
+            guess(&mut next, false, now)
+        };
+        assert_eq!(first_after(&spent(1), 15), Some(ChallengeError::ChallengeLimitExceeded), "alive");
+        let revoked = spent(1).revoked();
+        assert_eq!(first_after(&revoked, 15), Some(ChallengeError::ChallengeLimitExceeded), "dropped");
+        let again = revoked.start_otp(otp("SMS", None), &policy(), at(15)).unwrap().revoked();
+        assert_eq!(first_after(&again, 30), Some(ChallengeError::ChallengeLimitExceeded), "dropped twice");
+        assert_eq!(first_after(&spent(1), 300), Some(ChallengeError::CodeInvalid), "expired");
+        let mut dead = spent(1);
+        guess(&mut dead, false, 1);
+        assert_eq!(first_after(&dead, 15), Some(ChallengeError::CodeInvalid), "dead");
+        let mut verified = spent(1);
+        guess(&mut verified, true, 1);
+        assert_eq!(first_after(&verified, 15), Some(ChallengeError::CodeInvalid), "verified");
+    }
+
+    #[test]
+    fn starts_keep_their_distance_and_their_number() {
+        let session = started(0);
+        let wait = |now| match session.may_start_otp(&policy(), at(now)) {
+            Err(ChallengeError::RetryIn { wait, .. }) => wait.as_secs(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([wait(0), wait(14)], [15, 1]);
+        assert_eq!(session.may_start_otp(&policy(), at(15)), Ok(()));
+        // Whatever became of it, and however far ahead its stamp is.
+        assert!(session.revoked().may_start_otp(&policy(), at(14)).is_err());
+        assert!(started(1_000_000).may_start_otp(&policy(), at(0)).is_err());
+
+        let twice = policy().starts_per_session(2);
+        let session = Session::default().start_push(push("1"), &twice, at(0)).unwrap();
+        let session = session.start_otp(otp("SMS", None), &twice, at(0)).unwrap();
+        let refused = Err(ChallengeError::ChallengeLimitExceeded);
+        assert_eq!(session.may_start_otp(&twice, at(15)), refused);
+        assert_eq!(session.revoked().may_start_push(Some(1), &twice, at(15)), refused);
+        assert!(session.keep_until(&twice) >= at(30 * 24 * 3600));
+    }
+
+    #[test]
+    fn a_push_is_answered_once_in_time_by_its_id() {
+        let policy = policy();
+        let session = Session::default().start_push(push("1"), &policy, at(0)).unwrap();
+        let id = |id| PushDigest::new(&Key::subject("a"), id);
+        let answer = |session: &Session, name, generation, now| {
+            session.answer_push(&id(name), generation, true, &policy, at(now))
+        };
+        assert_eq!(session.may_start_push(Some(1), &policy, at(299)), Err(ChallengeError::StateInvalid));
+        assert_eq!(session.may_start_push(Some(2), &policy, at(1)), Ok(()), "another generation is not in flight");
+        assert_eq!(session.may_start_push(Some(1), &policy, at(300)), Ok(()));
+        assert!(answer(&session, "2", 1, 1).is_none(), "foreign id");
+        assert!(answer(&session, "1", 2, 1).is_none(), "another generation");
+        assert!(answer(&session, "1", 1, 300).is_none(), "late");
+        assert!(answer(&session.revoked(), "1", 1, 1).is_none(), "revoked");
+        let approved = answer(&session, "1", 1, 299).unwrap();
+        assert_eq!(approved.grants().len(), 1);
+        assert!(answer(&approved, "1", 1, 299).is_none(), "twice");
+        let declined = session.answer_push(&id("1"), 1, false, &policy, at(1)).unwrap();
+        assert!(declined.grants().is_empty());
+        assert!(answer(&declined, "1", 1, 2).is_none(), "approved after it was declined");
+
+        let status = |session: &Session, channel, name, now| session.push_status(channel, &id(name), &policy, at(now));
+        let expires_in = Duration::from_secs(299);
+        assert_eq!(status(&session, "BIO", "1", 1), Some(PushStatus::Pending { expires_in }));
+        assert_eq!(status(&session, "BIO", "2", 1), None);
+        assert_eq!(status(&session, "OTHER", "1", 1), None);
+        assert_eq!(status(&session, "BIO", "1", 300), Some(PushStatus::Expired));
+        assert_eq!(status(&session, "BIO", "1", 300 + 3600), None);
+        assert_eq!(status(&approved, "BIO", "1", 299 + 3599), Some(PushStatus::Verified));
+        assert_eq!(status(&declined, "BIO", "1", 1), Some(PushStatus::Declined));
+        assert_eq!(status(&session.revoked(), "BIO", "1", 1), None);
+    }
+
+    #[test]
+    fn grants_replace_their_like_and_the_oldest() {
+        let mut session = Session::default();
+        let grant = |scope: &str, secs| {
+            Grant::new(GrantParts {
+                channel: "SMS".into(),
+                scope: Some(scope.into()),
+                verified_at: at(secs),
+                expires_at: at(secs).saturating_add(10 * MINUTE),
+            })
+        };
+        for i in 0..20 {
+            session.add_grant(grant(&i.to_string(), i));
+        }
+        let scopes: Vec<_> = session.grants().iter().filter_map(Grant::scope).collect();
+        assert_eq!(scopes, (4..20).map(|i| i.to_string()).collect::<Vec<_>>());
+        session.add_grant(grant("5", 100));
+        assert_eq!(session.grants().len(), GRANTS_PER_SESSION);
+        assert_eq!(session.grants().last(), Some(&grant("5", 100)));
+        assert_eq!(session.keep_until(&policy()), at(100).saturating_add(10 * MINUTE + REMEMBRANCE));
+        assert!(session.revoked().grants().is_empty());
+        let forgotten = session.pruned(at(10_000));
+        assert!(forgotten.grants().is_empty());
+    }
+
+    #[test]
+    fn only_what_was_not_sent_is_withdrawn() {
+        let start = otp("SMS", None);
+        let proof = start.proof.clone();
+        let session = Session::default().start_otp(start, &policy(), at(0)).unwrap();
+        let withdrawn = session.withdraw_otp(&proof).unwrap();
+        assert_eq!(may_verify(&withdrawn, "SMS", 1), Err(ChallengeError::StateInvalid));
+        assert!(withdrawn.may_start_otp(&policy(), at(14)).is_err(), "the start stays");
+        assert!(started(0).withdraw_otp(&proof).is_none(), "another code");
+    }
+
+    #[test]
+    fn records_survive_their_encoding() {
+        let mut session = started(0).start_push(push("1"), &policy(), at(0)).unwrap();
+        guess(&mut session, true, 1);
+        let json = serde_json::to_string(&session).unwrap();
+        assert_eq!(serde_json::from_str::<Session>(&json).unwrap(), session);
+    }
+}

@@ -212,3 +212,118 @@ impl Failures {
         self.last().is_some_and(|last| now < last.saturating_add(FAILURES_KEPT))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_millis(1_000_000_000 + secs * 1000)
+    }
+
+    fn after(failures: u64, every: u64) -> Subject {
+        let mut subject = Subject::new(1);
+        (0..failures).for_each(|i| subject.count("SMS", i, at(i * every)));
+        subject
+    }
+
+    fn wait(subject: &Subject, channel: &str, now: u64) -> Option<(u32, u64)> {
+        match subject.check_locked(channel, &Policy::new(), at(now)) {
+            Ok(()) => None,
+            Err(ChallengeError::RateLimited(limit)) => Some((limit.limit, limit.wait.as_secs())),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn waits_double_after_every_five_failures() {
+        let table = [(5, 30), (10, 60), (15, 120), (20, 240), (25, 480), (30, 960), (35, 1920), (40, 3600), (45, 3600)];
+        for (failures, expected) in table {
+            let subject = after(failures, 0);
+            assert_eq!(wait(&subject, "SMS", 0), Some((5, expected)), "{failures}");
+            assert_eq!(wait(&subject, "SMS", expected - 1), Some((5, 1)), "{failures}");
+            assert_eq!(wait(&subject, "SMS", expected), None, "{failures}");
+            assert_eq!(wait(&subject, "EMAIL", 0), None, "another channel");
+            assert_eq!(wait(&after(failures - 1, 0), "SMS", 0), None, "{failures} less one");
+        }
+    }
+
+    #[test]
+    fn fifty_failures_disable_until_unlocked() {
+        let disabled = |subject: &Subject, channel, now| subject.check_disabled(channel, &Policy::new(), now).is_err();
+        assert!(!disabled(&after(49, 1), "SMS", at(49)));
+        let subject = after(50, 1);
+        assert!(disabled(&subject, "SMS", at(50)));
+        assert!(disabled(&subject, "SMS", at(399 * 24 * 3600)));
+        assert!(!disabled(&subject, "EMAIL", at(50)));
+        assert!(!disabled(&subject, "SMS", at(49).saturating_add(FAILURES_KEPT)));
+        assert_eq!(subject.keep_until(), at(49).saturating_add(FAILURES_KEPT));
+        // A stamp from the future goes on denying.
+        assert!(disabled(&subject, "SMS", Timestamp::from_millis(0)));
+        assert!(wait(&after(5, 0), "SMS", 0).is_some());
+    }
+
+    #[test]
+    fn a_hundred_wrong_codes_a_day_whatever_succeeds() {
+        let mut subject = Subject::new(1);
+        for i in 0..100 {
+            assert_eq!(wait(&subject, "SMS", i * 100), None, "{i}");
+            subject.count(if i % 2 == 0 { "SMS" } else { "EMAIL" }, i, at(i * 100));
+            subject.succeeded("SMS", 1000);
+            subject.succeeded("EMAIL", 1000);
+        }
+        let day = DAY.as_secs();
+        for channel in ["SMS", "EMAIL", "OTHER"] {
+            assert_eq!(wait(&subject, channel, 9900), Some((100, day - 9900)), "{channel}");
+        }
+        assert_eq!(wait(&subject, "SMS", day - 1), Some((100, 1)));
+        assert_eq!(wait(&subject, "SMS", day), None);
+        subject.count("SMS", 2000, at(day));
+        assert_eq!(subject.wrong.len(), 100, "the oldest was forgotten");
+        assert_eq!(wait(&subject, "SMS", day), Some((100, 100)));
+    }
+
+    #[test]
+    fn an_attempt_is_taken_out_alone_and_a_success_clears_its_channel() {
+        let mut subject = after(4, 0);
+        subject.count("EMAIL", 50, at(0));
+        subject.uncount(2);
+        subject.uncount(99);
+        assert_eq!(subject.failures("SMS", at(0)).len(), 3);
+        assert_eq!(subject.wrong.len(), 4);
+        subject.count("SMS", 60, at(1));
+        subject.succeeded("SMS", 60);
+        assert_eq!(subject.failures("SMS", at(1)), []);
+        assert_eq!(subject.failures("EMAIL", at(1)).len(), 1);
+        assert_eq!(subject.wrong.len(), 4, "wrong codes stay, the right one was none");
+    }
+
+    #[test]
+    fn the_list_of_sessions_is_bounded_and_displaces_the_oldest() {
+        let mut subject = Subject::new(1);
+        let key = |i: u64| Key::session("a", &i.to_be_bytes());
+        for i in 0..16 {
+            assert_eq!(subject.list(&key(i), at(100 + i), at(0)), Listed::Done);
+        }
+        assert_eq!(subject.list(&key(0), at(200), at(0)), Listed::Done, "listed already");
+        assert_eq!(subject.list(&key(16), at(300), at(0)), Listed::Displaced(key(1)));
+        assert_eq!(subject.sessions.len(), SESSIONS_PER_SUBJECT);
+        assert_eq!(subject.list(&key(17), at(300), at(150)), Listed::Done, "the ended ones made room");
+        assert_eq!(subject.sessions.len(), 3);
+    }
+
+    #[test]
+    fn pushes_are_found_while_they_are_open_and_bounded() {
+        let mut subject = Subject::new(1);
+        let (user, session) = (Key::subject("a"), Key::session("a", b"1"));
+        let id = |i: u64| PushDigest::new(&user, &i.to_string());
+        for i in 0..20 {
+            subject.open_push(id(i), &session, at(300 + i), at(i));
+        }
+        assert_eq!(subject.pushes.len(), OPEN_PUSHES_PER_SUBJECT);
+        assert_eq!(subject.find_push(&id(3)), None);
+        assert_eq!(subject.find_push(&id(19)), Some(&session));
+        subject.open_push(id(20), &session, at(700), at(320));
+        assert_eq!(subject.pushes.len(), 1);
+    }
+}

@@ -10,11 +10,13 @@ use std::{
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 use tower::Service;
 
 use super::{layer::Shared, refuse::Refuse};
-use crate::store::{Store, StoreError};
+use crate::{
+    step_up::Deadline,
+    store::{Store, StoreError},
+};
 
 pin_project! {
     /// The future of a [`Guard`](crate::guard::Guard).
@@ -45,7 +47,7 @@ pin_project! {
         Loading {
             #[pin]
             load: S::Load,
-            deadline: Option<Pin<Box<Sleep>>>,
+            deadline: Deadline,
             // Boxed, so that the future in process stays as small as the inner one.
             waiting: Option<Box<Waiting<Svc, ReqBody, S, R>>>,
         },
@@ -73,8 +75,9 @@ where
     }
 
     pub(super) fn loading(load: S::Load, ready: Svc, request: Request<ReqBody>, shared: Arc<Shared<S, R>>) -> Self {
+        let deadline = Deadline::new(shared.engine().policy.store_deadline);
         let waiting = Some(Box::new(Waiting { ready, request, shared }));
-        Self { state: State::Loading { load, deadline: None, waiting } }
+        Self { state: State::Loading { load, deadline, waiting } }
     }
 }
 
@@ -96,18 +99,8 @@ where
                     None => return Poll::Pending, // polled after completion
                 },
                 StateProj::Loading { load, deadline, waiting } => {
-                    let Some(shared) = waiting.as_ref().map(|waiting| &waiting.shared) else {
-                        return Poll::Pending; // polled after completion
-                    };
-                    let loaded = match load.poll(cx) {
-                        Poll::Ready(loaded) => loaded,
-                        Poll::Pending => {
-                            let limit = shared.engine().policy.store_deadline;
-                            let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-                            ready!(deadline.as_mut().poll(cx));
-                            Err(StoreError::deadline())
-                        }
-                    };
+                    let loaded = ready!(deadline.poll(load, cx)).unwrap_or_else(|| Err(StoreError::deadline()));
+                    // Taken in the poll that leaves this state.
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
                     let Waiting { mut ready, request, shared } = *waiting;
                     match shared.admit(request, loaded) {

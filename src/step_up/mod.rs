@@ -17,7 +17,7 @@ pub use self::{
 pub(crate) use self::{
     builder::check_path,
     channel::Channels,
-    outside::{BoxFuture, finish, within},
+    outside::{BoxFuture, Deadline, finish, within},
 };
 use self::{
     channel::{Channel, find},

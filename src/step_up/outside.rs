@@ -4,9 +4,11 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
+
+use tokio::time::Sleep;
 
 use crate::{
     caller::Caller,
@@ -27,15 +29,32 @@ impl<E: Enrolment> ErasedEnrolment for E {
     }
 }
 
-/// The future's output, or `None` past the deadline.
-///
-/// Polled once before a timer is made, so what is at hand needs no timer and no runtime.
-pub(crate) async fn within<F: Future>(deadline: Duration, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    if let Poll::Ready(output) = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        return Some(output);
+/// A time limit that costs nothing until something is awaited: what is at hand needs no timer and no runtime.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, timer: None }
     }
-    tokio::time::timeout(deadline, future).await.ok()
+
+    /// The future's output, or `None` past the deadline, which counts from the first poll.
+    pub(crate) fn poll<F: Future>(&mut self, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        if let Poll::Ready(output) = future.poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.limit)));
+        timer.as_mut().poll(cx).map(|()| None)
+    }
+}
+
+/// The future's output, or `None` past the limit.
+pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let (mut deadline, mut future) = (Deadline::new(limit), pin!(future));
+    std::future::poll_fn(|cx| deadline.poll(future.as_mut(), cx)).await
 }
 
 /// The future's output, or `None` where it panicked. What it left behind is not looked at again.
