@@ -11,20 +11,20 @@ use serde_json::{Map, Value};
 use tower_step_up::{AnswerError, Caller, Enrolment, PushAnswer, Recipient, Refused};
 
 use super::{
-    Bank, SharedUsers,
+    Bank,
     reply::Problem,
-    users::{Account, LoggedIn},
+    users::{Account, LoggedIn, Users},
 };
 
 /// The code that confirms a phone in this demo.
 const CODE: &str = "123456";
 
-/// + tower-step-up asks the bank which channels a user can be reached on.
-impl Enrolment for SharedUsers {
+// + tower-step-up asks the bank which channels a user can be reached on.
+impl Enrolment for Users {
     async fn resolve(&self, caller: &Caller, channel: &str) -> Result<Recipient, Refused> {
         let name = caller.subject();
         let begins = |with: &str| name.starts_with(with);
-        let phone = self.0.with(name, |account| account.phone.clone()).flatten();
+        let phone = self.with(name, |account| account.phone.clone()).flatten();
         match channel {
             _ if begins("dave") => Err(Refused::Forbidden),
             "SMS" if begins("carol") => Err(Refused::NotSupported),
@@ -58,7 +58,7 @@ pub(super) async fn enrol(
     if number.len() > 32 || !(7..=15).contains(&unsigned.len()) || !unsigned.bytes().all(|c| c.is_ascii_digit()) {
         return Err(Problem::invalid("number", "REGEX"));
     }
-    bank.users.0.with(caller.subject(), |account| account.unconfirmed_phone = Some(digits));
+    bank.users.with(caller.subject(), |account| account.unconfirmed_phone = Some(digits));
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn confirm(
         account.phone = account.unconfirmed_phone.take();
         Ok(StatusCode::NO_CONTENT)
     };
-    bank.users.0.with(caller.subject(), confirm).unwrap_or_else(|| Err(Problem::unauthorized("Log in first")))
+    bank.users.with(caller.subject(), confirm).unwrap_or_else(|| Err(Problem::unauthorized("Log in first")))
 }
 
 fn check(channel: &str) -> Result<(), Problem> {
@@ -106,13 +106,14 @@ pub(super) async fn decline(State(bank): State<Bank>, Path(id): Path<String>, bo
 
 type Answered = Result<StatusCode, Problem>;
 
-/// + The answer from the phone. Here it comes from anybody who knows the id; a real bank has authenticated the
-/// phone, knows whose it is, and asks for that user only.
+/// The answer from the phone. Here it comes from anybody who knows the id; a real bank has authenticated the phone,
+/// knows whose it is, and answers for that user only.
 async fn answer(bank: &Bank, id: &str, answer: &PushAnswer, body: &[u8]) -> Answered {
     if !body.trim_ascii().is_empty() && serde_json::from_slice::<Map<String, Value>>(body).is_err() {
         return Err(Problem::invalid("body", "REGEX"));
     }
-    for name in bank.users.0.names() {
+    for name in bank.users.names() {
+        // + What the user said.
         match bank.step_up.answer_push(&name, id, answer.clone()).await {
             Ok(()) => return Ok(StatusCode::NO_CONTENT),
             Err(AnswerError::Unknown) => {}

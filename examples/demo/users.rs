@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -24,8 +24,8 @@ const LOGIN_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 /// … and of users and of live logins there are at most this many: beyond it nobody can log in.
 const LIMIT: usize = 100_000;
 
-#[derive(Default)]
-pub(super) struct Users(Mutex<Tables>);
+#[derive(Clone, Default)]
+pub(super) struct Users(Arc<Mutex<Tables>>);
 
 #[derive(Default)]
 struct Tables {

@@ -1,0 +1,161 @@
+//! A small bank, as it was before: users and logins, accounts, transfers, a card.
+//!
+//! What tower-step-up adds is marked with a plus (`// +`), here and in the files beside it.
+
+#[path = "phones.rs"]
+mod phones;
+#[path = "reply.rs"]
+mod reply;
+#[path = "users.rs"]
+mod users;
+
+use axum::{
+    Json, Router,
+    extract::{State, rejection::JsonRejection},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{from_fn_with_state, map_response},
+    response::Response,
+    routing::{MethodRouter, get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower_http::csrf::CsrfLayer;
+use tower_step_up::{Clock, RequireStepUp, StepUp};
+
+use self::{
+    reply::Problem,
+    users::{LoggedIn, Users},
+};
+
+#[derive(Clone)]
+struct Bank {
+    users: Users,
+    step_up: StepUp, // +
+}
+
+/// The bank.
+pub(crate) fn app(clock: impl Clock) -> Router {
+    let users = Users::default();
+
+    // + What a step-up is here. The sandbox sends nothing, and its code is always 123456: never use it outside
+    //   development. A real bank names what sends its messages instead of `discard`.
+    let step_up = StepUp::builder()
+        .sandbox()
+        .clock(clock)
+        .otp("SMS", tower_step_up::discard)
+        .push("BIOMETRIC", tower_step_up::discard)
+        .enrolment(users.clone())
+        .public_path("/stepup/challenges")
+        .build()
+        .expect("names and paths are constants, and right");
+
+    let bank = Bank { users, step_up };
+
+    let guarded = Router::new()
+        .route("/transfers", post(transfer))
+        .route("/cards/1", get(card))
+        // + 403 until the session has stepped up.
+        .route_layer(RequireStepUp::new(&bank.step_up));
+
+    Router::new()
+        .route("/", page("text/html; charset=utf-8", include_str!("page.html")))
+        .route("/page.css", page("text/css; charset=utf-8", include_str!("page.css")))
+        .route("/page.js", page("text/javascript; charset=utf-8", include_str!("page.js")))
+        .route("/login", post(users::login))
+        .route("/logout", post(users::logout))
+        .route("/accounts", get(accounts))
+        .route("/authentication_factors/otp/{channel}", post(phones::enrol))
+        .route("/authentication_factors/otp/{channel}/verify", post(phones::confirm))
+        .route("/simulate/push/{id}/accept", post(phones::accept))
+        .route("/simulate/push/{id}/decline", post(phones::decline))
+        .merge(guarded)
+        // + Where a session steps up: outside the guard, inside the authentication.
+        .nest_service("/stepup/challenges", bank.step_up.challenges())
+        .layer(from_fn_with_state(bank.clone(), users::authenticate))
+        .layer(map_response(no_store))
+        // Refuses requests that another site's page makes. Bearer tokens do not need it, for a browser never sends
+        // them by itself; a bank that keeps its sessions in cookies does.
+        .layer(CsrfLayer::new())
+        .with_state(bank)
+}
+
+/// `GET /accounts`: a login is enough.
+async fn accounts(State(bank): State<Bank>, LoggedIn(caller): LoggedIn) -> Json<Value> {
+    let sent = bank.users.with(caller.subject(), |account| account.cents_sent).unwrap_or_default();
+    let left = 1_250_000_u64.saturating_sub(sent);
+    let balance = format!("{}.{:02}", left / 100, left % 100);
+    Json(json!({ "accounts": [
+        { "id": "1", "name": "Current account", "balance": balance, "currency": "EUR" },
+        { "id": "2", "name": "Savings", "balance": "48000.00", "currency": "EUR" },
+    ] }))
+}
+
+#[derive(Deserialize)]
+struct Transfer {
+    to: String,
+    amount: Value,
+}
+
+/// `POST /transfers`: guarded.
+async fn transfer(
+    State(bank): State<Bank>,
+    LoggedIn(caller): LoggedIn,
+    transfer: Result<Json<Transfer>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let Json(Transfer { to, amount }) = transfer?;
+    if to.trim().is_empty() {
+        return Err(Problem::invalid("to", "HAS_TEXT"));
+    }
+    if to.len() > 128 {
+        return Err(Problem::invalid("to", "SIZE"));
+    }
+    let cents = cents(&amount).ok_or_else(|| Problem::invalid("amount", "RANGE"))?;
+    let id = users::random_id()?;
+    bank.users.with(caller.subject(), |account| account.cents_sent = account.cents_sent.saturating_add(cents));
+    // + How this was approved, for the records.
+    let approved_by = caller.grant().map(tower_step_up::Grant::channel);
+    let transfer = json!({ "id": id, "to": to, "amount": amount, "approvedBy": approved_by });
+    Ok((StatusCode::CREATED, Json(transfer)))
+}
+
+/// The cents of an amount such as `10`, `10.5` or `"10.50"`; none for less than a cent or more than ten million.
+fn cents(amount: &Value) -> Option<u64> {
+    let text = match amount {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let (whole, part) = text.split_once('.').unwrap_or((&text, "0"));
+    let is_number = |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit());
+    if !is_number(whole, 7) || !is_number(part, 2) {
+        return None;
+    }
+    let cents = format!("{whole}{part:0<2}").parse().ok()?;
+    (cents > 0).then_some(cents)
+}
+
+/// `GET /cards/1`: guarded. The number is one that the card networks set aside for tests.
+async fn card() -> Json<Value> {
+    Json(json!({ "id": "1", "number": "4242424242424242", "expires": "12/30", "securityCode": "123" }))
+}
+
+/// What the page may load: its own script and style, and nothing else from anywhere.
+const PAGE_MAY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+/// The page that shows all of it to a person.
+fn page(content_type: &'static str, text: &'static str) -> MethodRouter<Bank> {
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_SECURITY_POLICY, PAGE_MAY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    get(move || std::future::ready((headers, text)))
+}
+
+/// Tokens and account data belong in no cache.
+async fn no_store(mut response: Response) -> Response {
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,70 @@
+//! A small bank whose transfers ask for a step-up: `cargo run --example demo`, then open the address it prints.
+//!
+//! It listens on 127.0.0.1:3000, or where `DEMO_ADDR` says. Everything happens in the sandbox of tower-step-up, so
+//! nothing is sent and nothing is to be installed. The bank itself is in `bank.rs`.
+
+mod bank;
+
+use std::{env, io, io::Write, net::SocketAddr, process::ExitCode};
+
+use tokio::net::TcpListener;
+use tower_step_up::SystemClock;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let address = env::var("DEMO_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".into());
+    match serve(&address).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot serve on {address}: {error}; DEMO_ADDR=127.0.0.1:0 takes any free port");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(address: &str) -> io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    // Whoever started this may not be reading: that is no reason to stop.
+    let _ = introduce(&mut io::stdout().lock(), address);
+    axum::serve(listener, bank::app(SystemClock)).await
+}
+
+/// What to try. Every line works when pasted into a shell, in this order.
+fn introduce(out: &mut impl Write, address: SocketAddr) -> io::Result<()> {
+    let json = "-H 'content-type: application/json'";
+    let auth = "-H \"authorization: Bearer $TOKEN\"";
+    let transfer = format!("curl -i $BANK/transfers {auth} {json} -d '{{\"to\":\"bob\",\"amount\":10}}'; echo");
+    write!(
+        out,
+        r#"listening on http://{address}
+
+Open it in a browser, or paste these lines into a shell, one by one:
+
+# Log in. The password is the name; alice has a phone enrolled.
+BANK=http://{address}
+TOKEN=$(curl -s $BANK/login {json} -d '{{"username":"alice","password":"alice"}}' | sed 's/.*:"//; s/".*//')
+
+# A transfer is refused: 403 STEP_UP_REQUIRED, and the answer says where to start.
+{transfer}
+
+# Step up with a code. The sandbox sends nothing, and its code is always 123456.
+curl -i -X POST $BANK/stepup/challenges/otp/SMS {auth}
+curl -i $BANK/stepup/challenges/otp/SMS/verify {auth} {json} -d '{{"verificationCode":"123456"}}'
+
+# The same transfer passes, with the same token: 201.
+{transfer}
+
+# Or step up with a push: start it, accept it on the phone, ask how it stands.
+PUSH=$(curl -s -X POST $BANK/stepup/challenges/push/BIOMETRIC {auth} | tr -cd 0-9); echo $PUSH
+curl -i -X POST $BANK/simulate/push/$PUSH/accept
+curl -i $BANK/stepup/challenges/push/BIOMETRIC/$PUSH {auth}; echo
+
+# Where do I stand? Then drop the elevation, and log out.
+curl -i $BANK/stepup/challenges {auth}; echo
+curl -i -X DELETE $BANK/stepup/challenges {auth}
+curl -i -X POST $BANK/logout {auth}
+"#
+    )?;
+    out.flush()
+}
