@@ -109,6 +109,19 @@ pub(crate) struct Envelope {
     pub(crate) scope: Option<Box<str>>,
 }
 
+impl Envelope {
+    pub(crate) fn new(
+        caller: &Caller,
+        channel: &str,
+        recipient: Recipient,
+        expires_in: Duration,
+        scope: Option<&str>,
+    ) -> Self {
+        let subject = caller.subject().into();
+        Self { subject, channel: channel.into(), recipient, expires_in, scope: scope.map(Into::into) }
+    }
+}
+
 /// Prints neither the user nor the recipient.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

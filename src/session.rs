@@ -150,6 +150,12 @@ pub(crate) struct Start<P> {
     pub(crate) proof: P,
 }
 
+impl<P> Start<P> {
+    pub(crate) fn new(channel: &str, scope: Option<&str>, generation: u64, proof: P) -> Self {
+        Self { channel: channel.into(), scope: scope.map(Into::into), generation, proof }
+    }
+}
+
 /// What became of a code that was compared.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Compared {

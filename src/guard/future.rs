@@ -102,10 +102,10 @@ where
                     let loaded = ready!(deadline.poll(load, cx)).unwrap_or_else(|| Err(StoreError::deadline()));
                     // Taken in the poll that leaves this state.
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    let Waiting { mut ready, request, shared } = *waiting;
-                    match shared.admit(request, loaded) {
-                        Ok(request) => State::Inner { future: ready.call(request) },
-                        Err(response) => State::Refused { response: Some(response) },
+                    let Waiting { mut ready, mut request, shared } = *waiting;
+                    match shared.admit(&mut request, loaded) {
+                        Ok(()) => State::Inner { future: ready.call(request) },
+                        Err(refusal) => State::Refused { response: Some(shared.refuse(refusal, request)) },
                     }
                 }
             };

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{Response, request::Parts};
+use http::{Request, Response};
 use tower::Layer;
 
 use super::{
@@ -81,11 +81,12 @@ impl<S, R> Shared<S, R> {
 
 impl<S: Store, R> Shared<S, R> {
     /// A refusal, with what every one has to carry, whoever builds it.
-    pub(super) fn refuse<B>(&self, refusal: Refusal, request: &Parts) -> Response<B>
+    pub(super) fn refuse<ReqBody, ResBody>(&self, refusal: Refusal, request: Request<ReqBody>) -> Response<ResBody>
     where
-        R: Refuse<B>,
+        R: Refuse<ResBody>,
     {
-        let mut response = self.refuse.refuse(refusal, &self.terms, request);
+        let (parts, _) = request.into_parts();
+        let mut response = self.refuse.refuse(refusal, &self.terms, &parts);
         stamp(response.headers_mut(), self.engine());
         response.extensions_mut().insert(refusal);
         response

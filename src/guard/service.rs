@@ -17,9 +17,8 @@ use super::{
 use crate::{
     caller::Caller,
     log,
-    session::Grant,
-    step_up::CheckError,
-    store::{Key, Lookup, MemoryStore, Store, StoreError, Stored},
+    step_up::{CheckError, Engine},
+    store::{Lookup, MemoryStore, Store, StoreError, Stored},
 };
 
 /// A guarded service. Made by [`RequireStepUp`](crate::RequireStepUp).
@@ -52,15 +51,19 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (key, request) = self.shared.identify(request);
-        let Some(key) = key else {
-            return ResponseFuture::refused(self.shared.refuse_request(Refusal::NoCaller, request));
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let engine = self.shared.engine();
+        if !engine.identifies_by_extension() {
+            request = put_caller(engine, request);
+        }
+        let Some(caller) = request.extensions().get::<Caller>() else {
+            engine.note_no_caller();
+            return ResponseFuture::refused(self.shared.refuse(Refusal::NoCaller, request));
         };
-        match self.shared.engine().store.load(&key) {
-            Lookup::Ready(loaded) => match self.shared.admit(request, loaded) {
-                Ok(request) => ResponseFuture::inner(self.inner.call(request)),
-                Err(response) => ResponseFuture::refused(response),
+        match engine.store.load(caller.session_key()) {
+            Lookup::Ready(loaded) => match self.shared.admit(&mut request, loaded) {
+                Ok(()) => ResponseFuture::inner(self.inner.call(request)),
+                Err(refusal) => ResponseFuture::refused(self.shared.refuse(refusal, request)),
             },
             Lookup::Pending(load) => {
                 // The clone has not been asked whether it is ready; the one that was must take this request.
@@ -73,60 +76,33 @@ where
 }
 
 impl<S: Store, R> Shared<S, R> {
-    /// The session's key. The caller stands in the extensions afterwards, whoever found it.
-    fn identify<B>(&self, mut request: Request<B>) -> (Option<Key>, Request<B>) {
-        let engine = self.engine();
-        if !engine.identifies_by_extension() {
-            let (mut parts, body) = request.into_parts();
-            let caller = engine.identify(&parts);
-            match caller {
-                Some(caller) => drop(parts.extensions.insert(caller)),
-                None => drop(parts.extensions.remove::<Caller>()),
-            }
-            request = Request::from_parts(parts, body);
-        }
-        let key = request.extensions().get::<Caller>().map(|caller| *caller.session_key());
-        if key.is_none() {
-            engine.note_no_caller();
-        }
-        (key, request)
-    }
-
-    /// Lets the request pass with its grant, or refuses it.
-    pub(super) fn admit<ReqBody, ResBody>(
+    /// Lets the request pass, with the grant in its caller, where the handler finds it.
+    pub(super) fn admit<B>(
         &self,
-        mut request: Request<ReqBody>,
+        request: &mut Request<B>,
         loaded: Result<Option<Stored>, StoreError>,
-    ) -> Result<Request<ReqBody>, Response<ResBody>>
-    where
-        R: Refuse<ResBody>,
-    {
-        let refusal = match self.engine().decide(loaded, self.requirement()) {
-            Ok(grant) => match hand_over(&mut request, grant) {
-                Some(()) => return Ok(request),
-                None => Refusal::NoCaller,
-            },
-            Err(CheckError::StepUpRequired(reason)) => {
+    ) -> Result<(), Refusal> {
+        let grant = self.engine().decide(loaded, self.requirement()).map_err(|error| match error {
+            CheckError::StepUpRequired(reason) => {
                 log::refused(reason);
                 Refusal::StepUpRequired(reason)
             }
-            Err(CheckError::Unavailable) => Refusal::Unavailable,
-        };
-        Err(self.refuse_request(refusal, request))
-    }
-
-    fn refuse_request<ReqBody, ResBody>(&self, refusal: Refusal, request: Request<ReqBody>) -> Response<ResBody>
-    where
-        R: Refuse<ResBody>,
-    {
-        self.refuse(refusal, &request.into_parts().0)
+            CheckError::Unavailable => Refusal::Unavailable,
+        })?;
+        let caller = request.extensions_mut().get_mut::<Caller>().ok_or(Refusal::NoCaller)?;
+        caller.set_grant(Some(grant));
+        Ok(())
     }
 }
 
-/// Puts the grant into the caller, where the handler finds it.
-fn hand_over<B>(request: &mut Request<B>, grant: Grant) -> Option<()> {
-    request.extensions_mut().get_mut::<Caller>()?.set_grant(Some(grant));
-    Some(())
+/// Puts the caller that was found into the extensions, in place of any other.
+fn put_caller<S: Store, B>(engine: &Engine<S>, request: Request<B>) -> Request<B> {
+    let (mut parts, body) = request.into_parts();
+    match engine.identify(&parts) {
+        Some(caller) => drop(parts.extensions.insert(caller)),
+        None => drop(parts.extensions.remove::<Caller>()),
+    }
+    Request::from_parts(parts, body)
 }
 
 impl<Svc: Clone, S, R> Clone for Guard<Svc, S, R> {

@@ -6,8 +6,8 @@ use http::HeaderValue;
 
 use super::{
     Engine, StepUp,
+    application::ErasedEnrolment,
     channel::{Channel, Channels, Deliver},
-    outside::ErasedEnrolment,
 };
 use crate::{
     caller::{Caller, Identify},

@@ -4,12 +4,18 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderValue, request::Parts};
 
+mod application;
 mod builder;
 mod channel;
 mod otp;
 mod outside;
 mod push;
+mod records;
 
+use self::{
+    application::ErasedEnrolment,
+    records::{as_session, session_of},
+};
 pub use self::{
     builder::StepUpBuilder,
     push::{AnswerError, PushAnswer, PushStarted},
@@ -19,29 +25,19 @@ pub(crate) use self::{
     channel::Channels,
     outside::{BoxFuture, Deadline, finish, within},
 };
-use self::{
-    channel::{Channel, find},
-    outside::{ErasedEnrolment, both, unless_it_panics},
-};
 use crate::{
     caller::{Caller, Identify},
     clock::{Monotone, Timestamp},
     code::{Keyring, Random, RandomFailed},
     companion::ChallengeService,
-    delivery::{DeliveryError, Recipient, Refused},
     error::ChallengeError,
     id::Ids,
     log,
     policy::Policy,
     requirement::{Reason, Requirement, check_scope, decide},
-    session::{Grant, Session},
-    store::{Key, MemoryStore, Record, Revision, Store, StoreError, Stored, Swapped},
-    subject::{Listed, Subject},
+    session::Grant,
+    store::{MemoryStore, Store, StoreError, Stored},
 };
-
-/// How often an operation is tried again when others change the same record meanwhile. Each round somebody
-/// gets through, so this many callers would have to be faster, one after the other.
-const ROUNDS: usize = 256;
 
 /// Step-up authentication: challenges, grants, and what they need. Cheap to clone.
 ///
@@ -215,10 +211,11 @@ impl<S: Store> Engine<S> {
 
     /// A reference for support, 32 hexadecimal digits, on every answer.
     pub(crate) fn request_ref(&self) -> HeaderValue {
-        use std::io::Write as _;
-        let mut digits = [b'0'; 32];
-        // 128 bits are 32 digits, which fill the buffer exactly.
-        let _ = write!(&mut digits[..], "{:032x}", self.ids.next());
+        let mut number = self.ids.next();
+        let digits: [u8; 32] = std::array::from_fn(|_| {
+            number = number.rotate_left(4);
+            b"0123456789abcdef"[usize::from(number.to_le_bytes()[0] & 0xf)]
+        });
         HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
     }
 
@@ -256,209 +253,11 @@ impl<S: Store> Engine<S> {
     }
 }
 
-/// Load and swap.
-impl<S: Store> Engine<S> {
-    async fn load(&self, key: &Key) -> Result<Option<Stored>, ChallengeError> {
-        finish::<S>(self.store.load(key), self.policy.store_deadline).await.map_err(failed)
-    }
-
-    /// The user's record and the session's, in one round trip.
-    async fn load_both(&self, caller: &Caller) -> Result<(Option<Stored>, Option<Stored>), ChallengeError> {
-        let subject = self.store.load(&caller.subject_key());
-        let session = self.store.load(caller.session_key());
-        let deadline = self.policy.store_deadline;
-        let (subject, session) = both(finish::<S>(subject, deadline), finish::<S>(session, deadline)).await;
-        Ok((subject.map_err(failed)?, session.map_err(failed)?))
-    }
-
-    /// Whether the swap was done; `false` is a conflict.
-    async fn swap(
-        &self,
-        key: &Key,
-        expected: Option<&Stored>,
-        record: Record,
-        now: Timestamp,
-    ) -> Result<bool, ChallengeError> {
-        let until = match &record {
-            Record::Session(session) => session.keep_until(&self.policy),
-            Record::Subject(subject) => subject.keep_until(),
-        };
-        let ttl = until.saturating_since(now);
-        let next = (!ttl.is_zero()).then(|| Stored::new(Revision::new(self.ids.next()), ttl, record));
-        let swap = self.store.swap(key, expected.map(Stored::revision), next);
-        let swapped = within(self.policy.store_deadline, swap).await;
-        match swapped.unwrap_or_else(|| Err(StoreError::deadline())).map_err(failed)? {
-            Swapped::Done => Ok(true),
-            Swapped::Conflict => Ok(false),
-            Swapped::Full => Err(ChallengeError::Unavailable),
-        }
-    }
-
-    async fn swap_session(
-        &self,
-        key: &Key,
-        expected: Option<&Stored>,
-        next: Session,
-        now: Timestamp,
-    ) -> Result<bool, ChallengeError> {
-        self.swap(key, expected, Record::Session(next), now).await
-    }
-
-    async fn swap_subject(
-        &self,
-        key: &Key,
-        expected: Option<&Stored>,
-        next: Subject,
-        now: Timestamp,
-    ) -> Result<bool, ChallengeError> {
-        self.swap(key, expected, Record::Subject(next), now).await
-    }
-
-    /// Changes a session that exists, for as long as `change` gives a new state of it.
-    async fn change_session(
-        &self,
-        key: &Key,
-        mut change: impl FnMut(&Session, Timestamp) -> Option<Session>,
-    ) -> Result<bool, ChallengeError> {
-        for _ in 0..ROUNDS {
-            let stored = self.load(key).await?;
-            let now = self.now();
-            let Some(next) = session_of(stored.as_ref())?.and_then(|session| change(session, now)) else {
-                return Ok(false);
-            };
-            if self.swap_session(key, stored.as_ref(), next, now).await? {
-                return Ok(true);
-            }
-        }
-        Err(ChallengeError::Unavailable)
-    }
-
-    /// Changes a user's record that exists.
-    async fn change_subject(&self, key: &Key, change: impl Fn(&mut Subject)) -> Result<(), ChallengeError> {
-        for _ in 0..ROUNDS {
-            let stored = self.load(key).await?;
-            let Some(mut next) = subject_of(stored.as_ref())?.cloned() else { return Ok(()) };
-            change(&mut next);
-            if self.swap_subject(key, stored.as_ref(), next, self.now()).await? {
-                return Ok(());
-            }
-        }
-        Err(ChallengeError::Unavailable)
-    }
-
-    async fn revoke(&self, key: &Key) -> Result<(), ChallengeError> {
-        self.change_session(key, |session, _| Some(session.revoked()).filter(|next| next != session)).await?;
-        Ok(())
-    }
-
-    /// Lists the session in the user's record before its own is written. Where the list is full, the grants
-    /// of the oldest go first.
-    async fn list(&self, subject: &mut Subject, session: &Key, now: Timestamp) -> Result<(), ChallengeError> {
-        let policy = &self.policy;
-        let until = now.saturating_add(policy.code_life.max(policy.push_life)).saturating_add(policy.grant_life);
-        match subject.list(session, until, now) {
-            Listed::Done => Ok(()),
-            Listed::Displaced(oldest) => self.revoke(&oldest).await,
-        }
-    }
-}
-
-/// What the application is asked.
-impl<S: Store> Engine<S> {
-    /// Where a channel leads for a caller. What stands in the way comes in two parts, because a user who is
-    /// disabled is told so before they are told that a channel is not enrolled.
-    async fn resolve(
-        &self,
-        caller: &Caller,
-        channel: &str,
-    ) -> Result<Result<Recipient, ChallengeError>, ChallengeError> {
-        let resolved = unless_it_panics(self.enrolment.resolve(caller, channel));
-        match within(self.policy.sender_deadline, resolved).await.flatten() {
-            Some(Ok(recipient)) => Ok(Ok(recipient)),
-            Some(Err(Refused::NotEnrolled)) => Ok(Err(ChallengeError::ChannelNotRegistered)),
-            Some(Err(Refused::NotSupported)) => Ok(Err(ChallengeError::ChannelNotSupported)),
-            Some(Err(Refused::Forbidden)) => Err(ChallengeError::Forbidden),
-            Some(Err(Refused::Unavailable)) | None => Err(ChallengeError::Unavailable),
-        }
-    }
-
-    /// Those of the channels that this caller has enrolled.
-    async fn enrolled(
-        &self,
-        caller: &Caller,
-        channels: impl Iterator<Item = &str>,
-    ) -> Result<Vec<String>, ChallengeError> {
-        let mut enrolled = Vec::new();
-        for channel in channels {
-            match self.resolve(caller, channel).await {
-                Ok(Ok(_)) => enrolled.push(channel.to_owned()),
-                Ok(Err(_)) | Err(ChallengeError::Forbidden) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(enrolled)
-    }
-
-    /// Hands a message to its sender. In the sandbox nothing is sent.
-    async fn deliver<M>(&self, channel: &Channel<M>, message: M) -> Result<(), NotDelivered> {
-        if self.sandbox {
-            return Ok(());
-        }
-        let send = unless_it_panics(async { (channel.deliver)(message).await });
-        let (outcome, why) = match within(self.policy.sender_deadline, send).await {
-            Some(Some(Ok(()))) => return Ok(()),
-            Some(Some(Err(DeliveryError::RecipientInvalid))) => (NotDelivered::RecipientInvalid, "recipient refused"),
-            Some(Some(Err(DeliveryError::Failed))) => (NotDelivered::Failed, "sender failed"),
-            Some(None) => (NotDelivered::Unknown, "sender panicked"),
-            None => (NotDelivered::Unknown, "sender too slow"),
-        };
-        log::send_failed(&channel.name, why);
-        Err(outcome)
-    }
-}
-
-/// What became of a message that was not confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NotDelivered {
-    /// Nothing was sent: the recipient was refused.
-    RecipientInvalid,
-    /// Nothing was sent.
-    Failed,
-    /// It may have been sent.
-    Unknown,
-}
-
 /// Checks a scope that a start names.
 fn check_start_scope(scope: Option<&str>) -> Result<(), ChallengeError> {
     scope.map_or(Ok(()), |scope| check_scope(scope).map_err(ChallengeError::MalformedScope))
 }
 
-fn failed(error: StoreError) -> ChallengeError {
-    log::store_failed(&error);
-    ChallengeError::Unavailable
-}
-
 fn no_random(RandomFailed: RandomFailed) -> ChallengeError {
     ChallengeError::Internal
-}
-
-/// A session's record. One of another kind under its key is as unreadable as one of another version.
-fn as_session(stored: Option<&Stored>) -> Result<Option<&Session>, StoreError> {
-    match stored.map(Stored::record) {
-        Some(Record::Session(session)) => Ok(Some(session)),
-        None => Ok(None),
-        Some(Record::Subject(_)) => Err(StoreError::unreadable()),
-    }
-}
-
-fn session_of(stored: Option<&Stored>) -> Result<Option<&Session>, ChallengeError> {
-    as_session(stored).map_err(failed)
-}
-
-fn subject_of(stored: Option<&Stored>) -> Result<Option<&Subject>, ChallengeError> {
-    match stored.map(Stored::record) {
-        Some(Record::Subject(subject)) => Ok(Some(subject)),
-        None => Ok(None),
-        Some(Record::Session(_)) => Err(failed(StoreError::unreadable())),
-    }
 }

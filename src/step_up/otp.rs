@@ -1,13 +1,19 @@
 //! One-time codes: start and verify.
 
-use super::{Engine, NotDelivered, ROUNDS, StepUp, check_start_scope, find, no_random, session_of, subject_of};
+use super::{
+    Engine, StepUp,
+    application::NotDelivered,
+    channel::find,
+    check_start_scope, no_random,
+    records::{ROUNDS, Swap, session_of, subject_of},
+};
 use crate::{
     caller::Caller,
     code::{OneTimeCode, check_form},
     delivery::{Envelope, OtpMessage},
     error::ChallengeError,
     session::{Compared, Grant, Session, Start},
-    store::Store,
+    store::{Key, Store, Stored},
     subject::Subject,
 };
 
@@ -19,7 +25,7 @@ impl<S: Store> StepUp<S> {
     ///
     /// # Errors
     ///
-    /// [`ChallengeError`]; unless it is `Unavailable`, no code was made or sent.
+    /// [`ChallengeError`]; unless it is `Unavailable`, no code was sent.
     pub async fn start_otp(&self, caller: &Caller, channel: &str, scope: Option<&str>) -> Result<(), ChallengeError> {
         let engine = &*self.0;
         let policy = &engine.policy;
@@ -34,57 +40,22 @@ impl<S: Store> StepUp<S> {
         };
         let session_key = caller.session_key();
         let proof = engine.keyring.digest(session_key, &channel.name, &code, engine.random).map_err(no_random)?;
+        let step = |subject: &mut Subject, session: &Session, now| {
+            let start = Start::new(&channel.name, scope, subject.generation(), proof.clone());
+            session.start_otp(start, policy, now)
+        };
+        let recipient = engine.begin(caller, &channel.name, enrolled, step).await?;
 
-        for _ in 0..ROUNDS {
-            let (subject, session) = engine.load_both(caller).await?;
-            let now = engine.now();
-            let empty = Session::default();
-            let current = session_of(session.as_ref())?.unwrap_or(&empty);
-            let mut next_subject = match subject_of(subject.as_ref())? {
-                Some(subject) => subject.clone(),
-                None => Subject::new(engine.ids.next_u64()),
-            };
-
-            next_subject.check_disabled(&channel.name, policy, now)?;
-            let recipient = enrolled.clone()?;
-            current.may_start_otp(policy, now)?;
-            next_subject.check_locked(&channel.name, policy, now)?;
-
-            let start = Start {
-                channel: channel.name.as_str().into(),
-                scope: scope.map(Into::into),
-                generation: next_subject.generation(),
-                proof: proof.clone(),
-            };
-            let next_session = current.start_otp(start, policy, now)?;
-            engine.list(&mut next_subject, session_key, now).await?;
-            if !engine.swap_subject(&caller.subject_key(), subject.as_ref(), next_subject, now).await?
-                || !engine.swap_session(session_key, session.as_ref(), next_session, now).await?
-            {
-                continue;
-            }
-
-            let envelope = Envelope {
-                subject: caller.subject().into(),
-                channel: channel.name.as_str().into(),
-                recipient,
-                expires_in: policy.code_life,
-                scope: scope.map(Into::into),
-            };
-            return match engine.deliver(channel, OtpMessage { envelope, code }).await {
-                Ok(()) => Ok(()),
-                // It may arrive yet, and may then be typed.
-                Err(NotDelivered::Unknown) => Err(ChallengeError::Unavailable),
-                Err(not_sent) => {
-                    engine.change_session(session_key, |session, _| session.withdraw_otp(&proof)).await?;
-                    Err(match not_sent {
-                        NotDelivered::RecipientInvalid => ChallengeError::RecipientInvalid,
-                        NotDelivered::Failed | NotDelivered::Unknown => ChallengeError::Unavailable,
-                    })
-                }
-            };
+        let envelope = Envelope::new(caller, &channel.name, recipient, policy.code_life, scope);
+        let Err(not_delivered) = engine.deliver(channel, OtpMessage { envelope, code }).await else { return Ok(()) };
+        if not_delivered != NotDelivered::Unknown {
+            engine.change_session(session_key, |session, _| session.withdraw_otp(&proof)).await?;
         }
-        Err(ChallengeError::Unavailable)
+        Err(match not_delivered {
+            NotDelivered::RecipientInvalid => ChallengeError::RecipientInvalid,
+            // Unknown: it may arrive yet, and may then be typed.
+            NotDelivered::Failed | NotDelivered::Unknown => ChallengeError::Unavailable,
+        })
     }
 
     /// Verifies a one-time code.
@@ -104,35 +75,38 @@ impl<S: Store> StepUp<S> {
         let enrolled = engine.resolve(caller, channel).await?.map(drop);
 
         let attempt = engine.ids.next_u64();
-        let generation = engine.count(caller, channel, attempt, enrolled).await?;
-        let (session_key, subject_key) = (caller.session_key(), caller.subject_key());
+        let (session_key, subject_key) = (caller.session_key(), &caller.subject_key());
+        let Counted { subject, mut session } =
+            engine.count(subject_key, session_key, channel, attempt, enrolled).await?;
+        let generation = subject_of(subject.as_ref())?.map(Subject::generation);
         let knows = |digest: &_| engine.keyring.knows(digest);
         let matches = |digest: &_| engine.keyring.matches(digest, session_key, channel, code);
         for _ in 0..ROUNDS {
-            let stored = engine.load(session_key).await?;
             let now = engine.now();
-            let compared = match session_of(stored.as_ref())? {
+            let compared = match session_of(session.as_ref())? {
                 None => Err(ChallengeError::StateInvalid),
                 Some(session) => session
-                    .may_verify(channel, Some(generation), knows, policy, now)
+                    .may_verify(channel, generation, knows, policy, now)
                     .and_then(|()| session.compare(matches, policy, now)),
             };
             let (next, outcome) = match compared {
                 Ok(compared) => compared,
                 Err(refused) => {
                     // Nothing was there to compare, so nothing was guessed. Where this fails, it stays counted.
-                    let _ = engine.change_subject(&subject_key, |subject| subject.uncount(attempt)).await;
+                    let _ = engine.change_subject(subject_key, subject, |subject| subject.uncount(attempt)).await;
                     return Err(refused);
                 }
             };
-            if !engine.swap_session(session_key, stored.as_ref(), next, now).await? {
+            if let Swap::Conflict = engine.swap_session(session_key, session.as_ref(), next, now).await? {
+                session = engine.load(session_key).await?;
                 continue;
             }
             return match outcome {
                 Compared::Wrong(error) => Err(error),
                 Compared::Right(grant) => {
                     // The grant stands. Where this fails, the user keeps failures that they need not have.
-                    let _ = engine.change_subject(&subject_key, |subject| subject.succeeded(channel, attempt)).await;
+                    let clear = |subject: &mut Subject| subject.succeeded(channel, attempt);
+                    let _ = engine.change_subject(subject_key, subject, clear).await;
                     Ok(grant)
                 }
             };
@@ -141,17 +115,24 @@ impl<S: Store> StepUp<S> {
     }
 }
 
+/// An attempt that was counted: the user's record as written, and the session's as read before.
+struct Counted {
+    subject: Option<Stored>,
+    session: Option<Stored>,
+}
+
 impl<S: Store> Engine<S> {
-    /// Counts an attempt if a code can be compared, and gives the generation in which it may.
+    /// Counts an attempt, if a code can be compared.
     async fn count(
         &self,
-        caller: &Caller,
+        subject_key: &Key,
+        session_key: &Key,
         channel: &str,
         attempt: u64,
         enrolled: Result<(), ChallengeError>,
-    ) -> Result<u64, ChallengeError> {
+    ) -> Result<Counted, ChallengeError> {
         for _ in 0..ROUNDS {
-            let (subject, session) = self.load_both(caller).await?;
+            let (subject, session) = self.load_both(subject_key, session_key).await?;
             let now = self.now();
             let current = subject_of(subject.as_ref())?;
             if let Some(subject) = current {
@@ -159,22 +140,15 @@ impl<S: Store> Engine<S> {
             }
             enrolled.clone()?;
             let empty = Session::default();
+            let challenge = session_of(session.as_ref())?.unwrap_or(&empty);
             let knows = |digest: &_| self.keyring.knows(digest);
-            let generation = current.map(Subject::generation);
-            session_of(session.as_ref())?.unwrap_or(&empty).may_verify(
-                channel,
-                generation,
-                knows,
-                &self.policy,
-                now,
-            )?;
+            challenge.may_verify(channel, current.map(Subject::generation), knows, &self.policy, now)?;
             // Without the user's record no generation matches, so there is one.
             let mut next = current.ok_or(ChallengeError::StateInvalid)?.clone();
             next.check_locked(channel, &self.policy, now)?;
             next.count(channel, attempt, now);
-            let generation = next.generation();
-            if self.swap_subject(&caller.subject_key(), subject.as_ref(), next, now).await? {
-                return Ok(generation);
+            if let Swap::Done(subject) = self.swap_subject(subject_key, subject.as_ref(), next, now).await? {
+                return Ok(Counted { subject, session });
             }
         }
         Err(ChallengeError::Unavailable)

@@ -10,24 +10,9 @@ use std::{
 
 use tokio::time::Sleep;
 
-use crate::{
-    caller::Caller,
-    delivery::{Enrolment, Recipient, Refused},
-    store::{Lookup, Store, StoreError, Stored},
-};
+use crate::store::{Lookup, Store, StoreError, Stored};
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// An [`Enrolment`], whatever its type.
-pub(crate) trait ErasedEnrolment: Send + Sync {
-    fn resolve<'a>(&'a self, caller: &'a Caller, channel: &'a str) -> BoxFuture<'a, Result<Recipient, Refused>>;
-}
-
-impl<E: Enrolment> ErasedEnrolment for E {
-    fn resolve<'a>(&'a self, caller: &'a Caller, channel: &'a str) -> BoxFuture<'a, Result<Recipient, Refused>> {
-        Box::pin(Enrolment::resolve(self, caller, channel))
-    }
-}
 
 /// A time limit that costs nothing until something is awaited: what is at hand needs no timer and no runtime.
 #[derive(Debug)]

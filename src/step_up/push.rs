@@ -2,9 +2,15 @@
 
 use std::{error::Error, fmt};
 
-use super::{ROUNDS, StepUp, check_start_scope, find, no_random, session_of, subject_of};
+use super::{
+    StepUp,
+    channel::find,
+    check_start_scope, no_random,
+    records::{session_of, subject_of},
+};
 use crate::{
     caller::Caller,
+    clock::Timestamp,
     code::{PushDigest, push_id},
     delivery::{Envelope, PushMessage},
     error::ChallengeError,
@@ -80,55 +86,23 @@ impl<S: Store> StepUp<S> {
         let enrolled = engine.resolve(caller, &channel.name).await?;
 
         let id = push_id(engine.random).map_err(no_random)?;
-        let (session_key, subject_key) = (caller.session_key(), caller.subject_key());
-        let proof = PushDigest::new(&subject_key, &id);
+        let session_key = caller.session_key();
+        let proof = PushDigest::new(&caller.subject_key(), &id);
+        let step = |subject: &mut Subject, session: &Session, now: Timestamp| {
+            let start = Start::new(&channel.name, scope, subject.generation(), proof);
+            let next = session.start_push(start, policy, now)?;
+            subject.open_push(proof, session_key, now.saturating_add(policy.push_life), now);
+            Ok(next)
+        };
+        let recipient = engine.begin(caller, &channel.name, enrolled, step).await?;
 
-        for _ in 0..ROUNDS {
-            let (subject, session) = engine.load_both(caller).await?;
-            let now = engine.now();
-            let empty = Session::default();
-            let current = session_of(session.as_ref())?.unwrap_or(&empty);
-            let mut next_subject = match subject_of(subject.as_ref())? {
-                Some(subject) => subject.clone(),
-                None => Subject::new(engine.ids.next_u64()),
-            };
-
-            next_subject.check_disabled(&channel.name, policy, now)?;
-            let recipient = enrolled.clone()?;
-            current.may_start_push(Some(next_subject.generation()), policy, now)?;
-            next_subject.check_locked(&channel.name, policy, now)?;
-
-            let start = Start {
-                channel: channel.name.as_str().into(),
-                scope: scope.map(Into::into),
-                generation: next_subject.generation(),
-                proof,
-            };
-            let next_session = current.start_push(start, policy, now)?;
-            engine.list(&mut next_subject, session_key, now).await?;
-            next_subject.open_push(proof, session_key, now.saturating_add(policy.push_life), now);
-            if !engine.swap_subject(&subject_key, subject.as_ref(), next_subject, now).await?
-                || !engine.swap_session(session_key, session.as_ref(), next_session, now).await?
-            {
-                continue;
-            }
-
-            let envelope = Envelope {
-                subject: caller.subject().into(),
-                channel: channel.name.as_str().into(),
-                recipient,
-                expires_in: policy.push_life,
-                scope: scope.map(Into::into),
-            };
-            let message = PushMessage { envelope, id: id.clone() };
-            if engine.deliver(channel, message).await.is_err() {
-                // Nobody was told the id, so nobody could poll it: it must not stand in the way of the next.
-                engine.change_session(session_key, |session, _| session.withdraw_push(&proof)).await?;
-                return Err(ChallengeError::Unavailable);
-            }
-            return Ok(PushStarted { id });
+        let envelope = Envelope::new(caller, &channel.name, recipient, policy.push_life, scope);
+        if engine.deliver(channel, PushMessage { envelope, id: id.clone() }).await.is_err() {
+            // Nobody was told the id, so nobody could poll it: it must not stand in the way of the next.
+            engine.change_session(session_key, |session, _| session.withdraw_push(&proof)).await?;
+            return Err(ChallengeError::Unavailable);
         }
-        Err(ChallengeError::Unavailable)
+        Ok(PushStarted { id })
     }
 
     /// How a push stands; `None` for one that this session did not start or no longer remembers.

@@ -1,0 +1,196 @@
+//! A store under test: keys that nobody else uses, records that can be counted, and waits that end.
+
+use std::{
+    future::{Future, poll_fn},
+    panic::resume_unwind,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::yield_now,
+    time::timeout,
+};
+
+use super::super::{Key, Lookup, Record, Revision, Store, Stored, Swapped};
+use crate::{id::Ids, subject::Subject};
+
+/// How long the records of the suite are to be kept, but for those that test just that.
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+
+/// After which a store is said to hang.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Conflicts in a row, after which a writer is said to be starved: others make some thousand writes at most.
+const MOST_CONFLICTS: usize = 100_000;
+
+pub(super) struct Probe<S> {
+    store: S,
+    run: Arc<Run>,
+}
+
+struct Run {
+    name: u128,
+    ids: Ids,
+}
+
+impl<S: Store> Clone for Probe<S> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), run: Arc::clone(&self.run) }
+    }
+}
+
+impl<S: Store> Probe<S> {
+    pub(super) fn new(store: S) -> Self {
+        assert!(
+            Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread,
+            "the suite races tasks against each other: run it on a multi-thread tokio runtime"
+        );
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed).expect("the operating system's generator works");
+        let ids = Ids::new(seed);
+        Self { store, run: Arc::new(Run { name: ids.next(), ids }) }
+    }
+
+    /// The same key for the same name, and another one in every run.
+    pub(super) fn key(&self, name: &str) -> Key {
+        Key::subject(&format!("conformance {:x} {name}", self.run.name))
+    }
+
+    /// A revision that no record has or had.
+    pub(super) fn revision(&self) -> Revision {
+        Revision::new(self.run.ids.next())
+    }
+
+    /// A record that holds a number.
+    pub(super) fn number(&self, number: u64) -> Stored {
+        self.kept_for(HOUR, number)
+    }
+
+    pub(super) fn kept_for(&self, ttl: Duration, number: u64) -> Stored {
+        self.record(ttl, Record::Subject(Subject::new(number)))
+    }
+
+    pub(super) fn record(&self, ttl: Duration, record: Record) -> Stored {
+        Stored::new(self.revision(), ttl, record)
+    }
+
+    pub(super) async fn load(&self, key: &Key) -> Option<Stored> {
+        let loaded = match self.store.load(key) {
+            Lookup::Ready(loaded) => loaded,
+            Lookup::Pending(load) => timeout(PATIENCE, load).await.expect("a load answers within half a minute"),
+        };
+        loaded.expect("a load succeeds")
+    }
+
+    pub(super) async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Swapped {
+        let swap = self.store.swap(key, expected, next.cloned());
+        let swapped = timeout(PATIENCE, swap).await.expect("a swap answers within half a minute");
+        let swapped = swapped.expect("a swap succeeds");
+        assert!(
+            swapped != Swapped::Full || (expected.is_none() && next.is_some()),
+            "only an insert may be refused as full"
+        );
+        assert!(swapped != Swapped::Full, "the store is full: give the suite one with room for 10,000 records");
+        swapped
+    }
+
+    /// Begins a swap, and drops it after it was polled so often.
+    pub(super) async fn begin(&self, polls: u64, key: &Key, expected: Option<Revision>, next: Stored) {
+        let mut swap = pin!(self.store.swap(key, expected, Some(next)));
+        for _ in 0..polls {
+            let polled = poll_fn(|context| Poll::Ready(swap.as_mut().poll(context))).await;
+            if polled.is_ready() {
+                return;
+            }
+            yield_now().await;
+        }
+    }
+
+    pub(super) async fn done(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>, rule: &str) {
+        assert_eq!(self.swap(key, expected, next).await, Swapped::Done, "{rule}");
+    }
+
+    pub(super) async fn conflict(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>, rule: &str) {
+        assert_eq!(self.swap(key, expected, next).await, Swapped::Conflict, "{rule}");
+    }
+
+    /// Inserts a number and hands back what was written.
+    pub(super) async fn insert(&self, key: &Key, number: u64) -> Stored {
+        let stored = self.number(number);
+        self.done(key, None, Some(&stored), "an insert where there is no record is done").await;
+        stored
+    }
+
+    /// The record is this one, in every part.
+    pub(super) async fn holds(&self, key: &Key, stored: Option<&Stored>, rule: &str) {
+        let loaded = self.load(key).await;
+        let parts = |stored: &Stored| (stored.revision(), stored.record().clone());
+        assert_eq!(loaded.as_ref().map(parts), stored.map(parts), "{rule}");
+    }
+
+    /// The number that a record holds; 0 where there is none.
+    pub(super) async fn count(&self, key: &Key) -> u64 {
+        self.load(key).await.as_ref().map_or(0, number_of)
+    }
+
+    /// Adds one, however often others come first, and hands back the sum.
+    pub(super) async fn increment(&self, key: &Key) -> u64 {
+        for attempt in 0..MOST_CONFLICTS {
+            let current = self.load(key).await;
+            // Every other time somebody else comes in between.
+            if attempt % 2 == 0 {
+                yield_now().await;
+            }
+            let sum = current.as_ref().map_or(0, number_of) + 1;
+            let expected = current.as_ref().map(Stored::revision);
+            if self.swap(key, expected, Some(&self.number(sum))).await == Swapped::Done {
+                return sum;
+            }
+        }
+        panic!("a swap is done sooner or later: {MOST_CONFLICTS} conflicts in a row");
+    }
+
+    /// Runs a task for each of `0..tasks`, all let go at the same time.
+    pub(super) async fn race<T, F>(&self, tasks: usize, task: impl Fn(Self, usize) -> F) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let waiting = Arc::new(AtomicUsize::new(tasks));
+        let start = |i| {
+            let (run, waiting) = (task(self.clone(), i), Arc::clone(&waiting));
+            tokio::spawn(async move {
+                waiting.fetch_sub(1, Ordering::SeqCst);
+                while waiting.load(Ordering::SeqCst) > 0 {
+                    yield_now().await;
+                }
+                run.await
+            })
+        };
+        let started: Vec<_> = (0..tasks).map(start).collect();
+        let mut ended = Vec::with_capacity(tasks);
+        for task in started {
+            ended.push(joined(task).await);
+        }
+        ended
+    }
+}
+
+/// What a task returned; its panic becomes the caller's.
+pub(super) async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
+    task.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+}
+
+pub(super) fn number_of(stored: &Stored) -> u64 {
+    match stored.record() {
+        Record::Subject(subject) => subject.generation(),
+        Record::Session(_) => panic!("a key loads the record that was written under it, and no other"),
+    }
+}

@@ -1,0 +1,146 @@
+//! A request that a guard lets through costs no allocation of its own.
+//!
+//! A binary of its own, because it counts every allocation of the thread.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    convert::Infallible,
+    hint::black_box,
+    task::{Context, Poll, Waker},
+};
+
+use axum::{Router, body::Body, routing::get};
+use http::{Request, Response, request::Parts};
+use tower::{Layer, Service, layer::layer_fn, service_fn};
+use tower_step_up::{Caller, Refusal, RequireStepUp, StepUp, Terms, discard};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: it hands every call on to the system's allocator and keeps a number beside it.
+#[allow(unsafe_code, reason = "a global allocator cannot be written without it")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count<T>(run: impl FnOnce() -> T) -> usize {
+    let before = ALLOCATIONS.with(Cell::get);
+    drop(black_box(run()));
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+/// A layer that does nothing, at the same place.
+#[derive(Clone)]
+struct NoOp<S>(S);
+
+impl<S: Service<R>, R> Service<R> for NoOp<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.0.call(request)
+    }
+}
+
+fn request(caller: &Caller) -> Request<Body> {
+    let mut request = Request::get("/").body(Body::empty()).unwrap();
+    request.extensions_mut().insert(caller.clone());
+    request
+}
+
+/// The allocations of one call, with everything warm.
+fn of_call<S>(service: &mut S, caller: &Caller) -> usize
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Error: std::fmt::Debug,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut once = |request| {
+        assert!(service.poll_ready(&mut cx).is_ready());
+        let mut future = std::pin::pin!(service.call(request));
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(response) => response.unwrap(),
+            Poll::Pending => panic!("everything is at hand"),
+        }
+    };
+    (0..100).for_each(|_| drop(once(request(caller))));
+    let request = request(caller);
+    count(|| once(request))
+}
+
+fn stepped_up() -> (StepUp, Caller) {
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).build().unwrap();
+    let alice = Caller::new("alice", "session");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        step_up.start_otp(&alice, "SMS", None).await.unwrap();
+        step_up.verify_otp(&alice, "SMS", "123456").await.unwrap();
+    });
+    (step_up, alice)
+}
+
+#[test]
+fn an_allowed_request_allocates_as_much_as_without_a_guard() {
+    let (step_up, alice) = stepped_up();
+    let guard = RequireStepUp::new(&step_up);
+
+    let bare = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    assert_eq!(of_call(&mut guard.layer(bare), &alice), of_call(&mut NoOp(bare), &alice), "a plain service");
+
+    let router = || Router::new().route("/", get(async || ()));
+    let mut around = guard.layer(router().with_state::<()>(()));
+    let mut bare = router().with_state::<()>(());
+    assert_eq!(of_call(&mut around, &alice), of_call(&mut bare, &alice), "around a router");
+
+    let mut layered = router().layer(guard.clone()).with_state::<()>(());
+    let mut no_op = router().layer(layer_fn(NoOp)).with_state::<()>(());
+    assert_eq!(of_call(&mut layered, &alice), of_call(&mut no_op, &alice), "through Router::layer");
+
+    let mut layered = router().route_layer(guard).with_state::<()>(());
+    let mut no_op = router().route_layer(layer_fn(NoOp)).with_state::<()>(());
+    assert_eq!(of_call(&mut layered, &alice), of_call(&mut no_op, &alice), "through Router::route_layer");
+}
+
+/// A refusal costs the header map and the reference; what stands in the extensions, for a layer outside, costs
+/// `http` three more. The body was built with the guard.
+#[test]
+fn a_refusal_is_cheaper_than_a_handler() {
+    let (step_up, _) = stepped_up();
+    let bob = Caller::new("bob", "session");
+    let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let guard = RequireStepUp::new(&step_up);
+    let json = of_call(&mut guard.layer(handler), &bob);
+    let empty = guard.refuse_with(|_: Refusal, _: &Terms, _: &Parts| Response::new(Body::empty()));
+    println!("allocations of a refusal: JSON {json}, an empty one {}", of_call(&mut empty.layer(handler), &bob));
+    let mut router = Router::new().route("/", get(async || ())).with_state::<()>(());
+    assert!(json <= of_call(&mut router, &bob), "the cheapest handler");
+}
+
+#[test]
+fn a_caller_costs_two_allocations() {
+    assert!(count(|| Caller::new("alice", "session")) <= 2);
+    let (step_up, alice) = stepped_up();
+    assert_eq!(count(|| alice.clone()), 0);
+    assert_eq!(count(|| step_up.clone()), 0);
+}
