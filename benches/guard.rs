@@ -31,8 +31,11 @@ fn main() {
     }
 }
 
+/// A name, and what is run.
+type Variant<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+
 /// Runs the variants in turn and prints the median of each, and of its difference to the first.
-fn compare(title: &str, batch: u32, variants: &mut [(&str, Box<dyn FnMut() + '_>)]) {
+fn compare(title: &str, batch: u32, variants: &mut [Variant<'_>]) {
     let mut times = vec![Vec::with_capacity(ROUNDS); variants.len()];
     for round in 0..ROUNDS + 5 {
         for ((_, run), times) in variants.iter_mut().zip(&mut times) {
@@ -58,6 +61,10 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+fn discard_result<T>(result: T) {
+    drop(black_box(result));
 }
 
 fn now_or_never<F: Future>(future: F) -> F::Output {
@@ -132,11 +139,11 @@ fn routers() {
         "A route of an axum router, through Router::layer",
         2000,
         &mut [
-            ("no-op layer", Box::new(|| drop(black_box(call(&mut no_op, &alice))))),
-            ("bare", Box::new(|| drop(black_box(call(&mut bare, &alice))))),
-            ("guard, passes", Box::new(|| drop(black_box(call(&mut hit, &alice))))),
-            ("guard, refuses (403 JSON)", Box::new(|| drop(black_box(call(&mut refuse, &bob))))),
-            ("axum::middleware::from_fn and check()", Box::new(|| drop(black_box(call(&mut middleware, &alice))))),
+            ("no-op layer", Box::new(|| discard_result(call(&mut no_op, &alice)))),
+            ("bare", Box::new(|| discard_result(call(&mut bare, &alice)))),
+            ("guard, passes", Box::new(|| discard_result(call(&mut hit, &alice)))),
+            ("guard, refuses (403 JSON)", Box::new(|| discard_result(call(&mut refuse, &bob)))),
+            ("axum::middleware::from_fn and check()", Box::new(|| discard_result(call(&mut middleware, &alice)))),
         ],
     );
 
@@ -146,8 +153,8 @@ fn routers() {
         "Around the whole router",
         2000,
         &mut [
-            ("no-op layer", Box::new(|| drop(black_box(call(&mut no_op, &alice))))),
-            ("guard, passes", Box::new(|| drop(black_box(call(&mut around, &alice))))),
+            ("no-op layer", Box::new(|| discard_result(call(&mut no_op, &alice)))),
+            ("guard, passes", Box::new(|| discard_result(call(&mut around, &alice)))),
         ],
     );
 }
@@ -164,9 +171,9 @@ fn services() {
         "A plain service",
         5000,
         &mut [
-            ("no-op layer", Box::new(|| drop(black_box(call(&mut no_op, &alice))))),
-            ("guard, passes", Box::new(|| drop(black_box(call(&mut hit, &alice))))),
-            ("guard, refuses (403 JSON)", Box::new(|| drop(black_box(call(&mut refuse, &bob))))),
+            ("no-op layer", Box::new(|| discard_result(call(&mut no_op, &alice)))),
+            ("guard, passes", Box::new(|| discard_result(call(&mut hit, &alice)))),
+            ("guard, refuses (403 JSON)", Box::new(|| discard_result(call(&mut refuse, &bob)))),
         ],
     );
 }
@@ -181,21 +188,23 @@ fn parts() {
         "Parts",
         5000,
         &mut [
-            ("nothing", Box::new(|| drop(black_box(())))),
-            ("Caller::new, two ids of 36 bytes", Box::new(|| drop(black_box(Caller::new(user, user))))),
-            ("decision, with a grant", Box::new(|| drop(black_box(now_or_never(step_up.check(&alice, &any)))))),
-            ("decision, no record", Box::new(|| drop(black_box(now_or_never(step_up.check(&bob, &any)))))),
+            ("nothing", Box::new(|| black_box(()))),
+            ("Caller::new, two ids of 36 bytes", Box::new(|| discard_result(Caller::new(user, user)))),
+            ("decision, with a grant", Box::new(|| discard_result(now_or_never(step_up.check(&alice, &any))))),
+            ("decision, no record", Box::new(|| discard_result(now_or_never(step_up.check(&bob, &any))))),
         ],
     );
 }
 
 fn operations() {
-    const PAIRS: usize = 60_000;
+    const PAIRS: u32 = 60_000;
     let step_up = step_up();
     let callers: Vec<_> = (0..PAIRS).map(|i| Caller::new(i.to_string(), "1")).collect();
     let start = ThreadTime::now();
-    callers.iter().for_each(|caller| verify(&step_up, caller));
-    let pairs = PAIRS as f64 / start.elapsed().as_secs_f64();
+    for caller in &callers {
+        verify(&step_up, caller);
+    }
+    let pairs = f64::from(PAIRS) / start.elapsed().as_secs_f64();
     println!("\nstart + verify, one core: {pairs:.0} pairs a second (goal 40,000)");
 
     // One challenge that is locked: 64 callers in turn on one thread, and then one alone.
@@ -211,7 +220,9 @@ fn operations() {
         std::thread::scope(|scope| {
             for _ in 0..tasks {
                 scope.spawn(|| {
-                    (0..20_000 / tasks).for_each(|_| drop(now_or_never(step_up.verify_otp(&victim, "SMS", "123456"))))
+                    for _ in 0..20_000 / tasks {
+                        drop(now_or_never(step_up.verify_otp(&victim, "SMS", "123456")));
+                    }
                 });
             }
         });
@@ -224,7 +235,9 @@ fn operations() {
 fn threads() {
     let step_up = step_up();
     let callers: Vec<_> = (0..1000).map(|i| Caller::new(i.to_string(), "1")).collect();
-    callers.iter().for_each(|caller| verify(&step_up, caller));
+    for caller in &callers {
+        verify(&step_up, caller);
+    }
     let any = Requirement::new();
     let work = |threads: usize| {
         let until = Instant::now() + Duration::from_millis(200);
@@ -232,7 +245,7 @@ fn threads() {
             let workers: Vec<_> = (0..threads)
                 .map(|_| {
                     scope.spawn(|| {
-                        let mut done = 0_u64;
+                        let mut done = 0_u32;
                         while Instant::now() < until {
                             for caller in &callers {
                                 drop(black_box(now_or_never(step_up.check(caller, &any))));
@@ -243,7 +256,7 @@ fn threads() {
                     })
                 })
                 .collect();
-            workers.into_iter().map(|worker| worker.join().unwrap()).sum::<u64>() as f64
+            f64::from(workers.into_iter().map(|worker| worker.join().unwrap()).sum::<u32>())
         })
     };
     let ratio = median((0..11).map(|_| work(2) / work(1)));
@@ -282,8 +295,8 @@ fn million() {
         "A plain service, a million sessions, uniform (goal 700 over the no-op)",
         5000,
         &mut [
-            ("no-op layer", Box::new(|| drop(black_box(call(&mut no_op, a.next().unwrap()))))),
-            ("guard, passes", Box::new(|| drop(black_box(call(&mut guarded, b.next().unwrap()))))),
+            ("no-op layer", Box::new(|| discard_result(call(&mut no_op, a.next().unwrap())))),
+            ("guard, passes", Box::new(|| discard_result(call(&mut guarded, b.next().unwrap())))),
         ],
     );
     let mut worst = Duration::ZERO;

@@ -330,6 +330,7 @@ mod tests {
 
     #[test]
     fn bytes_from_250_are_thrown_away() {
+        #[expect(clippy::unnecessary_wraps, reason = "the signature of a generator")]
         fn high_then_low(buffer: &mut [u8]) -> Result<(), RandomFailed> {
             for (i, byte) in buffer.iter_mut().enumerate() {
                 *byte = if i % 2 == 0 { 250 + u8::try_from(i % 6).unwrap() } else { 249 };

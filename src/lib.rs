@@ -1,4 +1,5 @@
-//! Step-up authentication as a Tower layer.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 
 mod answer;
 mod caller;

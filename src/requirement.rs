@@ -214,13 +214,16 @@ mod tests {
         })
     }
 
+    /// A name, the grants, what is asked, when, and which grant decides it.
+    type Row = (&'static str, Vec<Grant>, Requirement, i64, Result<usize, Reason>);
+
     #[test]
     fn decide_is_a_table() {
         let any = Requirement::new;
         let pay = || any().scope("pay");
         let fresh = || any().max_age(Duration::from_secs(120));
         let sms = || grant("SMS", None, 0);
-        let table: [(&str, Vec<Grant>, Requirement, i64, Result<usize, Reason>); 20] = [
+        let table: [Row; 20] = [
             ("no grant", vec![], any(), 0, Err(Reason::Missing)),
             ("fits", vec![sms()], any(), 0, Ok(0)),
             ("last moment", vec![sms()], any(), 599_999, Ok(0)),

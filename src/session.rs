@@ -505,6 +505,12 @@ mod tests {
         }
     }
 
+    fn guesses(session: &mut Session, wrong: usize, now: u64) {
+        for _ in 0..wrong {
+            assert!(guess(session, false, now).is_some());
+        }
+    }
+
     fn started(now: u64) -> Session {
         Session::default().start_otp(otp("SMS", None), &policy(), at(now)).unwrap()
     }
@@ -518,7 +524,7 @@ mod tests {
         };
         let dead = {
             let mut session = started(0);
-            (0..5).for_each(|_| drop(guess(&mut session, false, 1)));
+            guesses(&mut session, 5, 1);
             session
         };
         let table = [
@@ -551,8 +557,6 @@ mod tests {
     #[test]
     fn five_tries_and_the_right_code_on_the_fifth() {
         let mut session = started(0);
-        let answers: Vec<_> = (0..5).filter_map(|_| guess(&mut session.clone(), false, 1).map(|_| ())).collect();
-        assert_eq!(answers.len(), 5);
         for expected in [
             ChallengeError::CodeInvalid,
             ChallengeError::CodeInvalid,
@@ -579,7 +583,7 @@ mod tests {
     fn tries_are_inherited_while_the_code_lives() {
         let spent = |now| {
             let mut session = started(0);
-            (0..4).for_each(|_| drop(guess(&mut session, false, now)));
+            guesses(&mut session, 4, now);
             session
         };
         let first_after = |session: &Session, now| {

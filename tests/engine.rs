@@ -442,7 +442,7 @@ async fn no_code_reaches_the_store() {
     assert!(seen.len() > 8);
     for secret in [code.as_str(), "canary-user", "canary-session"] {
         let bytes: Vec<String> = secret.bytes().map(|byte| byte.to_string()).collect();
-        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = secret.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         let spellings = [secret.to_owned(), hex.to_uppercase(), hex, bytes.join(",")];
         for record in &seen {
             for spelling in &spellings {

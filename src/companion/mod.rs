@@ -61,7 +61,7 @@ use crate::{
     answer::stamp,
     caller::Caller,
     code::check_form,
-    error::ConfigError,
+    error::{ChallengeError, ConfigError, Malformed},
     requirement::check_scope,
     step_up::{BoxFuture, StepUp, check_path},
     store::{MemoryStore, Store},
@@ -139,91 +139,83 @@ impl<S: Store> ChallengeService<S> {
             self.step_up.0.note_no_caller();
             return wire::no_caller(&self.step_up.0.authenticate);
         };
-        match operation {
-            Operation::Status => self.status(&caller).await,
-            Operation::Drop => self.drop_elevation(&caller).await,
-            Operation::PushOutcome { channel, id } => self.push_outcome(&caller, channel, id).await,
-            Operation::StartOtp { .. } | Operation::VerifyOtp { .. } | Operation::StartPush { .. } => {
-                let body = match read(body).await {
-                    Ok(body) => body,
-                    Err(unread) => return wire::unread(unread),
-                };
-                match parse(&request.headers, &body) {
-                    Ok(fields) => self.start_or_verify(operation, &caller, &fields).await,
-                    Err(parse::NotAnObject) => wire::invalid(&[]),
-                }
-            }
-        }
-    }
-
-    async fn status(&self, caller: &Caller) -> Answer {
-        match self.step_up.status(caller).await {
-            Ok(status) => wire::status(&status),
-            Err(error) => wire::refused(&error),
-        }
-    }
-
-    async fn drop_elevation(&self, caller: &Caller) -> Answer {
-        match self.step_up.revoke(caller).await {
-            Ok(()) => wire::no_content(),
-            Err(error) => wire::refused(&error),
-        }
-    }
-
-    async fn push_outcome(&self, caller: &Caller, channel: &str, id: &str) -> Answer {
-        match self.step_up.push_status(caller, channel, id).await {
-            Ok(status) => wire::push_outcome(id, status),
-            Err(error) => wire::refused(&error),
-        }
-    }
-
-    /// The operations that read a body. Everything that is wrong with the request is said at once.
-    async fn start_or_verify(&self, operation: Operation<'_>, caller: &Caller, fields: &Fields) -> Answer {
-        let engine = &self.step_up.0;
-        let digits = engine.policy.code_digits;
-        let scope = || {
-            let scope = fields.scope.optional()?;
-            scope.map_or(Ok(()), check_scope).map(|()| scope)
+        let body = match read(body).await {
+            Ok(body) => body,
+            Err(unread) => return wire::unread(unread),
         };
-        let known = |channel, mut names: Box<dyn Iterator<Item = &str> + '_>| {
-            if names.any(|name| name == channel) { None } else { Some(InvalidField::CHANNEL) }
-        };
+        let Ok(fields) = parse(&request.headers, &body) else { return wire::invalid(&[]) };
+        match self.operate(operation, &caller, &fields).await {
+            Ok(answer) => answer,
+            Err(Refused::Invalid(fields)) => wire::invalid(&fields),
+            Err(Refused::Engine(error)) => wire::refused(&error),
+        }
+    }
+
+    async fn operate(&self, operation: Operation<'_>, caller: &Caller, fields: &Fields) -> Result<Answer, Refused> {
+        let step_up = &self.step_up;
+        let channels = &step_up.0.channels;
         match operation {
-            Operation::VerifyOtp { channel } => {
-                let unknown = known(channel, Box::new(engine.channels.otp_names()));
-                let code = fields.verification_code.required();
-                match (unknown, code.and_then(|code| check_form(code, digits).map(|()| code))) {
-                    (None, Ok(code)) => match self.step_up.verify_otp(caller, channel, code).await {
-                        Ok(_) => wire::no_content(),
-                        Err(error) => wire::refused(&error),
-                    },
-                    (unknown, code) => invalid_fields(unknown, code.err().map(InvalidField::code)),
-                }
+            Operation::Status => Ok(wire::status(&step_up.status(caller).await?)),
+            Operation::Drop => {
+                step_up.revoke(caller).await?;
+                Ok(wire::no_content())
             }
-            Operation::StartOtp { channel } => match (known(channel, Box::new(engine.channels.otp_names())), scope()) {
-                (None, Ok(scope)) => match self.step_up.start_otp(caller, channel, scope).await {
-                    Ok(()) => wire::no_content(),
-                    Err(error) => wire::refused(&error),
-                },
-                (unknown, scope) => invalid_fields(unknown, scope.err().map(InvalidField::scope)),
-            },
+            Operation::PushOutcome { channel, id } => {
+                Ok(wire::push_outcome(id, step_up.push_status(caller, channel, id).await?))
+            }
+            Operation::StartOtp { channel } => {
+                let scope = valid(channels.otp_names(), channel, scope(fields), InvalidField::scope)?;
+                step_up.start_otp(caller, channel, scope).await?;
+                Ok(wire::no_content())
+            }
             Operation::StartPush { channel } => {
-                match (known(channel, Box::new(engine.channels.push_names())), scope()) {
-                    (None, Ok(scope)) => match self.step_up.start_push(caller, channel, scope).await {
-                        Ok(push) => wire::push_started(&push),
-                        Err(error) => wire::refused(&error),
-                    },
-                    (unknown, scope) => invalid_fields(unknown, scope.err().map(InvalidField::scope)),
-                }
+                let scope = valid(channels.push_names(), channel, scope(fields), InvalidField::scope)?;
+                Ok(wire::push_started(&step_up.start_push(caller, channel, scope).await?))
             }
-            Operation::Status | Operation::Drop | Operation::PushOutcome { .. } => wire::invalid(&[]),
+            Operation::VerifyOtp { channel } => {
+                let code = code(fields, step_up.0.policy.code_digits);
+                let code = valid(channels.otp_names(), channel, code, InvalidField::code)?;
+                step_up.verify_otp(caller, channel, code).await?;
+                Ok(wire::no_content())
+            }
         }
     }
 }
 
-fn invalid_fields(channel: Option<InvalidField>, other: Option<InvalidField>) -> Answer {
-    let fields: Vec<_> = channel.into_iter().chain(other).collect();
-    wire::invalid(&fields)
+/// Why an operation has no success to answer with.
+enum Refused {
+    Invalid(Vec<InvalidField>),
+    Engine(ChallengeError),
+}
+
+impl From<ChallengeError> for Refused {
+    fn from(error: ChallengeError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+fn scope(fields: &Fields) -> Result<Option<&str>, Malformed> {
+    let scope = fields.scope.optional()?;
+    scope.map_or(Ok(()), check_scope).map(|()| scope)
+}
+
+fn code(fields: &Fields, digits: u8) -> Result<&str, Malformed> {
+    let code = fields.verification_code.required()?;
+    check_form(code, digits).map(|()| code)
+}
+
+/// The field, if it and the channel are valid. Otherwise everything that is wrong is said at once.
+fn valid<'a, T>(
+    mut registered: impl Iterator<Item = &'a str>,
+    channel: &str,
+    field: Result<T, Malformed>,
+    invalid: fn(Malformed) -> InvalidField,
+) -> Result<T, Refused> {
+    let unknown = (!registered.any(|name| name == channel)).then_some(InvalidField::CHANNEL);
+    match (field, unknown) {
+        (Ok(field), None) => Ok(field),
+        (field, unknown) => Err(Refused::Invalid(unknown.into_iter().chain(field.err().map(invalid)).collect())),
+    }
 }
 
 impl<S> Clone for ChallengeService<S> {

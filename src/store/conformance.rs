@@ -247,7 +247,7 @@ pub async fn a_load_sees_the_swap_before_it<S: Store>(store: S) {
     let mut current: Option<Stored> = None;
     for number in 1..=ROUNDS {
         // Every tenth round deletes: that must be seen as well.
-        let next = (number % 10 != 0).then(|| probe.number(number));
+        let next = (!number.is_multiple_of(10)).then(|| probe.number(number));
         let expected = current.as_ref().map(Stored::revision);
         probe.done(&key, expected, next.as_ref(), "a swap from the record's revision is done").await;
         let see = |probe: Probe<S>, _| {

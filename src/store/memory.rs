@@ -21,6 +21,9 @@
 //! So a record is in the index from the swap that wrote it to the one that replaced it or to its expiry, and
 //! every record in the index has its deadline in moka. Writing moka beside the entry API would break this;
 //! `clippy.toml` forbids it.
+//!
+//! (A limit of moka 0.12.16: an entry that was written more than 65,535 times is no longer freed by itself,
+//! because a counter wraps. Such a record stays until it is deleted.)
 
 use std::{
     fmt,
@@ -285,11 +288,11 @@ mod tests {
     }
 
     fn stored(revision: u128, ttl: Duration) -> Stored {
-        Stored::new(Revision::new(revision), ttl, Record::Subject(Subject::new(0)))
+        Stored::new(rev(revision), ttl, Record::Subject(Subject::new(0)))
     }
 
-    fn rev(revision: u128) -> Option<Revision> {
-        Some(Revision::new(revision))
+    fn rev(revision: u128) -> Revision {
+        Revision::new(revision)
     }
 
     /// The store's clean-up has its own pace, so tests wait for what must come and never for a time.
@@ -320,13 +323,13 @@ mod tests {
         ];
         for (i, (name, expected, next, swapped, len)) in cases.into_iter().enumerate() {
             let next = next.map(|revision| stored(revision, HOUR));
-            let expected = expected.map(Revision::new);
+            let expected = expected.map(rev);
             assert_eq!(store.swap_now(&key(name), expected, next.as_ref()), swapped, "case {i}");
             assert_eq!(store.len(), len, "case {i}");
         }
-        assert_eq!(store.index.revision(&key("a")), rev(5));
+        assert_eq!(store.index.revision(&key("a")), Some(rev(5)));
         assert_eq!(store.index.revision(&key("b")), None);
-        assert_eq!(store.index.revision(&key("c")), rev(7));
+        assert_eq!(store.index.revision(&key("c")), Some(rev(7)));
     }
 
     #[tokio::test]
@@ -351,17 +354,16 @@ mod tests {
         assert!(!again || store.expiry.created.elapsed() >= Duration::from_millis(PURGE_INTERVAL));
     }
 
-    /// moka takes a record for gone the moment it expires. The store does not, until it is freed: or a load
-    /// and a swap would disagree.
+    /// moka takes a record for gone the moment it expires. The store does so when it is freed, and not before:
+    /// else a load and a swap would disagree.
     #[test]
-    fn an_expired_record_is_there_until_it_is_freed() {
+    fn what_has_expired_is_swapped_as_it_is_loaded() {
         let store = MemoryStore::new();
-        assert_eq!(store.swap_now(&key("a"), None, Some(&stored(1, Duration::ZERO))), Swapped::Done);
         for revision in 1..100 {
-            let next = stored(revision + 1, Duration::ZERO);
-            assert_eq!(store.index.revision(&key("a")), rev(revision));
-            assert_eq!(store.swap_now(&key("a"), None, Some(&next)), Swapped::Conflict);
-            assert_eq!(store.swap_now(&key("a"), rev(revision), Some(&next)), Swapped::Done);
+            let (loaded, next) = (store.index.revision(&key("a")), stored(revision, Duration::ZERO));
+            let swapped = store.swap_now(&key("a"), loaded, Some(&next));
+            // Unless it was freed just now.
+            assert!(swapped == Swapped::Done || store.index.revision(&key("a")) != loaded);
         }
         eventually(|| {
             store.expiry.cache.run_pending_tasks();
@@ -375,14 +377,14 @@ mod tests {
         let store = MemoryStore::new();
         let short = Duration::from_millis(1);
         assert_eq!(store.swap_now(&key("prolonged"), None, Some(&stored(1, short))), Swapped::Done);
-        assert_eq!(store.swap_now(&key("prolonged"), rev(1), Some(&stored(2, HOUR))), Swapped::Done);
+        assert_eq!(store.swap_now(&key("prolonged"), Some(rev(1)), Some(&stored(2, HOUR))), Swapped::Done);
         assert_eq!(store.swap_now(&key("shortened"), None, Some(&stored(3, HOUR))), Swapped::Done);
-        assert_eq!(store.swap_now(&key("shortened"), rev(3), Some(&stored(4, short))), Swapped::Done);
+        assert_eq!(store.swap_now(&key("shortened"), Some(rev(3)), Some(&stored(4, short))), Swapped::Done);
         eventually(|| {
             store.expiry.cache.run_pending_tasks();
             store.index.revision(&key("shortened")).is_none()
         });
-        assert_eq!(store.index.revision(&key("prolonged")), rev(2));
+        assert_eq!(store.index.revision(&key("prolonged")), Some(rev(2)));
     }
 
     #[test]
@@ -390,9 +392,9 @@ mod tests {
         let index = Index::new(10);
         let (old, new) = (stored(1, HOUR), stored(2, HOUR));
         assert_eq!(index.swap(&key("a"), None, Some(&old)), Swapped::Done);
-        assert_eq!(index.swap(&key("a"), rev(1), Some(&new)), Swapped::Done);
+        assert_eq!(index.swap(&key("a"), Some(rev(1)), Some(&new)), Swapped::Done);
         index.expire(&key("a"), &old);
-        assert_eq!(index.revision(&key("a")), rev(2));
+        assert_eq!(index.revision(&key("a")), Some(rev(2)));
         assert_eq!(index.live.load(Ordering::Relaxed), 1);
         index.expire(&key("a"), &new);
         index.expire(&key("a"), &new);
@@ -431,7 +433,6 @@ mod tests {
             !keys.iter().any(short_lived)
         });
         assert_eq!(store.len(), store.index.records.len());
-
         for (key, stored) in &store.expiry.cache {
             assert!(store.index.get(&key).is_some_and(|current| current.is(&stored)));
         }

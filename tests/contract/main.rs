@@ -2,10 +2,10 @@
 //! stepped by hand. Nothing here sleeps and nothing looks behind the router.
 
 #[path = "../../examples/demo/bank.rs"]
-#[allow(dead_code, unreachable_pub, clippy::pedantic)]
 mod bank;
 
 mod app;
+mod body;
 mod own;
 mod script;
 
@@ -17,7 +17,6 @@ mod life;
 mod lockout;
 mod malformed;
 mod order;
-mod outside;
 mod paths;
 mod policy;
 mod push;

@@ -1,5 +1,7 @@
 //! Little plays: who does what, and what they are told.
 
+use axum::body::Bytes;
+
 use crate::app::{Answer, App, RIGHT, Session, WRONG};
 
 #[derive(Debug, Clone, Copy)]
@@ -82,8 +84,9 @@ impl Stage {
                 answer
             }
             Poll => session.poll(push).await,
-            Accept => session.phone(push, "accept").await,
-            Decline => session.phone(push, "decline").await,
+            // Of these the contract promises the status.
+            Accept => Answer { body: Bytes::new(), ..session.phone(push, "accept").await },
+            Decline => Answer { body: Bytes::new(), ..session.phone(push, "decline").await },
             Status => session.status().await,
             Delete => session.drop_elevation().await,
             Card => session.card().await,

@@ -16,7 +16,7 @@ use tower_step_up::store::{
 
 /// A store in which every operation takes a while, notes what it was given, and may be told to fail.
 #[derive(Clone, Debug, Default)]
-pub struct Elsewhere(Arc<State>);
+pub(crate) struct Elsewhere(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -29,32 +29,32 @@ struct State {
 }
 
 impl Elsewhere {
-    pub fn adapted(&self) -> Remote<Self> {
+    pub(crate) fn adapted(&self) -> Remote<Self> {
         Remote::new(self.clone())
     }
 
     /// Every operation fails from now on.
-    pub fn set_down(&self, down: bool) {
+    pub(crate) fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
     }
 
     /// No operation ends from now on.
-    pub fn set_stuck(&self, stuck: bool) {
+    pub(crate) fn set_stuck(&self, stuck: bool) {
         self.0.stuck.store(stuck, Ordering::SeqCst);
     }
 
     /// Swaps that were done.
-    pub fn swaps(&self) -> usize {
+    pub(crate) fn swaps(&self) -> usize {
         self.0.swaps.load(Ordering::SeqCst)
     }
 
     /// Operations that were asked for.
-    pub fn operations(&self) -> usize {
+    pub(crate) fn operations(&self) -> usize {
         self.0.operations.load(Ordering::SeqCst)
     }
 
     /// Every key and every encoded record that came by.
-    pub fn seen(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn seen(&self) -> Vec<Vec<u8>> {
         self.0.seen.lock().unwrap().clone()
     }
 
@@ -104,7 +104,7 @@ async fn yield_once() {
 }
 
 /// Polls a future at most so often, then drops it. `None` where it had not ended.
-pub fn poll_at_most<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+pub(crate) fn poll_at_most<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future: Pin<Box<F>> = Box::pin(future);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     (0..polls).find_map(|_| match future.as_mut().poll(&mut cx) {

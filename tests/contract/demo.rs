@@ -1,0 +1,75 @@
+//! The demo's own surface.
+
+use serde_json::json;
+
+use crate::app::App;
+
+#[tokio::test]
+async fn login() {
+    let app = App::demo();
+    let ask = |body: serde_json::Value| app.ask("POST", "/login").json(body.to_string()).send();
+    let answer = ask(json!({"username": "alice", "password": "alice"})).await;
+    assert_eq!(answer.status, 200);
+    let token = answer.json()["token"].as_str().expect("a string").to_owned();
+    assert_eq!(answer.json(), json!({"token": token}));
+    let again = ask(json!({"username": "alice", "password": "alice"})).await;
+    assert_ne!(again.json()["token"], token, "every login is a session of its own");
+    for (username, password) in [("alice", "bob"), ("alice", ""), ("alice", "alice1"), ("alice1", "alice")] {
+        let answer = ask(json!({"username": username, "password": password})).await;
+        assert!(answer.status.is_client_error(), "{username} {password}: {answer:?}");
+        assert!(answer.json_or_null()["token"].is_null(), "{username} {password}");
+    }
+}
+
+#[tokio::test]
+async fn bank() {
+    let app = App::demo();
+    let alice = app.login("alice").await;
+    assert_eq!(alice.ask("GET", "/accounts").send().await.status, 200);
+    alice.step_up().await;
+    let transfer = alice.transfer().await;
+    assert_eq!(transfer.status, 201);
+    assert!(!transfer.json()["id"].is_null(), "{transfer:?}");
+    assert_eq!(alice.card().await.status, 200);
+}
+
+/// A page that shows all of it to a person.
+#[tokio::test]
+async fn page() {
+    let answer = App::demo().ask("GET", "/").send().await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").starts_with("text/html"), "{answer:?}");
+}
+
+/// Who has enrolled nothing enrols a phone, and then steps up with it.
+#[tokio::test]
+async fn enrolment() {
+    let app = App::demo();
+    let bob = app.login("bob").await;
+    assert_eq!(bob.start().await.says(), "409 CHANNEL_NOT_REGISTERED");
+    let begin = bob.ask("POST", "/authentication_factors/otp/SMS").json(r#"{"number":"+491701234567"}"#).send().await;
+    assert!(begin.status.is_success(), "{begin:?}");
+    assert_eq!(bob.start().await.says(), "409 CHANNEL_NOT_REGISTERED");
+    let verify = |code: &str| {
+        let body = json!({"verificationCode": code}).to_string();
+        bob.ask("POST", "/authentication_factors/otp/SMS/verify").json(body).send()
+    };
+    assert!(verify("000000").await.status.is_client_error());
+    assert_eq!(bob.start().await.says(), "409 CHANNEL_NOT_REGISTERED");
+    let enrolled = verify("123456").await;
+    assert!(enrolled.status.is_success(), "{enrolled:?}");
+    bob.step_up().await;
+    assert_eq!(bob.card().await.status, 200);
+}
+
+#[tokio::test]
+async fn phone() {
+    let app = App::demo();
+    let alice = app.login("alice").await;
+    for answer in ["accept", "decline"] {
+        assert_eq!(alice.phone("1", answer).await.status, 409, "{answer}");
+    }
+    let id = alice.push().await;
+    assert_eq!(alice.phone(&id, "decline").await.says(), "204");
+    assert_eq!(alice.phone(&id, "accept").await.status, 409);
+}

@@ -1,0 +1,156 @@
+//! No caller, and callers that somebody would like to be (T21).
+
+use http::HeaderMap;
+use tower_step_up::StepUp;
+
+use crate::app::{App, COMPANION, RIGHT, WRONG, clock};
+use crate::body::with_trailers;
+use crate::own;
+
+/// 401, from the guard and the companion alike, on every operation.
+#[tokio::test]
+async fn no_caller() {
+    let app = App::demo();
+    let operations = [
+        ("POST", "/otp/SMS"),
+        ("POST", "/otp/SMS/verify"),
+        ("POST", "/push/BIOMETRIC"),
+        ("GET", "/push/BIOMETRIC/1"),
+        ("GET", ""),
+        ("DELETE", ""),
+    ];
+    let companion = operations.map(|(method, path)| (method, format!("{COMPANION}{path}")));
+    let guarded = [("GET", "/cards/1".to_owned()), ("POST", "/transfers".to_owned())];
+    for (method, path) in companion.into_iter().chain(guarded) {
+        let answer = app.ask(method, &path).send().await;
+        assert_eq!(answer.says(), "401 UNAUTHORIZED", "{method} {path}");
+        assert_eq!(answer.header("www-authenticate"), "StepUpSession", "{method} {path}");
+    }
+}
+
+/// Only one `Authorization: Bearer` with a token that was handed out names a caller.
+#[tokio::test]
+async fn only_a_token() {
+    let app = App::demo();
+    let (alice, mallory) = (app.login("alice").await, app.login("alice-mallory").await);
+    alice.step_up().await;
+    let bearer = |token: &str| format!("Bearer {token}");
+    let (token, stranger) = (bearer(&alice.token), bearer(&mallory.token));
+    let doubled = format!("{token}, {stranger}");
+    let half = bearer(&alice.token[..alice.token.len() / 2]);
+    let cases: [&[(&str, &str)]; 18] = [
+        &[],
+        &[("authorization", "")],
+        &[("authorization", "Bearer")],
+        &[("authorization", "Bearer ")],
+        &[("authorization", "Bearer alice")],
+        &[("authorization", &half)],
+        &[("authorization", &alice.token)],
+        &[("authorization", &doubled)],
+        &[("authorization", "Basic YWxpY2U6YWxpY2U=")],
+        &[("authorization", &token), ("authorization", &stranger)],
+        &[("authorization", &stranger), ("authorization", &token)],
+        &[("authorization", &token), ("authorization", &token)],
+        &[("authorization", &token), ("authorization", "")],
+        &[("proxy-authorization", &token)],
+        &[("x-authorization", &token), ("api-key", &alice.token)],
+        &[("cookie", &*format!("token={0}; session={0}; sid={0}", alice.token).leak())],
+        &[("x-stepup-subject", "alice"), ("x-stepup-session", &alice.token), ("x-stepup-caller", "alice")],
+        &[("x-forwarded-user", "alice"), ("x-user", "alice"), ("remote-user", "alice"), ("x-stepup-token", &token)],
+    ];
+    for headers in cases {
+        for (method, path) in [("GET", "/cards/1"), ("GET", COMPANION), ("DELETE", COMPANION), ("GET", "/accounts")] {
+            let ask = headers.iter().fold(app.ask(method, path), |ask, (name, value)| ask.header(name, value));
+            assert_eq!(ask.send().await.status, 401, "{method} {path} with {headers:?}");
+        }
+    }
+    let query = format!("/cards/1?token={0}&access_token={0}", alice.token);
+    assert_eq!(app.ask("GET", &query).send().await.status, 401);
+    // Nothing of that touched the elevation.
+    assert_eq!(alice.card().await.says(), "200");
+}
+
+/// A caller stays who they are, whatever else the request says.
+#[tokio::test]
+async fn nobody_else() {
+    let app = App::demo();
+    let (alice, mallory) = (app.login("alice").await, app.login("alice-mallory").await);
+    alice.step_up().await;
+    let smuggled = [
+        ("x-stepup-subject", "alice"),
+        ("x-stepup-session", &alice.token),
+        ("x-stepup-status", "STEPPED_UP"),
+        ("x-stepup-grant", "SMS"),
+        ("x-stepup-sandbox", "true"),
+        ("x-stepup-verified", "true"),
+        ("x-forwarded-user", "alice"),
+        ("x-auth-subject", "alice"),
+        ("cookie", &*format!("token={}", alice.token).leak()),
+    ];
+    let with = |ask| smuggled.iter().fold(ask, |ask: crate::app::Ask, (name, value)| ask.header(name, value));
+    assert_eq!(with(mallory.ask("GET", "/cards/1")).send().await.says(), "403 STEP_UP_REQUIRED missing");
+    assert_eq!(with(mallory.companion("GET", "")).send().await.says(), "200 STANDARD");
+    let query = format!("/cards/1?token={}", alice.token);
+    assert_eq!(mallory.ask("GET", &query).send().await.says(), "403 STEP_UP_REQUIRED missing");
+    assert_eq!(with(mallory.companion("DELETE", "")).send().await.says(), "204");
+    assert_eq!(alice.card().await.says(), "200");
+}
+
+/// Trailers name nobody.
+#[tokio::test]
+async fn trailers() {
+    const BODY: &str = r#"{"verificationCode":"123456"}"#;
+    let app = App::demo();
+    let (alice, mallory) = (app.login("alice").await, app.login("alice-mallory").await);
+    assert_eq!(alice.start().await.says(), "204");
+    let mut trailers = HeaderMap::new();
+    trailers.insert("authorization", format!("Bearer {}", alice.token).parse().unwrap());
+    trailers.insert("x-stepup-subject", "alice".parse().unwrap());
+    let verify = |ask: crate::app::Ask| {
+        let ask = ask.header("content-type", "application/json").header("trailer", "authorization");
+        ask.body(with_trailers(BODY, trailers.clone())).send()
+    };
+    let nobody = verify(app.ask("POST", &format!("{COMPANION}/otp/SMS/verify"))).await;
+    assert_eq!(nobody.says(), "401 UNAUTHORIZED");
+    let stranger = verify(mallory.companion("POST", "/otp/SMS/verify")).await;
+    assert_eq!(stranger.says(), "409 STATE_INVALID");
+    assert_eq!(verify(app.ask("POST", "/transfers")).await.status, 401);
+    assert_eq!(alice.card().await.status, 403);
+    assert_eq!(mallory.card().await.status, 403);
+    assert_eq!(verify(alice.companion("POST", "/otp/SMS/verify")).await.says(), "204");
+}
+
+/// User and session are two names, and neither runs into the other.
+#[tokio::test]
+async fn ids_are_not_joined() {
+    let clock = clock();
+    let step_up = StepUp::builder().otp("SMS", own::send).sandbox().clock(clock.clone()).build().expect("a sound app");
+    let app = own::app(&step_up, clock, true);
+    let pairs =
+        [("ab", "c"), ("a", "bc"), ("abc", "x"), ("x", "abc"), ("c", "ab"), ("ab", "C"), ("ab", "c "), ("Ab", "c")];
+    let sessions = pairs.map(|(user, session)| app.session(user, session));
+    for (at, session) in sessions.iter().enumerate() {
+        session.step_up().await;
+        for (of, session) in sessions.iter().enumerate() {
+            assert_eq!(session.vault().await.status == 200, of <= at, "{:?} after {:?}", pairs[of], pairs[at]);
+        }
+    }
+}
+
+/// The names of users are compared whole.
+#[tokio::test]
+async fn names_are_not_confused() {
+    let app = App::demo();
+    let users = ["alice", "alice1", "alice 1", "alice/1", "alice:1", "alice\u{0}1", "aliceé", "alicee\u{301}"];
+    let mut sessions = Vec::new();
+    for user in users {
+        sessions.push(app.login(user).await);
+    }
+    sessions[0].step_up().await;
+    for (user, session) in users.iter().zip(&sessions).skip(1) {
+        assert_eq!(session.card().await.says(), "403 STEP_UP_REQUIRED missing", "{user:?}");
+        assert_eq!(session.start().await.says(), "204", "{user:?}");
+        assert_eq!(session.verify(WRONG).await.says(), "409 VERIFICATION_CODE_INVALID", "{user:?}");
+        assert_eq!(session.verify(RIGHT).await.says(), "204", "{user:?}");
+    }
+}

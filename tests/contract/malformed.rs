@@ -1,0 +1,468 @@
+//! Malformed requests: constant answers that echo nothing and cost nothing.
+
+use std::collections::HashSet;
+
+use axum::body::{Body, Bytes};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+
+use crate::app::{Answer, App, RIGHT, Session, WRONG};
+
+fn invalid(field: &str, error: &str) -> Value {
+    let field = json!({"params": [], "fieldName": field, "error": error});
+    json!({"message": "Invalid request", "syntaxErrors": {"invalidFields": [field]}})
+}
+
+/// A message and nothing else.
+fn is_message_only(answer: &Answer) -> bool {
+    let json = answer.json();
+    let object = json.as_object().expect("an object");
+    object.len() == 1 && object["message"].as_str().is_some_and(|message| !message.is_empty())
+}
+
+/// A session that has one try left, so that whatever costs one shows.
+async fn with_one_try_left(app: &App, user: &str) -> Session {
+    let session = app.login(user).await;
+    assert_eq!(session.start().await.says(), "204");
+    for _ in 0..4 {
+        assert_eq!(session.verify(WRONG).await.status, 409);
+    }
+    session
+}
+
+/// Whatever was tried with it, the last try is still there, and is the last.
+async fn still_has_it(session: &Session) {
+    assert_eq!(session.verify(RIGHT).await.says(), "204");
+    assert_eq!(session.card().await.says(), "200");
+}
+
+/// The table of the contract, for codes.
+#[tokio::test]
+async fn codes() {
+    let cases = [
+        // Not there.
+        ("", "REQUIRED"),
+        ("{}", "REQUIRED"),
+        (" {\n} ", "REQUIRED"),
+        (r#"{"verificationCode":null}"#, "REQUIRED"),
+        (r#"{"code":"123456"}"#, "REQUIRED"),
+        (r#"{"VerificationCode":"123456"}"#, "REQUIRED"),
+        (r#"{"verificationCode ":"123456"}"#, "REQUIRED"),
+        (r#"{"a":{"verificationCode":"123456"}}"#, "REQUIRED"),
+        // Empty or blank.
+        (r#"{"verificationCode":""}"#, "HAS_TEXT"),
+        (r#"{"verificationCode":" "}"#, "HAS_TEXT"),
+        (r#"{"verificationCode":"      "}"#, "HAS_TEXT"),
+        (r#"{"verificationCode":"\t\r\n"}"#, "HAS_TEXT"),
+        // The wrong length.
+        (r#"{"verificationCode":"1"}"#, "SIZE"),
+        (r#"{"verificationCode":"12345"}"#, "SIZE"),
+        (r#"{"verificationCode":"1234567"}"#, "SIZE"),
+        (r#"{"verificationCode":"0123456"}"#, "SIZE"),
+        (r#"{"verificationCode":"1234560"}"#, "SIZE"),
+        (r#"{"verificationCode":"123456123456"}"#, "SIZE"),
+        // Not ASCII digits.
+        (r#"{"verificationCode":"12345a"}"#, "REGEX"),
+        (r#"{"verificationCode":"abcdef"}"#, "REGEX"),
+        (r#"{"verificationCode":"+12345"}"#, "REGEX"),
+        (r#"{"verificationCode":"-12345"}"#, "REGEX"),
+        (r#"{"verificationCode":" 12345"}"#, "REGEX"),
+        (r#"{"verificationCode":"12345 "}"#, "REGEX"),
+        (r#"{"verificationCode":"123 45"}"#, "REGEX"),
+        (r#"{"verificationCode":"12345\n"}"#, "REGEX"),
+        (r#"{"verificationCode":"12345\u0000"}"#, "REGEX"),
+        (r#"{"verificationCode":"1234.5"}"#, "REGEX"),
+        (r#"{"verificationCode":"1,2345"}"#, "REGEX"),
+        (r#"{"verificationCode":"1e5000"}"#, "REGEX"),
+        (r#"{"verificationCode":"0x1e24"}"#, "REGEX"),
+        // Not a string: a number loses leading zeros.
+        (r#"{"verificationCode":123456}"#, "REGEX"),
+        (r#"{"verificationCode":0}"#, "REGEX"),
+        (r#"{"verificationCode":123456.0}"#, "REGEX"),
+        (r#"{"verificationCode":-123456}"#, "REGEX"),
+        (r#"{"verificationCode":1.23456e5}"#, "REGEX"),
+        (r#"{"verificationCode":true}"#, "REGEX"),
+        (r#"{"verificationCode":false}"#, "REGEX"),
+        (r#"{"verificationCode":[]}"#, "REGEX"),
+        (r#"{"verificationCode":["123456"]}"#, "REGEX"),
+        (r#"{"verificationCode":{}}"#, "REGEX"),
+        (r#"{"verificationCode":{"verificationCode":"123456"}}"#, "REGEX"),
+    ];
+    let app = App::demo();
+    let (fresh, alice) = (app.login("alice").await, with_one_try_left(&app, "alice-too").await);
+    for (body, error) in cases {
+        for session in [&fresh, &alice] {
+            let answer = session.verify_with(body).await;
+            assert_eq!(answer.status, 400, "{body}");
+            assert_eq!(answer.json(), invalid("verificationCode", error), "{body}");
+        }
+    }
+    // No body at all, and no type.
+    let answer = alice.companion("POST", "/otp/SMS/verify").send().await;
+    assert_eq!(answer.json(), invalid("verificationCode", "REQUIRED"));
+    still_has_it(&alice).await;
+}
+
+/// T7: texts that some comparison takes for the code. Which of `SIZE`, `REGEX` and `HAS_TEXT` is said where more than
+/// one applies is left open.
+#[tokio::test]
+async fn codes_that_normalise_to_the_right_one() {
+    let codes = [
+        " 123456",
+        "123456 ",
+        "123 456",
+        "123-456",
+        "123.456",
+        "1 2 3 4 5 6",
+        "\t123456",
+        "123456\n",
+        "123456\r\n",
+        "123456\0",
+        "\u{a0}123456",
+        "123456\u{a0}",
+        "123\u{a0}456",
+        "123\u{2009}456",
+        "\u{feff}123456",
+        "\u{200b}123456",
+        "123456\u{200b}",
+        "\u{2060}123456",
+        "123456\u{0301}",
+        "\u{202e}654321",
+        "１２３４５６",
+        "12345６",
+        "１23456",
+        "١٢٣٤٥٦",
+        "۱۲۳۴۵۶",
+        "१२३४५६",
+        "𝟏𝟐𝟑𝟒𝟓𝟔",
+        "①②③④⑤⑥",
+        "¹²³⁴⁵⁶",
+        "Ⅰ23456",
+        "+123456",
+        "-123456",
+        "+12345",
+        "0123456",
+        "00123456",
+        "123456.0",
+        "1.23456e5",
+        "123456e0",
+        "0x1E240",
+        "0b1",
+        "123_456",
+        "123,456",
+        "'123456'",
+        "\"123456\"",
+        "123456;",
+        "123456,000000",
+        "000000 123456",
+        "%31%32%33456",
+        "&#49;23456",
+        "NaN",
+        "null",
+    ];
+    let app = App::demo();
+    let alice = with_one_try_left(&app, "alice").await;
+    for code in codes {
+        let answer = alice.verify(code).await;
+        assert_eq!(answer.status, 400, "{code:?}: {answer:?}");
+        let json = answer.json();
+        let errors = ["SIZE", "REGEX", "HAS_TEXT"];
+        assert!(errors.iter().any(|error| json == invalid("verificationCode", error)), "{code:?}: {json}");
+        assert!(!answer.contains("12345") && !answer.contains(code), "{code:?}: {answer:?}");
+    }
+    still_has_it(&alice).await;
+}
+
+/// What is not a JSON object: a message only.
+#[tokio::test]
+async fn not_an_object() {
+    let deep = format!("{}{}", "[".repeat(2000), "]".repeat(2000));
+    let bodies: [&[u8]; 37] = [
+        b"x",
+        b"123456",
+        b"\"123456\"",
+        b"null",
+        b"true",
+        b"[]",
+        b"[{\"verificationCode\":\"123456\"}]",
+        b"[\"123456\"]",
+        b"{",
+        b"}",
+        b"{]",
+        b"{\"verificationCode\"}",
+        b"{\"verificationCode\":}",
+        b"{\"verificationCode\":\"123456\"",
+        b"{\"verificationCode\":\"123456",
+        b"{\"verificationCode\":\"123456\",}",
+        b"{\"verificationCode\":\"123456\"} x",
+        b"{\"verificationCode\":\"123456\"}{}",
+        b"{\"verificationCode\":\"123456\"}]",
+        b"{\"verificationCode\":\"123456\"}\0",
+        b"{'verificationCode':'123456'}",
+        b"{verificationCode:\"123456\"}",
+        b"{\"verificationCode\":\"123456\" /* a comment */}",
+        b"{\"verificationCode\":\"123456\"} // a comment",
+        b"{\"verificationCode\":\"123\n456\"}",
+        b"{\"verificationCode\":0123456}",
+        b"{\"verificationCode\":NaN}",
+        b"verificationCode=123456",
+        b"<verificationCode>123456</verificationCode>",
+        deep.as_bytes(),
+        // A duplicate key, however it is written, and also one that nobody knows.
+        b"{\"verificationCode\":\"123456\",\"verificationCode\":\"123456\"}",
+        b"{\"verificationCode\":\"000000\",\"verification\\u0043ode\":\"123456\"}",
+        b"{\"a\":1,\"verificationCode\":\"123456\",\"a\":1}",
+        // Invalid UTF-8, also where nobody looks; a BOM.
+        b"{\"verificationCode\":\"12345\xff\"}",
+        b"{\"a\":\"\xff\",\"verificationCode\":\"123456\"}",
+        b"{\"a\xc3\":1,\"verificationCode\":\"123456\"}",
+        b"\xef\xbb\xbf{\"verificationCode\":\"123456\"}",
+    ];
+    let app = App::demo();
+    let alice = with_one_try_left(&app, "alice").await;
+    let utf16: Vec<_> = r#"{"verificationCode":"123456"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for body in bodies.into_iter().chain([&*utf16]) {
+        let answer = alice.verify_with(Bytes::copy_from_slice(body)).await;
+        let shown = String::from_utf8_lossy(body);
+        assert_eq!(answer.status, 400, "{shown}");
+        assert!(is_message_only(&answer), "{shown}: {answer:?}");
+        assert!(!answer.contains("123456"), "{shown}: {answer:?}");
+    }
+    still_has_it(&alice).await;
+}
+
+/// The same where no body is needed: a body that is there is read.
+#[tokio::test]
+async fn starts() {
+    let app = App::demo();
+    let alice = app.login("alice").await;
+    let bodies: [&[u8]; 12] = [
+        b"x",
+        b"null",
+        b"[]",
+        b"\"\"",
+        b"0",
+        b"{",
+        b"{}{}",
+        b"{\"a\":1,\"a\":2}",
+        b"{\"scope\":\"payments\",\"scope\":\"payments\"}",
+        b"{\"a\":\"\xff\"}",
+        b"\xef\xbb\xbf{}",
+        b"scope=payments",
+    ];
+    for path in ["/otp/SMS", "/push/BIOMETRIC"] {
+        for body in bodies {
+            let answer = alice.companion("POST", path).json(Bytes::copy_from_slice(body)).send().await;
+            let shown = String::from_utf8_lossy(body);
+            assert_eq!(answer.status, 400, "{path} {shown}");
+            assert!(is_message_only(&answer), "{path} {shown}: {answer:?}");
+        }
+        // None of them started anything.
+        let told = alice.companion("POST", path).send().await;
+        assert!(told.status.is_success(), "{path} {told:?}");
+    }
+}
+
+/// A body that is there must be declared `application/json`; this keeps HTML forms out.
+#[tokio::test]
+async fn content_types() {
+    const BODY: &str = r#"{"verificationCode":"123456"}"#;
+    let accepted = [
+        "application/json",
+        "application/json;charset=utf-8",
+        "application/json; charset=UTF-8",
+        "application/json ; a=b; c=\"d\"",
+        "Application/JSON",
+    ];
+    let refused = [
+        None,
+        Some(""),
+        Some("text/plain"),
+        Some("text/plain;charset=UTF-8"),
+        Some("application/x-www-form-urlencoded"),
+        Some("multipart/form-data; boundary=x"),
+        Some("text/json"),
+        Some("text/html"),
+        Some("application/jsonx"),
+        Some("application/json5"),
+        Some("application/json-patch+json"),
+        Some("application/problem+json"),
+        Some("application/vnd.api+json"),
+        Some("application/octet-stream"),
+        Some("application"),
+        Some("json"),
+        Some("*/*"),
+        Some("application/*"),
+        Some("text/plain; application/json"),
+        Some("text/plain, application/json"),
+        Some("x-application/json"),
+    ];
+    let app = App::demo();
+    let alice = with_one_try_left(&app, "alice").await;
+    let bob = app.login("alice-too").await;
+    for kind in refused {
+        let asks = [
+            (alice.companion("POST", "/otp/SMS/verify"), BODY),
+            (bob.companion("POST", "/otp/SMS"), "{}"),
+            (bob.companion("POST", "/push/BIOMETRIC"), "{}"),
+        ];
+        for (ask, body) in asks {
+            let ask = kind.iter().fold(ask, |ask, kind| ask.header("content-type", kind));
+            let answer = ask.body(Body::from(body)).send().await;
+            assert_eq!(answer.status, 400, "{kind:?}: {answer:?}");
+            assert!(is_message_only(&answer), "{kind:?}: {answer:?}");
+        }
+    }
+    still_has_it(&alice).await;
+    for kind in accepted {
+        let session = App::demo().login("alice").await;
+        let start = session.companion("POST", "/otp/SMS").header("content-type", kind).body(Body::from("{}"));
+        assert_eq!(start.send().await.says(), "204", "{kind}");
+        let verify = session.companion("POST", "/otp/SMS/verify").header("content-type", kind).body(Body::from(BODY));
+        assert_eq!(verify.send().await.says(), "204", "{kind}");
+    }
+}
+
+/// The same on the operations that never have a body.
+#[tokio::test]
+async fn content_types_where_no_body_belongs() {
+    let app = App::demo();
+    let alice = app.login("alice").await;
+    let id = alice.push().await;
+    for (method, path) in [("DELETE", "/"), ("GET", "/"), ("GET", &*format!("/push/BIOMETRIC/{id}"))] {
+        for (kind, body) in [("text/plain", "{}"), ("application/x-www-form-urlencoded", "a=b"), ("text/html", "x")] {
+            let ask = alice.companion(method, path).header("content-type", kind).body(Body::from(body));
+            let answer = ask.send().await;
+            assert_eq!(answer.status, 400, "{method} {path} {kind}: {answer:?}");
+            assert!(is_message_only(&answer), "{method} {path} {kind}: {answer:?}");
+        }
+    }
+}
+
+/// A channel that the app did not register for the operation.
+#[tokio::test]
+async fn channels() {
+    let app = App::demo();
+    let alice = with_one_try_left(&app, "alice").await;
+    let channels = ["EMAIL", "AUTHY", "sms", "Sms", "SMS2", "SM", "BIOMETRIC", "verify", "SMS%20", "SMS.", "S%4DS"];
+    for channel in channels {
+        let asks = [
+            alice.companion("POST", &format!("/otp/{channel}")),
+            alice.companion("POST", &format!("/otp/{channel}/verify")).json(r#"{"verificationCode":"123456"}"#),
+        ];
+        for ask in asks {
+            let answer = ask.send().await;
+            // A name that is percent-encoded is no name, or none of ours.
+            if channel.contains('%') {
+                assert!([400, 404].contains(&answer.status.as_u16()), "{channel}: {answer:?}");
+            } else {
+                assert_eq!(answer.status, 400, "{channel}");
+                assert_eq!(answer.json(), invalid("channel", "NOT_IN"), "{channel}");
+            }
+        }
+    }
+    for channel in ["SMS", "AUTHY", "biometric", "BIOMETRICS"] {
+        let answer = alice.companion("POST", &format!("/push/{channel}")).send().await;
+        assert_eq!(answer.status, 400, "{channel}");
+        assert_eq!(answer.json(), invalid("channel", "NOT_IN"), "{channel}");
+    }
+    still_has_it(&alice).await;
+}
+
+/// A text that no answer may hold.
+const CANARY: &str = "ca1na2ry3";
+
+fn values() -> impl Strategy<Value = Value> + Clone {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[0-9]{0,14}".prop_map(Value::from),
+        "[ \t\r\n]{0,8}".prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+        ".{0,12}".prop_map(|text| Value::from(format!("{CANARY}{text}"))),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(".{0,8}", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// Bodies without a well-formed code.
+fn bodies() -> impl Strategy<Value = Vec<u8>> {
+    let object = (values(), prop::collection::btree_map(".{0,8}", values(), 0..3)).prop_map(|(code, others)| {
+        let mut object: serde_json::Map<_, _> = others.into_iter().collect();
+        object.insert("verificationCode".to_owned(), code);
+        Value::Object(object).to_string().into_bytes()
+    });
+    let broken = (object.clone(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut body, at, byte)| {
+        let at = at.index(body.len());
+        body[at] = byte;
+        body
+    });
+    let cut = (object.clone(), any::<prop::sample::Index>()).prop_map(|(mut body, at)| {
+        body.truncate(at.index(body.len()));
+        body
+    });
+    let bytes = prop::collection::vec(any::<u8>(), 0..64);
+    let canary = prop::collection::vec(any::<u8>(), 0..16).prop_map(|bytes| [CANARY.as_bytes(), &bytes].concat());
+    let value = values().prop_map(|value| value.to_string().into_bytes());
+    prop_oneof![3 => object, 2 => broken, 1 => cut, 1 => bytes, 1 => canary, 1 => value].prop_filter("a code", |body| {
+        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let code = json["verificationCode"].as_str();
+        !code.is_some_and(|code| code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
+/// T23: whatever is sent, the answer is one of a handful of constant texts, and the last try stays.
+#[test]
+fn anything() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let alice = runtime.block_on(async { with_one_try_left(&App::demo(), "alice").await });
+    let texts = std::cell::RefCell::new(HashSet::new());
+    let config = ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&bodies(), |body| {
+        let answer = runtime.block_on(alice.verify_with(body));
+        prop_assert_eq!(answer.status, 400);
+        prop_assert!(!answer.contains(CANARY));
+        texts.borrow_mut().insert(answer.body);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    let texts = texts.into_inner();
+    assert_eq!(texts.len(), 5, "constant texts: {texts:?}");
+    runtime.block_on(still_has_it(&alice));
+}
+
+/// T23: the same in the path and in the headers.
+#[test]
+fn anywhere() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let alice = runtime.block_on(async { with_one_try_left(&App::demo(), "alice").await });
+    let path = prop_oneof![
+        "/[!-\"$->@-~]{0,24}",
+        "/(otp|push)/[!-\"$->@-~]{0,24}",
+        "/otp/SMS/[!-\"$->@-~]{0,12}",
+        "/push/BIOMETRIC/[0-9]{0,60}",
+    ];
+    let method = prop_oneof![Just("GET"), Just("POST"), Just("PUT"), Just("OPTIONS"), Just("X")];
+    let config = ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&(method, path, ".{0,20}"), |(method, path, query)| {
+        let query = query.escape_unicode().to_string().replace(['\\', '{', '}'], "%5C");
+        let known = ["/", "/otp/SMS", "/push/BIOMETRIC", "/otp/SMS/verify"].contains(&&*path);
+        let ask = alice.companion(method, &format!("{path}?{query}{CANARY}"));
+        if known || http::Uri::try_from(&*path).is_err() {
+            return Ok(());
+        }
+        let answer = runtime.block_on(ask.send());
+        prop_assert!([400, 404, 405].contains(&answer.status.as_u16()), "{:?}", answer);
+        prop_assert!(!answer.contains(CANARY));
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    runtime.block_on(still_has_it(&alice));
+}
