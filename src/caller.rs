@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 
-use crate::{session::Grant, store::Key};
+use crate::{key::Key, session::Grant};
 
 /// Who is asking: a user, and the session in which they ask.
 ///

@@ -9,7 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     error::{ConfigError, Malformed},
-    store::Key,
+    key::Key,
 };
 
 /// What the sandbox answers to, as far as the policy's number of digits.

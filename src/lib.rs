@@ -10,6 +10,7 @@ mod delivery;
 mod error;
 pub mod guard;
 mod id;
+mod key;
 mod log;
 mod policy;
 mod requirement;

@@ -468,7 +468,7 @@ mod tests {
     use super::*;
     use crate::{
         code::{Keyring, OneTimeCode, Secret, system_random},
-        store::Key,
+        key::Key,
     };
 
     const MINUTE: Duration = Duration::from_secs(60);

@@ -11,8 +11,8 @@ use crate::{
     clock::Timestamp,
     code::PushDigest,
     error::{ChallengeError, RateLimit},
+    key::Key,
     policy::{DAY, FAILURES_KEPT, OPEN_PUSHES_PER_SUBJECT, Policy, SESSIONS_PER_SUBJECT},
-    store::Key,
 };
 
 /// The record of one user.

@@ -74,11 +74,14 @@ pub struct ChallengeService<S = MemoryStore> {
     prefix: Arc<str>,
 }
 
-impl<S> ChallengeService<S> {
-    pub(crate) fn new(step_up: StepUp<S>) -> Self {
-        Self { step_up, prefix: "".into() }
+impl<S: Store> StepUp<S> {
+    /// The companion service: starts challenges and verifies them, over HTTP.
+    pub fn challenges(&self) -> ChallengeService<S> {
+        ChallengeService { step_up: self.clone(), prefix: "".into() }
     }
+}
 
+impl<S> ChallengeService<S> {
     /// Serves under a prefix that the host does not strip, such as `/stepup/challenges`. Any other path is 404.
     ///
     /// # Errors

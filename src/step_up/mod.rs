@@ -29,7 +29,6 @@ use crate::{
     caller::{Caller, Identify},
     clock::{Monotone, Timestamp},
     code::{Keyring, Random, RandomFailed},
-    companion::ChallengeService,
     error::ChallengeError,
     id::Ids,
     log,
@@ -123,11 +122,6 @@ impl StepUp {
 }
 
 impl<S: Store> StepUp<S> {
-    /// The companion service: starts challenges and verifies them, over HTTP.
-    pub fn challenges(&self) -> ChallengeService<S> {
-        ChallengeService::new(self.clone())
-    }
-
     /// Whether a caller's session satisfies a requirement now: what a guard asks, for a handler that knows
     /// only later what it needs.
     ///

@@ -53,8 +53,8 @@
 use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+pub use crate::key::Key;
 use crate::{session::Session, subject::Subject};
 
 #[cfg(any(test, feature = "test-util"))]
@@ -66,47 +66,6 @@ pub use self::{
     memory::MemoryStore,
     remote::{Remote, RemoteStore},
 };
-
-/// Under which key a record is kept: a SHA-256 of what it belongs to.
-///
-/// A bare hash of a user's id can be reversed by trying ids, so a store outside the process should key it
-/// once more with a secret.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Key([u8; 32]);
-
-impl Key {
-    pub(crate) fn session(subject: &str, session: &[u8]) -> Self {
-        Self::digest(b"step-up/session\0", &[subject.as_bytes(), session])
-    }
-
-    pub(crate) fn subject(subject: &str) -> Self {
-        Self::digest(b"step-up/subject\0", &[subject.as_bytes()])
-    }
-
-    /// The bytes of the key.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// Each part has its length in front, so that no two callers' ids can run together.
-    fn digest(domain: &[u8; 16], parts: &[&[u8]]) -> Self {
-        let mut hash = Sha256::new_with_prefix(domain);
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        Self(hash.finalize().into())
-    }
-}
-
-/// Prints nothing: a key leads back to the user.
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(..)")
-    }
-}
 
 /// Names one state of one record. Never used twice, so a record that was deleted and created anew cannot be
 /// taken for the old one.

@@ -453,7 +453,9 @@ fn anywhere() {
     let config = ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&(method, path, ".{0,20}"), |(method, path, query)| {
         let query = query.escape_unicode().to_string().replace(['\\', '{', '}'], "%5C");
-        let known = ["/", "/otp/SMS", "/push/BIOMETRIC", "/otp/SMS/verify"].contains(&&*path);
+        // axum's `nest_service` takes one slash at the beginning for its own.
+        let seen = if path.starts_with("//") { &path[1..] } else { &*path };
+        let known = ["/", "/otp/SMS", "/push/BIOMETRIC", "/otp/SMS/verify"].contains(&seen);
         let ask = alice.companion(method, &format!("{path}?{query}{CANARY}"));
         if known || http::Uri::try_from(&*path).is_err() {
             return Ok(());
