@@ -6,16 +6,18 @@
 //!
 //! # Why the two cannot part
 //!
-//! *The index is the truth.* A swap compares the index's value and writes the index in one atomic step
-//! ([`Index::swap`]), so a load and a swap never disagree, whatever moka still holds or has cleaned up.
+//! *The index is the truth.* A swap compares the index's value and writes the index ([`Index::swap`]), so a
+//! load and a swap never disagree, whatever moka still holds or has cleaned up. It does so inside
+//! `and_compute_with`, which lets one compute per key in at a time, so nothing but an expiry can come between;
+//! then the swap is a conflict.
 //!
-//! *moka ends with what the index holds.* The step runs inside `and_compute_with`, which lets one compute per
-//! key in at a time and puts the same value into moka before it lets in the next.
+//! *moka ends with what the index holds.* The compute puts the same value into moka before the next one is let
+//! in.
 //!
 //! *What moka frees leaves the index.* moka takes an expired value out and calls the eviction listener under
 //! one lock of that key, which its own insert takes too. The listener clears the index only of that very
 //! value: where a compute has written a newer one already, it finds another and leaves it, and that compute's
-//! `put`, waiting for the lock, makes moka's entry anew. Where the listener comes first, the compute finds no
+//! put, waiting for the lock, makes moka's entry anew. Where the listener comes first, the compute finds no
 //! record. The listener calls nothing back into moka and takes no lock that a compute holds.
 //!
 //! So a record is in the index from the swap that wrote it to the one that replaced it or to its expiry, and
@@ -37,7 +39,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 use moka::{Expiry, notification::RemovalCause, ops::compute::Op, sync::Cache};
-use papaya::{Compute, HashMap, Operation};
+use papaya::HashMap;
 
 use super::{Key, Lookup, Revision, Store, StoreError, Stored, Swapped};
 
@@ -174,36 +176,27 @@ impl Index {
         self.records.pin().get(key).map(Stored::revision)
     }
 
-    /// Compares and writes, in one step.
+    /// Compares and writes. Runs once at a time for each key, and only [`expire`](Self::expire) beside it.
     fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Swapped {
-        // Taken at most once, though the closure may be run again.
-        let mut place = None;
         let records = self.records.pin();
-        let computed = records.compute(*key, |current| {
-            let current = current.map(|(_, stored)| stored);
-            if current.map(Stored::revision) != expected {
-                return Operation::Abort(Swapped::Conflict);
-            }
-            match (current, next) {
-                (None, None) => Operation::Abort(Swapped::Done),
-                (None, Some(_)) if !*place.get_or_insert_with(|| self.take_place()) => Operation::Abort(Swapped::Full),
-                (Some(_), None) => Operation::Remove,
-                (_, Some(next)) => Operation::Insert(next.clone()),
-            }
-        });
-        let (swapped, inserted) = match computed {
-            Compute::Inserted(..) => (Swapped::Done, true),
-            Compute::Updated { .. } => (Swapped::Done, false),
-            Compute::Removed(..) => {
-                self.give_place();
-                (Swapped::Done, false)
-            }
-            Compute::Aborted(swapped) => (swapped, false),
-        };
-        if place == Some(true) && !inserted {
-            self.give_place();
+        let current = records.get(key);
+        if current.map(Stored::revision) != expected {
+            return Swapped::Conflict;
         }
-        swapped
+        let still_there = match (current, next) {
+            (None, None) => true,
+            (None, Some(_)) if !self.take_place() => return Swapped::Full,
+            (None, Some(next)) => {
+                // Not `compute`, which in papaya 0.2.5 never helps a growing table to move, so that each load
+                // would walk through every table that there was.
+                records.insert(*key, next.clone());
+                true
+            }
+            (Some(_), Some(next)) => records.update(*key, |_| next.clone()).is_some(),
+            (Some(_), None) => records.remove(key).inspect(|_| self.give_place()).is_some(),
+        };
+        // It may have expired in this very moment.
+        if still_there { Swapped::Done } else { Swapped::Conflict }
     }
 
     /// Removes an expired record, unless another one has taken its place.
