@@ -11,9 +11,9 @@ use crate::{key::Key, session::Grant};
 /// Built by the application's own authentication, from what it has *verified*, and put into the request's
 /// extensions (or returned by an [`Identify`]). A clone is one atomic increment.
 ///
-/// Both ids are opaque and may hold any byte. Neither the session id nor anything it can be computed from is
-/// stored, logged or printed: the store's key is a SHA-256 over both ids, each with its length in front, so
-/// that one user never uses another's grant, whatever session they share.
+/// Both ids are opaque and may hold any byte. The session id is never stored, logged or printed: the store's key is
+/// a SHA-256 over both ids, each with its length in front, so that one user never uses another's grant, whatever
+/// session they share. A digest hides what cannot be guessed, so session ids must be random, as they must anyway.
 ///
 /// # Example
 ///

@@ -2,8 +2,11 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
@@ -65,8 +68,9 @@ pub(crate) fn wait_secs(wait: Duration) -> u64 {
 
 /// Tells the time. The default is [`SystemClock`].
 ///
-/// A clock may run backwards, jump, or differ from another node's: the engine never uses less than the
-/// highest time it has seen, so a backward step can shorten a life and never lengthen it.
+/// A clock may jump, or differ from another node's. The engine never uses less than the highest time it has seen,
+/// so where a clock is set back its time stands still, and lives last that much longer: a clock of your own should
+/// go on instead, as [`SystemClock`] does.
 ///
 /// # Example
 ///
@@ -90,16 +94,31 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// The operating system's wall clock.
+/// The operating system's wall clock, which goes on at its own pace where the system's is set back.
+///
+/// Standing still until the wall clock has caught up would prolong every life by as much as it was set back.
+/// So time goes on from the furthest that the wall clock has been ahead of a steady one: never backwards, never
+/// slower than a second a second, and ahead at once when the system is (after it slept, or was set forward).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        // Before the epoch reads as the epoch: the engine's own high-water mark takes over.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(millis(since))
+        static STEADY: LazyLock<Instant> = LazyLock::new(Instant::now);
+        static AHEAD: AtomicU64 = AtomicU64::new(0);
+        // Before the epoch reads as the epoch.
+        let wall = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        go_on(&AHEAD, wall, millis(STEADY.elapsed()))
     }
+}
+
+/// The time, by a wall clock that may jump and a steady one that does not.
+fn go_on(ahead: &AtomicU64, wall: u64, steady: u64) -> Timestamp {
+    let now = wall.saturating_sub(steady);
+    let furthest = ahead.load(Ordering::Relaxed);
+    // Writing only when the wall clock has gained keeps the cache line shared between threads.
+    let furthest = if now > furthest { ahead.fetch_max(now, Ordering::Relaxed).max(now) } else { furthest };
+    Timestamp(furthest.saturating_add(steady))
 }
 
 /// A clock that never hands out less than the highest time it has seen (T20).
@@ -197,6 +216,19 @@ mod tests {
         assert_eq!(clock.now().as_millis(), u64::MAX);
         manual.set(Timestamp::from_millis(0));
         assert_eq!(clock.now().as_millis(), u64::MAX);
+    }
+
+    #[test]
+    fn time_goes_on_where_the_wall_clock_is_set_back() {
+        let ahead = AtomicU64::new(0);
+        let at = |wall, steady| go_on(&ahead, wall, steady).as_millis();
+        assert_eq!(at(1_000_000, 0), 1_000_000);
+        assert_eq!(at(1_000_500, 500), 1_000_500);
+        assert_eq!(at(400_000, 1_000), 1_001_000, "set back");
+        assert_eq!(at(460_000, 61_000), 1_061_000, "and no slower since");
+        assert_eq!(at(2_000_000, 62_000), 2_000_000, "set forward, or slept");
+        assert_eq!(at(u64::MAX, 62_000), u64::MAX);
+        assert_eq!(at(0, 63_000), u64::MAX);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub enum ConfigError {
         /// The scope.
         scope: String,
     },
-    /// A requirement asks for an age of zero: no grant could ever satisfy it.
+    /// A requirement asks for an age under a second, which no grant could reliably satisfy.
     MaxAge,
     /// A path is not one: it must begin with `/` and not end with it.
     Path {
@@ -97,7 +97,7 @@ impl fmt::Display for ConfigError {
             Self::Scope { scope } => {
                 write!(f, "scope {scope:?} cannot be asked for; use 1 to 128 visible ASCII characters")
             }
-            Self::MaxAge => f.write_str("a max age of zero refuses everybody; ask for a second or more"),
+            Self::MaxAge => f.write_str("a max age under a second refuses everybody; ask for a second or more"),
             Self::Path { setting, path } => {
                 write!(f, "{setting}({path:?}): a path begins with '/' and does not end with it")
             }

@@ -1,6 +1,9 @@
 //! Numbers that are never used twice: revisions, attempts, generations and request references.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// A source of 128-bit numbers, none of which is handed out twice.
 ///
@@ -12,12 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Ids {
     base: [u64; 2],
     counter: AtomicU64,
+    /// Keyed hashes, by the standard library's `SipHash`.
+    veils: [RandomState; 2],
 }
 
 impl Ids {
     pub(crate) fn new(seed: [u8; 16]) -> Self {
         let seed = u128::from_le_bytes(seed);
-        Self { base: [low(seed), low(seed >> 64)], counter: AtomicU64::new(0) }
+        Self { base: [low(seed), low(seed >> 64)], counter: AtomicU64::new(0), veils: Default::default() }
     }
 
     /// The next number.
@@ -26,6 +31,13 @@ impl Ids {
         let high = mix(self.base[0].wrapping_add(count));
         let low = mix(self.base[1] ^ high);
         (u128::from(high) << 64) | u128::from(low)
+    }
+
+    /// A reference that tells nothing: the numbers are in an order that an outsider could work out, and count what
+    /// others do.
+    pub(crate) fn reference(&self) -> u128 {
+        let number = self.next();
+        (u128::from(self.veils[0].hash_one(number)) << 64) | u128::from(self.veils[1].hash_one(number))
     }
 
     /// The next number, where 64 bits are enough: among the attempts or generations of one user.

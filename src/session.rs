@@ -207,7 +207,7 @@ impl<P> Challenge<P> {
 /// One-time codes.
 impl Session {
     /// Whether a code may be started.
-    pub(crate) fn may_start_otp(&self, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
+    fn may_start_otp(&self, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
         if let Some(last) = &self.otp {
             let next = last.started.saturating_add(policy.resend_interval);
             if now < next {
@@ -304,15 +304,10 @@ impl Session {
 /// Pushes.
 impl Session {
     /// Whether a push may be started: one in flight is enough.
-    pub(crate) fn may_start_push(
-        &self,
-        generation: Option<u64>,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Result<(), ChallengeError> {
+    fn may_start_push(&self, generation: u64, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
         if let Some(push) = &self.push
             && push.is_alive(policy, now)
-            && Some(push.generation) == generation
+            && push.generation == generation
         {
             return Err(ChallengeError::StateInvalid);
         }
@@ -326,7 +321,7 @@ impl Session {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Self, ChallengeError> {
-        self.may_start_push(Some(start.generation), policy, now)?;
+        self.may_start_push(start.generation, policy, now)?;
         let challenge = Challenge::new(start, policy.push_life, now);
         Ok(Self { push: Some(Box::new(challenge)), ..self.started(policy, now) })
     }
@@ -622,7 +617,7 @@ mod tests {
         let session = session.start_otp(otp("SMS", None), &twice, at(0)).unwrap();
         let refused = Err(ChallengeError::ChallengeLimitExceeded);
         assert_eq!(session.may_start_otp(&twice, at(15)), refused);
-        assert_eq!(session.revoked().may_start_push(Some(1), &twice, at(15)), refused);
+        assert_eq!(session.revoked().may_start_push(1, &twice, at(15)), refused);
         assert!(session.keep_until(&twice) >= at(30 * 24 * 3600));
     }
 
@@ -634,9 +629,9 @@ mod tests {
         let answer = |session: &Session, name, generation, now| {
             session.answer_push(&id(name), generation, true, &policy, at(now))
         };
-        assert_eq!(session.may_start_push(Some(1), &policy, at(299)), Err(ChallengeError::StateInvalid));
-        assert_eq!(session.may_start_push(Some(2), &policy, at(1)), Ok(()), "another generation is not in flight");
-        assert_eq!(session.may_start_push(Some(1), &policy, at(300)), Ok(()));
+        assert_eq!(session.may_start_push(1, &policy, at(299)), Err(ChallengeError::StateInvalid));
+        assert_eq!(session.may_start_push(2, &policy, at(1)), Ok(()), "another generation is not in flight");
+        assert_eq!(session.may_start_push(1, &policy, at(300)), Ok(()));
         assert!(answer(&session, "2", 1, 1).is_none(), "foreign id");
         assert!(answer(&session, "1", 2, 1).is_none(), "another generation");
         assert!(answer(&session, "1", 1, 300).is_none(), "late");

@@ -188,7 +188,7 @@ impl Subject {
     /// An earlier one of the same session stays: two starts may race, and which of them the session took is
     /// known only afterwards. Where the list is full, the one that ends first goes.
     pub(crate) fn open_push(&mut self, id: PushDigest, session: &Key, deadline: Timestamp, now: Timestamp) {
-        self.pushes.retain(|push| now < push.deadline);
+        self.pushes.retain(|push| now < push.deadline && push.id != id);
         if self.pushes.len() >= OPEN_PUSHES_PER_SUBJECT
             && let Some(first) = (0..self.pushes.len()).min_by_key(|&i| self.pushes[i].deadline)
         {

@@ -1,6 +1,6 @@
 //! The strict parser of request bodies. It says what is wrong and never repeats what was sent.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{
@@ -106,14 +106,12 @@ fn members<'de, A: MapAccess<'de>>(
     map: &mut A,
     mut each: impl FnMut(&str, &mut A) -> Result<(), A::Error>,
 ) -> Result<(), A::Error> {
-    // A body has at most 4 KiB, so the list is short.
-    let mut names: Vec<String> = Vec::new();
+    let mut names = HashSet::new();
     while let Some(name) = map.next_key::<String>()? {
-        if names.contains(&name) {
+        each(&name, map)?;
+        if !names.insert(name) {
             return Err(A::Error::custom("a name comes twice"));
         }
-        each(&name, map)?;
-        names.push(name);
     }
     Ok(())
 }

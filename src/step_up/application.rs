@@ -44,7 +44,7 @@ impl<S: Store> Engine<S> {
         caller: &Caller,
         channel: &str,
     ) -> Result<Result<Recipient, ChallengeError>, ChallengeError> {
-        let resolved = unless_it_panics(self.enrolment.resolve(caller, channel));
+        let resolved = unless_it_panics(async { self.enrolment.resolve(caller, channel).await });
         match within(self.policy.sender_deadline, resolved).await.flatten() {
             Some(Ok(recipient)) => Ok(Ok(recipient)),
             Some(Err(Refused::NotEnrolled)) => Ok(Err(ChallengeError::ChannelNotRegistered)),

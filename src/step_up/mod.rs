@@ -40,6 +40,9 @@ use crate::{
 
 /// Step-up authentication: challenges, grants, and what they need. Cheap to clone.
 ///
+/// Senders, enrolments and stores outside the process have deadlines, so they need a tokio runtime with its time
+/// driver (`enable_time` or `enable_all`).
+///
 /// Its methods are what the companion calls; an application can call them itself, from a handler of its own
 /// or another protocol. All of them share one set of limits (T6).
 ///
@@ -156,16 +159,14 @@ impl<S: Store> StepUp<S> {
     /// [`ChallengeError::Unavailable`] where the store or the enrolment is down.
     pub async fn status(&self, caller: &Caller) -> Result<Status, ChallengeError> {
         let engine = &self.0;
+        let otp = engine.enrolled(caller, engine.channels.otp_names()).await?;
+        let push = engine.enrolled(caller, engine.channels.push_names()).await?;
+        // Last, so that the answer is not older than the application's.
         let stored = engine.load(caller.session_key()).await?;
         let now = engine.now();
         let session = session_of(stored.as_ref())?;
         let grants = session.map(|session| session.live_grants(&engine.policy, now).cloned().collect());
-        Ok(Status {
-            grants: grants.unwrap_or_default(),
-            otp: engine.enrolled(caller, engine.channels.otp_names()).await?,
-            push: engine.enrolled(caller, engine.channels.push_names()).await?,
-            now,
-        })
+        Ok(Status { grants: grants.unwrap_or_default(), otp, push, now })
     }
 
     /// Drops a session's elevation: its grants and pending challenges. Tries, the time of the last start and
@@ -205,7 +206,7 @@ impl<S: Store> Engine<S> {
 
     /// A reference for support, 32 hexadecimal digits, on every answer.
     pub(crate) fn request_ref(&self) -> HeaderValue {
-        let mut number = self.ids.next();
+        let mut number = self.ids.reference();
         let digits: [u8; 32] = std::array::from_fn(|_| {
             number = number.rotate_left(4);
             b"0123456789abcdef"[usize::from(number.to_le_bytes()[0] & 0xf)]

@@ -1,4 +1,4 @@
-//! Calls to what is not ours: each has a deadline, and none can take the request down.
+//! Calls to what is not ours: a deadline for each, and a net for what panics.
 
 use std::{
     future::Future,

@@ -61,12 +61,6 @@ impl fmt::Display for AnswerError {
 
 impl Error for AnswerError {}
 
-impl From<ChallengeError> for AnswerError {
-    fn from(_: ChallengeError) -> Self {
-        Self::Unavailable
-    }
-}
-
 impl<S: Store> StepUp<S> {
     /// Starts a push on a channel and sends it. `scope` is what it is for; `None` is the whole session.
     ///
@@ -157,18 +151,19 @@ impl<S: Store> StepUp<S> {
         let engine = &*self.0;
         let subject_key = Key::subject(subject);
         let digest = PushDigest::new(&subject_key, id);
-        let stored = engine.load(&subject_key).await?;
-        let Some((session, generation)) =
-            subject_of(stored.as_ref())?.and_then(|subject| Some((subject.find_push(&digest)?, subject.generation())))
-        else {
-            return Err(AnswerError::Unknown);
-        };
+        // Only the store can fail here.
+        let unavailable = |_: ChallengeError| AnswerError::Unavailable;
+        let stored = engine.load(&subject_key).await.map_err(unavailable)?;
+        let subject = subject_of(stored.as_ref()).map_err(unavailable)?.ok_or(AnswerError::Unknown)?;
+        let session = subject.find_push(&digest).ok_or(AnswerError::Unknown)?;
+        let generation = subject.generation();
         let approved = answer == PushAnswer::Approve;
         let answered = engine
             .change_session(session, |session, now| {
                 session.answer_push(&digest, generation, approved, &engine.policy, now)
             })
-            .await?;
+            .await
+            .map_err(unavailable)?;
         if answered { Ok(()) } else { Err(AnswerError::Closed) }
     }
 }

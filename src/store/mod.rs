@@ -61,6 +61,7 @@ use crate::{session::Session, subject::Subject};
 pub mod conformance;
 mod memory;
 mod remote;
+mod upkeep;
 
 pub use self::{
     memory::MemoryStore,
