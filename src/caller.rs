@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 
-use crate::{key::Key, session::Grant};
+use crate::{grant::Grant, key::Key};
 
 /// Who is asking: a user, and the session in which they ask.
 ///

@@ -98,27 +98,46 @@ pub trait Clock: Send + Sync + 'static {
 ///
 /// Standing still until the wall clock has caught up would prolong every life by as much as it was set back.
 /// So time goes on from the furthest that the wall clock has been ahead of a steady one: never backwards, never
-/// slower than a second a second, and ahead at once when the system is (after it slept, or was set forward).
+/// slower than a second a second, and ahead within 100 milliseconds when the system is (after it slept, or was set
+/// forward).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
+
+/// How long the steady clock is trusted alone, in milliseconds: reading both each time would cost the guard a
+/// quarter of its decision.
+const RESYNC: u64 = 100;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         static STEADY: LazyLock<Instant> = LazyLock::new(Instant::now);
-        static AHEAD: AtomicU64 = AtomicU64::new(0);
+        static GOING: Going = Going::new();
         // Before the epoch reads as the epoch.
-        let wall = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-        go_on(&AHEAD, wall, millis(STEADY.elapsed()))
+        let wall = || millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        GOING.now(millis(STEADY.elapsed()), wall)
     }
 }
 
-/// The time, by a wall clock that may jump and a steady one that does not.
-fn go_on(ahead: &AtomicU64, wall: u64, steady: u64) -> Timestamp {
-    let now = wall.saturating_sub(steady);
-    let furthest = ahead.load(Ordering::Relaxed);
-    // Writing only when the wall clock has gained keeps the cache line shared between threads.
-    let furthest = if now > furthest { ahead.fetch_max(now, Ordering::Relaxed).max(now) } else { furthest };
-    Timestamp(furthest.saturating_add(steady))
+/// A time that goes on, by a wall clock that may jump and a steady one that does not.
+struct Going {
+    /// The furthest that the wall clock has been ahead of the steady one.
+    ahead: AtomicU64,
+    /// When the wall clock has to be asked again, by the steady one.
+    resync: AtomicU64,
+}
+
+impl Going {
+    const fn new() -> Self {
+        Self { ahead: AtomicU64::new(0), resync: AtomicU64::new(0) }
+    }
+
+    fn now(&self, steady: u64, wall: impl FnOnce() -> u64) -> Timestamp {
+        // A second thread may ask the wall clock, too, before the first has written: no harm.
+        if steady >= self.resync.load(Ordering::Acquire) {
+            self.ahead.fetch_max(wall().saturating_sub(steady), Ordering::Relaxed);
+            self.resync.store(steady.saturating_add(RESYNC), Ordering::Release);
+        }
+        Timestamp(self.ahead.load(Ordering::Relaxed).saturating_add(steady))
+    }
 }
 
 /// A clock that never hands out less than the highest time it has seen (T20).
@@ -220,15 +239,16 @@ mod tests {
 
     #[test]
     fn time_goes_on_where_the_wall_clock_is_set_back() {
-        let ahead = AtomicU64::new(0);
-        let at = |wall, steady| go_on(&ahead, wall, steady).as_millis();
+        let going = Going::new();
+        let at = |wall, steady| going.now(steady, || wall).as_millis();
         assert_eq!(at(1_000_000, 0), 1_000_000);
+        assert_eq!(at(0, 99), 1_000_099, "not asked");
         assert_eq!(at(1_000_500, 500), 1_000_500);
         assert_eq!(at(400_000, 1_000), 1_001_000, "set back");
         assert_eq!(at(460_000, 61_000), 1_061_000, "and no slower since");
         assert_eq!(at(2_000_000, 62_000), 2_000_000, "set forward, or slept");
-        assert_eq!(at(u64::MAX, 62_000), u64::MAX);
-        assert_eq!(at(0, 63_000), u64::MAX);
+        assert_eq!(at(u64::MAX, 63_000), u64::MAX);
+        assert_eq!(at(0, 64_000), u64::MAX);
     }
 
     #[test]

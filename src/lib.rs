@@ -8,6 +8,7 @@ mod code;
 pub mod companion;
 mod delivery;
 mod error;
+mod grant;
 pub mod guard;
 mod id;
 mod key;
@@ -28,10 +29,11 @@ pub use crate::{
     companion::ChallengeService,
     delivery::{DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, Refused, discard},
     error::{ChallengeError, ConfigError, Malformed, RateLimit},
+    grant::Grant,
     guard::{Refusal, Refuse, RequireStepUp, Terms},
     policy::Policy,
     requirement::{Reason, Requirement},
-    session::{Grant, PushStatus},
+    session::PushStatus,
     step_up::{AnswerError, CheckError, PushAnswer, PushStarted, Status, StepUp, StepUpBuilder},
     store::{MemoryStore, Store},
 };

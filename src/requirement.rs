@@ -6,7 +6,7 @@ use crate::{
     clock::Timestamp,
     error::{ConfigError, Malformed},
     policy::Policy,
-    session::{Grant, Session},
+    session::{Granted, Session},
 };
 
 /// Bytes of a scope at most.
@@ -153,20 +153,20 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Decides: the grant that satisfies the requirement, or what stood nearest to it.
+/// Decides: which of the session's grants satisfies the requirement, or what stood nearest to it.
 ///
 /// Of several grants that do not satisfy it, the reason is that of the one that came furthest, so that the
 /// answer to a grant grown old is "too old" and not "wrong scope" because of another.
-pub(crate) fn decide<'a>(
-    session: Option<&'a Session>,
+pub(crate) fn decide(
+    session: Option<&Session>,
     requirement: &Requirement,
     policy: &Policy,
     now: Timestamp,
-) -> Result<&'a Grant, Reason> {
+) -> Result<usize, Reason> {
     let mut nearest = Reason::Missing;
-    for grant in session.map_or(&[][..], Session::grants) {
+    for (index, grant) in session.map_or(&[][..], Session::grants).iter().enumerate() {
         match judge(grant, requirement, policy, now) {
-            Ok(()) => return Ok(grant),
+            Ok(()) => return Ok(index),
             Err(reason) => nearest = nearest.max(reason),
         }
     }
@@ -174,21 +174,21 @@ pub(crate) fn decide<'a>(
 }
 
 /// The order of the checks is the order of [`Reason`].
-fn judge(grant: &Grant, requirement: &Requirement, policy: &Policy, now: Timestamp) -> Result<(), Reason> {
+fn judge(grant: &Granted, requirement: &Requirement, policy: &Policy, now: Timestamp) -> Result<(), Reason> {
     // A stamp from the future is no proof of anything (T20).
-    if grant.verified_at() > now.saturating_add(policy.skew) {
+    if grant.verified_at > now.saturating_add(policy.skew) {
         return Err(Reason::Missing);
     }
-    if grant.scope() != requirement.scope.as_deref() {
+    if grant.scope != requirement.scope {
         return Err(Reason::WrongScope);
     }
-    if !requirement.accepts(grant.channel()) {
+    if !requirement.accepts(&grant.channel) {
         return Err(Reason::WrongChannel);
     }
-    if now >= grant.expires_at() {
+    if now >= grant.expires_at {
         return Err(Reason::Expired);
     }
-    if requirement.max_age.is_some_and(|most| now.saturating_since(grant.verified_at()) > most) {
+    if requirement.max_age.is_some_and(|most| now.saturating_since(grant.verified_at) > most) {
         return Err(Reason::TooOld);
     }
     Ok(())
@@ -197,7 +197,6 @@ fn judge(grant: &Grant, requirement: &Requirement, policy: &Policy, now: Timesta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::GrantParts;
 
     const T0: u64 = 1_000_000_000;
 
@@ -205,17 +204,17 @@ mod tests {
         Timestamp::from_millis(T0.checked_add_signed(offset).unwrap())
     }
 
-    fn grant(channel: &str, scope: Option<&str>, verified: i64) -> Grant {
-        Grant::new(GrantParts {
+    fn grant(channel: &str, scope: Option<&str>, verified: i64) -> Granted {
+        Granted {
             channel: channel.into(),
             scope: scope.map(Into::into),
             verified_at: at(verified),
             expires_at: at(verified + 600_000),
-        })
+        }
     }
 
     /// A name, the grants, what is asked, when, and which grant decides it.
-    type Row = (&'static str, Vec<Grant>, Requirement, i64, Result<usize, Reason>);
+    type Row = (&'static str, Vec<Granted>, Requirement, i64, Result<usize, Reason>);
 
     #[test]
     fn decide_is_a_table() {
@@ -246,9 +245,9 @@ mod tests {
             ("end of time", vec![sms()], any(), i64::MAX - 1_000_000_001, Err(Reason::Expired)),
         ];
         for (name, grants, requirement, now, expected) in table {
-            let session = Session::with_grants(grants.clone());
+            let session = Session::with_grants(grants);
             let decided = decide(Some(&session), &requirement, &Policy::new(), at(now));
-            assert_eq!(decided, expected.map(|i| &grants[i]), "{name}");
+            assert_eq!(decided, expected, "{name}");
         }
         assert_eq!(decide(None, &any(), &Policy::new(), at(0)), Err(Reason::Missing));
     }

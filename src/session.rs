@@ -4,7 +4,7 @@
 //! ended, so that "expired" and "already verified" can be told from "never was", and so that a new start
 //! inherits the tries of a code that is voided while it lives.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,76 +15,18 @@ use crate::{
     policy::{GRANTS_PER_SESSION, Policy, REMEMBRANCE, STARTS_KEPT},
 };
 
-/// What a verified challenge gave: by which channel, for what, when, and until when.
-///
-/// A guard puts it into the request's [`Caller`](crate::Caller). A clone is one atomic increment.
-///
-/// # Example
-///
-/// ```
-/// use tower_step_up::{Caller, Grant};
-///
-/// fn receipt(caller: &Caller) -> Option<String> {
-///     let grant: &Grant = caller.grant()?;
-///     Some(format!("approved by {} at {}", grant.channel(), grant.verified_at().as_millis()))
-/// }
-/// # assert!(receipt(&Caller::new("alice", "1")).is_none());
-/// ```
+/// What a verified challenge gave, as a session's record keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "GrantParts", into = "GrantParts")]
-pub struct Grant(Arc<GrantParts>);
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct GrantParts {
+pub(crate) struct Granted {
     pub(crate) channel: Box<str>,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) verified_at: Timestamp,
     pub(crate) expires_at: Timestamp,
 }
 
-impl Grant {
-    pub(crate) fn new(parts: GrantParts) -> Self {
-        Self(Arc::new(parts))
-    }
-
-    /// The channel by which the caller proved to be there.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        &self.0.channel
-    }
-
-    /// What the step-up was for; `None` for the whole session.
-    #[must_use]
-    pub fn scope(&self) -> Option<&str> {
-        self.0.scope.as_deref()
-    }
-
-    /// When the challenge was verified.
-    #[must_use]
-    pub fn verified_at(&self) -> Timestamp {
-        self.0.verified_at
-    }
-
-    /// When the grant ends, whatever happens in between.
-    #[must_use]
-    pub fn expires_at(&self) -> Timestamp {
-        self.0.expires_at
-    }
-
-    fn is_live(&self, policy: &Policy, now: Timestamp) -> bool {
-        now < self.expires_at() && self.verified_at() <= now.saturating_add(policy.skew)
-    }
-}
-
-impl From<GrantParts> for Grant {
-    fn from(parts: GrantParts) -> Self {
-        Self::new(parts)
-    }
-}
-
-impl From<Grant> for GrantParts {
-    fn from(grant: Grant) -> Self {
-        Arc::unwrap_or_clone(grant.0)
+impl Granted {
+    pub(crate) fn is_live(&self, policy: &Policy, now: Timestamp) -> bool {
+        now < self.expires_at && self.verified_at <= now.saturating_add(policy.skew)
     }
 }
 
@@ -110,7 +52,8 @@ pub enum PushStatus {
 pub(crate) struct Session {
     otp: Option<Box<Challenge<CodeDigest>>>,
     push: Option<Box<Challenge<PushDigest>>>,
-    grants: Vec<Grant>,
+    /// The newest stands last.
+    grants: Vec<Granted>,
     /// Challenges started, counted only where the policy limits them.
     starts: u32,
 }
@@ -159,7 +102,8 @@ impl<P> Start<P> {
 /// What became of a code that was compared.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Compared {
-    Right(Grant),
+    /// It was right, and the record's newest grant is of it.
+    Right,
     Wrong(ChallengeError),
 }
 
@@ -193,14 +137,14 @@ impl<P> Challenge<P> {
     }
 
     /// The grant that a proof gives now.
-    fn verify(&mut self, policy: &Policy, now: Timestamp) -> Grant {
+    fn verify(&mut self, policy: &Policy, now: Timestamp) -> Granted {
         self.state = State::Verified(now);
-        Grant::new(GrantParts {
+        Granted {
             channel: self.channel.clone(),
             scope: self.scope.clone(),
             verified_at: now,
             expires_at: now.saturating_add(policy.grant_life),
-        })
+        }
     }
 }
 
@@ -278,8 +222,8 @@ impl Session {
         let challenge = next.otp.as_deref_mut().ok_or(ChallengeError::StateInvalid)?;
         if matches(&challenge.proof) {
             let grant = challenge.verify(policy, now);
-            next.add_grant(grant.clone());
-            return Ok((next, Compared::Right(grant)));
+            next.add_grant(grant);
+            return Ok((next, Compared::Right));
         }
         challenge.tries = challenge.tries.saturating_add(1);
         let error = match policy.tries.saturating_sub(challenge.tries) {
@@ -381,12 +325,8 @@ impl Session {
 
 /// Grants, and the record as a whole.
 impl Session {
-    pub(crate) fn grants(&self) -> &[Grant] {
+    pub(crate) fn grants(&self) -> &[Granted] {
         &self.grants
-    }
-
-    pub(crate) fn live_grants(&self, policy: &Policy, now: Timestamp) -> impl Iterator<Item = &Grant> {
-        self.grants.iter().filter(move |grant| grant.is_live(policy, now))
     }
 
     /// Removes grants and pending challenges; tries, start stamps and counts stay (T4, T15).
@@ -414,7 +354,7 @@ impl Session {
                 until = until.max(started.saturating_add(STARTS_KEPT));
             }
         }
-        let grants = self.grants.iter().map(|grant| grant.expires_at().saturating_add(REMEMBRANCE));
+        let grants = self.grants.iter().map(|grant| grant.expires_at.saturating_add(REMEMBRANCE));
         grants.fold(until, Timestamp::max)
     }
 
@@ -434,26 +374,26 @@ impl Session {
     /// The record without the grants that nobody remembers.
     fn pruned(&self, now: Timestamp) -> Self {
         let mut next = self.clone();
-        next.grants.retain(|grant| now < grant.expires_at().saturating_add(REMEMBRANCE));
+        next.grants.retain(|grant| now < grant.expires_at.saturating_add(REMEMBRANCE));
         next
     }
 
     /// A new grant takes the place of an older one for the same by the same channel, and of the oldest
     /// where the list is full.
-    fn add_grant(&mut self, grant: Grant) {
-        self.grants.retain(|old| old.channel() != grant.channel() || old.scope() != grant.scope());
+    fn add_grant(&mut self, grant: Granted) {
+        self.grants.retain(|old| old.channel != grant.channel || old.scope != grant.scope);
         while self.grants.len() >= GRANTS_PER_SESSION {
-            let Some(oldest) = (0..self.grants.len()).min_by_key(|&i| self.grants[i].verified_at()) else { break };
+            let Some(oldest) = (0..self.grants.len()).min_by_key(|&i| self.grants[i].verified_at) else { break };
             self.grants.remove(oldest);
         }
+        self.grants.reserve_exact(1);
         self.grants.push(grant);
-        self.grants.shrink_to_fit();
     }
 }
 
 #[cfg(test)]
 impl Session {
-    pub(crate) fn with_grants(grants: Vec<Grant>) -> Self {
+    pub(crate) fn with_grants(grants: Vec<Granted>) -> Self {
         Self { grants, ..Self::default() }
     }
 }
@@ -495,7 +435,7 @@ mod tests {
         let (next, compared) = session.compare(|_| right, &policy(), at(now)).unwrap();
         *session = next;
         match compared {
-            Compared::Right(_) => None,
+            Compared::Right => None,
             Compared::Wrong(error) => Some(error),
         }
     }
@@ -658,18 +598,16 @@ mod tests {
     #[test]
     fn grants_replace_their_like_and_the_oldest() {
         let mut session = Session::default();
-        let grant = |scope: &str, secs| {
-            Grant::new(GrantParts {
-                channel: "SMS".into(),
-                scope: Some(scope.into()),
-                verified_at: at(secs),
-                expires_at: at(secs).saturating_add(10 * MINUTE),
-            })
+        let grant = |scope: &str, secs| Granted {
+            channel: "SMS".into(),
+            scope: Some(scope.into()),
+            verified_at: at(secs),
+            expires_at: at(secs).saturating_add(10 * MINUTE),
         };
         for i in 0..20 {
             session.add_grant(grant(&i.to_string(), i));
         }
-        let scopes: Vec<_> = session.grants().iter().filter_map(Grant::scope).collect();
+        let scopes: Vec<_> = session.grants().iter().filter_map(|grant| grant.scope.as_deref()).collect();
         assert_eq!(scopes, (4..20).map(|i| i.to_string()).collect::<Vec<_>>());
         session.add_grant(grant("5", 100));
         assert_eq!(session.grants().len(), GRANTS_PER_SESSION);

@@ -125,6 +125,8 @@ impl Subject {
             failures.attempts.retain(|failure| failure.id != attempt);
         }
         self.failures.retain(|failures| !failures.attempts.is_empty());
+        self.wrong.shrink_to_fit();
+        self.failures.shrink_to_fit();
     }
 
     /// A code was right: it was no failure, and the channel's failures are over. The day's count of wrong
@@ -132,6 +134,7 @@ impl Subject {
     pub(crate) fn succeeded(&mut self, channel: &str, attempt: u64) {
         self.uncount(attempt);
         self.failures.retain(|failures| *failures.channel != *channel);
+        self.failures.shrink_to_fit();
     }
 
     fn failures(&self, channel: &str, now: Timestamp) -> &[Attempt] {
@@ -179,6 +182,7 @@ impl Subject {
         {
             displaced = Listed::Displaced(self.sessions.remove(oldest).key);
         }
+        self.sessions.reserve_exact(1);
         self.sessions.push(LiveSession { key: *session, until });
         displaced
     }

@@ -30,11 +30,12 @@ use crate::{
     clock::{Monotone, Timestamp},
     code::{Keyring, Random, RandomFailed},
     error::ChallengeError,
+    grant::Grant,
     id::Ids,
     log,
     policy::Policy,
     requirement::{Reason, Requirement, check_scope, decide},
-    session::Grant,
+    session::Session,
     store::{MemoryStore, Store, StoreError, Stored},
 };
 
@@ -164,9 +165,10 @@ impl<S: Store> StepUp<S> {
         // Last, so that the answer is not older than the application's.
         let stored = engine.load(caller.session_key()).await?;
         let now = engine.now();
-        let session = session_of(stored.as_ref())?;
-        let grants = session.map(|session| session.live_grants(&engine.policy, now).cloned().collect());
-        Ok(Status { grants: grants.unwrap_or_default(), otp, push, now })
+        let all = session_of(stored.as_ref())?.map_or(&[][..], Session::grants);
+        let live = all.iter().enumerate().filter(|(_, grant)| grant.is_live(&engine.policy, now));
+        let grants = live.filter_map(|(index, _)| Grant::of(stored.clone()?, index)).collect();
+        Ok(Status { grants, otp, push, now })
     }
 
     /// Drops a session's elevation: its grants and pending challenges. Tries, the time of the last start and
@@ -244,7 +246,9 @@ impl<S: Store> Engine<S> {
         };
         let stored = loaded.map_err(unavailable)?;
         let session = as_session(stored.as_ref()).map_err(unavailable)?;
-        decide(session, requirement, &self.policy, self.now()).cloned().map_err(CheckError::StepUpRequired)
+        let index = decide(session, requirement, &self.policy, self.now()).map_err(CheckError::StepUpRequired)?;
+        let grant = stored.and_then(|stored| Grant::of(stored, index));
+        grant.ok_or(CheckError::StepUpRequired(Reason::Missing))
     }
 }
 

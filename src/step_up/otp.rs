@@ -12,7 +12,8 @@ use crate::{
     code::{OneTimeCode, check_form},
     delivery::{Envelope, OtpMessage},
     error::ChallengeError,
-    session::{Compared, Grant, Session, Start},
+    grant::Grant,
+    session::{Compared, Session, Start},
     store::{Key, Store, Stored},
     subject::Subject,
 };
@@ -97,19 +98,18 @@ impl<S: Store> StepUp<S> {
                     return Err(refused);
                 }
             };
-            if let Swap::Conflict = engine.swap_session(session_key, session.as_ref(), next, now).await? {
+            let Swap::Done(written) = engine.swap_session(session_key, session.as_ref(), next, now).await? else {
                 session = engine.load(session_key).await?;
                 continue;
-            }
-            return match outcome {
-                Compared::Wrong(error) => Err(error),
-                Compared::Right(grant) => {
-                    // The grant stands. Where this fails, the user keeps failures that they need not have.
-                    let clear = |subject: &mut Subject| subject.succeeded(channel, attempt);
-                    let _ = engine.change_subject(subject_key, subject, clear).await;
-                    Ok(grant)
-                }
             };
+            if let Compared::Wrong(error) = outcome {
+                return Err(error);
+            }
+            // The grant stands. Where this fails, the user keeps failures that they need not have.
+            let clear = |subject: &mut Subject| subject.succeeded(channel, attempt);
+            let _ = engine.change_subject(subject_key, subject, clear).await;
+            // A record with a grant in it is kept, and was written.
+            return written.and_then(Grant::newest).ok_or(ChallengeError::Unavailable);
         }
         Err(ChallengeError::Unavailable)
     }

@@ -55,7 +55,7 @@ const PURGE_INTERVAL: u64 = 1_000;
 /// The store that keeps records in this process, and the default. Clones share the same records.
 ///
 /// A load takes no lock and allocates nothing. Each record is freed some time after its [`ttl`](Stored::ttl), at
-/// most a quarter of it, by one thread a process that looks once a second; so no request pays for a night's worth of
+/// most a quarter of it, by one thread a process that looks a few times a second; so no request pays for a night's worth of
 /// records.
 ///
 /// # Example
@@ -121,8 +121,10 @@ impl MemoryStore {
                 (Swapped::Conflict | Swapped::Full, _) => Op::Nop,
             }
         });
-        if swapped == Swapped::Done && !self.expiry.kept.load(Ordering::Relaxed) {
-            self.expiry.kept.store(true, Ordering::Relaxed);
+        if swapped == Swapped::Done
+            && !self.expiry.kept.load(Ordering::Relaxed)
+            && !self.expiry.kept.swap(true, Ordering::Relaxed)
+        {
             upkeep::add(&self.expiry);
         }
         swapped

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-/// How often it looks.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// How often it looks: oftener than the 300 ms after which a cache tidies up on whoever writes next.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Something that has to be tidied now and then.
 pub(super) trait Upkeep: Send + Sync + 'static {

@@ -1,0 +1,102 @@
+//! [`Grant`]: what handlers and callers see of a verified challenge.
+
+use std::fmt;
+
+use crate::{
+    clock::Timestamp,
+    session::{Granted, Session},
+    store::{Record, Stored},
+};
+
+/// What a verified challenge gave: by which channel, for what, when, and until when.
+///
+/// A guard puts it into the request's [`Caller`](crate::Caller). A clone is one atomic increment.
+///
+/// # Example
+///
+/// ```
+/// use tower_step_up::{Caller, Grant};
+///
+/// fn receipt(caller: &Caller) -> Option<String> {
+///     let grant: &Grant = caller.grant()?;
+///     Some(format!("approved by {} at {}", grant.channel(), grant.verified_at().as_millis()))
+/// }
+/// # assert!(receipt(&Caller::new("alice", "1")).is_none());
+/// ```
+#[derive(Clone)]
+pub struct Grant {
+    /// The session's record, as it was when it was read: so the way of a request through a guard copies nothing.
+    stored: Stored,
+    index: usize,
+}
+
+impl Grant {
+    /// One of the grants of a session's record; `None` where there is no such.
+    pub(crate) fn of(stored: Stored, index: usize) -> Option<Self> {
+        session(&stored)?.grants().get(index)?;
+        Some(Self { stored, index })
+    }
+
+    /// The grant that was given last.
+    pub(crate) fn newest(stored: Stored) -> Option<Self> {
+        let last = session(&stored)?.grants().len().checked_sub(1)?;
+        Self::of(stored, last)
+    }
+
+    /// The channel by which the caller proved to be there.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.granted().channel
+    }
+
+    /// What the step-up was for; `None` for the whole session.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.granted().scope.as_deref()
+    }
+
+    /// When the challenge was verified.
+    #[must_use]
+    pub fn verified_at(&self) -> Timestamp {
+        self.granted().verified_at
+    }
+
+    /// When the grant ends, whatever happens in between.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.granted().expires_at
+    }
+
+    fn granted(&self) -> &Granted {
+        // `of` has found it, and a stored record never changes.
+        let granted = session(&self.stored).and_then(|session| session.grants().get(self.index));
+        granted.expect("a grant is made of a record that has it")
+    }
+}
+
+fn session(stored: &Stored) -> Option<&Session> {
+    match stored.record() {
+        Record::Session(session) => Some(session),
+        Record::Subject(_) => None,
+    }
+}
+
+/// Two grants are equal where they say the same.
+impl PartialEq for Grant {
+    fn eq(&self, other: &Self) -> bool {
+        self.granted() == other.granted()
+    }
+}
+
+impl Eq for Grant {}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("channel", &self.channel())
+            .field("scope", &self.scope())
+            .field("verified_at", &self.verified_at())
+            .field("expires_at", &self.expires_at())
+            .finish()
+    }
+}
