@@ -54,6 +54,18 @@ pub enum ConfigError {
         /// The value.
         value: String,
     },
+    /// A gRPC method that is to be exempt cannot be called so.
+    GrpcMethod {
+        /// The service.
+        service: String,
+        /// The method.
+        method: String,
+    },
+    /// The domain of gRPC errors is empty, too long or not visible ASCII.
+    GrpcDomain {
+        /// The domain.
+        domain: String,
+    },
     /// A secret is shorter than 32 bytes.
     ShortSecret,
     /// A store that is shared between processes needs a secret that they share.
@@ -103,6 +115,14 @@ impl fmt::Display for ConfigError {
             }
             Self::Authenticate { value } => {
                 write!(f, "{value:?} cannot stand in WWW-Authenticate; use a scheme other than Basic, in visible ASCII")
+            }
+            Self::GrpcMethod { service, method } => write!(
+                f,
+                "exempt({service:?}, {method:?}): no gRPC method is called so; name the service with its package and \
+                 the method without a slash, as in exempt(\"bank.v1.Bank\", \"Accounts\")"
+            ),
+            Self::GrpcDomain { domain } => {
+                write!(f, "grpc_domain({domain:?}): use 1 to 253 visible ASCII characters, such as \"bank.example\"")
             }
             Self::ShortSecret => f.write_str("a secret needs at least 32 bytes; take them from a generator"),
             Self::SecretRequired => {

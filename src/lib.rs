@@ -9,6 +9,7 @@ pub mod companion;
 mod delivery;
 mod error;
 mod grant;
+pub mod grpc;
 pub mod guard;
 mod id;
 mod key;

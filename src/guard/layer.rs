@@ -2,11 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use tower::Layer;
 
 use super::{
-    refuse::{Json, Refusal, Refuse, Terms},
+    refuse::{Grpc, Json, Negotiate, Refusal, Refuse, Terms},
     service::Guard,
 };
 use crate::{
@@ -22,13 +22,15 @@ use crate::{
 /// See the [module](crate::guard) for an example, and for where to put it. Cheap to clone; all state is in the
 /// [`StepUp`], so a router may apply it as often as it likes.
 #[must_use = "a layer guards nothing until it is added to a service"]
-pub struct RequireStepUp<S = MemoryStore, R = Json>(Arc<Shared<S, R>>);
+pub struct RequireStepUp<S = MemoryStore, R = Negotiate>(Arc<Shared<S, R>>);
 
 /// What every guard made by one layer shares.
 pub(super) struct Shared<S, R> {
     step_up: StepUp<S>,
     terms: Arc<Terms>,
     refuse: R,
+    /// The paths of gRPC methods that need no step-up.
+    exempt: Vec<Box<str>>,
 }
 
 impl<S: Store> RequireStepUp<S> {
@@ -49,16 +51,75 @@ impl<S: Store> RequireStepUp<S> {
 
     fn build(step_up: &StepUp<S>, requirement: Requirement) -> Self {
         let terms = Arc::new(Terms::new(&step_up.0, requirement));
-        Self(Arc::new(Shared { step_up: step_up.clone(), terms, refuse: Json }))
+        Self(Arc::new(Shared { step_up: step_up.clone(), terms, refuse: Negotiate, exempt: Vec::new() }))
     }
 }
 
 impl<S, R> RequireStepUp<S, R> {
-    /// Builds refusals another way. See [`Refuse`].
+    /// Builds refusals another way. See [`Refuse`]. Exemptions do not go with it.
     pub fn refuse_with<T>(self, refuse: T) -> RequireStepUp<S, T> {
-        let (step_up, terms) = (self.0.step_up.clone(), Arc::clone(&self.0.terms));
-        RequireStepUp(Arc::new(Shared { step_up, terms, refuse }))
+        self.rebuild(refuse, Vec::new())
     }
+
+    /// Refuses with JSON, whatever the client speaks.
+    pub fn json(self) -> RequireStepUp<S, Json> {
+        self.refuse_with(Json)
+    }
+
+    /// Refuses as gRPC does, for a service that speaks nothing else, such as tonic's. See
+    /// [`exempt`](RequireStepUp::exempt) for its open methods.
+    pub fn grpc(self) -> RequireStepUp<S, Grpc> {
+        self.refuse_with(Grpc)
+    }
+
+    fn rebuild<T>(self, refuse: T, exempt: Vec<Box<str>>) -> RequireStepUp<S, T> {
+        let (step_up, terms) = (self.0.step_up.clone(), Arc::clone(&self.0.terms));
+        RequireStepUp(Arc::new(Shared { step_up, terms, refuse, exempt }))
+    }
+}
+
+impl<S> RequireStepUp<S, Grpc> {
+    /// Lets one method of the guarded service pass without a step-up: `bank.v1.Bank` and `Accounts` for the path
+    /// `/bank.v1.Bank/Accounts`.
+    ///
+    /// The path is compared byte for byte, as tonic dispatches. A method that is not named is guarded, and so is
+    /// every one that the service gets later. The request passes as it is: nobody is asked for, and the
+    /// [`Caller`](crate::Caller) that it may have holds no grant.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{ConfigError, RequireStepUp, StepUp};
+    ///
+    /// let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+    /// let guard = RequireStepUp::new(&step_up).grpc().exempt("bank.v1.Bank", "Accounts")?;
+    ///
+    /// let misspelt = RequireStepUp::new(&step_up).grpc().exempt("/bank.v1.Bank", "Accounts");
+    /// assert!(matches!(misspelt, Err(ConfigError::GrpcMethod { .. })));
+    /// # Ok::<_, ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::GrpcMethod`] for what no method can be called.
+    ///
+    /// # Security
+    ///
+    /// Whatever stands between the guard and the service must not change the path.
+    pub fn exempt(self, service: &str, method: &str) -> Result<Self, ConfigError> {
+        if !service.split('.').all(is_identifier) || !is_identifier(method) {
+            return Err(ConfigError::GrpcMethod { service: service.into(), method: method.into() });
+        }
+        let mut exempt = self.0.exempt.clone();
+        exempt.push(format!("/{service}/{method}").into());
+        Ok(self.rebuild(Grpc, exempt))
+    }
+}
+
+/// A name as protobuf allows it.
+fn is_identifier(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 impl<S, R, Svc> Layer<Svc> for RequireStepUp<S, R> {
@@ -76,6 +137,11 @@ impl<S, R> Shared<S, R> {
 
     pub(super) fn requirement(&self) -> &Requirement {
         &self.terms.requirement
+    }
+
+    /// Whether the request is for a method that needs no step-up.
+    pub(super) fn exempts(&self, uri: &Uri) -> bool {
+        self.exempt.iter().any(|path| **path == *uri.path())
     }
 }
 

@@ -25,11 +25,13 @@
 //!
 //! # Refusals
 //!
-//! | what | answer |
-//! |---|---|
-//! | no [`Caller`](crate::Caller) | 401 `UNAUTHORIZED` |
-//! | the [`Requirement`](crate::Requirement) is not satisfied | 403 `STEP_UP_REQUIRED` and a [`Reason`](crate::Reason) |
-//! | the store failed or was too slow | 503 `UNAVAILABLE` |
+//! | what | answer | gRPC |
+//! |---|---|---|
+//! | no [`Caller`](crate::Caller) | 401 `UNAUTHORIZED` | 16 |
+//! | the [`Requirement`](crate::Requirement) is not satisfied | 403 `STEP_UP_REQUIRED` and a [`Reason`](crate::Reason) | 7 |
+//! | the store failed or was too slow | 503 `UNAVAILABLE` | 14 |
+//!
+//! A gRPC request is refused in gRPC's terms, any other with JSON; see [`grpc`](crate::grpc).
 //!
 //! Whoever builds the response, its extensions hold the [`Refusal`], so that a layer outside can tell a guard's
 //! refusal from the application's own.
@@ -42,6 +44,6 @@ mod service;
 pub use self::{
     future::ResponseFuture,
     layer::RequireStepUp,
-    refuse::{Json, Refusal, Refuse, Terms},
+    refuse::{Grpc, Json, Negotiate, Refusal, Refuse, Terms},
     service::Guard,
 };

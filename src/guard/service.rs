@@ -12,7 +12,7 @@ use tower::Service;
 use super::{
     future::ResponseFuture,
     layer::Shared,
-    refuse::{Json, Refusal, Refuse},
+    refuse::{Negotiate, Refusal, Refuse},
 };
 use crate::{
     caller::Caller,
@@ -26,7 +26,7 @@ use crate::{
 /// In process the decision is made in `call`, without a future and without an allocation. With a remote store
 /// the request waits for its record, and goes to the very service that was ready for it.
 #[must_use]
-pub struct Guard<Svc, S = MemoryStore, R = Json> {
+pub struct Guard<Svc, S = MemoryStore, R = Negotiate> {
     inner: Svc,
     shared: Arc<Shared<S, R>>,
 }
@@ -52,6 +52,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        if self.shared.exempts(request.uri()) {
+            return ResponseFuture::inner(self.inner.call(request));
+        }
         let engine = self.shared.engine();
         if !engine.identifies_by_extension() {
             request = put_caller(engine, request);

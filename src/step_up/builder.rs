@@ -36,6 +36,7 @@ pub struct StepUpBuilder<S = MemoryStore> {
     sandbox: bool,
     public_path: Option<String>,
     authenticate: String,
+    grpc_domain: String,
     random: Random,
 }
 
@@ -54,6 +55,7 @@ impl StepUpBuilder {
             sandbox: false,
             public_path: None,
             authenticate: "StepUpSession".into(),
+            grpc_domain: "step-up".into(),
             random: system_random,
         }
     }
@@ -126,6 +128,7 @@ impl<S> StepUpBuilder<S> {
             sandbox: self.sandbox,
             public_path: self.public_path,
             authenticate: self.authenticate,
+            grpc_domain: self.grpc_domain,
             random: self.random,
         }
     }
@@ -178,6 +181,13 @@ impl<S> StepUpBuilder<S> {
         self
     }
 
+    /// The domain in the `google.rpc.ErrorInfo` of every gRPC refusal, the guards' and the companion's alike: whose
+    /// errors these are, such as `bank.example`. Default `step-up`.
+    pub fn grpc_domain(mut self, domain: impl Into<String>) -> Self {
+        self.grpc_domain = domain.into();
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn random(mut self, random: Random) -> Self {
         self.random = random;
@@ -214,6 +224,10 @@ impl<S: Store> StepUpBuilder<S> {
             .ok()
             .filter(|_| is_challenge(&self.authenticate))
             .ok_or(ConfigError::Authenticate { value: self.authenticate })?;
+        if !(1..=253).contains(&self.grpc_domain.len()) || !self.grpc_domain.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(ConfigError::GrpcDomain { domain: self.grpc_domain });
+        }
         if S::SHARED && self.secret.is_none() {
             return Err(ConfigError::SecretRequired);
         }
@@ -235,6 +249,7 @@ impl<S: Store> StepUpBuilder<S> {
             sandbox: self.sandbox,
             public_path: self.public_path,
             authenticate,
+            grpc_domain: self.grpc_domain,
             no_caller: log::OnceAMinute::default(),
         })))
     }
@@ -299,6 +314,9 @@ mod tests {
             ),
             (builder().authenticate(""), Some(ConfigError::Authenticate { value: String::new() })),
             (builder().authenticate("A\r\nB: c"), Some(ConfigError::Authenticate { value: "A\r\nB: c".into() })),
+            (builder().grpc_domain("bank.example"), None),
+            (builder().grpc_domain(""), Some(ConfigError::GrpcDomain { domain: String::new() })),
+            (builder().grpc_domain("a b"), Some(ConfigError::GrpcDomain { domain: "a b".into() })),
             (builder().random(|_| Err(RandomFailed)), Some(ConfigError::Random)),
         ];
         for (i, (builder, expected)) in table.into_iter().enumerate() {

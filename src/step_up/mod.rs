@@ -74,6 +74,7 @@ pub(crate) struct Engine<S> {
     pub(crate) sandbox: bool,
     pub(crate) public_path: Option<String>,
     pub(crate) authenticate: HeaderValue,
+    pub(crate) grpc_domain: String,
     pub(crate) ids: Ids,
     identify: Option<Arc<dyn Identify>>,
     enrolment: Arc<dyn ErasedEnrolment>,

@@ -10,7 +10,8 @@ use http::{
 use super::{Refusal, Refuse, Terms};
 use crate::answer::{RETRY_SOON, declare_json};
 
-/// Refuses with JSON: 401, 403 or 503. The default of [`RequireStepUp`](crate::RequireStepUp).
+/// Refuses with JSON: 401, 403 or 503, whatever the client speaks. Chosen by
+/// [`RequireStepUp::json`](crate::RequireStepUp::json).
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Json;

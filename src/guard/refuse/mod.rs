@@ -6,13 +6,16 @@ use serde::Serialize;
 
 use crate::{
     answer::{ChannelNames, Problem, json},
+    grpc::{Metadata, RpcStatus, Trailers},
     requirement::{Reason, Requirement},
     step_up::Engine,
 };
 
+mod grpc;
 mod json;
+mod negotiate;
 
-pub use self::json::Json;
+pub use self::{grpc::Grpc, json::Json, negotiate::Negotiate};
 
 /// Why a guard refused. It stands in the extensions of every response that a guard builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub enum Refusal {
 
 /// Builds a guard's refusals, for responses with a body of type `B`.
 ///
-/// [`Json`] is the default. A closure serves where the shape is to be another, or where the body cannot be
+/// [`Negotiate`] is the default, [`Json`] and [`Grpc`] are its two halves. A closure serves where the shape is to be another, or where the body cannot be
 /// made from bytes:
 ///
 /// ```
@@ -51,6 +54,7 @@ pub enum Refusal {
     message = "`{Self}` cannot build a refusal with a body of type `{B}`",
     label = "this guard cannot refuse for a service with that response body",
     note = "the default needs a body that is `From<bytes::Bytes>`, such as `axum::body::Body`",
+    note = "for a service that speaks only gRPC, such as tonic's: `RequireStepUp::new(&step_up).grpc()`",
     note = "for any other body, say how it is built: `RequireStepUp::new(&step_up).refuse_with(|refusal, terms, request| ..)`"
 )]
 pub trait Refuse<B> {
@@ -74,10 +78,30 @@ pub struct Terms {
     channels: ChannelNames<Box<str>>,
     start: Option<Vec<String>>,
     authenticate: HeaderValue,
-    /// Every body that this guard can answer with, built once: by reason, and the two others.
-    step_up_required: [Bytes; Reason::ALL.len()],
-    no_caller: Bytes,
-    unavailable: Bytes,
+    /// Every refusal that this guard can answer with, built once: as JSON, and for gRPC.
+    json: Built<Bytes>,
+    grpc: Built<Trailers>,
+}
+
+/// One of each refusal.
+#[derive(Debug)]
+struct Built<T> {
+    no_caller: T,
+    unavailable: T,
+    step_up_required: [T; Reason::ALL.len()],
+}
+
+impl<T> Built<T> {
+    fn get(&self, refusal: Refusal) -> &T {
+        match refusal {
+            Refusal::NoCaller => &self.no_caller,
+            Refusal::Unavailable => &self.unavailable,
+            Refusal::StepUpRequired(reason) => {
+                let place = Reason::ALL.iter().position(|known| *known == reason);
+                &self.step_up_required[place.unwrap_or_default()]
+            }
+        }
+    }
 }
 
 /// The refusal as JSON (contract). `errorCode` and `message` are the same on purpose: clients exist that read
@@ -97,6 +121,22 @@ struct Body<'a> {
     start: Option<&'a [String]>,
 }
 
+impl Body<'_> {
+    /// The same as the metadata of an `ErrorInfo`, which knows only strings: nested names are one in camel case,
+    /// lists are joined by spaces, and what is empty is left out.
+    fn metadata(&self) -> Metadata {
+        let fields = [
+            ("reason", self.reason.to_owned()),
+            ("scope", self.scope.unwrap_or_default().to_owned()),
+            ("maxAge", self.max_age.map_or_else(String::new, |age| age.to_string())),
+            ("channelsOtp", self.channels.otp.join(" ")),
+            ("channelsPush", self.channels.push.join(" ")),
+            ("start", self.start.unwrap_or_default().join(" ")),
+        ];
+        fields.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+}
+
 impl Terms {
     pub(super) fn new<S>(engine: &Engine<S>, requirement: Requirement) -> Self {
         let accepted = |name: &&str| requirement.accepts(name);
@@ -105,26 +145,27 @@ impl Terms {
             push: engine.channels.push_names().filter(accepted).map(Into::into).collect(),
         };
         let start = engine.public_path.as_ref().map(|path| start_paths(path, &channels));
-        let step_up_required = Reason::ALL.map(|reason| {
-            json(&Body {
-                error_code: "STEP_UP_REQUIRED",
-                message: "STEP_UP_REQUIRED",
-                reason: reason.as_str(),
-                scope: requirement.scope.as_deref(),
-                max_age: requirement.max_age.map(|age| age.as_secs()),
-                channels: &channels,
-                start: start.as_deref(),
-            })
+        let bodies = Reason::ALL.map(|reason| Body {
+            error_code: "STEP_UP_REQUIRED",
+            message: "STEP_UP_REQUIRED",
+            reason: reason.as_str(),
+            scope: requirement.scope.as_deref(),
+            max_age: requirement.max_age.map(|age| age.as_secs()),
+            channels: &channels,
+            start: start.as_deref(),
         });
-        Self {
-            requirement,
-            channels,
-            start,
-            authenticate: engine.authenticate.clone(),
-            step_up_required,
+        let domain = &engine.grpc_domain;
+        let json = Built {
             no_caller: json(&Problem::UNAUTHORIZED),
             unavailable: json(&Problem::UNAVAILABLE),
-        }
+            step_up_required: bodies.each_ref().map(json),
+        };
+        let grpc = Built {
+            no_caller: RpcStatus::no_caller(domain).trailers(),
+            unavailable: RpcStatus::unavailable(domain).trailers(),
+            step_up_required: bodies.map(|body| RpcStatus::step_up_required(domain, body.metadata()).trailers()),
+        };
+        Self { requirement, channels, start, authenticate: engine.authenticate.clone(), json, grpc }
     }
 
     /// What the guard asks for.
@@ -157,15 +198,11 @@ impl Terms {
     /// The body of the refusal as JSON, built when the guard was.
     #[must_use]
     pub fn json(&self, refusal: Refusal) -> Bytes {
-        match refusal {
-            Refusal::NoCaller => self.no_caller.clone(),
-            Refusal::Unavailable => self.unavailable.clone(),
-            Refusal::StepUpRequired(reason) => {
-                let built = Reason::ALL.into_iter().zip(&self.step_up_required);
-                let body = built.into_iter().find(|(known, _)| *known == reason);
-                body.map(|(_, body)| body.clone()).unwrap_or_default()
-            }
-        }
+        self.json.get(refusal).clone()
+    }
+
+    fn grpc(&self, refusal: Refusal) -> &Trailers {
+        self.grpc.get(refusal)
     }
 }
 

@@ -1,0 +1,53 @@
+//! Refusals in gRPC's own terms.
+
+use http::{Method, Response, header::CONTENT_TYPE, request::Parts};
+
+use super::{Refusal, Refuse, Terms};
+
+/// Refuses as gRPC does: HTTP 200 and trailers only, with code 16, 7 or 14 and a `google.rpc.ErrorInfo`.
+///
+/// Chosen by [`RequireStepUp::grpc`](crate::RequireStepUp::grpc), for services that speak nothing else. It needs
+/// no more of a body than that there is an empty one.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Grpc;
+
+impl<B: Default> Refuse<B> for Grpc {
+    fn refuse(&self, refusal: Refusal, terms: &Terms, _: &Parts) -> Response<B> {
+        terms.grpc(refusal).response(B::default())
+    }
+}
+
+/// Whether a request is gRPC: a `POST` of `application/grpc`, whatever the encoding of its messages. gRPC-Web is
+/// not: its clients cannot read trailers, and a layer outside the guard translates for them.
+pub(super) fn is_grpc(request: &Parts) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let declared = request.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    request.method == Method::POST
+        && declared.split_at_checked(GRPC.len()).is_some_and(|(essence, rest)| {
+            essence.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn what_is_grpc() {
+        let is = |method, content_type: &str| {
+            let request = Request::builder().method(method).header(CONTENT_TYPE, content_type).body(()).unwrap();
+            is_grpc(&request.into_parts().0)
+        };
+        for yes in ["application/grpc", "application/grpc+proto", "Application/gRPC; charset=utf-8"] {
+            assert!(is(Method::POST, yes), "{yes}");
+            assert!(!is(Method::GET, yes), "{yes}");
+        }
+        for no in ["", "application/json", "application/grpc-web", "application/grpc-web+proto", "application/grpcx"] {
+            assert!(!is(Method::POST, no), "{no}");
+        }
+        assert!(!is_grpc(&Request::post("/").body(()).unwrap().into_parts().0));
+    }
+}

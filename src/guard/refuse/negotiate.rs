@@ -1,0 +1,25 @@
+//! Refusals that a client understands: gRPC where it speaks gRPC, JSON otherwise.
+
+use bytes::Bytes;
+use http::{Response, request::Parts};
+
+use super::{Json, Refusal, Refuse, Terms, grpc::is_grpc};
+
+/// Refuses a gRPC request as [`Grpc`](super::Grpc) does and any other as [`Json`]. The default of
+/// [`RequireStepUp`](crate::RequireStepUp).
+///
+/// A request is gRPC where it is a `POST` whose content type is `application/grpc`; gRPC-Web is not. A gRPC client
+/// reads HTTP 503 as "try again at once", and learns nothing from a 403.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Negotiate;
+
+impl<B: From<Bytes>> Refuse<B> for Negotiate {
+    fn refuse(&self, refusal: Refusal, terms: &Terms, request: &Parts) -> Response<B> {
+        if is_grpc(request) {
+            terms.grpc(refusal).response(Bytes::new().into())
+        } else {
+            Json.refuse(refusal, terms, request)
+        }
+    }
+}
