@@ -151,6 +151,18 @@ pub enum Malformed {
     Regex,
 }
 
+impl Malformed {
+    /// The contract's word.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "REQUIRED",
+            Self::HasText => "HAS_TEXT",
+            Self::Size => "SIZE",
+            Self::Regex => "REGEX",
+        }
+    }
+}
+
 /// A budget that is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {

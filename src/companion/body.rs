@@ -47,7 +47,7 @@ impl http_body::Body for AnswerBody {
 
 /// Why a request's body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     TooLarge,
     TooSlow,
     /// It broke off.
@@ -55,7 +55,7 @@ pub(super) enum Unread {
 }
 
 /// The whole body, at most 4 KiB, within 5 seconds.
-pub(super) async fn read<B: http_body::Body>(body: B) -> Result<Vec<u8>, Unread> {
+pub(crate) async fn read<B: http_body::Body>(body: B) -> Result<Vec<u8>, Unread> {
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(Unread::TooLarge);
     }

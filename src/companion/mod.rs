@@ -51,8 +51,10 @@ mod route;
 mod wire;
 
 pub use self::body::AnswerBody;
+#[cfg(feature = "grpc")]
+pub(crate) use self::body::Unread;
+pub(crate) use self::body::read;
 use self::{
-    body::read,
     parse::{Fields, parse},
     route::{NoOperation, Operation, route},
     wire::{Answer, InvalidField},

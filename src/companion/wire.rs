@@ -47,13 +47,7 @@ impl InvalidField {
     }
 
     fn new(field_name: &'static str, malformed: Malformed) -> Self {
-        let error = match malformed {
-            Malformed::Required => "REQUIRED",
-            Malformed::HasText => "HAS_TEXT",
-            Malformed::Size => "SIZE",
-            Malformed::Regex => "REGEX",
-        };
-        Self { params: [], field_name, error }
+        Self { params: [], field_name, error: malformed.as_str() }
     }
 }
 

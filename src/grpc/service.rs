@@ -1,0 +1,261 @@
+//! The companion's gRPC service.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http_body_util::Full;
+use tonic::{Request, Response, Status, body::Body, server::NamedService};
+use tower::Service;
+
+use super::{
+    error::{self, InvalidField, UNKNOWN_CHANNEL, invalid_code, invalid_scope},
+    v1::{
+        self,
+        step_up_server::{SERVICE_NAME, StepUp as Operations, StepUpServer},
+    },
+};
+use crate::{
+    answer::stamp,
+    caller::Caller,
+    code::check_form,
+    companion::read,
+    error::{ChallengeError, Malformed},
+    guard::Guard,
+    requirement::check_scope,
+    session::PushStatus,
+    step_up::{BoxFuture, Engine, StepUp},
+    store::{MemoryStore, Store},
+};
+
+/// Every method of the service.
+const METHODS: [&str; 6] = ["StartOtp", "VerifyOtp", "StartPush", "PushStatus", "Status", "Drop"];
+
+type HttpResponse = http::Response<Body>;
+
+impl<S: Store> StepUp<S> {
+    /// The companion service for gRPC clients: `stepup.v1.StepUp`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # let step_up = tower_step_up::StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+    /// let server = tonic::transport::Server::builder().add_service(step_up.grpc_challenges());
+    /// # Ok::<_, tower_step_up::ConfigError>(())
+    /// ```
+    pub fn grpc_challenges(&self) -> GrpcChallengeService<S> {
+        GrpcChallengeService { server: StepUpServer::new(Called(self.clone())), step_up: self.clone() }
+    }
+}
+
+/// Starts challenges and verifies them, over gRPC. Made by [`StepUp::grpc_challenges`]; see the
+/// [module](crate::grpc).
+#[must_use = "a service does nothing until it is added to a server"]
+pub struct GrpcChallengeService<S = MemoryStore> {
+    step_up: StepUp<S>,
+    server: StepUpServer<Called<S>>,
+}
+
+impl<S: Store> GrpcChallengeService<S> {
+    /// The order of the checks is that of HTTP: the method, the caller, the message's size, then its content.
+    async fn answer<B: http_body::Body>(&mut self, request: http::Request<B>) -> HttpResponse {
+        let (mut parts, body) = request.into_parts();
+        let mut message = Full::default();
+        if is_operation(&parts) {
+            let engine = &self.step_up.0;
+            let Some(caller) = engine.identify(&parts) else {
+                engine.note_no_caller();
+                return error::no_caller(&engine.grpc_domain).into_http();
+            };
+            match read(body).await {
+                Ok(read) => message = Full::new(Bytes::from(read)),
+                Err(unread) => return error::unread(unread, &engine.grpc_domain).into_http(),
+            }
+            parts.extensions.insert(Identified(caller));
+        }
+        let Ok(answer) = self.server.call(http::Request::from_parts(parts, message)).await;
+        answer
+    }
+}
+
+fn is_operation(request: &Parts) -> bool {
+    let method = request.uri.path().strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME));
+    method.and_then(|path| path.strip_prefix('/')).is_some_and(|method| METHODS.contains(&method))
+}
+
+impl<S, B> Service<http::Request<B>> for GrpcChallengeService<S>
+where
+    S: Store,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+{
+    type Response = HttpResponse;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> ResponseFuture {
+        let mut service = self.clone();
+        ResponseFuture(Box::pin(async move {
+            let mut answer = service.answer(request).await;
+            stamp(answer.headers_mut(), &service.step_up.0);
+            answer
+        }))
+    }
+}
+
+impl<S> NamedService for GrpcChallengeService<S> {
+    const NAME: &'static str = SERVICE_NAME;
+}
+
+/// A guarded service is what it was.
+impl<Svc: NamedService, S, R> NamedService for Guard<Svc, S, R> {
+    const NAME: &'static str = Svc::NAME;
+}
+
+impl<S> Clone for GrpcChallengeService<S> {
+    fn clone(&self) -> Self {
+        Self { step_up: self.step_up.clone(), server: self.server.clone() }
+    }
+}
+
+impl<S> fmt::Debug for GrpcChallengeService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GrpcChallengeService")
+    }
+}
+
+/// The future of a [`GrpcChallengeService`].
+pub struct ResponseFuture(BoxFuture<'static, HttpResponse>);
+
+impl Future for ResponseFuture {
+    type Output = Result<HttpResponse, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}
+
+/// The caller as this service has found it, which nobody else can put there.
+#[derive(Clone)]
+struct Identified(Caller);
+
+/// The operations, called by the generated server.
+struct Called<S>(StepUp<S>);
+
+#[tonic::async_trait]
+impl<S: Store> Operations for Called<S> {
+    async fn start_otp(&self, request: Request<v1::StartOtpRequest>) -> Answer<v1::StartOtpResponse> {
+        let (caller, v1::StartOtpRequest { channel, scope }) = self.asked(request)?;
+        let scope = self.check(known(&channel, self.engine().channels.otp_names()), checked_scope(scope.as_deref()))?;
+        self.0.start_otp(&caller, &channel, scope).await.map_err(|error| self.refused(&error))?;
+        Ok(Response::new(v1::StartOtpResponse {}))
+    }
+
+    async fn verify_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Answer<v1::VerifyOtpResponse> {
+        let (caller, v1::VerifyOtpRequest { channel, verification_code }) = self.asked(request)?;
+        let code = verification_code.as_deref().ok_or(Malformed::Required);
+        let code = code.and_then(|code| check_form(code, self.engine().policy.code_digits).map(|()| code));
+        let code = self.check(known(&channel, self.engine().channels.otp_names()), code.map_err(invalid_code))?;
+        self.0.verify_otp(&caller, &channel, code).await.map_err(|error| self.refused(&error))?;
+        Ok(Response::new(v1::VerifyOtpResponse {}))
+    }
+
+    async fn start_push(&self, request: Request<v1::StartPushRequest>) -> Answer<v1::StartPushResponse> {
+        let (caller, v1::StartPushRequest { channel, scope }) = self.asked(request)?;
+        let scope =
+            self.check(known(&channel, self.engine().channels.push_names()), checked_scope(scope.as_deref()))?;
+        let push = self.0.start_push(&caller, &channel, scope).await.map_err(|error| self.refused(&error))?;
+        Ok(Response::new(v1::StartPushResponse { id: push.id }))
+    }
+
+    async fn push_status(&self, request: Request<v1::PushStatusRequest>) -> Answer<v1::PushStatusResponse> {
+        let (caller, v1::PushStatusRequest { channel, id }) = self.asked(request)?;
+        let status = self.0.push_status(&caller, &channel, &id).await.map_err(|error| self.refused(&error))?;
+        let (state, expires_in) = match status.ok_or_else(|| error::no_such_push(self.domain()))? {
+            PushStatus::Pending { expires_in } => (v1::PushState::Pending, expires_in.as_secs()),
+            PushStatus::Verified => (v1::PushState::Verified, 0),
+            PushStatus::Declined => (v1::PushState::Declined, 0),
+            PushStatus::Expired => (v1::PushState::Expired, 0),
+        };
+        Ok(Response::new(v1::PushStatusResponse { id, status: state.into(), expires_in }))
+    }
+
+    async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
+        let (caller, v1::StatusRequest {}) = self.asked(request)?;
+        let status = self.0.status(&caller).await.map_err(|error| self.refused(&error))?;
+        let level = if status.grants.is_empty() { v1::Level::Standard } else { v1::Level::SteppedUp };
+        let grants = status.grants.iter().map(|grant| v1::Grant {
+            channel: grant.channel().to_owned(),
+            scope: grant.scope().map(ToOwned::to_owned),
+            verified_at: grant.verified_at().as_millis(),
+            expires_in: grant.expires_at().saturating_since(status.now).as_secs(),
+        });
+        let grants = grants.collect();
+        let channels = Some(v1::Channels { otp: status.otp, push: status.push });
+        Ok(Response::new(v1::StatusResponse { status: level.into(), grants, channels }))
+    }
+
+    async fn drop(&self, request: Request<v1::DropRequest>) -> Answer<v1::DropResponse> {
+        let (caller, v1::DropRequest {}) = self.asked(request)?;
+        self.0.revoke(&caller).await.map_err(|error| self.refused(&error))?;
+        Ok(Response::new(v1::DropResponse {}))
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl<S: Store> Called<S> {
+    fn engine(&self) -> &Engine<S> {
+        &self.0.0
+    }
+
+    fn domain(&self) -> &str {
+        &self.engine().grpc_domain
+    }
+
+    /// Who asks, and what.
+    fn asked<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
+        let (_, extensions, message) = request.into_parts();
+        let Identified(caller) = extensions.get().cloned().ok_or_else(|| error::no_caller(self.domain()))?;
+        Ok((caller, message))
+    }
+
+    /// Everything that is wrong with the request is said at once.
+    fn check<T>(&self, channel: Result<(), InvalidField>, other: Result<T, InvalidField>) -> Result<T, Status> {
+        match (channel, other) {
+            (Ok(()), Ok(value)) => Ok(value),
+            (channel, other) => {
+                let fields: Vec<_> = channel.err().into_iter().chain(other.err()).collect();
+                Err(error::invalid(&fields, self.domain()))
+            }
+        }
+    }
+
+    fn refused(&self, error: &ChallengeError) -> Status {
+        error::refused(error, self.domain())
+    }
+}
+
+fn known<'a>(channel: &str, mut names: impl Iterator<Item = &'a str>) -> Result<(), InvalidField> {
+    if names.any(|name| name == channel) { Ok(()) } else { Err(UNKNOWN_CHANNEL) }
+}
+
+fn checked_scope(scope: Option<&str>) -> Result<Option<&str>, InvalidField> {
+    scope.map_or(Ok(()), check_scope).map(|()| scope).map_err(invalid_scope)
+}
