@@ -107,6 +107,8 @@ fn an_allowed_request_allocates_as_much_as_without_a_guard() {
 
     let bare = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
     assert_eq!(of_call(&mut guard.layer(bare), &alice), of_call(&mut NoOp(bare), &alice), "a plain service");
+    let grpc = guard.clone().grpc().exempt("bank.v1.Bank", "Accounts").unwrap();
+    assert_eq!(of_call(&mut grpc.layer(bare), &alice), of_call(&mut NoOp(bare), &alice), "with an exemption");
 
     let router = || Router::new().route("/", get(async || ()));
     let mut around = guard.layer(router().with_state::<()>(()));

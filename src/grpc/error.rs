@@ -79,3 +79,66 @@ pub(super) fn refused(error: &ChallengeError, domain: &str) -> Status {
 fn status(code: Code, message: &str, reason: &str, domain: &str) -> RpcStatus {
     RpcStatus::new(code.into(), message, reason, domain, Metadata::new())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic_types::StatusExt;
+
+    use super::*;
+    use crate::error::RateLimit;
+
+    /// Every error in one place: its code, its reason, how long to wait, and which field is wrong.
+    #[test]
+    fn every_error_has_its_code() {
+        let secs = Duration::from_secs;
+        let lock =
+            |window| ChallengeError::RateLimited(RateLimit { limit: 5, window, wait: Duration::from_millis(29_001) });
+        let code = |malformed| ChallengeError::MalformedCode(malformed);
+        let invalid = |field, error| (Code::InvalidArgument, "INVALID_REQUEST", None, Some((field, error)));
+        let precondition = |reason| (Code::FailedPrecondition, reason, None, None);
+        let table = [
+            (ChallengeError::UnknownChannel, invalid("channel", "NOT_IN")),
+            (code(Malformed::Required), invalid("verification_code", "REQUIRED")),
+            (code(Malformed::HasText), invalid("verification_code", "HAS_TEXT")),
+            (code(Malformed::Size), invalid("verification_code", "SIZE")),
+            (code(Malformed::Regex), invalid("verification_code", "REGEX")),
+            (ChallengeError::MalformedScope(Malformed::Size), invalid("scope", "SIZE")),
+            (ChallengeError::Forbidden, (Code::PermissionDenied, "INSUFFICIENT_PERMISSIONS", None, None)),
+            (ChallengeError::ChannelNotSupported, precondition("CHANNEL_NOT_SUPPORTED")),
+            (ChallengeError::ChannelNotRegistered, precondition("CHANNEL_NOT_REGISTERED")),
+            (ChallengeError::RecipientInvalid, precondition("MOBILE_NUMBER_INVALID")),
+            (
+                ChallengeError::RetryIn { interval: secs(20), wait: secs(3) },
+                (Code::FailedPrecondition, "RETRY_IN_20SEC", Some(3), None),
+            ),
+            (ChallengeError::ChallengeLimitExceeded, precondition("CHALLENGE_LIMIT_EXCEEDED")),
+            (ChallengeError::StateInvalid, precondition("STATE_INVALID")),
+            (ChallengeError::CodeInvalid, precondition("VERIFICATION_CODE_INVALID")),
+            (ChallengeError::OneTryRemaining, precondition("ONE_CHALLENGE_LIMIT_REMAINING")),
+            (ChallengeError::CodeExpired, precondition("VERIFICATION_CODE_EXPIRED")),
+            (ChallengeError::AlreadyVerified, precondition("ALREADY_VERIFIED")),
+            (lock(None), (Code::ResourceExhausted, "RATE_LIMITED", Some(30), None)),
+            (lock(Some(secs(600))), (Code::ResourceExhausted, "RATE_LIMITED", Some(30), None)),
+            (ChallengeError::Unavailable, (Code::Unavailable, "UNAVAILABLE", Some(1), None)),
+            (ChallengeError::Internal, (Code::Internal, "INTERNAL", None, None)),
+        ];
+        for (error, (code, reason, wait, field)) in table {
+            let status = refused(&error, "bank.example");
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap();
+            assert_eq!((status.code(), &*info.reason, &*info.domain), (code, reason, "bank.example"), "{error:?}");
+            assert_eq!(status.message(), error.to_string());
+            let retry = details.retry_info().and_then(|retry| retry.retry_delay).map(|delay| delay.as_secs());
+            assert_eq!(retry, wait, "{error:?}");
+            let fields = details.bad_request().map(|bad| &bad.field_violations[..]).unwrap_or_default();
+            let fields = fields.iter().map(|violation| (&*violation.field, &*violation.description));
+            assert!(fields.eq(field), "{error:?}");
+        }
+        let metadata = |window| refused(&lock(window), "d").get_details_error_info().unwrap().metadata;
+        let limit = ("limit".to_owned(), "5".to_owned());
+        assert_eq!(metadata(None), [limit.clone()].into());
+        assert_eq!(metadata(Some(secs(600))), [limit, ("window".into(), "600".into())].into());
+    }
+}

@@ -12,6 +12,8 @@ use super::{Refusal, Refuse, Terms};
 #[non_exhaustive]
 pub struct Grpc;
 
+// So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
+#[diagnostic::do_not_recommend]
 impl<B: Default> Refuse<B> for Grpc {
     fn refuse(&self, refusal: Refusal, terms: &Terms, _: &Parts) -> Response<B> {
         terms.grpc(refusal).response(B::default())

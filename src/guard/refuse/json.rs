@@ -16,6 +16,8 @@ use crate::answer::{RETRY_SOON, declare_json};
 #[non_exhaustive]
 pub struct Json;
 
+// So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
+#[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> Refuse<B> for Json {
     fn refuse(&self, refusal: Refusal, terms: &Terms, _: &Parts) -> Response<B> {
         let mut response = Response::new(B::from(terms.json(refusal)));

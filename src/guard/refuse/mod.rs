@@ -54,7 +54,7 @@ pub enum Refusal {
     message = "`{Self}` cannot build a refusal with a body of type `{B}`",
     label = "this guard cannot refuse for a service with that response body",
     note = "the default needs a body that is `From<bytes::Bytes>`, such as `axum::body::Body`",
-    note = "for a service that speaks only gRPC, such as tonic's: `RequireStepUp::new(&step_up).grpc()`",
+    note = "for a service that speaks only gRPC, such as tonic's: `RequireStepUp::new(&step_up).grpc()`, which needs a body that is `Default`",
     note = "for any other body, say how it is built: `RequireStepUp::new(&step_up).refuse_with(|refusal, terms, request| ..)`"
 )]
 pub trait Refuse<B> {

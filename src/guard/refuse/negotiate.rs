@@ -14,6 +14,8 @@ use super::{Json, Refusal, Refuse, Terms, grpc::is_grpc};
 #[non_exhaustive]
 pub struct Negotiate;
 
+// So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
+#[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> Refuse<B> for Negotiate {
     fn refuse(&self, refusal: Refusal, terms: &Terms, request: &Parts) -> Response<B> {
         if is_grpc(request) {
