@@ -9,6 +9,7 @@ use bank::{Account, AccountsRequest, AccountsResponse, TransferRequest, Transfer
 use tokio::net::TcpListener;
 use tonic::{
     Request, Response, Status,
+    metadata::MetadataMap,
     service::InterceptorLayer,
     transport::{Server, server::TcpIncoming},
 };
@@ -44,18 +45,13 @@ impl bank_server::Bank for Bank {
 }
 
 /// Who is asking: `authorization: Bearer alice-1` is alice in her session 1. A real server verifies a token here.
-fn authenticate(mut request: Request<()>) -> Result<Request<()>, Status> {
-    let mut values = request.metadata().get_all("authorization").iter();
-    if let (Some(value), None) = (values.next(), values.next())
-        && let Some(token) = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer "))
-        && let Some((user, session)) = token.rsplit_once('-')
-        && (user.starts_with("alice") || user.starts_with("bob"))
-        && session.parse::<u32>().is_ok()
-    {
-        let caller = Caller::new(user, token); // + The user, and this session of theirs.
-        request.extensions_mut().insert(caller);
-    }
-    Ok(request)
+fn authenticate(metadata: &MetadataMap) -> Option<Caller> {
+    let mut values = metadata.get_all("authorization").iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
+    let (user, session) = token.rsplit_once('-')?;
+    let known = (user.starts_with("alice") || user.starts_with("bob")) && session.parse::<u32>().is_ok();
+    known.then(|| Caller::new(user, token)) // + The user, and this session of theirs.
 }
 
 /// Every alice has a phone; nobody else has enrolled anything.
@@ -76,7 +72,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let guard = RequireStepUp::new(&step_up).grpc().exempt(bank_server::SERVICE_NAME, "Accounts")?;
 
     Server::builder()
-        .layer(InterceptorLayer::new(authenticate))
+        .layer(InterceptorLayer::new(|mut request: Request<()>| {
+            if let Some(caller) = authenticate(request.metadata()) {
+                request.extensions_mut().insert(caller);
+            }
+            Ok(request)
+        }))
         .add_service(guard.layer(bank_server::BankServer::new(Bank))) // + wrapped
         .add_service(step_up.grpc_challenges()) // + outside the guard
         .serve_with_incoming(TcpIncoming::from(listener))
@@ -96,7 +97,7 @@ fn introduce(out: &mut impl Write, address: SocketAddr) -> io::Result<()> {
     let verify = call("stepup/v1/step_up.proto", code, "stepup.v1.StepUp/VerifyOtp");
     write!(
         out,
-        r#"listening on http://{address}
+        r"listening on http://{address}
 
 # With grpcurl: refused (PermissionDenied, STEP_UP_REQUIRED), start, verify, and the same transfer passes.
 {transfer}
@@ -107,7 +108,7 @@ fn introduce(out: &mut impl Write, address: SocketAddr) -> io::Result<()> {
 # With Python: the same, and what the refusal says.
 python3 -m venv target/grpc-python && target/grpc-python/bin/pip install -q grpcio-tools googleapis-common-protos
 target/grpc-python/bin/python tests/python/client.py {address}
-"#
+"
     )?;
     out.flush()
 }

@@ -50,6 +50,7 @@ async fn verify<S: Store>(step_up: &StepUp<S>, caller: &Caller) {
 }
 
 /// Authentication as a layer of the server: metadata `user` names who asks, in their session 1.
+#[allow(clippy::unnecessary_wraps, reason = "an interceptor may refuse")]
 fn authenticate(mut request: Request<()>) -> Result<Request<()>, Status> {
     if let Some(user) = request.metadata().get("user").map(|user| user.to_str().unwrap().to_owned()) {
         request.extensions_mut().insert(Caller::new(user, "1"));

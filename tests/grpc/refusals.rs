@@ -47,13 +47,16 @@ fn builder() -> StepUpBuilder {
     StepUp::builder().sandbox().otp("SMS", discard).push("BIO", discard).grpc_domain(DOMAIN)
 }
 
+/// A guard, and what its refusal says.
+type Row<'a> = (&'a StepUp, Requirement, &'a [(&'a str, &'a str)]);
+
 #[tokio::test]
 async fn step_up_required() {
     let step_up = builder().otp("EMAIL", discard).public_path("/stepup/challenges").build().unwrap();
     let full = Requirement::new().scope("payments").max_age(Duration::from_secs(120));
     let narrow = full.clone().channels(["SMS"]);
     let plain = builder().build().unwrap();
-    let table: [(&StepUp, Requirement, &[(&str, &str)]); 3] = [
+    let table: [Row<'_>; 3] = [
         (&plain, Requirement::new(), &[("reason", "missing"), ("channelsOtp", "SMS"), ("channelsPush", "BIO")]),
         (
             &step_up,
