@@ -13,7 +13,9 @@ use tower_step_up::{
 };
 
 use crate::{
-    DOMAIN, alice, by, is_stamped, metadata, says, serve, step_up,
+    DOMAIN, alice, by,
+    guard::Counted,
+    is_stamped, metadata, says, serve, step_up,
     stepup::{
         Channels, DropRequest, Level, PushState, PushStatusRequest, StartOtpRequest, StartPushRequest, StatusRequest,
         VerifyOtpRequest, step_up_client::StepUpClient,
@@ -212,6 +214,18 @@ async fn broken_messages() {
     for path in ["/stepup.v1.StepUp/verifyOtp", "/stepup.v1.StepUp/VerifyOtp/", "/VerifyOtp", "/stepup.v1.StepUp"] {
         assert_eq!(call(path, &large, None).await.code(), Code::Unimplemented, "{path}");
     }
+}
+
+/// A message that never comes holds nothing for longer than HTTP's would.
+#[tokio::test(start_paused = true)]
+async fn slow_messages() {
+    let mut request = http::Request::post("/stepup.v1.StepUp/VerifyOtp").body(Counted::default()).unwrap();
+    request.extensions_mut().insert(alice());
+    let start = tokio::time::Instant::now();
+    let response = step_up().grpc_challenges().oneshot(request).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::from_secs(5));
+    let refused = Status::from_header_map(response.headers()).unwrap();
+    assert_eq!(says(&refused), (Code::DeadlineExceeded, "MESSAGE_TOO_SLOW".into()));
 }
 
 #[tokio::test]

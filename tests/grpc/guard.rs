@@ -126,7 +126,8 @@ async fn every_kind_of_method_is_guarded() {
 }
 
 /// A body that counts how often somebody wants to read it.
-struct Counted(Arc<AtomicUsize>);
+#[derive(Default)]
+pub(crate) struct Counted(Arc<AtomicUsize>);
 
 impl http_body::Body for Counted {
     type Data = Bytes;
