@@ -12,8 +12,7 @@
 //!
 //! The status details hold a `google.rpc.ErrorInfo`, in the
 //! [domain](crate::StepUpBuilder::grpc_domain) that the application chose. Its metadata are the fields of the JSON
-//! refusal as strings: `reason`, `scope`, `maxAge`, `channelsOtp`, `channelsPush` and `start`; lists are joined by
-//! spaces, and what is empty is left out.
+//! refusal as strings: `reason`, `scope`, `maxAge`, `channels` and `start`, the last two as JSON.
 //!
 //! Behind axum the default does: it negotiates by the content type, so that a router may hold both kinds. A tonic
 //! service has another body and is wrapped by [`RequireStepUp::grpc`](crate::RequireStepUp::grpc). tonic dispatches

@@ -57,7 +57,7 @@ async fn step_up_required() {
     let narrow = full.clone().channels(["SMS"]);
     let plain = builder().build().unwrap();
     let table: [Row<'_>; 3] = [
-        (&plain, Requirement::new(), &[("reason", "missing"), ("channelsOtp", "SMS"), ("channelsPush", "BIO")]),
+        (&plain, Requirement::new(), &[("reason", "missing"), ("channels", r#"{"otp":["SMS"],"push":["BIO"]}"#)]),
         (
             &step_up,
             full,
@@ -65,9 +65,11 @@ async fn step_up_required() {
                 ("reason", "missing"),
                 ("scope", "payments"),
                 ("maxAge", "120"),
-                ("channelsOtp", "SMS EMAIL"),
-                ("channelsPush", "BIO"),
-                ("start", "/stepup/challenges/otp/SMS /stepup/challenges/otp/EMAIL /stepup/challenges/push/BIO"),
+                ("channels", r#"{"otp":["SMS","EMAIL"],"push":["BIO"]}"#),
+                (
+                    "start",
+                    r#"["/stepup/challenges/otp/SMS","/stepup/challenges/otp/EMAIL","/stepup/challenges/push/BIO"]"#,
+                ),
             ],
         ),
         (
@@ -77,8 +79,8 @@ async fn step_up_required() {
                 ("reason", "missing"),
                 ("scope", "payments"),
                 ("maxAge", "120"),
-                ("channelsOtp", "SMS"),
-                ("start", "/stepup/challenges/otp/SMS"),
+                ("channels", r#"{"otp":["SMS"],"push":[]}"#),
+                ("start", r#"["/stepup/challenges/otp/SMS"]"#),
             ],
         ),
     ];

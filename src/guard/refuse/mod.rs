@@ -122,18 +122,17 @@ struct Body<'a> {
 }
 
 impl Body<'_> {
-    /// The same as the metadata of an `ErrorInfo`, which knows only strings: nested names are one in camel case,
-    /// lists are joined by spaces, and what is empty is left out.
+    /// The same as the metadata of an `ErrorInfo`, which knows only strings: what is none is written as its JSON.
     fn metadata(&self) -> Metadata {
+        let text = |json: Bytes| String::from_utf8_lossy(&json).into_owned();
         let fields = [
-            ("reason", self.reason.to_owned()),
-            ("scope", self.scope.unwrap_or_default().to_owned()),
-            ("maxAge", self.max_age.map_or_else(String::new, |age| age.to_string())),
-            ("channelsOtp", self.channels.otp.join(" ")),
-            ("channelsPush", self.channels.push.join(" ")),
-            ("start", self.start.unwrap_or_default().join(" ")),
+            ("reason", Some(self.reason.to_owned())),
+            ("scope", self.scope.map(str::to_owned)),
+            ("maxAge", self.max_age.map(|age| age.to_string())),
+            ("channels", Some(text(json(self.channels)))),
+            ("start", self.start.map(|start| text(json(&start)))),
         ];
-        fields.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }
 
