@@ -12,7 +12,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::{layer::Shared, refuse::Refuse};
+use super::{refuse::Refuse, shared::Shared};
 use crate::{
     step_up::Deadline,
     store::{Store, StoreError},

@@ -2,18 +2,17 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{Request, Response, Uri};
 use tower::Layer;
 
 use super::{
-    refuse::{Grpc, Json, Negotiate, Refusal, Refuse, Terms},
+    refuse::{Grpc, Json, Negotiate, Terms},
     service::Guard,
+    shared::Shared,
 };
 use crate::{
-    answer::stamp,
     error::ConfigError,
     requirement::Requirement,
-    step_up::{Engine, StepUp},
+    step_up::StepUp,
     store::{MemoryStore, Store},
 };
 
@@ -23,15 +22,6 @@ use crate::{
 /// [`StepUp`], so a router may apply it as often as it likes.
 #[must_use = "a layer guards nothing until it is added to a service"]
 pub struct RequireStepUp<S = MemoryStore, R = Negotiate>(Arc<Shared<S, R>>);
-
-/// What every guard made by one layer shares.
-pub(super) struct Shared<S, R> {
-    step_up: StepUp<S>,
-    terms: Arc<Terms>,
-    refuse: R,
-    /// The paths of gRPC methods that need no step-up.
-    exempt: Vec<Box<str>>,
-}
 
 impl<S: Store> RequireStepUp<S> {
     /// Asks for a step-up of the whole session, by any channel.
@@ -127,35 +117,6 @@ impl<S, R, Svc> Layer<Svc> for RequireStepUp<S, R> {
 
     fn layer(&self, inner: Svc) -> Self::Service {
         Guard::new(inner, Arc::clone(&self.0))
-    }
-}
-
-impl<S, R> Shared<S, R> {
-    pub(super) fn engine(&self) -> &Engine<S> {
-        &self.step_up.0
-    }
-
-    pub(super) fn requirement(&self) -> &Requirement {
-        &self.terms.requirement
-    }
-
-    /// Whether the request is for a method that needs no step-up.
-    pub(super) fn exempts(&self, uri: &Uri) -> bool {
-        self.exempt.iter().any(|path| **path == *uri.path())
-    }
-}
-
-impl<S: Store, R> Shared<S, R> {
-    /// A refusal, with what every one has to carry, whoever builds it.
-    pub(super) fn refuse<ReqBody, ResBody>(&self, refusal: Refusal, request: Request<ReqBody>) -> Response<ResBody>
-    where
-        R: Refuse<ResBody>,
-    {
-        let (parts, _) = request.into_parts();
-        let mut response = self.refuse.refuse(refusal, &self.terms, &parts);
-        stamp(response.headers_mut(), self.engine());
-        response.extensions_mut().insert(refusal);
-        response
     }
 }
 

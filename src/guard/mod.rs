@@ -40,6 +40,7 @@ mod future;
 mod layer;
 mod refuse;
 mod service;
+mod shared;
 
 pub use self::{
     future::ResponseFuture,

@@ -11,14 +11,13 @@ use tower::Service;
 
 use super::{
     future::ResponseFuture,
-    layer::Shared,
     refuse::{Negotiate, Refusal, Refuse},
+    shared::Shared,
 };
 use crate::{
     caller::Caller,
-    log,
-    step_up::{CheckError, Engine},
-    store::{Lookup, MemoryStore, Store, StoreError, Stored},
+    step_up::Engine,
+    store::{Lookup, MemoryStore, Store},
 };
 
 /// A guarded service. Made by [`RequireStepUp`](crate::RequireStepUp).
@@ -75,26 +74,6 @@ where
                 ResponseFuture::loading(load, ready, request, Arc::clone(&self.shared))
             }
         }
-    }
-}
-
-impl<S: Store, R> Shared<S, R> {
-    /// Lets the request pass, with the grant in its caller, where the handler finds it.
-    pub(super) fn admit<B>(
-        &self,
-        request: &mut Request<B>,
-        loaded: Result<Option<Stored>, StoreError>,
-    ) -> Result<(), Refusal> {
-        let grant = self.engine().decide(loaded, self.requirement()).map_err(|error| match error {
-            CheckError::StepUpRequired(reason) => {
-                log::refused(reason);
-                Refusal::StepUpRequired(reason)
-            }
-            CheckError::Unavailable => Refusal::Unavailable,
-        })?;
-        let caller = request.extensions_mut().get_mut::<Caller>().ok_or(Refusal::NoCaller)?;
-        caller.set_grant(Some(grant));
-        Ok(())
     }
 }
 
