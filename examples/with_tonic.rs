@@ -48,10 +48,10 @@ pub(crate) struct MyBank;
 #[tonic::async_trait]
 impl Bank for MyBank {
     async fn accounts(&self, _: Request<AccountsRequest>) -> Result<Response<AccountsResponse>, Status> {
-        Ok(Response::default())
+        Ok(Response::new(AccountsResponse::default()))
     }
 
     async fn transfer(&self, _: Request<TransferRequest>) -> Result<Response<TransferResponse>, Status> {
-        Ok(Response::default())
+        Ok(Response::new(TransferResponse::default()))
     }
 }

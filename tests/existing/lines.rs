@@ -1,9 +1,10 @@
 //! How much there is to add.
 
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("axum-login", include_str!("../../examples/with_axum_login.rs")),
     ("JWT", include_str!("../../examples/with_jwt.rs")),
     ("signed cookie", include_str!("../../examples/with_signed_cookie.rs")),
+    ("tonic", include_str!("../../examples/with_tonic.rs")),
     ("tower-sessions", include_str!("../../examples/with_tower_sessions.rs")),
 ];
 

@@ -6,4 +6,5 @@ mod lines;
 mod with_axum_login;
 mod with_jwt;
 mod with_signed_cookie;
+mod with_tonic;
 mod with_tower_sessions;

@@ -137,7 +137,7 @@ pub(crate) async fn spellings_and_methods_never_reach_what_is_guarded(host: Host
                 Ok(heard) => heard,
                 // hyper over HTTP/2 answers HEAD with the body that it was given, which its client does not take.
                 Err(_) if method == Method::HEAD && host == Host::HyperHttp2 => continue,
-                Err(error) => panic!("{method} {path}: {error}"),
+                Err(error) => panic!("{method} {path}: {error:?}"),
             };
             assert!(!heard.leaks(), "{method} {path}");
             let word = heard.word();
