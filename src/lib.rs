@@ -17,6 +17,8 @@ mod log;
 mod policy;
 mod requirement;
 mod session;
+#[doc = include_str!("../docs/sessions.md")]
+pub mod sessions {}
 mod step_up;
 pub mod store;
 mod subject;

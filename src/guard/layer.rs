@@ -46,7 +46,7 @@ impl<S: Store> RequireStepUp<S> {
 }
 
 impl<S, R> RequireStepUp<S, R> {
-    /// Builds refusals another way. See [`Refuse`]. Exemptions do not go with it.
+    /// Builds refusals another way. See [`Refuse`](crate::Refuse). Exemptions do not go with it.
     pub fn refuse_with<T>(self, refuse: T) -> RequireStepUp<S, T> {
         self.rebuild(refuse, Vec::new())
     }
