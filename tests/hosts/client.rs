@@ -66,28 +66,29 @@ impl Served {
 
     /// A start of a one-time code.
     pub(crate) fn start(self, token: &str) -> Call {
-        match self.host.has_grpc_companion() {
-            true => Call::grpc("/stepup.v1.StepUp/StartOtp", token, &["SMS"]),
-            false => Call::json(&format!("{COMPANION}/otp/SMS"), token, ""),
+        if self.host.has_grpc_companion() {
+            Call::grpc("/stepup.v1.StepUp/StartOtp", token, &["SMS"])
+        } else {
+            Call::json(&format!("{COMPANION}/otp/SMS"), token, "")
         }
     }
 
     /// A verification.
     pub(crate) fn verify(self, token: &str, code: &str) -> Call {
-        match self.host.has_grpc_companion() {
-            true => Call::grpc("/stepup.v1.StepUp/VerifyOtp", token, &["SMS", code]),
-            false => {
-                let json = format!(r#"{{"verificationCode":"{code}"}}"#);
-                Call::json(&format!("{COMPANION}/otp/SMS/verify"), token, &json)
-            }
+        if self.host.has_grpc_companion() {
+            Call::grpc("/stepup.v1.StepUp/VerifyOtp", token, &["SMS", code])
+        } else {
+            let json = format!(r#"{{"verificationCode":"{code}"}}"#);
+            Call::json(&format!("{COMPANION}/otp/SMS/verify"), token, &json)
         }
     }
 
     /// What gives the elevation up.
     pub(crate) fn give_up(self, token: &str) -> Call {
-        match self.host.has_grpc_companion() {
-            true => Call::grpc("/stepup.v1.StepUp/Drop", token, &[]),
-            false => Call { method: Method::DELETE, ..Call::json(COMPANION, token, "") },
+        if self.host.has_grpc_companion() {
+            Call::grpc("/stepup.v1.StepUp/Drop", token, &[])
+        } else {
+            Call { method: Method::DELETE, ..Call::json(COMPANION, token, "") }
         }
     }
 

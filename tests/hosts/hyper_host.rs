@@ -60,6 +60,7 @@ fn app<S: Store>(step_up: &StepUp<S>, arrangement: Arrangement) -> App {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a service answers with")]
 fn say(text: &'static str) -> Answer {
     Ok(Response::new(text.into()))
 }

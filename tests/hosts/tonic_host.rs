@@ -89,21 +89,21 @@ pub(crate) async fn serve<S: Store>(listener: TcpListener, step_up: StepUp<S>, a
     let incoming = TcpIncoming::from(listener);
     let bank = bank_server::BankServer::new(Bank);
     let authenticate = MapRequestLayer::new(authenticate);
-    let server = Server::builder();
+    let builder = Server::builder();
     let served = match arrangement {
         Arrangement::Usual => {
-            let routes = server.layer(authenticate).add_service(guard.layer(bank));
+            let routes = builder.layer(authenticate).add_service(guard.layer(bank));
             routes.add_service(step_up.grpc_challenges()).add_service(Later).serve_with_incoming(incoming).await
         }
         Arrangement::Again => {
-            let routes = server.layer(authenticate).add_service(guard.layer(guard.layer(bank)));
+            let routes = builder.layer(authenticate).add_service(guard.layer(guard.layer(bank)));
             routes.add_service(step_up.grpc_challenges()).serve_with_incoming(incoming).await
         }
         Arrangement::WrongOrder => {
-            server.layer(guard).layer(authenticate).add_service(bank).serve_with_incoming(incoming).await
+            builder.layer(guard).layer(authenticate).add_service(bank).serve_with_incoming(incoming).await
         }
         Arrangement::Everything => {
-            let routes = server.layer(authenticate).layer(guard).add_service(bank);
+            let routes = builder.layer(authenticate).layer(guard).add_service(bank);
             routes.add_service(step_up.grpc_challenges()).add_service(Later).serve_with_incoming(incoming).await
         }
     };
