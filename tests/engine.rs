@@ -143,6 +143,29 @@ async fn a_dropped_verification_is_no_free_guess() {
     assert!(cut_short > 0, "no cut fell between the count and the answer");
 }
 
+/// A guess that a revocation overtakes was compared with nothing, so it is taken out of the count again.
+#[tokio::test]
+async fn an_attempt_that_finds_nothing_to_compare_is_not_counted() {
+    let store = Elsewhere::default();
+    let step_up = elsewhere(&store);
+    let (alice, again) = (caller("alice", 1), caller("alice", 2));
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    step_up.start_otp(&again, "SMS", None).await.unwrap();
+
+    let swaps = store.swaps();
+    let mut verify = std::pin::pin!(step_up.verify_otp(&alice, "SMS", WRONG));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    while store.swaps() == swaps {
+        assert!(verify.as_mut().poll(&mut cx).is_pending());
+    }
+    step_up.revoke(&alice).await.unwrap();
+    assert_eq!(verify.await, Err(ChallengeError::StateInvalid));
+
+    for guess in 1..=5 {
+        assert!(was_compared(&step_up.verify_otp(&again, "SMS", WRONG).await), "guess {guess}");
+    }
+}
+
 /// T4, T5: fifty sessions of one user share one budget, whatever is started or dropped; others have theirs.
 #[tokio::test]
 async fn many_sessions_share_the_budget_of_their_user() {
