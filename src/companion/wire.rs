@@ -239,6 +239,14 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_of_the_server_tells_nothing_internal() {
+        let answer = refused(&ChallengeError::Internal);
+        assert_eq!(answer.status(), 500);
+        let expected = json(&Problem { error_code: None, message: "Internal error" });
+        assert_eq!(format!("{:?}", answer.body()), format!("{:?}", AnswerBody::new(expected)));
+    }
+
+    #[test]
     fn waits_stand_in_both_headers() {
         let limit = RateLimit { limit: 5, window: None, wait: Duration::from_millis(29_001) };
         let answer = refused(&ChallengeError::RateLimited(limit));

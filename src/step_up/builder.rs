@@ -282,9 +282,12 @@ fn is_challenge(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::{
         delivery::discard,
+        error::ChallengeError,
         store::{Remote, RemoteStore, Revision, StoreError, Stored, Swapped},
     };
 
@@ -326,6 +329,28 @@ mod tests {
             builder().policy(Policy::new().tries(0)).build().err(),
             Some(ConfigError::OutOfBounds { setting: "tries", .. })
         ));
+    }
+
+    /// T11: what cannot be random is not started, and nothing is sent.
+    #[tokio::test]
+    async fn a_generator_that_fails_later_fails_the_start() {
+        thread_local! {
+            static LEFT: Cell<u8> = const { Cell::new(2) };
+        }
+        // Enough for the secret and the seed of a build, and no more.
+        let random: Random = |buffer| match LEFT.get().checked_sub(1) {
+            Some(left) => {
+                LEFT.set(left);
+                system_random(buffer)
+            }
+            None => Err(RandomFailed),
+        };
+        let sender = |_: OtpMessage| async { panic!("nothing is to be sent") };
+        let step_up = StepUp::builder().otp("SMS", sender).push("BIO", discard).random(random).build().unwrap();
+        let alice = Caller::new("alice", "1");
+        assert_eq!(step_up.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Internal));
+        assert_eq!(step_up.start_push(&alice, "BIO", None).await.map(drop), Err(ChallengeError::Internal));
+        assert_eq!(step_up.verify_otp(&alice, "SMS", "123456").await.map(drop), Err(ChallengeError::StateInvalid));
     }
 
     #[test]
