@@ -76,6 +76,11 @@ async fn the_handler_reads_the_grant_and_a_refusal_its_reason() {
     assert!(!passed.headers().contains_key("request-ref"), "an answer of the application is left alone");
     assert_eq!(body(passed).await, "SMS");
 
+    let mut head = request(Some(Caller::new("bob", "1")));
+    *head.method_mut() = Method::HEAD;
+    let refused = guarded.ready().await.unwrap().call(head).await.unwrap();
+    assert_eq!((refused.status().as_u16(), body(refused).await.as_str()), (403, ""), "HEAD has no content");
+
     let nobody = guarded.ready().await.unwrap().call(request(None)).await.unwrap();
     assert_eq!(nobody.status(), 401);
     assert_eq!(nobody.headers()["www-authenticate"], "StepUpSession");

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    Response, StatusCode,
+    Method, Response, StatusCode,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
@@ -19,8 +19,10 @@ pub struct Json;
 // So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
 #[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> Refuse<B> for Json {
-    fn refuse(&self, refusal: Refusal, terms: &Terms, _: &Parts) -> Response<B> {
-        let mut response = Response::new(B::from(terms.json(refusal)));
+    fn refuse(&self, refusal: Refusal, terms: &Terms, request: &Parts) -> Response<B> {
+        // The answer to HEAD has no content (RFC 9110 §9.3.2), and over HTTP/2 not every host takes it away.
+        let body = if request.method == Method::HEAD { Bytes::new() } else { terms.json(refusal) };
+        let mut response = Response::new(B::from(body));
         // Room for what the guard adds, so that the map grows once.
         response.headers_mut().reserve(5);
         declare_json(response.headers_mut());
