@@ -12,6 +12,7 @@ use std::{
 
 use axum::{Router, body::Body, routing::get};
 use http::{Request, Response, request::Parts};
+use hyper_util::service::TowerToHyperService;
 use tower::{Layer, Service, layer::layer_fn, service_fn};
 use tower_step_up::{Caller, Refusal, RequireStepUp, StepUp, Terms, discard};
 
@@ -56,6 +57,23 @@ impl<S: Service<R>, R> Service<R> for NoOp<S> {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.0.call(request)
+    }
+}
+
+/// A service of hyper, called as one of tower.
+struct OnHyper<S>(S);
+
+impl<S: hyper::service::Service<R>, R> Service<R> for OnHyper<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: R) -> S::Future {
@@ -109,6 +127,11 @@ fn an_allowed_request_allocates_as_much_as_without_a_guard() {
     assert_eq!(of_call(&mut guard.layer(bare), &alice), of_call(&mut NoOp(bare), &alice), "a plain service");
     let grpc = guard.clone().grpc().exempt("bank.v1.Bank", "Accounts").unwrap();
     assert_eq!(of_call(&mut grpc.layer(bare), &alice), of_call(&mut NoOp(bare), &alice), "with an exemption");
+
+    // As hyper's own servers call it.
+    let mut guarded = OnHyper(TowerToHyperService::new(guard.layer(bare)));
+    let mut no_op = OnHyper(TowerToHyperService::new(NoOp(bare)));
+    assert_eq!(of_call(&mut guarded, &alice), of_call(&mut no_op, &alice), "on hyper");
 
     let router = || Router::new().route("/", get(async || ()));
     let mut around = guard.layer(router().with_state::<()>(()));

@@ -106,6 +106,18 @@ async fn refused_then_stepped_up_then_logged_out() {
 }
 
 #[tokio::test]
+async fn a_token_that_replaces_another_begins_without_the_elevation() {
+    let (address, logins) = served().await;
+    let alice = Client::new(address, &["token a"]).await;
+    alice.step_up().await;
+    let user = logins.write().unwrap().remove("token a").unwrap();
+    logins.write().unwrap().insert("token d".into(), user);
+    let rotated = Client { tokens: vec!["token d".into()], ..alice.clone() };
+    assert_eq!((rotated.accounts().await, rotated.transfer().await), (Code::Ok, Code::PermissionDenied));
+    assert_eq!(alice.transfer().await, Code::Unauthenticated);
+}
+
+#[tokio::test]
 async fn a_client_that_gives_its_elevation_up_is_refused_and_still_logged_in() {
     let (address, _) = served().await;
     let alice = Client::new(address, &["token a"]).await;
