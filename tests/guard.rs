@@ -65,10 +65,8 @@ async fn the_handler_reads_the_grant_and_a_refusal_its_reason() {
     let refused = guarded.ready().await.unwrap().call(request(Some(alice()))).await.unwrap();
     assert_eq!(refused.status(), 403);
     assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing)));
-    assert_eq!(
-        body(refused).await,
-        r#"{"errorCode":"STEP_UP_REQUIRED","message":"STEP_UP_REQUIRED","reason":"missing","channels":{"otp":["SMS","EMAIL"],"push":["BIO"]}}"#
-    );
+    let json = r#"{"errorCode":"STEP_UP_REQUIRED","message":"STEP_UP_REQUIRED","reason":"missing","channels":{"otp":["SMS","EMAIL"],"push":["BIO"]}}"#;
+    assert_eq!(body(refused).await, json);
 
     verify(&step_up, &alice(), "SMS", None).await;
     let passed = guarded.ready().await.unwrap().call(request(Some(alice()))).await.unwrap();
@@ -79,6 +77,7 @@ async fn the_handler_reads_the_grant_and_a_refusal_its_reason() {
     let mut head = request(Some(Caller::new("bob", "1")));
     *head.method_mut() = Method::HEAD;
     let refused = guarded.ready().await.unwrap().call(head).await.unwrap();
+    assert_eq!(refused.headers()["content-length"], json.len().to_string(), "the length of GET");
     assert_eq!((refused.status().as_u16(), body(refused).await.as_str()), (403, ""), "HEAD has no content");
 
     let nobody = guarded.ready().await.unwrap().call(request(None)).await.unwrap();

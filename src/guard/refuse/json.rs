@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     Method, Response, StatusCode,
-    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 
@@ -20,12 +20,18 @@ pub struct Json;
 #[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> Refuse<B> for Json {
     fn refuse(&self, refusal: Refusal, terms: &Terms, request: &Parts) -> Response<B> {
+        let json = terms.json(refusal);
+        let length = json.len();
         // The answer to HEAD has no content (RFC 9110 §9.3.2), and over HTTP/2 not every host takes it away.
-        let body = if request.method == Method::HEAD { Bytes::new() } else { terms.json(refusal) };
-        let mut response = Response::new(B::from(body));
+        let is_head = request.method == Method::HEAD;
+        let mut response = Response::new(B::from(if is_head { Bytes::new() } else { json }));
         // Room for what the guard adds, so that the map grows once.
         response.headers_mut().reserve(5);
         declare_json(response.headers_mut());
+        if is_head {
+            // A length, where there is one, is that of GET (RFC 9110 §8.6).
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
         *response.status_mut() = match refusal {
             Refusal::NoCaller => {
                 response.headers_mut().insert(WWW_AUTHENTICATE, terms.authenticate().clone());
