@@ -30,6 +30,11 @@ pub enum ConfigError {
         /// The name.
         channel: String,
     },
+    /// The policy allows no codes by e-mail, and a channel is called so.
+    EmailChannel {
+        /// The name.
+        channel: String,
+    },
     /// A requirement asks for a channel that is not registered.
     UnknownChannel {
         /// The name.
@@ -101,6 +106,11 @@ impl fmt::Display for ConfigError {
             Self::DuplicateChannel { channel } => {
                 write!(f, "channel {channel:?} is registered twice; remove one, or rename it")
             }
+            Self::EmailChannel { channel } => write!(
+                f,
+                "channel {channel:?} sends codes by e-mail, which Policy::nist() does not allow (NIST SP 800-63B-4 \
+                 3.1.3.1); remove it, or begin from Policy::new()"
+            ),
             Self::UnknownChannel { channel } => write!(
                 f,
                 "the requirement accepts channel {channel:?}, which is not registered; register it on the \
@@ -258,6 +268,31 @@ impl ChallengeError {
             | Self::RateLimited(_)
             | Self::Internal => return None,
         }))
+    }
+}
+
+impl ChallengeError {
+    /// One word, for logs and metrics.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::UnknownChannel => "unknown_channel",
+            Self::MalformedCode(_) => "malformed_code",
+            Self::MalformedScope(_) => "malformed_scope",
+            Self::Forbidden => "forbidden",
+            Self::ChannelNotSupported => "channel_not_supported",
+            Self::ChannelNotRegistered => "channel_not_registered",
+            Self::RecipientInvalid => "recipient_invalid",
+            Self::RetryIn { .. } => "retry_in",
+            Self::ChallengeLimitExceeded => "challenge_limit_exceeded",
+            Self::StateInvalid => "state_invalid",
+            Self::CodeInvalid => "code_invalid",
+            Self::OneTryRemaining => "one_try_remaining",
+            Self::CodeExpired => "code_expired",
+            Self::AlreadyVerified => "already_verified",
+            Self::RateLimited(_) => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
     }
 }
 

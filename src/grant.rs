@@ -77,7 +77,7 @@ impl Grant {
 fn session(stored: &Stored) -> Option<&Session> {
     match stored.record() {
         Record::Session(session) => Some(session),
-        Record::Subject(_) => None,
+        Record::Subject(_) | Record::Recipient(_) => None,
     }
 }
 

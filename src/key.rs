@@ -25,6 +25,11 @@ impl Key {
         Self::digest(b"step-up/subject\0", &[subject.as_bytes()])
     }
 
+    /// A recipient, whoever sends there.
+    pub(crate) fn recipient(recipient: &str) -> Self {
+        Self::digest(b"step-up/address\0", &[recipient.as_bytes()])
+    }
+
     /// The bytes of the key.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

@@ -8,14 +8,20 @@ mod code;
 pub mod companion;
 mod delivery;
 mod error;
+mod event;
+#[doc = include_str!("../docs/events.md")]
+pub mod events {}
 mod grant;
 pub mod grpc;
 pub mod guard;
 mod id;
 mod key;
 mod log;
+#[cfg(feature = "metrics")]
+mod meter;
 mod policy;
 mod requirement;
+mod sends;
 mod session;
 #[doc = include_str!("../docs/sessions.md")]
 pub mod sessions {}
@@ -32,6 +38,7 @@ pub use crate::{
     companion::ChallengeService,
     delivery::{DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, Refused, discard},
     error::{ChallengeError, ConfigError, Malformed, RateLimit},
+    event::{Event, Lock, Observer, SendFailure},
     grant::Grant,
     guard::{Refusal, Refuse, RequireStepUp, Terms},
     policy::Policy,

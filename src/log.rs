@@ -1,4 +1,4 @@
-//! The few lines this crate logs, all in one place. No secret, code, session or user stands in any.
+//! The lines this crate logs, all in one place. No secret, code, session or user stands in any.
 //!
 //! Without the feature `tracing` only the sandbox speaks, on standard error: it must not go unnoticed.
 
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock::Timestamp, requirement::Reason, store::StoreError};
+use crate::{clock::Timestamp, event::Event};
 
 const SANDBOX: &str = "step-up runs as a SANDBOX: nothing is sent and every code is 123456; never in production";
 
@@ -20,7 +20,7 @@ pub(crate) fn sandbox() {
     eprintln!("warning: {SANDBOX}");
 }
 
-/// A request without a caller reached a guard or the companion.
+/// A request without a caller reached a guard or the companion: said at most once a minute.
 pub(crate) fn no_caller() {
     #[cfg(feature = "tracing")]
     tracing::warn!(
@@ -29,28 +29,26 @@ pub(crate) fn no_caller() {
     );
 }
 
-/// A guard refused.
-pub(crate) fn refused(reason: Reason) {
+/// Everything else that happens, without the user.
+pub(crate) fn event(event: &Event<'_>) {
     #[cfg(feature = "tracing")]
-    tracing::debug!(reason = reason.as_str(), "step-up required");
+    {
+        let (name, channel, reason) = (event.name(), event.channel(), event.reason());
+        match event {
+            Event::StoreFailed { error } => tracing::error!(event = name, reason, %error, "step-up"),
+            Event::SendFailed { .. } | Event::RecipientShared { .. } => {
+                tracing::warn!(event = name, channel, reason, "step-up");
+            }
+            Event::Locked { .. } | Event::Unlocked { .. } | Event::Revoked { everywhere: true, .. } => {
+                tracing::info!(event = name, channel, reason, "step-up");
+            }
+            // Said by `no_caller`, with the likely cause, and not for every request.
+            Event::NoCaller => {}
+            _ => tracing::debug!(event = name, channel, reason, "step-up"),
+        }
+    }
     #[cfg(not(feature = "tracing"))]
-    let _ = reason;
-}
-
-/// The store failed.
-pub(crate) fn store_failed(error: &StoreError) {
-    #[cfg(feature = "tracing")]
-    tracing::error!(%error, "step-up refused: store failed");
-    #[cfg(not(feature = "tracing"))]
-    let _ = error;
-}
-
-/// A sender failed: `why` is one of a few fixed words.
-pub(crate) fn send_failed(channel: &str, why: &'static str) {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(channel, why, "step-up challenge was not sent");
-    #[cfg(not(feature = "tracing"))]
-    let _ = (channel, why);
+    let _ = event;
 }
 
 /// Lets one through a minute.

@@ -20,8 +20,16 @@ pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) const GRANTS_PER_SESSION: usize = 16;
 /// Sessions that one user's record lists at most; the oldest loses its grants before it is forgotten.
 pub(crate) const SESSIONS_PER_SUBJECT: usize = 16;
-/// Pushes that one user's record lists at most.
-pub(crate) const OPEN_PUSHES_PER_SUBJECT: usize = 16;
+/// The windows of the send budgets. The two short ones are of codes alone, the two long ones of all messages.
+pub(crate) const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
+pub(crate) const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
+/// A recipient that several users send to is blocked at so many times one user's budget.
+pub(crate) const RECIPIENT_FACTOR: u32 = 3;
+/// Wrong numbers typed for one push; the last one declines it.
+pub(crate) const NUMBER_TRIES: u8 = 3;
+/// How long a lock of the application's is kept, which has no end of its own.
+pub(crate) const LOCK_KEPT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -63,11 +71,36 @@ pub struct Policy {
     pub(crate) wrong_codes_a_day: u8,
     pub(crate) resend_interval: Duration,
     pub(crate) starts_per_session: Option<u32>,
+    pub(crate) sends: SendBudget,
+    pub(crate) sends_in_process: Option<Rate>,
+    pub(crate) sends_per_prefix: Option<(u8, Rate)>,
+    pub(crate) live_challenges: u8,
     pub(crate) push_life: Duration,
+    pub(crate) pushes: u32,
+    pub(crate) denials: u8,
+    pub(crate) denial_pause: Duration,
+    pub(crate) push_number: Option<u8>,
+    pub(crate) email: bool,
     pub(crate) grant_life: Duration,
     pub(crate) skew: Duration,
     pub(crate) sender_deadline: Duration,
     pub(crate) store_deadline: Duration,
+}
+
+/// How many messages a user may cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SendBudget {
+    pub(crate) five_minutes: u32,
+    pub(crate) ten_minutes: u32,
+    pub(crate) hour: u32,
+    pub(crate) day: u32,
+}
+
+/// So many at once, and as many again over a time, evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) sends: u32,
+    pub(crate) per: Duration,
 }
 
 impl Default for Policy {
@@ -90,12 +123,39 @@ impl Policy {
             wrong_codes_a_day: 100,
             resend_interval: secs(15),
             starts_per_session: None,
+            sends: SendBudget { five_minutes: 3, ten_minutes: 5, hour: 15, day: 30 },
+            sends_in_process: None,
+            sends_per_prefix: None,
+            live_challenges: 3,
             push_life: secs(5 * 60),
+            pushes: 3,
+            denials: 3,
+            denial_pause: secs(30 * 60),
+            push_number: None,
+            email: true,
             grant_life: secs(10 * 60),
             skew: secs(2),
             sender_deadline: secs(10),
             store_deadline: Duration::from_millis(250),
         }
+    }
+
+    /// As NIST SP 800-63B-4 asks: no codes by e-mail (§3.1.3.1), and a push is approved by typing a number on the
+    /// phone (§3.1.3). Everything else is as in [`new`](Self::new).
+    ///
+    /// A channel for codes that is called `EMAIL`, `E-MAIL`, `E_MAIL` or `MAIL`, in any case, is refused when built:
+    /// what a channel by another name leads to, only you know.
+    pub const fn nist() -> Self {
+        let mut policy = Self::new().push_number(2);
+        policy.email = false;
+        policy
+    }
+
+    /// As the PSD2 technical standard (Regulation 2018/389) asks: a channel is blocked after five failures in a row
+    /// (art. 4(3)(b)), until the application unlocks the user; and a push is approved by typing a number. Everything
+    /// else is as in [`new`](Self::new).
+    pub const fn psd2() -> Self {
+        Self::new().disable_at(5).push_number(2)
     }
 
     /// Decimal digits of a one-time code. Default 6, 6 to 12 (NIST SP 800-63B-4 §3.1.3.2: at least six
@@ -165,6 +225,66 @@ impl Policy {
         self
     }
 
+    /// How many codes a user may be sent, and, to one recipient, how many messages: in any 5 and 10 minutes, in any
+    /// hour and in any 24 hours. Default 3, 5, 15 and 30; each from 1 to 1000, and none less than the one before
+    /// (ASVS 2.4.1; toll fraud).
+    ///
+    /// A challenge that was verified gives its send back to all but the day's. Pushes have a budget of their own
+    /// ([`pushes`](Self::pushes)) and stand in the hour's and the day's as well. What several users send to one recipient is reported
+    /// ([`Event::RecipientShared`](crate::Event::RecipientShared)) where it reaches these numbers, and refused at
+    /// three times as many, so that a stranger cannot block a number.
+    pub const fn sends(mut self, five_minutes: u32, ten_minutes: u32, hour: u32, day: u32) -> Self {
+        self.sends = SendBudget { five_minutes, ten_minutes, hour, day };
+        self
+    }
+
+    /// How many messages this process sends at most: so many at once, and as many again over `per`, evenly. Off unless
+    /// set; at least 1, over 1 second to 24 hours.
+    ///
+    /// Each process counts for itself, and a restart begins anew. An attacker with many users can use it up and stop
+    /// everybody's step-ups: it bounds a bill, so leave it well above an honest day.
+    pub const fn sends_in_process(mut self, sends: u32, per: Duration) -> Self {
+        self.sends_in_process = Some(Rate { sends, per });
+        self
+    }
+
+    /// As [`sends_in_process`](Self::sends_in_process), for each group of recipients that begin with the same
+    /// `characters`, such as `+8823`: numbers of one country or carrier. 1 to 8 characters.
+    pub const fn sends_per_prefix(mut self, characters: u8, sends: u32, per: Duration) -> Self {
+        self.sends_per_prefix = Some((characters, Rate { sends, per }));
+        self
+    }
+
+    /// Challenges of one user that may be alive at once, over all their sessions, in each of which at most one code
+    /// and one push is. Default 3, 1 to 10.
+    pub const fn live_challenges(mut self, challenges: u8) -> Self {
+        self.live_challenges = challenges;
+        self
+    }
+
+    /// Pushes that a user may be sent in any 10 minutes; one that was approved is given back. Default 3, 1 to 100
+    /// (NIST SP 800-63B-4 §3.1.3.2, ASVS 6.6.4: push bombing).
+    pub const fn pushes(mut self, pushes: u32) -> Self {
+        self.pushes = pushes;
+        self
+    }
+
+    /// After every so many pushes that a user declined, with no approval between, none is sent for a while. Default 3
+    /// and 30 minutes; 1 to 10, and 1 minute to 24 hours.
+    pub const fn denials(mut self, denials: u8, pause: Duration) -> Self {
+        self.denials = denials;
+        self.denial_pause = pause;
+        self
+    }
+
+    /// A push is approved by typing, on the phone, a number of so many digits that the application shows beside it;
+    /// the third wrong one declines. Off unless set, 2 or 3 (NIST SP 800-63B-4 §3.1.3: approving only, or picking from a
+    /// list, is no longer acceptable).
+    pub const fn push_number(mut self, digits: u8) -> Self {
+        self.push_number = Some(digits);
+        self
+    }
+
     /// How long a push can be answered. Default 5 minutes, 30 seconds to 10 minutes.
     pub const fn push_life(mut self, life: Duration) -> Self {
         self.push_life = life;
@@ -199,13 +319,25 @@ impl Policy {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let numbers: [(&'static str, u64, u64, u64); 6] = [
+        let SendBudget { five_minutes, ten_minutes, hour, day } = self.sends;
+        let numbers: [(&'static str, u64, u64, u64); 17] = [
             ("code_digits", self.code_digits.into(), 6, 12),
             ("tries", self.tries.into(), 1, 10),
             ("wait_every", self.wait_every.into(), 1, 10),
             ("disable_at", self.disable_at.into(), 1, 100),
             ("wrong_codes_a_day", self.wrong_codes_a_day.into(), 1, 100),
+            ("push_number", self.push_number.unwrap_or(2).into(), 2, 3),
             ("starts_per_session", self.starts_per_session.unwrap_or(1).into(), 1, u32::MAX.into()),
+            ("sends.five_minutes", five_minutes.into(), 1, 1000),
+            ("sends.ten_minutes", ten_minutes.into(), five_minutes.into(), 1000),
+            ("sends.hour", hour.into(), ten_minutes.into(), 1000),
+            ("sends.day", day.into(), hour.into(), 1000),
+            ("sends_in_process", self.sends_in_process.map_or(1, |rate| rate.sends).into(), 1, u32::MAX.into()),
+            ("sends_per_prefix", self.sends_per_prefix.map_or(1, |(_, rate)| rate.sends).into(), 1, u32::MAX.into()),
+            ("sends_per_prefix.characters", self.sends_per_prefix.map_or(1, |(characters, _)| characters).into(), 1, 8),
+            ("live_challenges", self.live_challenges.into(), 1, 10),
+            ("pushes", self.pushes.into(), 1, 100),
+            ("denials", self.denials.into(), 1, 10),
         ];
         for (setting, value, least, most) in numbers {
             if !(least..=most).contains(&value) {
@@ -217,7 +349,10 @@ impl Policy {
             ("waits.first", self.first_wait, secs(30), secs(3600)),
             ("waits.longest", self.longest_wait, self.first_wait, secs(24 * 3600)),
             ("resend_interval", self.resend_interval, secs(15), secs(600)),
+            ("sends_in_process.per", self.sends_in_process.map_or(DAY, |rate| rate.per), secs(1), DAY),
+            ("sends_per_prefix.per", self.sends_per_prefix.map_or(DAY, |(_, rate)| rate.per), secs(1), DAY),
             ("push_life", self.push_life, secs(30), secs(600)),
+            ("denials.pause", self.denial_pause, secs(60), DAY),
             ("grant_life", self.grant_life, secs(10), secs(12 * 3600)),
             ("skew", self.skew, Duration::ZERO, secs(30)),
             ("sender_deadline", self.sender_deadline, Duration::from_millis(100), secs(60)),
@@ -245,15 +380,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_within_their_bounds() {
-        assert!(Policy::new().check().is_ok());
+    fn the_presets_are_within_their_bounds() {
+        for policy in [Policy::new(), Policy::nist(), Policy::psd2()] {
+            assert!(policy.check().is_ok(), "{policy:?}");
+        }
     }
 
     #[test]
     fn each_bound_holds_on_both_sides() {
         let p = Policy::new;
         let ms = Duration::from_millis;
-        let table: [(&str, Policy, bool); 36] = [
+        let table: [(&str, Policy, bool); 68] = [
             ("code_digits", p().code_digits(5), false),
             ("code_digits", p().code_digits(12), true),
             ("code_digits", p().code_digits(13), false),
@@ -280,6 +417,38 @@ mod tests {
             ("resend_interval", p().resend_interval(secs(600)), true),
             ("starts_per_session", p().starts_per_session(0), false),
             ("starts_per_session", p().starts_per_session(1), true),
+            ("sends.five_minutes", p().sends(0, 5, 15, 30), false),
+            ("sends.five_minutes", p().sends(1001, 1001, 1001, 1001), false),
+            ("sends.ten_minutes", p().sends(3, 2, 15, 30), false),
+            ("sends.ten_minutes", p().sends(3, 1001, 1001, 1001), false),
+            ("sends.hour", p().sends(3, 5, 4, 30), false),
+            ("sends.hour", p().sends(3, 5, 1001, 1001), false),
+            ("sends.day", p().sends(3, 5, 15, 14), false),
+            ("sends.day", p().sends(3, 5, 15, 1001), false),
+            ("sends", p().sends(1, 1, 1, 1), true),
+            ("sends", p().sends(1000, 1000, 1000, 1000), true),
+            ("sends_in_process", p().sends_in_process(0, secs(1)), false),
+            ("sends_in_process", p().sends_in_process(1, secs(1)), true),
+            ("sends_in_process.per", p().sends_in_process(1, ms(999)), false),
+            ("sends_in_process.per", p().sends_in_process(1, DAY + ms(1)), false),
+            ("sends_per_prefix", p().sends_per_prefix(4, 0, secs(1)), false),
+            ("sends_per_prefix.characters", p().sends_per_prefix(0, 1, secs(1)), false),
+            ("sends_per_prefix.characters", p().sends_per_prefix(9, 1, secs(1)), false),
+            ("sends_per_prefix", p().sends_per_prefix(8, 1, DAY), true),
+            ("sends_per_prefix.per", p().sends_per_prefix(4, 1, ms(999)), false),
+            ("live_challenges", p().live_challenges(0), false),
+            ("live_challenges", p().live_challenges(10), true),
+            ("live_challenges", p().live_challenges(11), false),
+            ("pushes", p().pushes(0), false),
+            ("pushes", p().pushes(100), true),
+            ("pushes", p().pushes(101), false),
+            ("denials", p().denials(0, secs(60)), false),
+            ("denials", p().denials(11, secs(60)), false),
+            ("denials.pause", p().denials(3, secs(59)), false),
+            ("denials.pause", p().denials(3, DAY + ms(1)), false),
+            ("push_number", p().push_number(1), false),
+            ("push_number", p().push_number(3), true),
+            ("push_number", p().push_number(4), false),
             ("push_life", p().push_life(secs(29)), false),
             ("push_life", p().push_life(secs(601)), false),
             ("grant_life", p().grant_life(secs(9)), false),

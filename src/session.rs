@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     code::{CodeDigest, PushDigest},
     error::ChallengeError,
-    policy::{GRANTS_PER_SESSION, Policy, REMEMBRANCE, STARTS_KEPT},
+    policy::{GRANTS_PER_SESSION, NUMBER_TRIES, Policy, REMEMBRANCE, STARTS_KEPT},
 };
 
 /// What a verified challenge gave, as a session's record keeps it.
@@ -51,7 +51,7 @@ pub enum PushStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Session {
     otp: Option<Box<Challenge<CodeDigest>>>,
-    push: Option<Box<Challenge<PushDigest>>>,
+    push: Option<Box<Challenge<PushProof>>>,
     /// The newest stands last.
     grants: Vec<Granted>,
     /// Challenges started, counted only where the policy limits them.
@@ -61,6 +61,8 @@ pub(crate) struct Session {
 /// One challenge: `P` is what proves it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Challenge<P> {
+    /// The id of its start, by which the user's record knows it.
+    start: u64,
     channel: Box<str>,
     scope: Option<Box<str>>,
     started: Timestamp,
@@ -84,19 +86,21 @@ enum State {
     Dropped,
 }
 
+/// What proves a push: whose it is, and, where the policy asks for one, the number that is shown beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PushProof {
+    pub(crate) id: PushDigest,
+    pub(crate) number: Option<Box<CodeDigest>>,
+}
+
 /// What a start asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Start<P> {
+    pub(crate) id: u64,
     pub(crate) channel: Box<str>,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) generation: u64,
     pub(crate) proof: P,
-}
-
-impl<P> Start<P> {
-    pub(crate) fn new(channel: &str, scope: Option<&str>, generation: u64, proof: P) -> Self {
-        Self { channel: channel.into(), scope: scope.map(Into::into), generation, proof }
-    }
 }
 
 /// What became of a code that was compared.
@@ -107,9 +111,38 @@ pub(crate) enum Compared {
     Wrong(ChallengeError),
 }
 
+/// What the phone said to a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said<'a> {
+    Yes,
+    /// Yes, and the number that the user typed.
+    Number(&'a str),
+    No,
+}
+
+/// What became of the answer to a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    Approved,
+    /// By the user, or by the last number that was wrong.
+    Declined,
+    WrongNumber {
+        left: u8,
+    },
+}
+
+/// Why the answer to a push was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAnswered {
+    TooLate,
+    /// It has to be approved with the number.
+    NumberRequired,
+}
+
 impl<P> Challenge<P> {
     fn new(start: Start<P>, life: Duration, now: Timestamp) -> Self {
         Self {
+            start: start.id,
             channel: start.channel,
             scope: start.scope,
             started: now,
@@ -150,6 +183,11 @@ impl<P> Challenge<P> {
 
 /// One-time codes.
 impl Session {
+    /// The start of the code that stands in its slot, whatever became of it.
+    pub(crate) fn otp_start(&self) -> Option<u64> {
+        self.otp.as_deref().map(|otp| otp.start)
+    }
+
     /// Whether a code may be started.
     fn may_start_otp(&self, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
         if let Some(last) = &self.otp {
@@ -238,15 +276,20 @@ impl Session {
     }
 
     /// Withdraws a code that was not sent; `None` where it is no longer the one in the slot.
-    pub(crate) fn withdraw_otp(&self, proof: &CodeDigest) -> Option<Self> {
+    pub(crate) fn withdraw_otp(&self, start: u64) -> Option<Self> {
         let mut next = self.clone();
-        next.otp.as_deref_mut().filter(|challenge| challenge.proof == *proof)?.drop_pending();
+        next.otp.as_deref_mut().filter(|otp| otp.start == start)?.drop_pending();
         Some(next)
     }
 }
 
 /// Pushes.
 impl Session {
+    /// The start of the push that stands in its slot, whatever became of it.
+    pub(crate) fn push_start(&self) -> Option<u64> {
+        self.push.as_deref().map(|push| push.start)
+    }
+
     /// Whether a push may be started: one in flight is enough.
     fn may_start_push(&self, generation: u64, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
         if let Some(push) = &self.push
@@ -261,13 +304,18 @@ impl Session {
     /// Starts a push.
     pub(crate) fn start_push(
         &self,
-        start: Start<PushDigest>,
+        start: Start<PushProof>,
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Self, ChallengeError> {
         self.may_start_push(start.generation, policy, now)?;
         let challenge = Challenge::new(start, policy.push_life, now);
         Ok(Self { push: Some(Box::new(challenge)), ..self.started(policy, now) })
+    }
+
+    /// The channel and the scope of the push in its slot.
+    pub(crate) fn push_is_for(&self) -> Option<(&str, Option<&str>)> {
+        self.push.as_deref().map(|push| (&*push.channel, push.scope.as_deref()))
     }
 
     /// How a push of this session stands; `None` for one that it did not start or no longer remembers.
@@ -278,7 +326,7 @@ impl Session {
         policy: &Policy,
         now: Timestamp,
     ) -> Option<PushStatus> {
-        let push = self.push.as_deref().filter(|push| *push.channel == *channel && push.proof == *id)?;
+        let push = self.push.as_deref().filter(|push| *push.channel == *channel && push.proof.id == *id)?;
         let (end, status) = match push.state {
             State::Pending if push.is_alive(policy, now) => {
                 let expires_in = push.deadline.saturating_since(now);
@@ -289,36 +337,53 @@ impl Session {
             State::Declined(at) => (at, PushStatus::Declined),
             State::Exhausted | State::Dropped => return None,
         };
-        Challenge::<PushDigest>::is_remembered(end, now).then_some(status)
+        Challenge::<PushProof>::is_remembered(end, now).then_some(status)
     }
 
-    /// Takes the answer to a push: once, before its deadline, in its generation. `None` where it is too late.
+    /// Takes the answer to a push: once, before its deadline, in its generation, and with the number where it has one.
+    /// The last number that is wrong declines it.
     pub(crate) fn answer_push(
         &self,
         id: &PushDigest,
         generation: u64,
-        approved: bool,
+        said: Said<'_>,
+        matches: impl FnOnce(&CodeDigest, &str, &str) -> bool,
         policy: &Policy,
         now: Timestamp,
-    ) -> Option<Self> {
+    ) -> Result<(Self, Answered), NotAnswered> {
         let mut next = self.pruned(now);
-        let push = next.push.as_deref_mut().filter(|push| push.proof == *id && push.generation == generation)?;
+        let is_it = |push: &&mut Challenge<PushProof>| push.proof.id == *id && push.generation == generation;
+        let push = next.push.as_deref_mut().filter(is_it).ok_or(NotAnswered::TooLate)?;
         if !push.is_alive(policy, now) {
-            return None;
+            return Err(NotAnswered::TooLate);
         }
-        if approved {
+        let right = match (said, &push.proof.number) {
+            (Said::No, _) => {
+                push.state = State::Declined(now);
+                return Ok((next, Answered::Declined));
+            }
+            (Said::Yes, Some(_)) => return Err(NotAnswered::NumberRequired),
+            (Said::Yes | Said::Number(_), None) => true,
+            (Said::Number(typed), Some(number)) => matches(number, &push.channel, typed),
+        };
+        if right {
             let grant = push.verify(policy, now);
             next.add_grant(grant);
-        } else {
-            push.state = State::Declined(now);
+            return Ok((next, Answered::Approved));
         }
-        Some(next)
+        push.tries = push.tries.saturating_add(1);
+        let left = NUMBER_TRIES.saturating_sub(push.tries);
+        if left == 0 {
+            push.state = State::Declined(now);
+            return Ok((next, Answered::Declined));
+        }
+        Ok((next, Answered::WrongNumber { left }))
     }
 
     /// Withdraws a push that was not sent; `None` where it is no longer the one in the slot.
-    pub(crate) fn withdraw_push(&self, proof: &PushDigest) -> Option<Self> {
+    pub(crate) fn withdraw_push(&self, start: u64) -> Option<Self> {
         let mut next = self.clone();
-        next.push.as_deref_mut().filter(|challenge| challenge.proof == *proof)?.drop_pending();
+        next.push.as_deref_mut().filter(|push| push.start == start)?.drop_pending();
         Some(next)
     }
 }
@@ -329,9 +394,9 @@ impl Session {
         &self.grants
     }
 
-    /// Removes grants and pending challenges; tries, start stamps and counts stay (T4, T15).
-    pub(crate) fn revoked(&self) -> Self {
-        let mut next = Self { grants: Vec::new(), ..self.clone() };
+    /// Removes pending challenges; tries and start stamps stay.
+    pub(crate) fn without_pending(&self) -> Self {
+        let mut next = self.clone();
         if let Some(otp) = next.otp.as_deref_mut() {
             otp.drop_pending();
         }
@@ -339,6 +404,21 @@ impl Session {
             push.drop_pending();
         }
         next
+    }
+
+    /// The record of a session that goes on under another id: what the new one has already stays.
+    pub(crate) fn carrying(&self, old: &Self) -> Self {
+        let mut next = self.clone();
+        next.otp = next.otp.or_else(|| old.otp.clone());
+        next.push = next.push.or_else(|| old.push.clone());
+        next.starts = next.starts.saturating_add(old.starts);
+        old.grants.iter().for_each(|grant| next.add_grant(grant.clone()));
+        next
+    }
+
+    /// Removes grants and pending challenges; tries, start stamps and counts stay (T4, T15).
+    pub(crate) fn revoked(&self) -> Self {
+        Self { grants: Vec::new(), ..self.without_pending() }
     }
 
     /// Until when the record must be kept: its last deadline, and the time in which that is remembered.
@@ -419,12 +499,12 @@ mod tests {
     fn otp(channel: &str, scope: Option<&str>) -> Start<CodeDigest> {
         let ring = Keyring::new(&Secret::new([1; 32]).unwrap(), None).unwrap();
         let proof = ring.digest(&Key::subject("a"), channel, &OneTimeCode::sandbox(6), system_random).unwrap();
-        Start { channel: channel.into(), scope: scope.map(Into::into), generation: 1, proof }
+        Start { id: 1, channel: channel.into(), scope: scope.map(Into::into), generation: 1, proof }
     }
 
-    fn push(id: &str) -> Start<PushDigest> {
-        let proof = PushDigest::new(&Key::subject("a"), id);
-        Start { channel: "BIO".into(), scope: None, generation: 1, proof }
+    fn push(id: &str) -> Start<PushProof> {
+        let proof = PushProof { id: PushDigest::new(&Key::subject("a"), id), number: None };
+        Start { id: 1, channel: "BIO".into(), scope: None, generation: 1, proof }
     }
 
     fn may_verify(session: &Session, channel: &str, now: u64) -> Result<(), ChallengeError> {
@@ -567,7 +647,11 @@ mod tests {
         let session = Session::default().start_push(push("1"), &policy, at(0)).unwrap();
         let id = |id| PushDigest::new(&Key::subject("a"), id);
         let answer = |session: &Session, name, generation, now| {
-            session.answer_push(&id(name), generation, true, &policy, at(now))
+            let answered = session.answer_push(&id(name), generation, Said::Yes, |_, _, _| false, &policy, at(now));
+            answered.ok().map(|(next, answered)| {
+                assert_eq!(answered, Answered::Approved);
+                next
+            })
         };
         assert_eq!(session.may_start_push(1, &policy, at(299)), Err(ChallengeError::StateInvalid));
         assert_eq!(session.may_start_push(2, &policy, at(1)), Ok(()), "another generation is not in flight");
@@ -579,7 +663,8 @@ mod tests {
         let approved = answer(&session, "1", 1, 299).unwrap();
         assert_eq!(approved.grants().len(), 1);
         assert!(answer(&approved, "1", 1, 299).is_none(), "twice");
-        let declined = session.answer_push(&id("1"), 1, false, &policy, at(1)).unwrap();
+        let (declined, answered) = session.answer_push(&id("1"), 1, Said::No, |_, _, _| true, &policy, at(1)).unwrap();
+        assert_eq!(answered, Answered::Declined);
         assert!(declined.grants().is_empty());
         assert!(answer(&declined, "1", 1, 2).is_none(), "approved after it was declined");
 
@@ -593,6 +678,46 @@ mod tests {
         assert_eq!(status(&approved, "BIO", "1", 299 + 3599), Some(PushStatus::Verified));
         assert_eq!(status(&declined, "BIO", "1", 1), Some(PushStatus::Declined));
         assert_eq!(status(&session.revoked(), "BIO", "1", 1), None);
+    }
+
+    #[test]
+    fn a_push_with_a_number_takes_that_number_three_times_wrong_at_most() {
+        let policy = policy();
+        let mut start = push("1");
+        let number = Box::new(otp("BIO", None).proof);
+        start.proof.number = Some(number);
+        let session = Session::default().start_push(start, &policy, at(0)).unwrap();
+        let id = PushDigest::new(&Key::subject("a"), "1");
+        let answer =
+            |session: &Session, said| session.answer_push(&id, 1, said, |_, _, typed| typed == "47", &policy, at(1));
+        assert_eq!(answer(&session, Said::Yes), Err(NotAnswered::NumberRequired));
+        assert_eq!(answer(&session, Said::No).unwrap().1, Answered::Declined);
+        let (approved, answered) = answer(&session, Said::Number("47")).unwrap();
+        assert_eq!((answered, approved.grants().len()), (Answered::Approved, 1));
+        let (once, answered) = answer(&session, Said::Number("48")).unwrap();
+        assert_eq!(answered, Answered::WrongNumber { left: 2 });
+        let (twice, answered) = answer(&once, Said::Number("")).unwrap();
+        assert_eq!(answered, Answered::WrongNumber { left: 1 });
+        assert_eq!(answer(&twice, Said::Number("47")).unwrap().1, Answered::Approved);
+        let (declined, answered) = answer(&twice, Said::Number("47 ")).unwrap();
+        assert_eq!(answered, Answered::Declined);
+        assert_eq!(answer(&declined, Said::Number("47")), Err(NotAnswered::TooLate));
+        assert_eq!(declined.push_status("BIO", &id, &policy, at(1)), Some(PushStatus::Declined));
+    }
+
+    #[test]
+    fn a_session_under_another_id_keeps_grants_tries_and_stamps_and_no_pending_code() {
+        let mut old = started(0);
+        guesses(&mut old, 4, 1);
+        old.add_grant(Granted { channel: "EMAIL".into(), scope: None, verified_at: at(1), expires_at: at(601) });
+        let next = Session::default().carrying(&old.without_pending());
+        assert_eq!(next.grants(), old.grants());
+        assert_eq!(may_verify(&next, "SMS", 1), Err(ChallengeError::StateInvalid));
+        assert!(next.may_start_otp(&policy(), at(14)).is_err());
+        let mut again = next.start_otp(otp("SMS", None), &policy(), at(15)).unwrap();
+        assert_eq!(guess(&mut again, false, 15), Some(ChallengeError::ChallengeLimitExceeded));
+        let kept = started(5).carrying(&old.without_pending());
+        assert_eq!(may_verify(&kept, "SMS", 6), Ok(()), "the new session's own code");
     }
 
     #[test]
@@ -620,13 +745,11 @@ mod tests {
 
     #[test]
     fn only_what_was_not_sent_is_withdrawn() {
-        let start = otp("SMS", None);
-        let proof = start.proof.clone();
-        let session = Session::default().start_otp(start, &policy(), at(0)).unwrap();
-        let withdrawn = session.withdraw_otp(&proof).unwrap();
+        let session = started(0);
+        let withdrawn = session.withdraw_otp(1).unwrap();
         assert_eq!(may_verify(&withdrawn, "SMS", 1), Err(ChallengeError::StateInvalid));
         assert!(withdrawn.may_start_otp(&policy(), at(14)).is_err(), "the start stays");
-        assert!(started(0).withdraw_otp(&proof).is_none(), "another code");
+        assert!(session.withdraw_otp(2).is_none(), "another start");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The record of one user, over all their sessions. Pure: no clock, no lock, no I/O.
 //!
-//! It holds what denies: failures and compared codes, which no new code, session, channel or success
-//! elsewhere may reset. Locks are derived from the failures and never stored.
+//! It holds what denies: failures, compared codes, messages sent and pushes declined, which no new code, session,
+//! channel or success elsewhere may reset. Locks are derived from them; only the application's own is stored.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::{
     code::PushDigest,
     error::{ChallengeError, RateLimit},
     key::Key,
-    policy::{DAY, FAILURES_KEPT, OPEN_PUSHES_PER_SUBJECT, Policy, SESSIONS_PER_SUBJECT},
+    policy::{DAY, FAILURES_KEPT, LOCK_KEPT, Policy, SESSIONS_PER_SUBJECT},
+    sends::{Kind, Sends, wait},
 };
 
 /// The record of one user.
@@ -20,12 +21,18 @@ use crate::{
 pub(crate) struct Subject {
     /// A number that changes when everything of this user is revoked.
     generation: u64,
+    /// When the application locked the user.
+    locked: Option<Timestamp>,
     /// Consecutive failures, of the channels that have any.
     failures: Vec<Failures>,
     /// Codes compared in the last 24 hours that were not right, over all channels.
     wrong: Vec<Attempt>,
-    /// Pushes that may be answered: the phone knows the user and the id, not the session.
-    pushes: Vec<OpenPush>,
+    /// Messages of the last 24 hours.
+    sends: Sends,
+    /// Pushes declined since the last that was approved.
+    denials: Option<Denials>,
+    /// Challenges that may be alive; answered pushes stay until their deadline.
+    challenges: Vec<Challenge>,
     /// Sessions that may hold a grant.
     sessions: Vec<LiveSession>,
 }
@@ -44,11 +51,41 @@ struct Attempt {
     at: Timestamp,
 }
 
+/// How many pushes were declined in a row, and the last of them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Denials {
+    count: u32,
+    last: Attempt,
+}
+
+/// A challenge, under the id of its start. One of another start stays in the list beside it: two may race, and which
+/// of them the session took is known only afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct OpenPush {
-    id: PushDigest,
+struct Challenge {
+    start: u64,
     session: Key,
     deadline: Timestamp,
+    /// Of a push: the phone knows the user and this id, not the session.
+    push: Option<PushDigest>,
+    /// Whether it can still be verified.
+    open: bool,
+}
+
+/// A challenge that is about to start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening<'a> {
+    pub(crate) start: u64,
+    pub(crate) session: &'a Key,
+    pub(crate) deadline: Timestamp,
+    pub(crate) push: Option<PushDigest>,
+    /// The start whose challenge it takes the place of.
+    pub(crate) replaces: Option<u64>,
+}
+
+impl Opening<'_> {
+    fn kind(&self) -> Kind {
+        if self.push.is_some() { Kind::Push } else { Kind::Code }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +105,16 @@ pub(crate) enum Listed {
 
 impl Subject {
     pub(crate) fn new(generation: u64) -> Self {
-        Self { generation, failures: Vec::new(), wrong: Vec::new(), pushes: Vec::new(), sessions: Vec::new() }
+        Self {
+            generation,
+            locked: None,
+            failures: Vec::new(),
+            wrong: Vec::new(),
+            sends: Sends::default(),
+            denials: None,
+            challenges: Vec::new(),
+            sessions: Vec::new(),
+        }
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -79,18 +125,39 @@ impl Subject {
     pub(crate) fn keep_until(&self) -> Timestamp {
         let failures = self.failures.iter().filter_map(Failures::last).map(|at| at.saturating_add(FAILURES_KEPT));
         let wrong = self.wrong.iter().map(|attempt| attempt.at.saturating_add(DAY));
-        let pushes = self.pushes.iter().map(|push| push.deadline);
+        let locked = self.locked.map(|at| at.saturating_add(LOCK_KEPT));
+        let denials = self.denials.map(|denials| denials.last.at.saturating_add(DAY));
+        let challenges = self.challenges.iter().map(|challenge| challenge.deadline);
         let sessions = self.sessions.iter().map(|session| session.until);
-        failures.chain(wrong).chain(pushes).chain(sessions).fold(Timestamp::from_millis(0), Timestamp::max)
+        let stamps = failures.chain(wrong).chain(locked).chain(denials).chain(challenges).chain(sessions);
+        stamps.fold(self.sends.keep_until(), Timestamp::max)
     }
 }
 
 /// Failures and locks.
 impl Subject {
-    /// Refuses a user who has failed so often that only the application can unlock them.
+    /// Refuses a user whom only the application can unlock: it locked them, or they have failed too often.
     pub(crate) fn check_disabled(&self, channel: &str, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
-        let failures = self.failures(channel, now);
-        if failures.len() >= usize::from(policy.disable_at) { Err(ChallengeError::Forbidden) } else { Ok(()) }
+        let failed = self.failures(channel, now).len() >= usize::from(policy.disable_at);
+        if failed || self.is_locked() { Err(ChallengeError::Forbidden) } else { Ok(()) }
+    }
+
+    /// Whether the application has locked the user.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked.is_some()
+    }
+
+    pub(crate) fn lock(&mut self, now: Timestamp) {
+        self.locked = Some(now);
+    }
+
+    /// Lifts every lock: the application's, failures, wrong codes and denials. Messages stay counted: they cost
+    /// money, not guesses.
+    pub(crate) fn unlock(&mut self) {
+        self.locked = None;
+        self.failures = Vec::new();
+        self.wrong = Vec::new();
+        self.denials = None;
     }
 
     /// Refuses a user who has to wait: after every few consecutive failures on this channel, and after too
@@ -158,16 +225,11 @@ impl Subject {
     }
 
     fn day_wait(&self, policy: &Policy, now: Timestamp) -> Duration {
-        let mut ends: Vec<_> = self.wrong.iter().map(|wrong| wrong.at.saturating_add(DAY)).collect();
-        ends.retain(|end| now < *end);
-        ends.sort_unstable();
-        // The next code may be compared once fewer than the cap are left in the window.
-        let surplus = ends.len().checked_sub(usize::from(policy.wrong_codes_a_day));
-        surplus.and_then(|i| ends.get(i)).map_or(Duration::ZERO, |end| end.saturating_since(now))
+        wait(policy.wrong_codes_a_day.into(), DAY, self.wrong.iter().map(|wrong| wrong.at), now)
     }
 }
 
-/// Sessions and pushes.
+/// Sessions.
 impl Subject {
     /// Lists a session before its record is written, so that everything of a user can be revoked.
     pub(crate) fn list(&mut self, session: &Key, until: Timestamp, now: Timestamp) -> Listed {
@@ -180,30 +242,143 @@ impl Subject {
         if self.sessions.len() >= SESSIONS_PER_SUBJECT
             && let Some(oldest) = (0..self.sessions.len()).min_by_key(|&i| self.sessions[i].until)
         {
-            displaced = Listed::Displaced(self.sessions.remove(oldest).key);
+            let oldest = self.sessions.remove(oldest).key;
+            self.close_session(&oldest);
+            displaced = Listed::Displaced(oldest);
         }
         self.sessions.reserve_exact(1);
         self.sessions.push(LiveSession { key: *session, until });
         displaced
     }
 
-    /// Notes a push, so that its answer finds the session.
-    ///
-    /// An earlier one of the same session stays: two starts may race, and which of them the session took is
-    /// known only afterwards. Where the list is full, the one that ends first goes.
-    pub(crate) fn open_push(&mut self, id: PushDigest, session: &Key, deadline: Timestamp, now: Timestamp) {
-        self.pushes.retain(|push| now < push.deadline && push.id != id);
-        if self.pushes.len() >= OPEN_PUSHES_PER_SUBJECT
-            && let Some(first) = (0..self.pushes.len()).min_by_key(|&i| self.pushes[i].deadline)
-        {
-            self.pushes.remove(first);
-        }
-        self.pushes.push(OpenPush { id, session: *session, deadline });
+    /// Begins a new generation, in which nothing that was started before verifies.
+    pub(crate) fn revoke_all(&mut self, generation: u64) {
+        self.generation = generation;
+        self.challenges = Vec::new();
     }
 
-    /// The session that a push belongs to.
-    pub(crate) fn find_push(&self, id: &PushDigest) -> Option<&Key> {
-        self.pushes.iter().find(|push| push.id == *id).map(|push| &push.session)
+    /// The sessions that may hold a grant or a challenge.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = Key> {
+        self.sessions.iter().map(|session| session.key)
+    }
+
+    /// Forgets a session that is no more.
+    pub(crate) fn forget(&mut self, session: &Key) {
+        self.sessions.retain(|live| live.key != *session);
+        self.close_session(session);
+    }
+}
+
+/// Challenges and their messages.
+impl Subject {
+    /// Counts a challenge and its message, or refuses: after too many denials, messages or live challenges.
+    ///
+    /// The same start may be counted again, where its first writing met another's.
+    pub(crate) fn open(&mut self, opening: &Opening, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
+        self.withdraw(opening.start);
+        self.challenges.retain(|challenge| now < challenge.deadline);
+        let kind = opening.kind();
+        if kind == Kind::Push {
+            self.check_denials(policy, now).map_err(ChallengeError::RateLimited)?;
+        }
+        self.sends.check(kind, 1, policy, now).map_err(ChallengeError::RateLimited)?;
+        self.check_live(opening, policy, now).map_err(ChallengeError::RateLimited)?;
+        self.sends.add(opening.start, kind, now);
+        if let Some(replaced) = opening.replaces {
+            self.close(replaced);
+        }
+        self.challenges.push(Challenge {
+            start: opening.start,
+            session: *opening.session,
+            deadline: opening.deadline,
+            push: opening.push,
+            open: true,
+        });
+        Ok(())
+    }
+
+    /// Takes a start back whose message was not sent.
+    pub(crate) fn withdraw(&mut self, start: u64) {
+        self.sends.remove(start);
+        self.challenges.retain(|challenge| challenge.start != start);
+    }
+
+    /// A challenge was verified: its message is given back, and the denials before it are over.
+    pub(crate) fn verified(&mut self, start: u64) {
+        self.sends.verified(start);
+        let is_push = self.challenges.iter().any(|challenge| challenge.start == start && challenge.push.is_some());
+        if is_push {
+            self.denials = None;
+        }
+        self.close(start);
+    }
+
+    /// A push was declined. Said twice of one push, it counts once.
+    pub(crate) fn declined(&mut self, start: u64, now: Timestamp) {
+        let before = self.denials.filter(|denials| now < denials.last.at.saturating_add(DAY));
+        if before.is_none_or(|denials| denials.last.id != start) {
+            let count = before.map_or(0, |denials| denials.count).saturating_add(1);
+            self.denials = Some(Denials { count, last: Attempt { id: start, at: now } });
+        }
+        self.close(start);
+    }
+
+    /// A challenge that can no longer be verified makes room for another.
+    pub(crate) fn close(&mut self, start: u64) {
+        self.close_where(|challenge| challenge.start == start);
+    }
+
+    /// As [`close`](Self::close), for all of a session; whether there were any.
+    pub(crate) fn close_session(&mut self, session: &Key) -> bool {
+        let any = self.challenges.iter().any(|challenge| challenge.open && challenge.session == *session);
+        self.close_where(|challenge| challenge.session == *session);
+        any
+    }
+
+    /// The session that a push belongs to, and the id of its start.
+    pub(crate) fn find_push(&self, id: &PushDigest) -> Option<(&Key, u64)> {
+        let push = self.challenges.iter().find(|challenge| challenge.push.as_ref() == Some(id))?;
+        Some((&push.session, push.start))
+    }
+
+    /// A push that was answered stays in the list, so that a second answer is told so.
+    fn close_where(&mut self, which: impl Fn(&Challenge) -> bool) {
+        self.challenges.iter_mut().filter(|challenge| which(challenge)).for_each(|challenge| challenge.open = false);
+        self.challenges.retain(|challenge| challenge.open || challenge.push.is_some());
+        self.challenges.shrink_to_fit();
+    }
+
+    /// Refuses a push for a while after every few that were declined in a row.
+    fn check_denials(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
+        let limit = u32::from(policy.denials);
+        let pause = self.denials.filter(|denials| denials.count.is_multiple_of(limit));
+        let wait = pause.map_or(Duration::ZERO, |denials| {
+            denials.last.at.saturating_add(policy.denial_pause).saturating_since(now)
+        });
+        if wait.is_zero() { Ok(()) } else { Err(RateLimit { limit, window: None, wait }) }
+    }
+
+    /// Refuses one challenge more than may be alive. A session's code is one however often it was started anew, and
+    /// so is its push.
+    fn check_live(&self, opening: &Opening, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
+        let mut live: Vec<(Key, bool, Timestamp)> = Vec::new();
+        let same = |challenge: &&Challenge| {
+            challenge.session == *opening.session && challenge.push.is_some() == opening.push.is_some()
+        };
+        for challenge in self.challenges.iter().filter(|challenge| challenge.open && !same(challenge)) {
+            let place = (challenge.session, challenge.push.is_some());
+            match live.iter_mut().find(|(session, is_push, _)| (*session, *is_push) == place) {
+                Some((_, _, deadline)) => *deadline = challenge.deadline.max(*deadline),
+                None => live.push((place.0, place.1, challenge.deadline)),
+            }
+        }
+        let limit = u32::from(policy.live_challenges);
+        match live.iter().map(|(_, _, deadline)| *deadline).min() {
+            Some(first) if live.len() >= usize::from(policy.live_challenges) => {
+                Err(RateLimit { limit, window: None, wait: first.saturating_since(now) })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -316,18 +491,121 @@ mod tests {
         assert_eq!(subject.sessions.len(), 3);
     }
 
+    fn id(push: u64) -> PushDigest {
+        PushDigest::new(&Key::subject("a"), &push.to_string())
+    }
+
+    /// Starts a code, or a push, in a session; it lives 300 seconds.
+    fn open(subject: &mut Subject, start: u64, session: u64, push: bool, now: u64) -> Result<(), (u32, u64)> {
+        let session = &Key::session("a", &session.to_be_bytes());
+        let opening =
+            Opening { start, session, deadline: at(now + 300), push: push.then(|| id(start)), replaces: None };
+        subject.open(&opening, &Policy::new(), at(now)).map_err(|error| match error {
+            ChallengeError::RateLimited(limit) => (limit.limit, limit.wait.as_secs()),
+            other => panic!("{other:?}"),
+        })
+    }
+
     #[test]
-    fn pushes_are_found_while_they_are_open_and_bounded() {
+    fn three_challenges_live_at_once_whatever_became_of_the_others() {
         let mut subject = Subject::new(1);
-        let (user, session) = (Key::subject("a"), Key::session("a", b"1"));
-        let id = |i: u64| PushDigest::new(&user, &i.to_string());
-        for i in 0..20 {
-            subject.open_push(id(i), &session, at(300 + i), at(i));
+        assert_eq!(open(&mut subject, 1, 1, false, 0), Ok(()));
+        assert_eq!(open(&mut subject, 2, 1, true, 10), Ok(()));
+        assert_eq!(open(&mut subject, 3, 2, false, 20), Ok(()));
+        assert_eq!(open(&mut subject, 4, 3, true, 30), Err((3, 270)), "a fourth");
+        assert_eq!(open(&mut subject.clone(), 5, 1, false, 30), Ok(()), "in the place of its like");
+        assert_eq!(open(&mut subject.clone(), 3, 2, false, 30), Ok(()), "the same start, counted again");
+        type Make = fn(&mut Subject);
+        let makes: [(&str, Make); 5] = [
+            ("verified", |subject| subject.verified(1)),
+            ("closed", |subject| subject.close(2)),
+            ("not sent", |subject| subject.withdraw(3)),
+            ("its session is no more", |subject| subject.forget(&Key::session("a", &2_u64.to_be_bytes()))),
+            ("all revoked", |subject| subject.revoke_all(2)),
+        ];
+        for (name, make) in makes {
+            let mut subject = subject.clone();
+            make(&mut subject);
+            assert_eq!(open(&mut subject, 4, 3, true, 30), Ok(()), "{name}");
         }
-        assert_eq!(subject.pushes.len(), OPEN_PUSHES_PER_SUBJECT);
-        assert_eq!(subject.find_push(&id(3)), None);
-        assert_eq!(subject.find_push(&id(19)), Some(&session));
-        subject.open_push(id(20), &session, at(700), at(320));
-        assert_eq!(subject.pushes.len(), 1);
+        assert_eq!(open(&mut subject, 4, 3, true, 299), Err((3, 1)));
+        assert_eq!(open(&mut subject, 4, 3, true, 300), Ok(()), "the first has expired");
+    }
+
+    #[test]
+    fn a_start_counts_its_message_once_and_gives_it_back() {
+        let mut subject = Subject::new(1);
+        for start in 1..=3 {
+            assert_eq!(open(&mut subject, start, 1, false, start), Ok(()));
+            assert_eq!(open(&mut subject, start, 1, false, start), Ok(()), "its second round");
+        }
+        assert_eq!(open(&mut subject, 4, 1, false, 3), Err((3, 298)));
+        subject.verified(2);
+        assert_eq!(open(&mut subject, 4, 1, false, 3), Ok(()));
+        subject.withdraw(4);
+        assert_eq!(open(&mut subject, 5, 1, false, 3), Ok(()));
+    }
+
+    #[test]
+    fn a_push_is_found_until_its_deadline_also_when_it_was_answered() {
+        let mut subject = Subject::new(1);
+        let session = Key::session("a", &1_u64.to_be_bytes());
+        open(&mut subject, 7, 1, true, 0).unwrap();
+        assert_eq!(subject.find_push(&id(7)), Some((&session, 7)));
+        assert_eq!(subject.find_push(&id(8)), None);
+        subject.verified(7);
+        assert_eq!(subject.find_push(&id(7)), Some((&session, 7)));
+        open(&mut subject, 8, 1, true, 300).unwrap();
+        assert_eq!(subject.find_push(&id(7)), None);
+        subject.revoke_all(2);
+        assert_eq!(subject.find_push(&id(8)), None);
+    }
+
+    #[test]
+    fn three_denials_pause_and_an_approval_ends_their_row() {
+        let policy = Policy::new();
+        let paused =
+            |subject: &Subject, now| subject.check_denials(&policy, at(now)).err().map(|hit| hit.wait.as_secs());
+        let mut subject = Subject::new(1);
+        subject.declined(1, at(0));
+        subject.declined(1, at(1));
+        subject.declined(2, at(2));
+        assert_eq!(paused(&subject, 2), None, "one of them was said twice");
+        let mut approved = subject.clone();
+        open(&mut approved, 9, 1, true, 2).unwrap();
+        approved.verified(9);
+        approved.declined(10, at(3));
+        assert_eq!(paused(&approved, 3), None);
+        subject.declined(3, at(3));
+        assert_eq!(paused(&subject, 3), Some(1800));
+        assert_eq!(open(&mut subject, 4, 1, true, 1802), Err((3, 1)));
+        assert_eq!(open(&mut subject.clone(), 4, 1, false, 3), Ok(()), "a code is no push");
+        assert_eq!(paused(&subject, 1803), None);
+        subject.declined(4, at(1803));
+        subject.declined(5, at(1803));
+        assert_eq!(paused(&subject, 1803), None);
+        subject.declined(6, at(1803));
+        assert_eq!(paused(&subject, 1803), Some(1800), "after every three");
+        subject.declined(7, at(1803 + 86_400));
+        subject.declined(8, at(1803 + 86_400));
+        assert_eq!(paused(&subject, 1803 + 86_400), None, "a day forgets them");
+        assert_eq!(subject.keep_until(), at(1803 + 2 * 86_400));
+    }
+
+    #[test]
+    fn the_applications_lock_holds_until_it_unlocks_and_unlocking_lifts_every_lock() {
+        let policy = Policy::new();
+        let disabled = |subject: &Subject| subject.check_disabled("SMS", &policy, at(0)).is_err();
+        let mut subject = after(50, 0);
+        subject.declined(1, at(0));
+        subject.lock(at(0));
+        open(&mut subject, 1, 1, false, 0).unwrap();
+        assert!(disabled(&subject) && subject.is_locked());
+        assert_eq!(subject.keep_until(), at(0).saturating_add(LOCK_KEPT));
+        subject.unlock();
+        assert!(!disabled(&subject) && !subject.is_locked());
+        assert_eq!(wait(&subject, "SMS", 0), None);
+        assert_eq!((subject.wrong.len(), subject.denials), (0, None));
+        assert_eq!(subject.sends.keep_until(), at(86_400), "messages stay counted");
     }
 }

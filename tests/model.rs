@@ -31,6 +31,7 @@ fn policy() -> Policy {
         .waits(Duration::from_secs(30), Duration::from_secs(120))
         .disable_at(DISABLE_AT)
         .wrong_codes_a_day(WRONG_A_DAY)
+        .sends(1000, 1000, 1000, 1000)
 }
 
 #[derive(Clone, Debug)]

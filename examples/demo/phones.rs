@@ -28,7 +28,7 @@ impl Enrolment for Users {
         match channel {
             _ if begins("dave") => Err(Refused::Forbidden),
             "SMS" if begins("carol") => Err(Refused::NotSupported),
-            "SMS" if begins("alice") => Ok(Recipient::new(phone.unwrap_or_else(|| "+15550100".into()))),
+            "SMS" if begins("alice") => Ok(Recipient::new(phone.unwrap_or_else(|| format!("the number of {name}")))),
             "SMS" => phone.map(Recipient::new).ok_or(Refused::NotEnrolled),
             "BIOMETRIC" if begins("alice") || begins("carol") => Ok(Recipient::new(format!("the phone of {name}"))),
             _ => Err(Refused::NotEnrolled),
@@ -94,24 +94,37 @@ fn check(channel: &str) -> Result<(), Problem> {
     if channel == "SMS" { Ok(()) } else { Err(Problem::invalid("channel", "NOT_IN")) }
 }
 
+/// What the user typed on their phone, where the policy asks for a number.
+#[derive(Default, Deserialize)]
+struct Typed {
+    number: Option<String>,
+}
+
 /// `POST /simulate/push/{id}/accept`.
 pub(super) async fn accept(State(bank): State<Bank>, Path(id): Path<String>, body: Bytes) -> Answered {
-    answer(&bank, &id, &PushAnswer::Approve, &body).await
+    let yes = typed(&body)?.number.map_or(PushAnswer::Approve, PushAnswer::Number);
+    answer(&bank, &id, &yes).await
 }
 
 /// `POST /simulate/push/{id}/decline`.
 pub(super) async fn decline(State(bank): State<Bank>, Path(id): Path<String>, body: Bytes) -> Answered {
-    answer(&bank, &id, &PushAnswer::Decline, &body).await
+    typed(&body)?;
+    answer(&bank, &id, &PushAnswer::Decline).await
+}
+
+fn typed(body: &[u8]) -> Result<Typed, Problem> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Typed::default());
+    }
+    let fields: Map<String, Value> = serde_json::from_slice(body).map_err(|_| Problem::invalid("body", "REGEX"))?;
+    serde_json::from_value(Value::Object(fields)).map_err(|_| Problem::invalid("number", "REGEX"))
 }
 
 type Answered = Result<StatusCode, Problem>;
 
 /// The answer from the phone. Here it comes from anybody who knows the id; a real bank has authenticated the phone,
 /// knows whose it is, and answers for that user only.
-async fn answer(bank: &Bank, id: &str, answer: &PushAnswer, body: &[u8]) -> Answered {
-    if !body.trim_ascii().is_empty() && serde_json::from_slice::<Map<String, Value>>(body).is_err() {
-        return Err(Problem::invalid("body", "REGEX"));
-    }
+async fn answer(bank: &Bank, id: &str, answer: &PushAnswer) -> Answered {
     for name in bank.users.names() {
         // + What the user said.
         match bank.step_up.answer_push(&name, id, answer.clone()).await {

@@ -76,8 +76,10 @@ pub(super) fn push_started(push: &PushStarted) -> Answer {
     #[derive(Serialize)]
     struct Body<'a> {
         id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<&'a str>,
     }
-    with_json(StatusCode::OK, &Body { id: &push.id })
+    with_json(StatusCode::OK, &Body { id: &push.id, number: push.number.as_deref() })
 }
 
 /// How a push stands; 404 for one that the session did not start.

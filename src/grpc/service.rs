@@ -181,7 +181,7 @@ impl<S: Store> Operations for Called<S> {
         let scope =
             self.check(known(&channel, self.engine().channels.push_names()), checked_scope(scope.as_deref()))?;
         let push = self.0.start_push(&caller, &channel, scope).await.map_err(|error| self.refused(&error))?;
-        Ok(Response::new(v1::StartPushResponse { id: push.id }))
+        Ok(Response::new(v1::StartPushResponse { id: push.id, number: push.number }))
     }
 
     async fn push_status(&self, request: Request<v1::PushStatusRequest>) -> Answer<v1::PushStatusResponse> {

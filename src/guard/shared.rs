@@ -8,7 +8,6 @@ use super::refuse::{Refusal, Refuse, Terms};
 use crate::{
     answer::stamp,
     caller::Caller,
-    log,
     requirement::Requirement,
     step_up::{CheckError, Engine, StepUp},
     store::{Store, StoreError, Stored},
@@ -45,14 +44,12 @@ impl<S: Store, R> Shared<S, R> {
         request: &mut Request<B>,
         loaded: Result<Option<Stored>, StoreError>,
     ) -> Result<(), Refusal> {
-        let grant = self.engine().decide(loaded, self.requirement()).map_err(|error| match error {
-            CheckError::StepUpRequired(reason) => {
-                log::refused(reason);
-                Refusal::StepUpRequired(reason)
-            }
+        let caller = request.extensions_mut().get_mut::<Caller>().ok_or(Refusal::NoCaller)?;
+        let decided = self.engine().decide(caller.subject(), loaded, self.requirement());
+        let grant = decided.map_err(|error| match error {
+            CheckError::StepUpRequired(reason) => Refusal::StepUpRequired(reason),
             CheckError::Unavailable => Refusal::Unavailable,
         })?;
-        let caller = request.extensions_mut().get_mut::<Caller>().ok_or(Refusal::NoCaller)?;
         caller.set_grant(Some(grant));
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::{
     caller::Caller,
     delivery::{DeliveryError, Enrolment, Recipient, Refused},
     error::ChallengeError,
-    log,
+    event::{Event, SendFailure},
     store::Store,
 };
 
@@ -22,17 +22,6 @@ impl<E: Enrolment> ErasedEnrolment for E {
     fn resolve<'a>(&'a self, caller: &'a Caller, channel: &'a str) -> BoxFuture<'a, Result<Recipient, Refused>> {
         Box::pin(Enrolment::resolve(self, caller, channel))
     }
-}
-
-/// What became of a message that was not confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotDelivered {
-    /// Nothing was sent: the recipient was refused.
-    RecipientInvalid,
-    /// Nothing was sent.
-    Failed,
-    /// It may have been sent.
-    Unknown,
 }
 
 /// What the application is asked.
@@ -72,19 +61,28 @@ impl<S: Store> Engine<S> {
     }
 
     /// Hands a message to its sender. In the sandbox nothing is sent.
-    pub(super) async fn deliver<M>(&self, channel: &Channel<M>, message: M) -> Result<(), NotDelivered> {
+    pub(super) async fn deliver<M>(
+        &self,
+        caller: &Caller,
+        channel: &Channel<M>,
+        message: M,
+    ) -> Result<(), SendFailure> {
         if self.sandbox {
             return Ok(());
         }
-        let send = unless_it_panics(async { (channel.deliver)(message).await });
-        let (outcome, why) = match within(self.policy.sender_deadline, send).await {
-            Some(Some(Ok(()))) => return Ok(()),
-            Some(Some(Err(DeliveryError::RecipientInvalid))) => (NotDelivered::RecipientInvalid, "recipient refused"),
-            Some(Some(Err(DeliveryError::Failed))) => (NotDelivered::Failed, "sender failed"),
-            Some(None) => (NotDelivered::Unknown, "sender panicked"),
-            None => (NotDelivered::Unknown, "sender too slow"),
+        let (subject, name) = (caller.subject(), &*channel.name);
+        let sending = unless_it_panics(async { (channel.deliver)(message).await });
+        let sent = match within(self.policy.sender_deadline, sending).await {
+            Some(Some(Ok(()))) => Ok(()),
+            Some(Some(Err(DeliveryError::RecipientInvalid))) => Err(SendFailure::RecipientInvalid),
+            Some(Some(Err(DeliveryError::Failed))) => Err(SendFailure::Failed),
+            Some(None) => Err(SendFailure::Panicked),
+            None => Err(SendFailure::TooSlow),
         };
-        log::send_failed(&channel.name, why);
-        Err(outcome)
+        self.tell(&match sent {
+            Ok(()) => Event::Sent { subject, channel: name },
+            Err(why) => Event::SendFailed { subject, channel: name, why },
+        });
+        sent
     }
 }

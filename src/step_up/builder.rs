@@ -8,6 +8,7 @@ use super::{
     Engine, StepUp,
     application::ErasedEnrolment,
     channel::{Channel, Channels, Deliver},
+    rates::Rates,
 };
 use crate::{
     caller::{Caller, Identify},
@@ -15,6 +16,7 @@ use crate::{
     code::{Keyring, Random, RandomFailed, Secret, random_bytes, system_random},
     delivery::{Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, Refused},
     error::ConfigError,
+    event::{Observer, Observers},
     id::Ids,
     log,
     policy::Policy,
@@ -37,6 +39,7 @@ pub struct StepUpBuilder<S = MemoryStore> {
     public_path: Option<String>,
     authenticate: String,
     grpc_domain: String,
+    observers: Observers,
     random: Random,
 }
 
@@ -56,6 +59,7 @@ impl StepUpBuilder {
             public_path: None,
             authenticate: "StepUpSession".into(),
             grpc_domain: "step-up".into(),
+            observers: Observers::default(),
             random: system_random,
         }
     }
@@ -129,8 +133,15 @@ impl<S> StepUpBuilder<S> {
             public_path: self.public_path,
             authenticate: self.authenticate,
             grpc_domain: self.grpc_domain,
+            observers: self.observers,
             random: self.random,
         }
+    }
+
+    /// Who is told what happens. May be called several times.
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observers.add(observer);
+        self
     }
 
     /// What tells the time. The default is the [`SystemClock`].
@@ -217,6 +228,9 @@ impl<S: Store> StepUpBuilder<S> {
         if let Some(channel) = self.duplicate {
             return Err(ConfigError::DuplicateChannel { channel });
         }
+        if let Some(channel) = self.channels.otp_names().find(|name| !self.policy.email && is_email(name)) {
+            return Err(ConfigError::EmailChannel { channel: channel.into() });
+        }
         if let Some(path) = &self.public_path {
             check_path("public_path", path)?;
         }
@@ -250,6 +264,8 @@ impl<S: Store> StepUpBuilder<S> {
             public_path: self.public_path,
             authenticate,
             grpc_domain: self.grpc_domain,
+            rates: Rates::default(),
+            observers: self.observers,
             no_caller: log::OnceAMinute::default(),
         })))
     }
@@ -263,6 +279,11 @@ impl<S> fmt::Debug for StepUpBuilder<S> {
             .field("sandbox", &self.sandbox)
             .finish_non_exhaustive()
     }
+}
+
+/// What a channel that sends e-mail is called.
+fn is_email(name: &str) -> bool {
+    ["EMAIL", "E-MAIL", "E_MAIL", "MAIL"].iter().any(|email| email.eq_ignore_ascii_case(name))
 }
 
 /// A path that can stand before another: `/a`, `/a/b`.
@@ -321,6 +342,12 @@ mod tests {
             (builder().grpc_domain(""), Some(ConfigError::GrpcDomain { domain: String::new() })),
             (builder().grpc_domain("a b"), Some(ConfigError::GrpcDomain { domain: "a b".into() })),
             (builder().random(|_| Err(RandomFailed)), Some(ConfigError::Random)),
+            (builder().otp("e-Mail", discard).policy(Policy::psd2()), None),
+            (builder().push("EMAIL", discard).policy(Policy::nist()), None),
+            (
+                builder().otp("e-Mail", discard).policy(Policy::nist()),
+                Some(ConfigError::EmailChannel { channel: "e-Mail".into() }),
+            ),
         ];
         for (i, (builder, expected)) in table.into_iter().enumerate() {
             assert_eq!(builder.build().err(), expected, "row {i}");

@@ -7,15 +7,15 @@ use http::{HeaderValue, request::Parts};
 mod application;
 mod builder;
 mod channel;
+mod life;
 mod otp;
 mod outside;
 mod push;
+mod rates;
 mod records;
+mod start;
 
-use self::{
-    application::ErasedEnrolment,
-    records::{as_session, session_of},
-};
+use self::{application::ErasedEnrolment, rates::Rates, records::as_session};
 pub use self::{
     builder::StepUpBuilder,
     push::{AnswerError, PushAnswer, PushStarted},
@@ -30,6 +30,7 @@ use crate::{
     clock::{Monotone, Timestamp},
     code::{Keyring, Random, RandomFailed},
     error::ChallengeError,
+    event::{Event, Observers},
     grant::Grant,
     id::Ids,
     log,
@@ -81,6 +82,8 @@ pub(crate) struct Engine<S> {
     clock: Monotone,
     keyring: Keyring,
     random: Random,
+    rates: Rates,
+    observers: Observers,
     no_caller: log::OnceAMinute,
 }
 
@@ -151,7 +154,7 @@ impl<S: Store> StepUp<S> {
     pub async fn check(&self, caller: &Caller, requirement: &Requirement) -> Result<Grant, CheckError> {
         let lookup = self.0.store.load(caller.session_key());
         let loaded = finish::<S>(lookup, self.0.policy.store_deadline).await;
-        self.0.decide(loaded, requirement)
+        self.0.decide(caller.subject(), loaded, requirement)
     }
 
     /// Where a caller stands: their grants, and the channels that they have enrolled.
@@ -166,22 +169,10 @@ impl<S: Store> StepUp<S> {
         // Last, so that the answer is not older than the application's.
         let stored = engine.load(caller.session_key()).await?;
         let now = engine.now();
-        let all = session_of(stored.as_ref())?.map_or(&[][..], Session::grants);
+        let all = engine.session_of(stored.as_ref())?.map_or(&[][..], Session::grants);
         let live = all.iter().enumerate().filter(|(_, grant)| grant.is_live(&engine.policy, now));
         let grants = live.filter_map(|(index, _)| Grant::of(stored.clone()?, index)).collect();
         Ok(Status { grants, otp, push, now })
-    }
-
-    /// Drops a session's elevation: its grants and pending challenges. Tries, the time of the last start and
-    /// every count stay. Call it at logout, too.
-    ///
-    /// A verification that is under way at the same time leaves no grant.
-    ///
-    /// # Errors
-    ///
-    /// [`ChallengeError::Unavailable`] where the store is down: then nothing is dropped.
-    pub async fn revoke(&self, caller: &Caller) -> Result<(), ChallengeError> {
-        self.0.revoke(caller.session_key()).await
     }
 }
 
@@ -229,7 +220,12 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.observers.tell(event);
+    }
+
     pub(crate) fn note_no_caller(&self) {
+        self.tell(&Event::NoCaller);
         if self.no_caller.first(self.now()) {
             log::no_caller();
         }
@@ -238,18 +234,35 @@ impl<S: Store> Engine<S> {
     /// The one decision behind layer and [`StepUp::check`].
     pub(crate) fn decide(
         &self,
+        subject: &str,
         loaded: Result<Option<Stored>, StoreError>,
         requirement: &Requirement,
     ) -> Result<Grant, CheckError> {
         let unavailable = |error: StoreError| {
-            log::store_failed(&error);
+            self.tell(&Event::StoreFailed { error: &error });
             CheckError::Unavailable
+        };
+        let refused = |reason| {
+            self.tell(&Event::GuardRefused { subject, reason });
+            CheckError::StepUpRequired(reason)
         };
         let stored = loaded.map_err(unavailable)?;
         let session = as_session(stored.as_ref()).map_err(unavailable)?;
-        let index = decide(session, requirement, &self.policy, self.now()).map_err(CheckError::StepUpRequired)?;
+        let index = decide(session, requirement, &self.policy, self.now()).map_err(refused)?;
         let grant = stored.and_then(|stored| Grant::of(stored, index));
         grant.ok_or(CheckError::StepUpRequired(Reason::Missing))
+    }
+
+    /// Tells of what was refused, with the channel if it is one of ours: a name from outside is no label.
+    fn tell_refused<'a>(
+        &'a self,
+        caller: &Caller,
+        mut registered: impl Iterator<Item = &'a str>,
+        channel: &str,
+        error: &ChallengeError,
+    ) {
+        let channel = registered.find(|name| *name == channel);
+        self.tell(&Event::Refused { subject: caller.subject(), channel, error });
     }
 }
 

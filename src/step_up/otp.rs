@@ -2,16 +2,19 @@
 
 use super::{
     Engine, StepUp,
-    application::NotDelivered,
     channel::find,
     check_start_scope, no_random,
-    records::{ROUNDS, Swap, session_of, subject_of},
+    outside::both,
+    records::{ROUNDS, Swap},
+    start::{Beginning, recipient_key},
 };
 use crate::{
     caller::Caller,
+    clock::Timestamp,
     code::{OneTimeCode, check_form},
-    delivery::{Envelope, OtpMessage},
+    delivery::{Envelope, OtpMessage, Recipient},
     error::ChallengeError,
+    event::{Event, Lock, SendFailure},
     grant::Grant,
     session::{Compared, Session, Start},
     store::{Key, Store, Stored},
@@ -28,35 +31,8 @@ impl<S: Store> StepUp<S> {
     ///
     /// [`ChallengeError`]; unless it is `Unavailable`, no code was sent.
     pub async fn start_otp(&self, caller: &Caller, channel: &str, scope: Option<&str>) -> Result<(), ChallengeError> {
-        let engine = &*self.0;
-        let policy = &engine.policy;
-        let channel = find(&engine.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
-        check_start_scope(scope)?;
-        let enrolled = engine.resolve(caller, &channel.name).await?;
-
-        let code = if engine.sandbox {
-            OneTimeCode::sandbox(policy.code_digits)
-        } else {
-            OneTimeCode::generate(policy.code_digits, engine.random).map_err(no_random)?
-        };
-        let session_key = caller.session_key();
-        let proof = engine.keyring.digest(session_key, &channel.name, &code, engine.random).map_err(no_random)?;
-        let step = |subject: &mut Subject, session: &Session, now| {
-            let start = Start::new(&channel.name, scope, subject.generation(), proof.clone());
-            session.start_otp(start, policy, now)
-        };
-        let recipient = engine.begin(caller, &channel.name, enrolled, step).await?;
-
-        let envelope = Envelope::new(caller, &channel.name, recipient, policy.code_life, scope);
-        let Err(not_delivered) = engine.deliver(channel, OtpMessage { envelope, code }).await else { return Ok(()) };
-        if not_delivered != NotDelivered::Unknown {
-            engine.change_session(session_key, |session, _| session.withdraw_otp(&proof)).await?;
-        }
-        Err(match not_delivered {
-            NotDelivered::RecipientInvalid => ChallengeError::RecipientInvalid,
-            // Unknown: it may arrive yet, and may then be typed.
-            NotDelivered::Failed | NotDelivered::Unknown => ChallengeError::Unavailable,
-        })
+        let started = self.0.start_otp(caller, channel, scope).await;
+        started.inspect_err(|error| self.0.tell_refused(caller, self.0.channels.otp_names(), channel, error))
     }
 
     /// Verifies a one-time code.
@@ -69,22 +45,76 @@ impl<S: Store> StepUp<S> {
     ///
     /// [`ChallengeError`] says how a wrong code stands, or why none was compared.
     pub async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, ChallengeError> {
-        let engine = &*self.0;
-        let policy = &engine.policy;
-        let channel = &*find(&engine.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?.name;
-        check_form(code, policy.code_digits).map_err(ChallengeError::MalformedCode)?;
-        let enrolled = engine.resolve(caller, channel).await?.map(drop);
+        let verified = self.0.verify_otp(caller, channel, code).await;
+        verified.map_err(|refused| match refused {
+            NotVerified::Wrong(error) => error,
+            NotVerified::Refused(error) => {
+                self.0.tell_refused(caller, self.0.channels.otp_names(), channel, &error);
+                error
+            }
+        })
+    }
+}
 
-        let attempt = engine.ids.next_u64();
+/// Why a code was not verified.
+enum NotVerified {
+    /// It was compared, and told as [`Event::WrongCode`].
+    Wrong(ChallengeError),
+    Refused(ChallengeError),
+}
+
+impl From<ChallengeError> for NotVerified {
+    fn from(error: ChallengeError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl<S: Store> Engine<S> {
+    async fn start_otp(&self, caller: &Caller, channel: &str, scope: Option<&str>) -> Result<(), ChallengeError> {
+        let policy = &self.policy;
+        let channel = find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
+        check_start_scope(scope)?;
+        let enrolled = self.resolve(caller, &channel.name).await?;
+
+        let code = if self.sandbox {
+            OneTimeCode::sandbox(policy.code_digits)
+        } else {
+            OneTimeCode::generate(policy.code_digits, self.random).map_err(no_random)?
+        };
+        let proof = self.keyring.digest(caller.session_key(), &channel.name, &code, self.random).map_err(no_random)?;
+        let id = self.ids.next_u64();
+        let step = |session: &Session, generation, now| {
+            let (channel, scope) = (channel.name.as_str().into(), scope.map(Into::into));
+            session.start_otp(Start { id, channel, scope, generation, proof: proof.clone() }, policy, now)
+        };
+        let beginning = Beginning { caller, channel: &channel.name, scope, start: id, push: None };
+        let begun = self.begin(&beginning, enrolled, step).await?;
+
+        let envelope = Envelope::new(caller, &channel.name, begun.recipient.clone(), policy.code_life, scope);
+        let Err(why) = self.deliver(caller, channel, OtpMessage { envelope, code }).await else { return Ok(()) };
+        self.not_sent(&beginning, begun, why, |session, _| session.withdraw_otp(id)).await?;
+        Err(match why {
+            SendFailure::RecipientInvalid => ChallengeError::RecipientInvalid,
+            SendFailure::Failed | SendFailure::TooSlow | SendFailure::Panicked => ChallengeError::Unavailable,
+        })
+    }
+
+    async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, NotVerified> {
+        let policy = &self.policy;
+        let channel = &*find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?.name;
+        check_form(code, policy.code_digits).map_err(ChallengeError::MalformedCode)?;
+        let enrolled = self.resolve(caller, channel).await?;
+        let recipient = enrolled.as_ref().ok().and_then(recipient_key);
+
+        let attempt = self.ids.next_u64();
         let (session_key, subject_key) = (caller.session_key(), &caller.subject_key());
-        let Counted { subject, mut session } =
-            engine.count(subject_key, session_key, channel, attempt, enrolled).await?;
-        let generation = subject_of(subject.as_ref())?.map(Subject::generation);
-        let knows = |digest: &_| engine.keyring.knows(digest);
-        let matches = |digest: &_| engine.keyring.matches(digest, session_key, channel, code);
+        let Counted { subject, mut session } = self.count(subject_key, session_key, channel, attempt, enrolled).await?;
+        let generation = self.subject_of(subject.as_ref())?.map(Subject::generation);
+        let knows = |digest: &_| self.keyring.knows(digest);
+        let matches = |digest: &_| self.keyring.matches(digest, session_key, channel, code);
         for _ in 0..ROUNDS {
-            let now = engine.now();
-            let compared = match session_of(session.as_ref())? {
+            let now = self.now();
+            let compared = match self.session_of(session.as_ref())? {
                 None => Err(ChallengeError::StateInvalid),
                 Some(session) => session
                     .may_verify(channel, generation, knows, policy, now)
@@ -94,24 +124,55 @@ impl<S: Store> StepUp<S> {
                 Ok(compared) => compared,
                 Err(refused) => {
                     // Nothing was there to compare, so nothing was guessed. Where this fails, it stays counted.
-                    let _ = engine.change_subject(subject_key, subject, |subject| subject.uncount(attempt)).await;
-                    return Err(refused);
+                    let _ = self.change_subject(subject_key, subject, |subject| subject.uncount(attempt)).await;
+                    return Err(refused.into());
                 }
             };
-            let Swap::Done(written) = engine.swap_session(session_key, session.as_ref(), next, now).await? else {
-                session = engine.load(session_key).await?;
+            let start = next.otp_start().unwrap_or_default();
+            let Swap::Done(written) = self.swap_session(session_key, session.as_ref(), next, now).await? else {
+                session = self.load(session_key).await?;
                 continue;
             };
-            if let Compared::Wrong(error) = outcome {
-                return Err(error);
+            // The session's record decides. Where the user's cannot be written any more, it counts too much.
+            match outcome {
+                Compared::Wrong(error) => {
+                    self.tell_wrong(caller, channel, subject.as_ref(), now);
+                    if error == ChallengeError::ChallengeLimitExceeded {
+                        let _ = self.change_subject(subject_key, subject, |subject| subject.close(start)).await;
+                    }
+                    return Err(NotVerified::Wrong(error));
+                }
+                Compared::Right => {
+                    // A record with a grant in it is kept, and was written.
+                    let grant = written.and_then(Grant::newest).ok_or(ChallengeError::Unavailable)?;
+                    self.tell(&Event::Verified { subject: caller.subject(), channel, scope: grant.scope() });
+                    let clear = |subject: &mut Subject| {
+                        subject.succeeded(channel, attempt);
+                        subject.verified(start);
+                    };
+                    let of_subject = self.change_subject(subject_key, subject, clear);
+                    let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
+                    let _ = both(of_subject, of_recipient).await;
+                    return Ok(grant);
+                }
             }
-            // The grant stands. Where this fails, the user keeps failures that they need not have.
-            let clear = |subject: &mut Subject| subject.succeeded(channel, attempt);
-            let _ = engine.change_subject(subject_key, subject, clear).await;
-            // A record with a grant in it is kept, and was written.
-            return written.and_then(Grant::newest).ok_or(ChallengeError::Unavailable);
         }
-        Err(ChallengeError::Unavailable)
+        Err(ChallengeError::Unavailable.into())
+    }
+
+    /// A wrong code, and the lock that follows from it.
+    fn tell_wrong(&self, caller: &Caller, channel: &str, subject: Option<&Stored>, now: Timestamp) {
+        self.tell(&Event::WrongCode { subject: caller.subject(), channel });
+        let Ok(Some(subject)) = self.subject_of(subject) else { return };
+        let locked = subject
+            .check_disabled(channel, &self.policy, now)
+            .and_then(|()| subject.check_locked(channel, &self.policy, now));
+        let lock = match locked {
+            Ok(()) => return,
+            Err(ChallengeError::RateLimited(limit)) => Lock::For(limit.wait),
+            Err(_) => Lock::UntilUnlocked,
+        };
+        self.tell(&Event::Locked { subject: caller.subject(), channel: Some(channel), lock });
     }
 }
 
@@ -129,18 +190,18 @@ impl<S: Store> Engine<S> {
         session_key: &Key,
         channel: &str,
         attempt: u64,
-        enrolled: Result<(), ChallengeError>,
+        enrolled: Result<Recipient, ChallengeError>,
     ) -> Result<Counted, ChallengeError> {
         for _ in 0..ROUNDS {
             let (subject, session) = self.load_both(subject_key, session_key).await?;
             let now = self.now();
-            let current = subject_of(subject.as_ref())?;
+            let current = self.subject_of(subject.as_ref())?;
             if let Some(subject) = current {
                 subject.check_disabled(channel, &self.policy, now)?;
             }
             enrolled.clone()?;
             let empty = Session::default();
-            let challenge = session_of(session.as_ref())?.unwrap_or(&empty);
+            let challenge = self.session_of(session.as_ref())?.unwrap_or(&empty);
             let knows = |digest: &_| self.keyring.knows(digest);
             challenge.may_verify(channel, current.map(Subject::generation), knows, &self.policy, now)?;
             // Without the user's record no generation matches, so there is one.

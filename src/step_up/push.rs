@@ -3,36 +3,42 @@
 use std::{error::Error, fmt};
 
 use super::{
-    StepUp,
+    Engine, StepUp,
     channel::find,
     check_start_scope, no_random,
-    records::{session_of, subject_of},
+    records::{ROUNDS, Swap},
+    start::Beginning,
 };
 use crate::{
     caller::Caller,
-    clock::Timestamp,
-    code::{PushDigest, push_id},
+    code::{CodeDigest, OneTimeCode, PushDigest, push_id},
     delivery::{Envelope, PushMessage},
     error::ChallengeError,
-    session::{PushStatus, Session, Start},
+    event::Event,
+    session::{Answered, NotAnswered, PushProof, PushStatus, Said, Session, Start},
     store::{Key, Store},
     subject::Subject,
 };
 
 /// A push that was started.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct PushStarted {
     /// Its id: decimal digits of 128 random bits. The client polls with it, the phone answers with it.
     pub id: String,
+    /// The number that the client shows and the user types on their phone, where the policy asks for one
+    /// ([`Policy::push_number`](crate::Policy::push_number)). It stands in no message, poll or log.
+    pub number: Option<String>,
 }
 
 /// What the user said on their phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushAnswer {
-    /// Yes, that was me.
+    /// Yes, that was me. Enough where the policy asks for no number.
     Approve,
+    /// Yes, and this is the number that they typed.
+    Number(String),
     /// No.
     Decline,
 }
@@ -43,8 +49,15 @@ pub enum PushAnswer {
 pub enum AnswerError {
     /// This user has no such push, or none any more.
     Unknown,
-    /// It has been answered, has expired, or was revoked.
+    /// It has been answered, has expired, was revoked, or the user is locked.
     Closed,
+    /// The number is wrong. After the third wrong one the push counts as declined.
+    WrongNumber {
+        /// How many more may be tried; none, where this one declined it.
+        left: u8,
+    },
+    /// The policy asks for the number: [`PushAnswer::Number`].
+    NumberRequired,
     /// The store is down: the answer may be given again.
     Unavailable,
 }
@@ -54,12 +67,22 @@ impl fmt::Display for AnswerError {
         f.write_str(match self {
             Self::Unknown => "no such push",
             Self::Closed => "the push can no longer be answered",
+            Self::WrongNumber { left: 0 } => "the number is wrong, and the push is declined",
+            Self::WrongNumber { .. } => "the number is wrong",
+            Self::NumberRequired => "approve it with the number that the application shows",
             Self::Unavailable => "temporarily unavailable; try again",
         })
     }
 }
 
 impl Error for AnswerError {}
+
+/// Prints no number.
+impl fmt::Debug for PushStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushStarted").field("id", &self.id).finish_non_exhaustive()
+    }
+}
 
 impl<S: Store> StepUp<S> {
     /// Starts a push on a channel and sends it. `scope` is what it is for; `None` is the whole session.
@@ -73,30 +96,8 @@ impl<S: Store> StepUp<S> {
         channel: &str,
         scope: Option<&str>,
     ) -> Result<PushStarted, ChallengeError> {
-        let engine = &*self.0;
-        let policy = &engine.policy;
-        let channel = find(&engine.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
-        check_start_scope(scope)?;
-        let enrolled = engine.resolve(caller, &channel.name).await?;
-
-        let id = push_id(engine.random).map_err(no_random)?;
-        let session_key = caller.session_key();
-        let proof = PushDigest::new(&caller.subject_key(), &id);
-        let step = |subject: &mut Subject, session: &Session, now: Timestamp| {
-            let start = Start::new(&channel.name, scope, subject.generation(), proof);
-            let next = session.start_push(start, policy, now)?;
-            subject.open_push(proof, session_key, now.saturating_add(policy.push_life), now);
-            Ok(next)
-        };
-        let recipient = engine.begin(caller, &channel.name, enrolled, step).await?;
-
-        let envelope = Envelope::new(caller, &channel.name, recipient, policy.push_life, scope);
-        if engine.deliver(channel, PushMessage { envelope, id: id.clone() }).await.is_err() {
-            // Nobody was told the id, so nobody could poll it: it must not stand in the way of the next.
-            engine.change_session(session_key, |session, _| session.withdraw_push(&proof)).await?;
-            return Err(ChallengeError::Unavailable);
-        }
-        Ok(PushStarted { id })
+        let started = self.0.start_push(caller, channel, scope).await;
+        started.inspect_err(|error| self.0.tell_refused(caller, self.0.channels.push_names(), channel, error))
     }
 
     /// How a push stands; `None` for one that this session did not start or no longer remembers.
@@ -115,7 +116,7 @@ impl<S: Store> StepUp<S> {
         let digest = PushDigest::new(&caller.subject_key(), id);
         let stored = engine.load(caller.session_key()).await?;
         let now = engine.now();
-        let session = session_of(stored.as_ref())?;
+        let session = engine.session_of(stored.as_ref())?;
         Ok(session.and_then(|session| session.push_status(channel, &digest, &engine.policy, now)))
     }
 
@@ -148,22 +149,119 @@ impl<S: Store> StepUp<S> {
     ///
     /// [`AnswerError`].
     pub async fn answer_push(&self, subject: &str, id: &str, answer: PushAnswer) -> Result<(), AnswerError> {
-        let engine = &*self.0;
+        self.0.answer_push(subject, id, &answer).await
+    }
+}
+
+impl<S: Store> Engine<S> {
+    async fn start_push(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        scope: Option<&str>,
+    ) -> Result<PushStarted, ChallengeError> {
+        let policy = &self.policy;
+        let channel = find(&self.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
+        check_start_scope(scope)?;
+        let enrolled = self.resolve(caller, &channel.name).await?;
+
+        let id = push_id(self.random).map_err(no_random)?;
+        let number = policy
+            .push_number
+            .map(|digits| OneTimeCode::generate(digits, self.random))
+            .transpose()
+            .map_err(no_random)?;
+        let digest = |number: &OneTimeCode| -> Result<Box<CodeDigest>, ChallengeError> {
+            let digest = self.keyring.digest(caller.session_key(), &channel.name, number, self.random);
+            digest.map(Box::new).map_err(no_random)
+        };
+        let digest_of_id = PushDigest::new(&caller.subject_key(), &id);
+        let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()? };
+        let start = self.ids.next_u64();
+        let step = |session: &Session, generation, now| {
+            let (channel, scope) = (channel.name.as_str().into(), scope.map(Into::into));
+            session.start_push(Start { id: start, channel, scope, generation, proof: proof.clone() }, policy, now)
+        };
+        let beginning = Beginning { caller, channel: &channel.name, scope, start, push: Some(digest_of_id) };
+        let begun = self.begin(&beginning, enrolled, step).await?;
+
+        let envelope = Envelope::new(caller, &channel.name, begun.recipient.clone(), policy.push_life, scope);
+        if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.clone() }).await {
+            // Nobody was told the id, so nobody could poll it: it must not stand in the way of the next.
+            self.change_session(caller.session_key(), |session, _| session.withdraw_push(start)).await?;
+            self.not_sent(&beginning, begun, why, |_, _| None).await?;
+            return Err(ChallengeError::Unavailable);
+        }
+        Ok(PushStarted { id, number: number.map(|number| number.expose().to_owned()) })
+    }
+
+    /// What counts against the user is written before the session's record, and what counts for them after it.
+    async fn answer_push(&self, subject: &str, id: &str, answer: &PushAnswer) -> Result<(), AnswerError> {
+        let said = match answer {
+            PushAnswer::Approve => Said::Yes,
+            PushAnswer::Number(typed) => Said::Number(typed),
+            PushAnswer::Decline => Said::No,
+        };
         let subject_key = Key::subject(subject);
         let digest = PushDigest::new(&subject_key, id);
-        // Only the store can fail here.
-        let unavailable = |_: ChallengeError| AnswerError::Unavailable;
-        let stored = engine.load(&subject_key).await.map_err(unavailable)?;
-        let subject = subject_of(stored.as_ref()).map_err(unavailable)?.ok_or(AnswerError::Unknown)?;
-        let session = subject.find_push(&digest).ok_or(AnswerError::Unknown)?;
-        let generation = subject.generation();
-        let approved = answer == PushAnswer::Approve;
-        let answered = engine
-            .change_session(session, |session, now| {
-                session.answer_push(&digest, generation, approved, &engine.policy, now)
-            })
-            .await
-            .map_err(unavailable)?;
-        if answered { Ok(()) } else { Err(AnswerError::Closed) }
+        for _ in 0..ROUNDS {
+            let stored = self.load(&subject_key).await?;
+            let current = self.subject_of(stored.as_ref())?.ok_or(AnswerError::Unknown)?;
+            let (session_key, start) = current.find_push(&digest).ok_or(AnswerError::Unknown)?;
+            let (session_key, generation) = (*session_key, current.generation());
+            if current.is_locked() && said != Said::No {
+                return Err(AnswerError::Closed);
+            }
+            let session = self.load(&session_key).await?;
+            let now = self.now();
+            let matches = |digest: &CodeDigest, channel: &str, typed: &str| {
+                self.keyring.matches(digest, &session_key, channel, typed)
+            };
+            let pending = self.session_of(session.as_ref())?.ok_or(AnswerError::Closed)?;
+            let (next, answered) = pending.answer_push(&digest, generation, said, matches, &self.policy, now).map_err(
+                |not| match not {
+                    NotAnswered::TooLate => AnswerError::Closed,
+                    NotAnswered::NumberRequired => AnswerError::NumberRequired,
+                },
+            )?;
+            let (channel, scope) = next
+                .push_is_for()
+                .map(|(channel, scope)| (channel.to_owned(), scope.map(ToOwned::to_owned)))
+                .unwrap_or_default();
+            if answered == Answered::Declined {
+                self.change_subject(&subject_key, stored.clone(), |subject| subject.declined(start, now)).await?;
+            }
+            let Swap::Done(_) = self.swap_session(&session_key, session.as_ref(), next, now).await? else { continue };
+            let channel = &*channel;
+            let wrong =
+                matches!(answered, Answered::WrongNumber { .. }) || said != Said::No && answered == Answered::Declined;
+            if wrong {
+                self.tell(&Event::WrongCode { subject, channel });
+            }
+            return match answered {
+                Answered::WrongNumber { left } => Err(AnswerError::WrongNumber { left }),
+                Answered::Declined => {
+                    self.tell(&Event::PushAnswered { subject, channel, approved: false });
+                    if wrong { Err(AnswerError::WrongNumber { left: 0 }) } else { Ok(()) }
+                }
+                Answered::Approved => {
+                    self.tell(&Event::PushAnswered { subject, channel, approved: true });
+                    self.tell(&Event::Verified { subject, channel, scope: scope.as_deref() });
+                    // Where this fails, the user's record counts too much.
+                    let _ = self
+                        .change_subject(&subject_key, stored, |subject: &mut Subject| subject.verified(start))
+                        .await;
+                    Ok(())
+                }
+            };
+        }
+        Err(AnswerError::Unavailable)
+    }
+}
+
+/// Only the store fails where an answer is taken.
+impl From<ChallengeError> for AnswerError {
+    fn from(_: ChallengeError) -> Self {
+        Self::Unavailable
     }
 }

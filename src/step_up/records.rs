@@ -1,15 +1,16 @@
 //! Records: loaded, swapped, changed until nobody interferes.
 
+use std::time::Duration;
+
 use super::{
     Engine,
     outside::{both, finish, within},
 };
 use crate::{
-    caller::Caller,
     clock::Timestamp,
-    delivery::Recipient,
     error::ChallengeError,
-    log,
+    event::Event,
+    sends::Sends,
     session::Session,
     store::{Key, Record, Revision, Store, StoreError, Stored, Swapped},
     subject::{Listed, Subject},
@@ -26,9 +27,11 @@ pub(super) enum Swap {
     Conflict,
 }
 
+/// Records of the store.
 impl<S: Store> Engine<S> {
     pub(super) async fn load(&self, key: &Key) -> Result<Option<Stored>, ChallengeError> {
-        finish::<S>(self.store.load(key), self.policy.store_deadline).await.map_err(failed)
+        let loaded = finish::<S>(self.store.load(key), self.policy.store_deadline).await;
+        loaded.map_err(|error| self.failed(&error))
     }
 
     /// The user's record and the session's, in one round trip.
@@ -37,10 +40,8 @@ impl<S: Store> Engine<S> {
         subject: &Key,
         session: &Key,
     ) -> Result<(Option<Stored>, Option<Stored>), ChallengeError> {
-        let (subject, session) = (self.store.load(subject), self.store.load(session));
-        let deadline = self.policy.store_deadline;
-        let (subject, session) = both(finish::<S>(subject, deadline), finish::<S>(session, deadline)).await;
-        Ok((subject.map_err(failed)?, session.map_err(failed)?))
+        let (subject, session) = both(self.load(subject), self.load(session)).await;
+        Ok((subject?, session?))
     }
 
     pub(super) async fn swap(
@@ -53,15 +54,27 @@ impl<S: Store> Engine<S> {
         let until = match &record {
             Record::Session(session) => session.keep_until(&self.policy),
             Record::Subject(subject) => subject.keep_until(),
+            Record::Recipient(sends) => sends.keep_until(),
         };
         let ttl = until.saturating_since(now);
-        let next = (!ttl.is_zero()).then(|| Stored::new(Revision::new(self.ids.next()), ttl, record));
+        let next = (!ttl.is_zero()).then_some((record, ttl));
+        self.swap_for(key, expected, next).await
+    }
+
+    /// Swaps a record that is to be kept for a while, or deletes it.
+    pub(super) async fn swap_for(
+        &self,
+        key: &Key,
+        expected: Option<&Stored>,
+        next: Option<(Record, Duration)>,
+    ) -> Result<Swap, ChallengeError> {
+        let next = next.map(|(record, ttl)| Stored::new(Revision::new(self.ids.next()), ttl, record));
         let swap = self.store.swap(key, expected.map(Stored::revision), next.clone());
         let swapped = within(self.policy.store_deadline, swap).await;
-        match swapped.unwrap_or_else(|| Err(StoreError::deadline())).map_err(failed)? {
+        match swapped.unwrap_or_else(|| Err(StoreError::deadline())).map_err(|error| self.failed(&error))? {
             Swapped::Done => Ok(Swap::Done(next)),
             Swapped::Conflict => Ok(Swap::Conflict),
-            Swapped::Full => Err(ChallengeError::Unavailable),
+            Swapped::Full => Err(self.failed(&StoreError::full())),
         }
     }
 
@@ -94,7 +107,7 @@ impl<S: Store> Engine<S> {
         for _ in 0..ROUNDS {
             let stored = self.load(key).await?;
             let now = self.now();
-            let Some(next) = session_of(stored.as_ref())?.and_then(|session| change(session, now)) else {
+            let Some(next) = self.session_of(stored.as_ref())?.and_then(|session| change(session, now)) else {
                 return Ok(false);
             };
             if let Swap::Done(_) = self.swap_session(key, stored.as_ref(), next, now).await? {
@@ -104,7 +117,7 @@ impl<S: Store> Engine<S> {
         Err(ChallengeError::Unavailable)
     }
 
-    /// Changes a user's record, beginning with the state that was written last.
+    /// Changes a user's record, beginning with the state that was read or written last.
     pub(super) async fn change_subject(
         &self,
         key: &Key,
@@ -112,7 +125,7 @@ impl<S: Store> Engine<S> {
         change: impl Fn(&mut Subject),
     ) -> Result<(), ChallengeError> {
         for _ in 0..ROUNDS {
-            let Some(mut next) = subject_of(stored.as_ref())?.cloned() else { return Ok(()) };
+            let Some(mut next) = self.subject_of(stored.as_ref())?.cloned() else { return Ok(()) };
             change(&mut next);
             if let Swap::Done(_) = self.swap_subject(key, stored.as_ref(), next, self.now()).await? {
                 return Ok(());
@@ -122,40 +135,19 @@ impl<S: Store> Engine<S> {
         Err(ChallengeError::Unavailable)
     }
 
-    pub(super) async fn revoke(&self, key: &Key) -> Result<(), ChallengeError> {
-        self.change_session(key, |session, _| Some(session.revoked()).filter(|next| next != session)).await?;
-        Ok(())
-    }
-
-    /// Starts a challenge: refuses what can be refused from what was read, in the contract's order, then writes
-    /// the user's record and after it the session's.
-    ///
-    /// `step` takes the step in both, and says what of the session stands in its way.
-    pub(super) async fn begin(
+    /// Changes a recipient's record, if there is a recipient and it has one.
+    pub(super) async fn change_recipient(
         &self,
-        caller: &Caller,
-        channel: &str,
-        enrolled: Result<Recipient, ChallengeError>,
-        step: impl Fn(&mut Subject, &Session, Timestamp) -> Result<Session, ChallengeError>,
-    ) -> Result<Recipient, ChallengeError> {
-        let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
+        key: Option<&Key>,
+        change: impl Fn(&mut Sends),
+    ) -> Result<(), ChallengeError> {
+        let Some(key) = key else { return Ok(()) };
         for _ in 0..ROUNDS {
-            let (subject, session) = self.load_both(subject_key, session_key).await?;
-            let now = self.now();
-            let mut next_subject = match subject_of(subject.as_ref())? {
-                Some(subject) => subject.clone(),
-                None => Subject::new(self.ids.next_u64()),
-            };
-            next_subject.check_disabled(channel, &self.policy, now)?;
-            let recipient = enrolled.clone()?;
-            let empty = Session::default();
-            let next_session = step(&mut next_subject, session_of(session.as_ref())?.unwrap_or(&empty), now)?;
-            next_subject.check_locked(channel, &self.policy, now)?;
-            self.list(&mut next_subject, session_key, now).await?;
-            if let Swap::Done(_) = self.swap_subject(subject_key, subject.as_ref(), next_subject, now).await?
-                && let Swap::Done(_) = self.swap_session(session_key, session.as_ref(), next_session, now).await?
-            {
-                return Ok(recipient);
+            let stored = self.load(key).await?;
+            let Some(mut next) = self.recipient_of(stored.as_ref())?.cloned() else { return Ok(()) };
+            change(&mut next);
+            if let Swap::Done(_) = self.swap(key, stored.as_ref(), Record::Recipient(next), self.now()).await? {
+                return Ok(());
             }
         }
         Err(ChallengeError::Unavailable)
@@ -173,14 +165,40 @@ impl<S: Store> Engine<S> {
         let until = now.saturating_add(policy.code_life.max(policy.push_life)).saturating_add(policy.grant_life);
         match subject.list(session, until, now) {
             Listed::Done => Ok(()),
-            Listed::Displaced(oldest) => self.revoke(&oldest).await,
+            Listed::Displaced(oldest) => self.revoke_session(&oldest).await,
         }
     }
-}
 
-pub(super) fn failed(error: StoreError) -> ChallengeError {
-    log::store_failed(&error);
-    ChallengeError::Unavailable
+    /// Revokes what a session holds. It is written anew in any case: who read it before must not write over this.
+    pub(super) async fn revoke_session(&self, key: &Key) -> Result<(), ChallengeError> {
+        self.change_session(key, |session, _| Some(session.revoked())).await?;
+        Ok(())
+    }
+
+    pub(super) fn session_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Session>, ChallengeError> {
+        as_session(stored).map_err(|error| self.failed(&error))
+    }
+
+    pub(super) fn subject_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Subject>, ChallengeError> {
+        match stored.map(Stored::record) {
+            Some(Record::Subject(subject)) => Ok(Some(subject)),
+            None => Ok(None),
+            Some(Record::Session(_) | Record::Recipient(_)) => Err(self.failed(&StoreError::unreadable())),
+        }
+    }
+
+    pub(super) fn recipient_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Sends>, ChallengeError> {
+        match stored.map(Stored::record) {
+            Some(Record::Recipient(sends)) => Ok(Some(sends)),
+            None => Ok(None),
+            Some(Record::Session(_) | Record::Subject(_)) => Err(self.failed(&StoreError::unreadable())),
+        }
+    }
+
+    fn failed(&self, error: &StoreError) -> ChallengeError {
+        self.tell(&Event::StoreFailed { error });
+        ChallengeError::Unavailable
+    }
 }
 
 /// A session's record. One of another kind under its key is as unreadable as one of another version.
@@ -188,18 +206,6 @@ pub(super) fn as_session(stored: Option<&Stored>) -> Result<Option<&Session>, St
     match stored.map(Stored::record) {
         Some(Record::Session(session)) => Ok(Some(session)),
         None => Ok(None),
-        Some(Record::Subject(_)) => Err(StoreError::unreadable()),
-    }
-}
-
-pub(super) fn session_of(stored: Option<&Stored>) -> Result<Option<&Session>, ChallengeError> {
-    as_session(stored).map_err(failed)
-}
-
-pub(super) fn subject_of(stored: Option<&Stored>) -> Result<Option<&Subject>, ChallengeError> {
-    match stored.map(Stored::record) {
-        Some(Record::Subject(subject)) => Ok(Some(subject)),
-        None => Ok(None),
-        Some(Record::Session(_)) => Err(failed(StoreError::unreadable())),
+        Some(Record::Subject(_) | Record::Recipient(_)) => Err(StoreError::unreadable()),
     }
 }

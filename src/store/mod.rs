@@ -55,7 +55,7 @@ use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration
 use serde::{Deserialize, Serialize};
 
 pub use crate::key::Key;
-use crate::{session::Session, subject::Subject};
+use crate::{sends::Sends, session::Session, subject::Subject};
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
@@ -110,6 +110,8 @@ struct Inner {
 pub(crate) enum Record {
     Session(Session),
     Subject(Subject),
+    /// Of a recipient: the messages that reached it.
+    Recipient(Sends),
 }
 
 /// The version of the encoding: one that is unknown is refused, never guessed.
@@ -235,12 +237,23 @@ enum Kind {
     Failed(Box<dyn Error + Send + Sync>),
     Unreadable,
     Deadline,
+    Full,
 }
 
 impl StoreError {
     /// The store's own error.
     pub fn new(error: impl fmt::Display) -> Self {
         Self(Kind::Failed(error.to_string().into()))
+    }
+
+    /// One word, for logs and metrics.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self.0 {
+            Kind::Failed(_) => "failed",
+            Kind::Unreadable => "unreadable",
+            Kind::Deadline => "deadline",
+            Kind::Full => "full",
+        }
     }
 
     pub(crate) fn unreadable() -> Self {
@@ -250,6 +263,10 @@ impl StoreError {
     pub(crate) fn deadline() -> Self {
         Self(Kind::Deadline)
     }
+
+    pub(crate) fn full() -> Self {
+        Self(Kind::Full)
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -258,6 +275,7 @@ impl fmt::Display for StoreError {
             Kind::Failed(error) => write!(f, "the store failed: {error}"),
             Kind::Unreadable => f.write_str("the store holds a record that this version cannot read"),
             Kind::Deadline => f.write_str("the store did not answer within Policy::store_deadline"),
+            Kind::Full => f.write_str("the store has no room for another record"),
         }
     }
 }

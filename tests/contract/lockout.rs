@@ -273,7 +273,6 @@ async fn restart(app: &App, session: Session) -> Session {
 
 /// Sends of one user: three in five minutes, five in ten. A code that was verified gives its send back.
 #[tokio::test]
-#[ignore = "comes with the budgets"]
 async fn sends() {
     let app = App::demo();
     let alice = app.login("alice").await;

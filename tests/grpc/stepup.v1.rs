@@ -33,6 +33,9 @@ pub struct StartPushResponse {
     /// Digits only.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
+    /// What the client shows and the user types on their phone, where the server asks for it.
+    #[prost(string, optional, tag = "2")]
+    pub number: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PushStatusRequest {

@@ -191,6 +191,8 @@ pub(super) async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
 pub(super) fn number_of(stored: &Stored) -> u64 {
     match stored.record() {
         Record::Subject(subject) => subject.generation(),
-        Record::Session(_) => panic!("a key loads the record that was written under it, and no other"),
+        Record::Session(_) | Record::Recipient(_) => {
+            panic!("a key loads the record that was written under it, and no other")
+        }
     }
 }

@@ -7,15 +7,17 @@ use crate::{
     clock::Timestamp,
     code::{Keyring, OneTimeCode, PushDigest, Secret},
     policy::Policy,
-    session::{Session, Start},
-    subject::Subject,
+    sends::{Kind, Sends},
+    session::{PushProof, Said, Session, Start},
+    subject::{Opening, Subject},
 };
 
-pub(super) fn records() -> [(&'static str, Record); 3] {
+pub(super) fn records() -> [(&'static str, Record); 4] {
     [
         ("session", Record::Session(session())),
         ("empty session", Record::Session(Session::default())),
         ("subject", Record::Subject(subject())),
+        ("recipient", Record::Recipient(recipient())),
     ]
 }
 
@@ -30,21 +32,20 @@ fn session() -> Session {
         Ok(())
     };
     let proof = keyring.digest(&key, "SMS", &OneTimeCode::sandbox(6), seven).expect("sevens are random enough");
-    let push = PushDigest::new(&key, "id");
-    Session::default()
-        .start_push(
-            Start { channel: "PHONE".into(), scope: scope.clone(), generation: u64::MAX, proof: push },
-            &policy,
-            now,
-        )
+    let id = PushDigest::new(&key, "id");
+    let push = PushProof { id, number: Some(Box::new(proof.clone())) };
+    let push = Start { id: u64::MAX, channel: "PHONE".into(), scope: scope.clone(), generation: u64::MAX, proof: push };
+    let (answered, _) = Session::default()
+        .start_push(push, &policy, now)
         .expect("nothing is in flight")
-        .answer_push(&push, u64::MAX, true, &policy, now)
-        .expect("it is answered in time")
-        .start_otp(Start { channel: "SMS".into(), scope, generation: 1, proof }, &policy, now)
+        .answer_push(&id, u64::MAX, Said::Number("47"), |_, _, _| true, &policy, now)
+        .expect("it is answered in time");
+    answered
+        .start_otp(Start { id: 2, channel: "SMS".into(), scope, generation: 1, proof }, &policy, now)
         .expect("the first start is early enough")
 }
 
-/// Failures, pushes and sessions.
+/// Failures, messages, challenges, denials, a lock and sessions.
 fn subject() -> Subject {
     let now = Timestamp::from_millis(u64::MAX / 2);
     let key = Key::session("alice", b"1");
@@ -52,6 +53,22 @@ fn subject() -> Subject {
     subject.count("SMS", 1, now);
     subject.count("E-MAIL/ü", u64::MAX, now.saturating_add(Duration::from_millis(1)));
     subject.list(&key, now.saturating_add(Duration::from_secs(60)), now);
-    subject.open_push(PushDigest::new(&key, "id"), &key, now.saturating_add(Duration::from_secs(60)), now);
+    let deadline = now.saturating_add(Duration::from_secs(60));
+    let push = Some(PushDigest::new(&key, "id"));
     subject
+        .open(&Opening { start: u64::MAX, session: &key, deadline, push, replaces: None }, &Policy::default(), now)
+        .expect("nothing stands in the way of the first");
+    subject.declined(3, now);
+    subject.lock(now);
+    subject
+}
+
+/// A message that was verified, and one that was not.
+fn recipient() -> Sends {
+    let now = Timestamp::from_millis(1_790_000_000_123);
+    let mut sends = Sends::default();
+    sends.add(u64::MAX, Kind::Code, now);
+    sends.verified(u64::MAX);
+    sends.add(0, Kind::Push, now);
+    sends
 }

@@ -1,0 +1,258 @@
+//! What ends an elevation, moves it, or keeps a user from getting one: revoked, transferred, locked.
+
+use std::time::Duration;
+
+use super::{
+    Engine, StepUp,
+    records::{ROUNDS, Swap},
+};
+use crate::{
+    caller::Caller,
+    error::ChallengeError,
+    event::{Event, Lock},
+    session::Session,
+    store::{Key, Record, Store},
+    subject::Subject,
+};
+
+/// How long a record that has nothing to keep yet stands in for what is about to be written.
+const PLACE_KEPT: Duration = Duration::from_secs(60);
+
+impl<S: Store> StepUp<S> {
+    /// Drops a session's elevation: its grants and pending challenges. Tries, the time of the last start and
+    /// every count stay. Call it at logout, too.
+    ///
+    /// A verification that is under way at the same time leaves no grant.
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError::Unavailable`] where the store is down: then nothing is dropped.
+    pub async fn revoke(&self, caller: &Caller) -> Result<(), ChallengeError> {
+        let engine = &*self.0;
+        let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
+        let stored = engine.load(subject_key).await?;
+        engine.revoke_session(session_key).await?;
+        engine.tell(&Event::Revoked { subject: caller.subject(), everywhere: false });
+        let had_challenges = match engine.subject_of(stored.as_ref()) {
+            Ok(Some(subject)) => subject.clone().close_session(session_key),
+            _ => false,
+        };
+        if had_challenges {
+            // They are dropped already. Where this fails, they go on counting as alive until their deadlines.
+            let close = |subject: &mut Subject| {
+                subject.close_session(session_key);
+            };
+            let _ = engine.change_subject(subject_key, stored, close).await;
+        }
+        Ok(())
+    }
+
+    /// Drops the elevation of all of a user's sessions, and every challenge that is pending in them: when they are
+    /// logged out everywhere, or their privileges or factors have changed. Counts and locks stay.
+    ///
+    /// A verification that is under way at the same time leaves no grant.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Caller, Requirement, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// let phone = Caller::new("alice", "session on the phone");
+    /// step_up.start_otp(&phone, "SMS", None).await?;
+    /// step_up.verify_otp(&phone, "SMS", "123456").await?;
+    ///
+    /// step_up.revoke_all("alice").await?;
+    /// assert!(step_up.check(&phone, &Requirement::new()).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError::Unavailable`] where the store is down: some sessions may still be elevated. Call it again.
+    pub async fn revoke_all(&self, subject: &str) -> Result<(), ChallengeError> {
+        let engine = &*self.0;
+        let key = &Key::subject(subject);
+        let generation = engine.ids.next_u64();
+        // Whatever is counted in the old generation from here on has read the user's record before, is listed in it,
+        // and finds its session's record changed.
+        let stored = engine.load(key).await?;
+        engine.change_subject(key, stored, |subject| subject.revoke_all(generation)).await?;
+        let stored = engine.load(key).await?;
+        let sessions: Vec<Key> =
+            engine.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
+        for session in &sessions {
+            engine.revoke_session(session).await?;
+        }
+        engine.tell(&Event::Revoked { subject, everywhere: true });
+        Ok(())
+    }
+
+    /// Takes an elevation along where a session gets a new id, as it should when privileges change: grants, tries and
+    /// the time of the last start. The old id is left with nothing. A pending challenge is dropped: its code was made
+    /// for the old id.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Caller, Requirement, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// let (old, new) = (Caller::new("alice", "old id"), Caller::new("alice", "new id"));
+    /// step_up.start_otp(&old, "SMS", None).await?;
+    /// step_up.verify_otp(&old, "SMS", "123456").await?;
+    ///
+    /// step_up.transfer(&old, &new).await?;
+    /// assert!(step_up.check(&old, &Requirement::new()).await.is_err());
+    /// assert!(step_up.check(&new, &Requirement::new()).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`ChallengeError::Forbidden`] where the two are not the same user: nothing is changed.
+    /// - [`ChallengeError::Unavailable`] where the store is down: the elevation may be lost, and is never doubled.
+    pub async fn transfer(&self, old: &Caller, new: &Caller) -> Result<(), ChallengeError> {
+        if old.subject() != new.subject() {
+            return Err(ChallengeError::Forbidden);
+        }
+        if old.session_key() == new.session_key() {
+            return Ok(());
+        }
+        self.0.transfer(&old.subject_key(), old.session_key(), new.session_key()).await
+    }
+
+    /// Locks a user out of starting and verifying challenges, on every channel, until [`unlock`](Self::unlock): 403
+    /// `INSUFFICIENT_PERMISSIONS`, whatever code they send. Grants that they have go on working:
+    /// [`revoke_all`](Self::revoke_all) ends those.
+    ///
+    /// For what this crate cannot know, and to restore what a restart forgot (see [`Event::Locked`]). It is kept for
+    /// ten years.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Caller, ChallengeError, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+    /// let alice = Caller::new("alice", "1");
+    /// step_up.lock("alice").await?;
+    /// assert_eq!(step_up.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Forbidden));
+    /// step_up.unlock("alice").await?;
+    /// step_up.start_otp(&alice, "SMS", None).await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError::Unavailable`] where the store is down or full: the user is not locked.
+    pub async fn lock(&self, subject: &str) -> Result<(), ChallengeError> {
+        let engine = &*self.0;
+        let key = &Key::subject(subject);
+        for _ in 0..ROUNDS {
+            let stored = engine.load(key).await?;
+            let mut next = match engine.subject_of(stored.as_ref())? {
+                Some(subject) => subject.clone(),
+                None => Subject::new(engine.ids.next_u64()),
+            };
+            let now = engine.now();
+            next.lock(now);
+            if let Swap::Done(_) = engine.swap_subject(key, stored.as_ref(), next, now).await? {
+                engine.tell(&Event::Locked { subject, channel: None, lock: Lock::UntilUnlocked });
+                return Ok(());
+            }
+        }
+        Err(ChallengeError::Unavailable)
+    }
+
+    /// Lifts every lock of a user: the application's, the waits and the stop after too many failures, the day's wrong
+    /// codes, and the pause after declined pushes. The budgets of messages stay.
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError::Unavailable`] where the store is down.
+    ///
+    /// # Security
+    ///
+    /// Whoever can cause it resets the limits on guessing: it belongs behind an identity check by a person, never
+    /// behind the session alone.
+    pub async fn unlock(&self, subject: &str) -> Result<(), ChallengeError> {
+        let engine = &*self.0;
+        let key = &Key::subject(subject);
+        let stored = engine.load(key).await?;
+        engine.change_subject(key, stored, Subject::unlock).await?;
+        engine.tell(&Event::Unlocked { subject });
+        Ok(())
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// The new record's place is taken first, without a grant in it, and the user's generation is looked at after
+    /// that: so whoever revokes everything either is seen here, or finds that place and changes it.
+    async fn transfer(&self, subject_key: &Key, old_key: &Key, new_key: &Key) -> Result<(), ChallengeError> {
+        for _ in 0..ROUNDS {
+            let (stored_subject, stored_old) = self.load_both(subject_key, old_key).await?;
+            let now = self.now();
+            let Some(subject) = self.subject_of(stored_subject.as_ref())? else { return Ok(()) };
+            let Some(old) = self.session_of(stored_old.as_ref())? else { return Ok(()) };
+            let generation = subject.generation();
+            let mut next = subject.clone();
+            next.forget(old_key);
+            self.list(&mut next, new_key, now).await?;
+            let Swap::Done(_) = self.swap_subject(subject_key, stored_subject.as_ref(), next, now).await? else {
+                continue;
+            };
+            let carried = old.without_pending();
+            if !self.take_place(new_key).await? {
+                continue;
+            }
+            let Swap::Done(_) = self.swap_for(old_key, stored_old.as_ref(), None).await? else { continue };
+            return self.carry(subject_key, generation, new_key, &carried).await;
+        }
+        Err(ChallengeError::Unavailable)
+    }
+
+    /// Makes sure that there is a record; whether there is.
+    async fn take_place(&self, key: &Key) -> Result<bool, ChallengeError> {
+        if self.load(key).await?.is_some() {
+            return Ok(true);
+        }
+        let place = Some((Record::Session(Session::default()), PLACE_KEPT));
+        Ok(matches!(self.swap_for(key, None, place).await?, Swap::Done(_)))
+    }
+
+    /// Writes what was carried into its place, unless everything of the user was revoked meanwhile.
+    async fn carry(
+        &self,
+        subject_key: &Key,
+        generation: u64,
+        new_key: &Key,
+        carried: &Session,
+    ) -> Result<(), ChallengeError> {
+        for _ in 0..ROUNDS {
+            // In this order: see `transfer`.
+            let place = self.load(new_key).await?;
+            let subject = self.load(subject_key).await?;
+            let unchanged =
+                self.subject_of(subject.as_ref())?.is_some_and(|subject| subject.generation() == generation);
+            let Some(session) = self.session_of(place.as_ref())?.filter(|_| unchanged) else { return Ok(()) };
+            let next = session.carrying(carried);
+            if let Swap::Done(_) = self.swap_session(new_key, place.as_ref(), next, self.now()).await? {
+                return Ok(());
+            }
+        }
+        Err(ChallengeError::Unavailable)
+    }
+}

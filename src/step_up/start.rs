@@ -1,0 +1,191 @@
+//! What the start of a code and of a push have in common: what is checked, and what is written in which order.
+
+use super::{
+    Engine,
+    outside::both,
+    rates::Taken,
+    records::{ROUNDS, Swap},
+};
+use crate::{
+    caller::Caller,
+    clock::Timestamp,
+    code::PushDigest,
+    delivery::Recipient,
+    error::ChallengeError,
+    event::{Event, SendFailure},
+    policy::RECIPIENT_FACTOR,
+    sends::{Kind, Sends},
+    session::Session,
+    store::{Key, Record, Store},
+    subject::{Opening, Subject},
+};
+
+/// A challenge that is to be started.
+pub(super) struct Beginning<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) channel: &'a str,
+    pub(super) scope: Option<&'a str>,
+    /// The id of the start: it can be counted again, and taken back.
+    pub(super) start: u64,
+    /// Of a push.
+    pub(super) push: Option<PushDigest>,
+}
+
+/// A challenge that was started and counted, and whose message is to be sent.
+pub(super) struct Begun {
+    pub(super) recipient: Recipient,
+    recipient_key: Option<Key>,
+    taken: Taken,
+}
+
+impl<S: Store> Engine<S> {
+    /// Starts a challenge: refuses what can be refused from what was read, in the contract's order, then writes the
+    /// user's record, the recipient's, and the session's.
+    ///
+    /// `step` takes the session's step, in the user's generation, or says what stands in its way.
+    pub(super) async fn begin(
+        &self,
+        beginning: &Beginning<'_>,
+        enrolled: Result<Recipient, ChallengeError>,
+        step: impl Fn(&Session, u64, Timestamp) -> Result<Session, ChallengeError>,
+    ) -> Result<Begun, ChallengeError> {
+        let recipient_key = enrolled.as_ref().ok().and_then(recipient_key);
+        let mut progress = Progress::default();
+        let begun = self.begin_rounds(beginning, enrolled, recipient_key.as_ref(), step, &mut progress).await;
+        let taken = progress.taken.unwrap_or_default();
+        match begun {
+            Ok(recipient) => {
+                let Beginning { caller, channel, scope, .. } = *beginning;
+                self.tell(&Event::Started { subject: caller.subject(), channel, scope });
+                if progress.shared {
+                    self.tell(&Event::RecipientShared { subject: caller.subject(), channel });
+                }
+                Ok(Begun { recipient, recipient_key, taken })
+            }
+            Err(refused) => {
+                self.rates.give_back(taken, &self.policy);
+                if progress.written {
+                    self.take_back(beginning, recipient_key.as_ref()).await;
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    async fn begin_rounds(
+        &self,
+        beginning: &Beginning<'_>,
+        enrolled: Result<Recipient, ChallengeError>,
+        recipient_key: Option<&Key>,
+        step: impl Fn(&Session, u64, Timestamp) -> Result<Session, ChallengeError>,
+        progress: &mut Progress,
+    ) -> Result<Recipient, ChallengeError> {
+        let Beginning { caller, channel, start, push, .. } = *beginning;
+        let policy = &self.policy;
+        let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
+        let life = if push.is_some() { policy.push_life } else { policy.code_life };
+        for _ in 0..ROUNDS {
+            let load_recipient = async {
+                match recipient_key {
+                    Some(key) => self.load(key).await,
+                    None => Ok(None),
+                }
+            };
+            let (loaded, stored_recipient) = both(self.load_both(subject_key, session_key), load_recipient).await;
+            let ((subject, session), stored_recipient) = (loaded?, stored_recipient?);
+            let now = self.now();
+            let mut next_subject = match self.subject_of(subject.as_ref())? {
+                Some(subject) => subject.clone(),
+                None => Subject::new(self.ids.next_u64()),
+            };
+            next_subject.check_disabled(channel, policy, now)?;
+            let recipient = enrolled.clone()?;
+            let empty = Session::default();
+            let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
+            let next_session = step(current, next_subject.generation(), now)?;
+            next_subject.check_locked(channel, policy, now)?;
+            let replaces = if push.is_some() { current.push_start() } else { current.otp_start() };
+            let deadline = now.saturating_add(life);
+            next_subject.open(&Opening { start, session: session_key, deadline, push, replaces }, policy, now)?;
+            let kind = if push.is_some() { Kind::Push } else { Kind::Code };
+            let mut next_recipient = self.recipient_of(stored_recipient.as_ref())?.cloned().unwrap_or_default();
+            progress.shared = self.count_at_recipient(&mut next_recipient, start, kind, now)?;
+            if progress.taken.is_none() {
+                let taken = self.rates.take(recipient.as_str(), policy, now);
+                progress.taken = Some(taken.map_err(ChallengeError::RateLimited)?);
+            }
+            self.list(&mut next_subject, session_key, now).await?;
+
+            let Swap::Done(_) = self.swap_subject(subject_key, subject.as_ref(), next_subject, now).await? else {
+                continue;
+            };
+            progress.written = true;
+            if let Some(key) = recipient_key {
+                let next = Record::Recipient(next_recipient);
+                let Swap::Done(_) = self.swap(key, stored_recipient.as_ref(), next, now).await? else { continue };
+            }
+            if let Swap::Done(_) = self.swap_session(session_key, session.as_ref(), next_session, now).await? {
+                return Ok(recipient);
+            }
+        }
+        Err(ChallengeError::Unavailable)
+    }
+
+    /// Counts a message to a recipient; whether it has had one user's budget already, and so from several. A user
+    /// alone is refused before by their own.
+    fn count_at_recipient(
+        &self,
+        sends: &mut Sends,
+        start: u64,
+        kind: Kind,
+        now: Timestamp,
+    ) -> Result<bool, ChallengeError> {
+        sends.remove(start);
+        sends.check(kind, RECIPIENT_FACTOR, &self.policy, now).map_err(ChallengeError::RateLimited)?;
+        let shared = sends.check(kind, 1, &self.policy, now).is_err();
+        sends.add(start, kind, now);
+        Ok(shared)
+    }
+
+    /// What follows where the message was not confirmed. What was certainly not sent is taken back; what may arrive
+    /// yet stays counted, and can be verified.
+    pub(super) async fn not_sent(
+        &self,
+        beginning: &Beginning<'_>,
+        begun: Begun,
+        why: SendFailure,
+        withdraw: impl FnMut(&Session, Timestamp) -> Option<Session>,
+    ) -> Result<(), ChallengeError> {
+        if matches!(why, SendFailure::RecipientInvalid | SendFailure::Failed) {
+            self.rates.give_back(begun.taken, &self.policy);
+            self.change_session(beginning.caller.session_key(), withdraw).await?;
+            self.take_back(beginning, begun.recipient_key.as_ref()).await;
+        }
+        Ok(())
+    }
+
+    /// Takes a start out of the records that count it. Where this fails, it stays counted.
+    async fn take_back(&self, beginning: &Beginning<'_>, recipient_key: Option<&Key>) {
+        let (subject_key, start) = (beginning.caller.subject_key(), beginning.start);
+        let of_subject = async {
+            let stored = self.load(&subject_key).await?;
+            self.change_subject(&subject_key, stored, |subject| subject.withdraw(start)).await
+        };
+        let of_recipient = self.change_recipient(recipient_key, |sends| sends.remove(start));
+        let _ = both(of_subject, of_recipient).await;
+    }
+}
+
+/// How far a start has come.
+#[derive(Default)]
+struct Progress {
+    /// Whether something has been written.
+    written: bool,
+    taken: Option<Taken>,
+    shared: bool,
+}
+
+/// Under which key a recipient's messages are counted, where the enrolment names one.
+pub(super) fn recipient_key(recipient: &Recipient) -> Option<Key> {
+    recipient.as_str().map(Key::recipient)
+}
