@@ -124,8 +124,8 @@ pub(crate) enum Said<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
     Approved,
-    /// By the user, or by the last number that was wrong.
     Declined,
+    /// Where none is left, this one has declined it.
     WrongNumber {
         left: u8,
     },
@@ -375,7 +375,6 @@ impl Session {
         let left = NUMBER_TRIES.saturating_sub(push.tries);
         if left == 0 {
             push.state = State::Declined(now);
-            return Ok((next, Answered::Declined));
         }
         Ok((next, Answered::WrongNumber { left }))
     }
@@ -700,7 +699,7 @@ mod tests {
         assert_eq!(answered, Answered::WrongNumber { left: 1 });
         assert_eq!(answer(&twice, Said::Number("47")).unwrap().1, Answered::Approved);
         let (declined, answered) = answer(&twice, Said::Number("47 ")).unwrap();
-        assert_eq!(answered, Answered::Declined);
+        assert_eq!(answered, Answered::WrongNumber { left: 0 });
         assert_eq!(answer(&declined, Said::Number("47")), Err(NotAnswered::TooLate));
         assert_eq!(declined.push_status("BIO", &id, &policy, at(1)), Some(PushStatus::Declined));
     }

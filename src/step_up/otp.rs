@@ -92,7 +92,10 @@ impl<S: Store> Engine<S> {
 
         let envelope = Envelope::new(caller, &channel.name, begun.recipient.clone(), policy.code_life, scope);
         let Err(why) = self.deliver(caller, channel, OtpMessage { envelope, code }).await else { return Ok(()) };
-        self.not_sent(&beginning, begun, why, |session, _| session.withdraw_otp(id)).await?;
+        if matches!(why, SendFailure::RecipientInvalid | SendFailure::Failed) {
+            self.change_session(caller.session_key(), |session, _| session.withdraw_otp(id)).await?;
+        }
+        self.not_sent(&beginning, begun, why).await;
         Err(match why {
             SendFailure::RecipientInvalid => ChallengeError::RecipientInvalid,
             SendFailure::Failed | SendFailure::TooSlow | SendFailure::Panicked => ChallengeError::Unavailable,

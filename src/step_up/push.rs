@@ -6,7 +6,7 @@ use super::{
     Engine, StepUp,
     channel::find,
     check_start_scope, no_random,
-    records::{ROUNDS, Swap},
+    records::{ROUNDS, Swap, as_session},
     start::Beginning,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     error::ChallengeError,
     event::Event,
     session::{Answered, NotAnswered, PushProof, PushStatus, Said, Session, Start},
-    store::{Key, Store},
+    store::{Key, Store, Stored},
     subject::Subject,
 };
 
@@ -187,9 +187,10 @@ impl<S: Store> Engine<S> {
 
         let envelope = Envelope::new(caller, &channel.name, begun.recipient.clone(), policy.push_life, scope);
         if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.clone() }).await {
-            // Nobody was told the id, so nobody could poll it: it must not stand in the way of the next.
+            // Nobody was told the id, so nobody could poll it: whether it arrives or not, it must not stand in the way
+            // of the next.
             self.change_session(caller.session_key(), |session, _| session.withdraw_push(start)).await?;
-            self.not_sent(&beginning, begun, why, |_, _| None).await?;
+            self.not_sent(&beginning, begun, why).await;
             return Err(ChallengeError::Unavailable);
         }
         Ok(PushStarted { id, number: number.map(|number| number.expose().to_owned()) })
@@ -224,38 +225,42 @@ impl<S: Store> Engine<S> {
                     NotAnswered::NumberRequired => AnswerError::NumberRequired,
                 },
             )?;
-            let (channel, scope) = next
-                .push_is_for()
-                .map(|(channel, scope)| (channel.to_owned(), scope.map(ToOwned::to_owned)))
-                .unwrap_or_default();
-            if answered == Answered::Declined {
+            if matches!(answered, Answered::Declined | Answered::WrongNumber { left: 0 }) {
                 self.change_subject(&subject_key, stored.clone(), |subject| subject.declined(start, now)).await?;
             }
-            let Swap::Done(_) = self.swap_session(&session_key, session.as_ref(), next, now).await? else { continue };
-            let channel = &*channel;
-            let wrong =
-                matches!(answered, Answered::WrongNumber { .. }) || said != Said::No && answered == Answered::Declined;
-            if wrong {
-                self.tell(&Event::WrongCode { subject, channel });
-            }
-            return match answered {
-                Answered::WrongNumber { left } => Err(AnswerError::WrongNumber { left }),
-                Answered::Declined => {
-                    self.tell(&Event::PushAnswered { subject, channel, approved: false });
-                    if wrong { Err(AnswerError::WrongNumber { left: 0 }) } else { Ok(()) }
-                }
-                Answered::Approved => {
-                    self.tell(&Event::PushAnswered { subject, channel, approved: true });
-                    self.tell(&Event::Verified { subject, channel, scope: scope.as_deref() });
-                    // Where this fails, the user's record counts too much.
-                    let _ = self
-                        .change_subject(&subject_key, stored, |subject: &mut Subject| subject.verified(start))
-                        .await;
-                    Ok(())
-                }
+            let Swap::Done(written) = self.swap_session(&session_key, session.as_ref(), next, now).await? else {
+                continue;
             };
+            self.tell_answered(subject, written.as_ref(), answered);
+            match answered {
+                Answered::WrongNumber { left } => return Err(AnswerError::WrongNumber { left }),
+                Answered::Declined => {}
+                Answered::Approved => {
+                    // Where this fails, the user's record counts too much.
+                    let verified = |subject: &mut Subject| subject.verified(start);
+                    let _ = self.change_subject(&subject_key, stored, verified).await;
+                }
+            }
+            return Ok(());
         }
         Err(AnswerError::Unavailable)
+    }
+
+    fn tell_answered(&self, subject: &str, written: Option<&Stored>, answered: Answered) {
+        let Ok(Some((channel, scope))) = as_session(written).map(|session| session?.push_is_for()) else { return };
+        if matches!(answered, Answered::WrongNumber { .. }) {
+            self.tell(&Event::WrongCode { subject, channel });
+        }
+        match answered {
+            Answered::WrongNumber { left: 1.. } => {}
+            Answered::WrongNumber { left: 0 } | Answered::Declined => {
+                self.tell(&Event::PushAnswered { subject, channel, approved: false });
+            }
+            Answered::Approved => {
+                self.tell(&Event::PushAnswered { subject, channel, approved: true });
+                self.tell(&Event::Verified { subject, channel, scope });
+            }
+        }
     }
 }
 

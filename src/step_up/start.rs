@@ -147,21 +147,22 @@ impl<S: Store> Engine<S> {
         Ok(shared)
     }
 
-    /// What follows where the message was not confirmed. What was certainly not sent is taken back; what may arrive
-    /// yet stays counted, and can be verified.
-    pub(super) async fn not_sent(
-        &self,
-        beginning: &Beginning<'_>,
-        begun: Begun,
-        why: SendFailure,
-        withdraw: impl FnMut(&Session, Timestamp) -> Option<Session>,
-    ) -> Result<(), ChallengeError> {
-        if matches!(why, SendFailure::RecipientInvalid | SendFailure::Failed) {
-            self.rates.give_back(begun.taken, &self.policy);
-            self.change_session(beginning.caller.session_key(), withdraw).await?;
-            self.take_back(beginning, begun.recipient_key.as_ref()).await;
+    /// What follows in the records that count, where a message was not confirmed: what was certainly not sent is taken
+    /// back, and what may arrive yet stays counted.
+    pub(super) async fn not_sent(&self, beginning: &Beginning<'_>, begun: Begun, why: SendFailure) {
+        let subject_key = beginning.caller.subject_key();
+        match why {
+            SendFailure::RecipientInvalid | SendFailure::Failed => {
+                self.rates.give_back(begun.taken, &self.policy);
+                self.take_back(beginning, begun.recipient_key.as_ref()).await;
+            }
+            // A code may still be typed; a push that nobody was told the id of is over.
+            SendFailure::TooSlow | SendFailure::Panicked if beginning.push.is_some() => {
+                let stored = self.load(&subject_key).await.ok().flatten();
+                let _ = self.change_subject(&subject_key, stored, |subject| subject.close(beginning.start)).await;
+            }
+            SendFailure::TooSlow | SendFailure::Panicked => {}
         }
-        Ok(())
     }
 
     /// Takes a start out of the records that count it. Where this fails, it stays counted.

@@ -3,8 +3,8 @@
 use std::{any::TypeId, sync::Arc};
 
 use axum::{
-    Router,
-    extract::Request,
+    Extension, Router,
+    extract::{Request, State},
     middleware::{Next, from_fn},
     routing::post,
 };
@@ -103,6 +103,39 @@ async fn a_session_that_gets_another_id_steps_up_again() {
     assert_ne!(id_of(&alice), id_of(&before));
     assert_eq!((alice.accounts().await, alice.transfer().await), (200, 403));
     assert_eq!((before.accounts().await, before.transfer().await), (401, 401));
+}
+
+/// The elevation goes along where the handler that rotates says so.
+#[tokio::test]
+async fn an_elevation_that_is_transferred_outlives_a_rotation() {
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).build().unwrap();
+    let identify = async |session: Session, mut request: Request, next: Next| {
+        if let (Ok(Some(user)), Some(id)) = (session.get::<String>("user").await, session.id()) {
+            request.extensions_mut().insert(Caller::new(user, id.0.to_le_bytes()));
+        }
+        next.run(request).await
+    };
+    let rotate = async |State(step_up): State<StepUp>, Extension(old): Extension<Caller>, session: Session| {
+        session.cycle_id().await.unwrap();
+        session.save().await.unwrap(); // only then is the new id known
+        let new = Caller::new(old.subject(), session.id().unwrap().0.to_le_bytes());
+        step_up.transfer(&old, &new).await.unwrap();
+    };
+    let app = Router::new()
+        .route("/transfers", post(async || ""))
+        .route_layer(RequireStepUp::new(&step_up))
+        .nest_service("/stepup/challenges", step_up.challenges())
+        .route("/login/alice", post(async |session: Session| session.insert("user", "alice").await.unwrap()))
+        .route("/rotate", post(rotate))
+        .layer(from_fn(identify))
+        .layer(SessionManagerLayer::new(MemoryStore::default()))
+        .with_state(step_up);
+    let mut alice = logged_in(&app, "alice").await;
+    alice.step_up().await;
+    let mut before = alice.clone();
+    alice.succeed("/rotate", None).await;
+    assert_ne!(id_of(&alice), id_of(&before));
+    assert_eq!((alice.transfer().await, before.transfer().await), (200, 401));
 }
 
 /// Why logout, login and rotation revoke, although the old id is gone.

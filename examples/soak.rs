@@ -1,0 +1,181 @@
+//! A flood that does not end: `cargo run --release --example soak -- 600` runs for ten minutes (default one).
+//!
+//! Each round, ten times as many users as the store takes ask for a challenge. Those who get one go on using it; the
+//! others are told 503. Then some of the records are deleted, which stands in for their lives running out (an hour at
+//! least), and the next round begins with other users. Every line says how many records live, how much memory the
+//! process has, and how much more that is than after the first round (drift).
+//!
+//! It stops with an error if a victim's failures are forgotten, if a grant is lost, if the store exceeds its capacity,
+//! or if a fresh record that was taken is not there afterwards.
+
+use std::{
+    collections::HashSet,
+    error::Error,
+    fs,
+    future::Ready,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tower_step_up::{
+    Caller, ChallengeError, MemoryStore, Policy, Requirement, StepUp, discard,
+    store::{Key, Lookup, Revision, Store, StoreError, Stored, Swapped},
+};
+
+const CAPACITY: usize = 40_000;
+const VICTIMS: usize = 50;
+
+type Soaked = StepUp<Noted>;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let time = std::env::args().nth(1).map_or(Ok(60), |secs| secs.parse())?;
+    let (started, time) = (Instant::now(), Duration::from_secs(time));
+    let store = Noted::default();
+    let step_up = StepUp::builder()
+        .sandbox()
+        .otp("SMS", discard)
+        .policy(Policy::new().grant_life(Duration::from_secs(12 * 3600)))
+        .store(store.clone())
+        .build()?;
+
+    for victim in 0..VICTIMS {
+        one_short_of_the_lock(&step_up, &Caller::new(format!("victim {victim}"), "1")).await?;
+        let owner = Caller::new(format!("owner {victim}"), "1");
+        step_up.start_otp(&owner, "SMS", None).await?;
+        step_up.verify_otp(&owner, "SMS", "123456").await?;
+    }
+    let kept = store.keys();
+
+    println!("round  seconds  records  MiB   drift MiB  taken   refused");
+    let (mut round, mut first) = (0, None);
+    while started.elapsed() < time || round < 3 {
+        let (taken, refused) = flood(&step_up, round).await?;
+        let full = store.records.len();
+        check(full <= CAPACITY, "the store exceeds its capacity")?;
+        check(full + 2 > CAPACITY && refused > 0, "a flood was not refused")?;
+        hold(&step_up, &taken).await?;
+        for victim in 0..VICTIMS {
+            let owner = Caller::new(format!("owner {victim}"), "1");
+            check(step_up.check(&owner, &Requirement::new()).await.is_ok(), "a grant was lost")?;
+        }
+        let memory = resident_mib()?;
+        let drift = memory - *first.get_or_insert(memory);
+        let secs = started.elapsed().as_secs();
+        println!("{round:<6} {secs:<8} {full:<8} {memory:<5.0} {drift:<10.1} {:<7} {refused}", taken.len());
+        store.delete_all_but(&kept).await?;
+        round += 1;
+    }
+    for victim in 0..VICTIMS {
+        let victim = Caller::new(format!("victim {victim}"), "1");
+        let last = step_up.verify_otp(&victim, "SMS", "000000").await;
+        check(!matches!(last, Err(ChallengeError::CodeInvalid)), "a victim's failures were forgotten")?;
+    }
+    println!("{round} rounds: nothing that existed was lost");
+    Ok(())
+}
+
+/// Four wrong codes: the fifth waits.
+async fn one_short_of_the_lock(step_up: &Soaked, victim: &Caller) -> Result<(), ChallengeError> {
+    step_up.start_otp(victim, "SMS", None).await?;
+    for _ in 0..4 {
+        let _ = step_up.verify_otp(victim, "SMS", "000000").await;
+    }
+    Ok(())
+}
+
+/// Who was taken, and how many were refused.
+async fn flood(step_up: &Soaked, round: usize) -> Result<(Vec<Caller>, usize), Box<dyn Error>> {
+    let tasks = (0..4).map(|task| {
+        let step_up = step_up.clone();
+        tokio::spawn(async move {
+            let (mut taken, mut refused) = (Vec::new(), 0);
+            for user in 0..10 * CAPACITY / 4 {
+                let caller = Caller::new(format!("user {round}/{task}/{user}"), "1");
+                match step_up.start_otp(&caller, "SMS", None).await {
+                    Ok(()) => taken.push(caller),
+                    Err(ChallengeError::Unavailable) => refused += 1,
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+            (taken, refused)
+        })
+    });
+    let (mut taken, mut refused) = (Vec::new(), 0);
+    for task in tasks.collect::<Vec<_>>() {
+        let (more, not) = task.await?;
+        taken.extend(more);
+        refused += not;
+    }
+    Ok((taken, refused))
+}
+
+/// Each of those who were taken is still there: a wrong code is wrong, the right one is right, the guard lets pass.
+async fn hold(step_up: &Soaked, taken: &[Caller]) -> Result<(), Box<dyn Error>> {
+    for caller in taken {
+        let wrong = step_up.verify_otp(caller, "SMS", "000000").await;
+        check(wrong == Err(ChallengeError::CodeInvalid), "a fresh challenge is gone")?;
+        check(step_up.verify_otp(caller, "SMS", "123456").await.is_ok(), "a fresh challenge is gone")?;
+        check(step_up.check(caller, &Requirement::new()).await.is_ok(), "a fresh grant is gone")?;
+    }
+    Ok(())
+}
+
+fn check(holds: bool, otherwise: &'static str) -> Result<(), Box<dyn Error>> {
+    if holds { Ok(()) } else { Err(otherwise.into()) }
+}
+
+/// The memory of this process, as Linux counts it.
+fn resident_mib() -> Result<f64, Box<dyn Error>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+}
+
+/// The store in process, with a list of what is in it.
+#[derive(Clone)]
+struct Noted {
+    records: MemoryStore,
+    keys: Arc<Mutex<HashSet<Key>>>,
+}
+
+impl Default for Noted {
+    fn default() -> Self {
+        Self { records: MemoryStore::with_capacity(CAPACITY), keys: Arc::default() }
+    }
+}
+
+impl Noted {
+    fn keys(&self) -> HashSet<Key> {
+        self.keys.lock().unwrap().clone()
+    }
+
+    async fn delete_all_but(&self, kept: &HashSet<Key>) -> Result<(), StoreError> {
+        for key in self.keys().difference(kept) {
+            if let Lookup::Ready(Ok(Some(stored))) = self.records.load(key) {
+                self.swap(key, Some(stored.revision()), None).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store for Noted {
+    type Load = Ready<Result<Option<Stored>, StoreError>>;
+
+    const SHARED: bool = false;
+
+    fn load(&self, key: &Key) -> Lookup<Self::Load> {
+        self.records.load(key)
+    }
+
+    async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
+        let deletes = next.is_none();
+        let swapped = self.records.swap(key, expected, next).await?;
+        if swapped == Swapped::Done {
+            let mut keys = self.keys.lock().unwrap();
+            let _ = if deletes { keys.remove(key) } else { keys.insert(*key) };
+        }
+        Ok(swapped)
+    }
+}
