@@ -24,6 +24,7 @@ use tower_step_up::{
 
 const CAPACITY: usize = 40_000;
 const VICTIMS: usize = 50;
+const TASKS: usize = 4;
 
 type Soaked = StepUp<Noted>;
 
@@ -50,11 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("round  seconds  records  MiB   drift MiB  taken   refused");
     let (mut round, mut first) = (0, None);
     while started.elapsed() < time || round < 3 {
-        let (taken, refused) = flood(&step_up, round).await?;
-        let full = store.records.len();
-        check(full <= CAPACITY, "the store exceeds its capacity")?;
-        check(full + 2 > CAPACITY && refused > 0, "a flood was not refused")?;
-        hold(&step_up, &taken).await?;
+        let (taken, refused) = flood(&step_up, &store, round).await?;
         for victim in 0..VICTIMS {
             let owner = Caller::new(format!("owner {victim}"), "1");
             check(step_up.check(&owner, &Requirement::new()).await.is_ok(), "a grant was lost")?;
@@ -62,7 +59,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let memory = resident_mib()?;
         let drift = memory - *first.get_or_insert(memory);
         let secs = started.elapsed().as_secs();
-        println!("{round:<6} {secs:<8} {full:<8} {memory:<5.0} {drift:<10.1} {:<7} {refused}", taken.len());
+        let records = store.records.len();
+        println!("{round:<6} {secs:<8} {records:<8} {memory:<5.0} {drift:<10.1} {taken:<7} {refused}");
         store.delete_all_but(&kept).await?;
         round += 1;
     }
@@ -84,39 +82,49 @@ async fn one_short_of_the_lock(step_up: &Soaked, victim: &Caller) -> Result<(), 
     Ok(())
 }
 
-/// Who was taken, and how many were refused.
-async fn flood(step_up: &Soaked, round: usize) -> Result<(Vec<Caller>, usize), Box<dyn Error>> {
-    let tasks = (0..4).map(|task| {
-        let step_up = step_up.clone();
-        tokio::spawn(async move {
-            let (mut taken, mut refused) = (Vec::new(), 0);
-            for user in 0..10 * CAPACITY / 4 {
-                let caller = Caller::new(format!("user {round}/{task}/{user}"), "1");
-                match step_up.start_otp(&caller, "SMS", None).await {
-                    Ok(()) => taken.push(caller),
-                    Err(ChallengeError::Unavailable) => refused += 1,
-                    Err(other) => panic!("{other:?}"),
-                }
-            }
-            (taken, refused)
-        })
-    });
+/// How many users were taken and how many refused, once each of those who were taken has used what they got.
+async fn flood(step_up: &Soaked, store: &Noted, round: usize) -> Result<(usize, usize), Box<dyn Error>> {
+    let tasks: Vec<_> = (0..TASKS).map(|task| tokio::spawn(ask(step_up.clone(), format!("{round}/{task}")))).collect();
     let (mut taken, mut refused) = (Vec::new(), 0);
-    for task in tasks.collect::<Vec<_>>() {
-        let (more, not) = task.await?;
-        taken.extend(more);
+    for task in tasks {
+        let (more, not) = task.await??;
+        taken.push(more);
         refused += not;
+    }
+    let full = store.records.len();
+    check(full <= CAPACITY, "the store exceeds its capacity")?;
+    check(full + 2 * TASKS > CAPACITY && refused > 0, "a flood was not refused")?;
+    let count = taken.iter().map(Vec::len).sum();
+    let tasks: Vec<_> = taken.into_iter().map(|taken| tokio::spawn(hold(step_up.clone(), taken))).collect();
+    for task in tasks {
+        task.await??;
+    }
+    Ok((count, refused))
+}
+
+/// Asks for a challenge as one user after the other: who was taken, and how many were refused.
+async fn ask(step_up: Soaked, name: String) -> Result<(Vec<Caller>, usize), ChallengeError> {
+    let (mut taken, mut refused) = (Vec::new(), 0);
+    for user in 0..10 * CAPACITY / TASKS {
+        let caller = Caller::new(format!("user {name}/{user}"), "1");
+        match step_up.start_otp(&caller, "SMS", None).await {
+            Ok(()) => taken.push(caller),
+            Err(ChallengeError::Unavailable) => refused += 1,
+            Err(other) => return Err(other),
+        }
     }
     Ok((taken, refused))
 }
 
 /// Each of those who were taken is still there: a wrong code is wrong, the right one is right, the guard lets pass.
-async fn hold(step_up: &Soaked, taken: &[Caller]) -> Result<(), Box<dyn Error>> {
-    for caller in taken {
-        let wrong = step_up.verify_otp(caller, "SMS", "000000").await;
-        check(wrong == Err(ChallengeError::CodeInvalid), "a fresh challenge is gone")?;
-        check(step_up.verify_otp(caller, "SMS", "123456").await.is_ok(), "a fresh challenge is gone")?;
-        check(step_up.check(caller, &Requirement::new()).await.is_ok(), "a fresh grant is gone")?;
+async fn hold(step_up: Soaked, taken: Vec<Caller>) -> Result<(), ChallengeError> {
+    for caller in &taken {
+        let wrong = step_up.verify_otp(caller, "SMS", "000000").await.err();
+        if wrong != Some(ChallengeError::CodeInvalid) {
+            return Err(wrong.unwrap_or(ChallengeError::Internal));
+        }
+        step_up.verify_otp(caller, "SMS", "123456").await?;
+        step_up.check(caller, &Requirement::new()).await.map_err(|_| ChallengeError::StateInvalid)?;
     }
     Ok(())
 }

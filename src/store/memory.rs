@@ -24,6 +24,9 @@
 //! every record in the index has its deadline in moka. Writing moka beside the entry API would break this;
 //! `clippy.toml` forbids it.
 //!
+//! (papaya 0.2 frees a table that it has replaced once the thread that replaced it has also replaced or removed 31
+//! records; until then each thread may hold as many old tables, at 9 bytes a place.)
+//!
 //! (A limit of moka 0.12.16: an entry that was written more than 65,535 times is no longer freed by itself,
 //! because a counter wraps. Such a record stays until it is deleted.)
 
