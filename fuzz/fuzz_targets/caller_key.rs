@@ -1,0 +1,63 @@
+//! Callers whose ids are the same bytes, parted elsewhere: their records never run together.
+//!
+//! An input is two bytes that say where the rest is parted into a user's id and a session's, once and once more.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use tower_step_up::{
+    Caller, PushAnswer, Requirement, StepUp, discard,
+    store::{Key, Remote},
+};
+use tower_step_up_fuzz::{Kept, Shelf, run};
+
+static BENCH: LazyLock<(StepUp<Remote<Shelf>>, Shelf)> = LazyLock::new(|| {
+    let shelf = Shelf::default();
+    (shelf.builder().sandbox().otp("SMS", discard).build().expect("it is sound"), shelf)
+});
+
+/// Under which keys a session's record and its user's are looked for.
+fn keys(subject: &str, session: &[u8]) -> [Key; 2] {
+    let (step_up, shelf) = &*BENCH;
+    shelf.restore(&Kept::default());
+    let _ = run(step_up.check(&Caller::new(subject, session), &Requirement::new()));
+    let _ = run(step_up.answer_push(subject, "1", PushAnswer::Decline));
+    shelf.kept().asked.as_slice().try_into().expect("each is one look-up")
+}
+
+fn part(text: &str, at: u8) -> (&str, &[u8]) {
+    let mut at = usize::from(at).min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    (&text[..at], &text.as_bytes()[at..])
+}
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let &[one, other, ref rest @ ..] = data else { return };
+    let text = String::from_utf8_lossy(rest);
+    let (one, other) = (part(&text, one), part(&text, other));
+    let callers = [one, other, (one.0, other.1), (other.0, one.1), (&*text, &[]), ("", text.as_bytes())];
+    let all = callers.map(|(subject, session)| keys(subject, session));
+
+    for (a, [a_session, a_subject]) in callers.iter().zip(&all) {
+        for (b, [b_session, b_subject]) in callers.iter().zip(&all) {
+            assert_eq!(a_session.as_bytes() == b_session.as_bytes(), a == b, "{a:?} {b:?}");
+            assert_eq!(a_subject.as_bytes() == b_subject.as_bytes(), a.0 == b.0, "{a:?} {b:?}");
+            assert_ne!(a_session.as_bytes(), b_subject.as_bytes(), "{a:?} {b:?}");
+        }
+    }
+
+    // And what the keys are for: one steps up, and no other has.
+    let (step_up, shelf) = &*BENCH;
+    shelf.restore(&Kept::default());
+    let [caller, rest @ ..] = callers.map(|(subject, session)| Caller::new(subject, session));
+    run(step_up.start_otp(&caller, "SMS", None)).expect("it is the first");
+    run(step_up.verify_otp(&caller, "SMS", "123456")).expect("it is the sandbox's code");
+    for (other, ids) in rest.iter().zip(&callers[1..]) {
+        let passes = run(step_up.check(other, &Requirement::new())).is_ok();
+        assert_eq!(passes, *ids == callers[0], "{ids:?} by the step-up of {:?}", callers[0]);
+        assert_eq!(format!("{other:?}"), format!("{:?}", Caller::new("", "")), "it prints an id");
+    }
+});

@@ -1,0 +1,121 @@
+//! Whatever is configured: what builds answers with headers and bodies that are sound, and says what was set.
+//!
+//! An input is the settings, parted by `|`: the public path, the challenge of a 401, the gRPC domain, a channel for
+//! codes, one for pushes, the scope that a guard asks for. An empty one is not set, the names of channels apart.
+
+#![no_main]
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, Uri, header::CONTENT_TYPE};
+use http_body_util::{Empty, Full};
+use serde_json::json;
+use tower::{Layer, Service, service_fn};
+use tower_step_up::{Caller, RequireStepUp, Requirement, discard};
+use tower_step_up_fuzz::{Answer, Shelf, run};
+
+type Body = Full<Bytes>;
+
+fn request(method: Method, path: &str, kind: &'static str, caller: Option<&Caller>) -> Request<Empty<Bytes>> {
+    let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, kind);
+    let mut request = request.body(Empty::new()).expect("the name of a channel stands in a path");
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller.clone());
+    }
+    request
+}
+
+/// Base64 without padding, as a header that ends in `-bin` holds it.
+fn unbase64(text: &str) -> Vec<u8> {
+    let digit = |byte| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => panic!("{text:?} is not base64"),
+    };
+    assert_ne!(text.len() % 4, 1, "{text:?} is not base64");
+    let bits: Vec<_> =
+        text.bytes().map(digit).flat_map(|digit| (0..6).rev().map(move |bit| digit >> bit & 1)).collect();
+    bits.as_chunks::<8>().0.iter().map(|byte| byte.iter().fold(0, |byte, bit| byte << 1 | bit)).collect()
+}
+
+/// Whether one of the challenges in a `WWW-Authenticate` is for `Basic`, at which a browser asks for a password.
+fn asks_for_password(challenges: &str) -> bool {
+    let unescaped = challenges.replace(r"\\", "").replace(r#"\""#, "");
+    // Every other piece stands between quotes.
+    let unquoted = unescaped.split('"').step_by(2).collect::<Vec<_>>().join("\"");
+    unquoted.split(',').map(str::trim).any(|item| {
+        let (scheme, rest) = item.split_once(' ').unwrap_or((item, ""));
+        scheme.eq_ignore_ascii_case("basic") && !rest.trim_start().starts_with('=')
+    })
+}
+
+/// A refusal in gRPC's terms, with a `google.rpc.ErrorInfo` that holds all of these.
+fn is_grpc(answer: &Answer, code: &str, holds: &[&str]) {
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/grpc"));
+    assert_eq!(answer.header("grpc-status"), code);
+    let details = unbase64(answer.header("grpc-status-details-bin"));
+    for text in holds {
+        let found = details.windows(text.len().max(1)).any(|window| window == text.as_bytes());
+        assert!(found || text.is_empty(), "{text:?} is not in {:?}", String::from_utf8_lossy(&details));
+    }
+}
+
+libfuzzer_sys::fuzz_target!(|settings: &str| {
+    let mut settings = settings.split('|');
+    let mut next = || settings.next().unwrap_or_default();
+    let (path, authenticate, domain, otp, push, scope) = (next(), next(), next(), next(), next(), next());
+
+    let mut builder = Shelf::default().builder().otp(otp, discard).push(push, discard);
+    builder = if path.is_empty() { builder } else { builder.public_path(path) };
+    builder = if authenticate.is_empty() { builder } else { builder.authenticate(authenticate) };
+    builder = if domain.is_empty() { builder } else { builder.grpc_domain(domain) };
+    let step_up = match builder.build() {
+        Ok(step_up) => step_up,
+        Err(error) => return assert!(!error.to_string().contains(char::is_control), "{error} breaks a log"),
+    };
+    let requirement = if scope.is_empty() { Requirement::new() } else { Requirement::new().scope(scope) };
+    let guard = match RequireStepUp::with(&step_up, requirement) {
+        Ok(guard) => guard,
+        Err(error) => return assert!(!error.to_string().contains(char::is_control), "{error} breaks a log"),
+    };
+    let alice = Caller::new("alice", "session");
+
+    let mut guarded = guard.layer(service_fn(async |_| -> Result<Response<Body>, Infallible> { panic!("it passes") }));
+    let mut ask = |method, kind, caller| {
+        let Ok(answer) = run(guarded.call(request(method, "/transfers", kind, caller)));
+        Answer::new(answer)
+    };
+    let nobody = ask(Method::GET, "application/json", None);
+    let refused = ask(Method::POST, "application/json", Some(&alice));
+    is_grpc(&ask(Method::POST, "application/grpc", None), "16", &["UNAUTHORIZED", domain]);
+    is_grpc(&ask(Method::POST, "application/grpc", Some(&alice)), "7", &["STEP_UP_REQUIRED", domain, scope, otp, push]);
+
+    let ask = |method, path: &str, caller| {
+        let Ok(answer) = run(step_up.challenges().call(request(method, path, "application/json", caller)));
+        Answer::new(answer)
+    };
+    let stranger = ask(Method::GET, "/", None);
+    let unknown = ask(Method::POST, &format!("/otp/{otp}-"), Some(&alice));
+    let status = ask(Method::GET, "/", Some(&alice));
+
+    for answer in [&nobody, &stranger] {
+        let challenge = if authenticate.is_empty() { "StepUpSession" } else { authenticate };
+        assert_eq!((answer.status.as_u16(), answer.header("www-authenticate")), (401, challenge));
+        assert!(!asks_for_password(challenge), "{challenge:?} asks for a password");
+        assert_eq!(answer.json["errorCode"], "UNAUTHORIZED");
+    }
+    assert_eq!((unknown.status.as_u16(), status.status.as_u16(), refused.status.as_u16()), (400, 200, 403));
+    let channels = json!({ "otp": [otp], "push": [push] });
+    let starts = [("otp", otp), ("push", push)].map(|(kind, channel)| format!("{path}/{kind}/{channel}"));
+    assert_eq!((&status.json["channels"], &refused.json["channels"]), (&channels, &channels));
+    assert_eq!(refused.json["scope"], if scope.is_empty() { json!(null) } else { json!(scope) });
+    assert_eq!(refused.json["start"], if path.is_empty() { json!(null) } else { json!(starts) });
+    for start in starts.iter().filter(|_| !path.is_empty()) {
+        let uri: Uri = start.parse().unwrap_or_else(|error| panic!("{start:?} is no URL: {error}"));
+        assert!(uri.path() == start && !start.starts_with("//"), "{start:?} leads elsewhere");
+    }
+});
