@@ -286,19 +286,29 @@ fn is_email(name: &str) -> bool {
     ["EMAIL", "E-MAIL", "E_MAIL", "MAIL"].iter().any(|email| email.eq_ignore_ascii_case(name))
 }
 
-/// A path that can stand before another: `/a`, `/a/b`.
+/// A path that can stand before another: `/a`, `/a/b`. Not `//a`, which names a host (RFC 3986 §4.2), nor what no
+/// path may hold (§3.3).
 pub(crate) fn check_path(setting: &'static str, path: &str) -> Result<(), ConfigError> {
-    let is_path = path.len() > 1 && path.starts_with('/') && !path.ends_with('/');
-    let printable = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'\\'));
-    if is_path && printable { Ok(()) } else { Err(ConfigError::Path { setting, path: path.into() }) }
+    let is_path = path.len() > 1 && path.starts_with('/') && !path.starts_with("//") && !path.ends_with('/');
+    let is_pchar = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
+    if is_path && path.bytes().all(is_pchar) { Ok(()) } else { Err(ConfigError::Path { setting, path: path.into() }) }
 }
 
-/// A scheme other than `Basic`, in visible ASCII and spaces.
+/// Challenges of schemes other than `Basic`, in visible ASCII and spaces. There may be several, behind commas (RFC 9110
+/// §11.6.1); a comma between quotes is none.
 fn is_challenge(value: &str) -> bool {
-    let scheme = value.split(' ').next().unwrap_or_default();
-    !scheme.is_empty()
-        && !scheme.eq_ignore_ascii_case("basic")
-        && value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    let (mut quoted, mut escaped) = (false, false);
+    let mut items = value.split(|c| {
+        let ends = c == ',' && !quoted;
+        quoted ^= c == '"' && !escaped;
+        escaped = quoted && c == '\\' && !escaped;
+        ends
+    });
+    let is_item = |item: &str| {
+        let scheme = item.trim_start().split(' ').next().unwrap_or_default();
+        !scheme.is_empty() && !scheme.eq_ignore_ascii_case("basic")
+    };
+    items.all(is_item) && value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -330,11 +340,21 @@ mod tests {
             (builder().public_path("/a/"), Some(ConfigError::Path { setting: "public_path", path: "/a/".into() })),
             (builder().public_path("a"), Some(ConfigError::Path { setting: "public_path", path: "a".into() })),
             (builder().public_path("/"), Some(ConfigError::Path { setting: "public_path", path: "/".into() })),
+            (builder().public_path("//a"), Some(ConfigError::Path { setting: "public_path", path: "//a".into() })),
+            (builder().public_path("/`"), Some(ConfigError::Path { setting: "public_path", path: "/`".into() })),
+            (builder().public_path("/a-b_c.d~1/%20"), None),
             (builder().public_path("/a\"b"), Some(ConfigError::Path { setting: "public_path", path: "/a\"b".into() })),
             (builder().authenticate("Bearer realm=\"x\""), None),
             (
                 builder().authenticate("basic realm=x"),
                 Some(ConfigError::Authenticate { value: "basic realm=x".into() }),
+            ),
+            (builder().authenticate("Bearer realm=\"Basic, \\\", Basic\", error=\"x\""), None),
+            (builder().authenticate("A,Basic"), Some(ConfigError::Authenticate { value: "A,Basic".into() })),
+            (builder().authenticate("Basic,"), Some(ConfigError::Authenticate { value: "Basic,".into() })),
+            (
+                builder().authenticate("A x=\"1\", basic realm=x"),
+                Some(ConfigError::Authenticate { value: "A x=\"1\", basic realm=x".into() }),
             ),
             (builder().authenticate(""), Some(ConfigError::Authenticate { value: String::new() })),
             (builder().authenticate("A\r\nB: c"), Some(ConfigError::Authenticate { value: "A\r\nB: c".into() })),
