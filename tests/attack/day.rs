@@ -207,10 +207,10 @@ impl Attack {
 
     async fn owner_approves(&mut self) {
         let owner = caller("alice", "owner");
-        if let Ok(push) = self.step_up.start_push(&owner, "BIO", None).await {
-            if self.step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.is_ok() {
-                self.post.verified();
-            }
+        if let Ok(push) = self.step_up.start_push(&owner, "BIO", None).await
+            && self.step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.is_ok()
+        {
+            self.post.verified();
         }
     }
 

@@ -11,7 +11,9 @@ mod buckets;
 mod day;
 mod floods;
 mod given_back;
+mod interleaved;
 mod locked;
+mod races;
 mod strangers;
 
 use std::{sync::Arc, time::Duration};
