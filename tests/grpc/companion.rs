@@ -340,3 +340,44 @@ async fn every_way_in_shares_one_lock() {
     assert_eq!(refused(grpc.start("SMS").await).0, Code::ResourceExhausted);
     assert!(matches!(step_up.start_otp(&alice(), "SMS", None).await, Err(ChallengeError::RateLimited(_))));
 }
+
+/// T6, T13: and one budget of messages. Whichever three ways the codes were asked for, the fourth is refused on all.
+#[tokio::test]
+async fn every_way_in_shares_one_budget() {
+    for first in 0..3 {
+        let clock = ManualClock::new();
+        let step_up = builder().clock(clock.clone()).build().unwrap();
+        let grpc = Client::of(&step_up).await;
+        for (turn, allowed) in [true, true, true, false, false, false].into_iter().enumerate() {
+            let (limit, wait) = match (first + turn) % 3 {
+                0 => {
+                    let mut request = http::Request::post("/otp/SMS").body(HttpBody::empty()).unwrap();
+                    request.extensions_mut().insert(alice());
+                    let answer = step_up.challenges().oneshot(request).await.unwrap();
+                    let header =
+                        |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+                    (header("x-ratelimit-limit"), header("retry-after").map(|wait| wait.parse().unwrap()))
+                }
+                1 => match grpc.user("alice").start("SMS").await {
+                    Ok(()) => (None, None),
+                    Err(status) => {
+                        assert_eq!(says(&status), (Code::ResourceExhausted, "RATE_LIMITED".into()));
+                        let metadata = metadata(&status);
+                        (Some(format!("{0}, {0};w={1}", metadata["limit"], metadata["window"])), retry(&status))
+                    }
+                },
+                _ => match step_up.start_otp(&alice(), "SMS", None).await {
+                    Ok(()) => (None, None),
+                    Err(ChallengeError::RateLimited(hit)) => {
+                        let window = hit.window.unwrap().as_secs();
+                        (Some(format!("{0}, {0};w={window}", hit.limit)), Some(hit.wait.as_secs()))
+                    }
+                    Err(other) => panic!("{other:?}"),
+                },
+            };
+            let refused = (Some("3, 3;w=300".to_owned()), Some(300 - 15 * turn as u64));
+            assert_eq!((limit, wait), if allowed { (None, None) } else { refused }, "{first}, turn {turn}");
+            clock.advance(Duration::from_secs(15));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Push fatigue: how often a phone rings, and what a user who says no is spared.
+
+use tower_step_up::{Policy, PushAnswer, StepUp};
+
+use crate::app::{App, RIGHT, Session, clock};
+use crate::own;
+
+const PAUSED: &str = "429 3 1800";
+const PUSH: &str = "/push/BIOMETRIC";
+const CODE: &str = "/otp/SMS";
+
+struct Phone {
+    app: App,
+    step_up: StepUp,
+}
+
+impl Phone {
+    fn new(policy: Policy) -> Self {
+        let clock = clock();
+        let builder = StepUp::builder().otp("SMS", own::send).push("BIOMETRIC", own::notify).policy(policy);
+        let step_up = builder.sandbox().clock(clock.clone()).build().expect("a sound app");
+        Self { app: own::app(&step_up, clock, true), step_up }
+    }
+
+    fn alice(&self, session: usize) -> Session {
+        self.app.session("alice", &session.to_string())
+    }
+
+    /// A push in this session, and what the phone says to it.
+    async fn answers(&self, session: &Session, answer: PushAnswer) {
+        let id = session.push().await;
+        self.step_up.answer_push("alice", &id, answer).await.expect("in time");
+    }
+
+    async fn declines(&self, session: &Session) {
+        self.answers(session, PushAnswer::Decline).await;
+    }
+}
+
+async fn start(session: &Session, path: &str) -> String {
+    session.companion("POST", path).send().await.says()
+}
+
+/// Three that were declined in a row: none for half an hour, to the second. Codes go on.
+#[tokio::test]
+async fn three_denials() {
+    for apart in [0, 300, 1000, 20_000] {
+        let phone = Phone::new(Policy::new());
+        let alice = phone.alice(1);
+        for denial in 0..3 {
+            phone.app.wait(if denial == 0 { 0 } else { apart });
+            phone.declines(&alice).await;
+        }
+        for (wait, left) in [(0, 1800), (899, 901), (900, 1)] {
+            phone.app.wait(wait);
+            for session in [&alice, &phone.alice(2)] {
+                assert_eq!(start(session, PUSH).await, format!("429 3 {left}"), "{apart} apart");
+            }
+        }
+        assert_eq!(start(&alice, CODE).await, "204");
+        assert_eq!(alice.verify(RIGHT).await.says(), "204", "{apart} apart");
+        assert_eq!(start(&phone.app.session("bob", "1"), PUSH).await, "200");
+        phone.app.wait_millis(999);
+        assert_eq!(start(&alice, PUSH).await, "429 3 1", "a code that was right ends no pause");
+        phone.app.wait_millis(1);
+        assert_eq!(start(&alice, PUSH).await, "200", "{apart} apart");
+    }
+}
+
+/// The pause holds whatever comes in while it does: a fourth and a fifth denial, of pushes that were out already.
+#[tokio::test]
+async fn denials_after_the_third() {
+    // So many before, and then so many pushes at once, which are all declined.
+    for (before, at_once) in [(0, 3), (1, 3), (2, 1), (2, 2), (2, 3)] {
+        let phone = Phone::new(Policy::new());
+        for _ in 0..before {
+            phone.declines(&phone.alice(0)).await;
+        }
+        phone.app.wait(600);
+        let mut ids = Vec::new();
+        for session in 0..at_once {
+            ids.push(phone.alice(session).push().await);
+        }
+        for id in &ids {
+            phone.step_up.answer_push("alice", id, PushAnswer::Decline).await.expect("in time");
+        }
+        assert_eq!(start(&phone.alice(9), PUSH).await, PAUSED, "{before} and {at_once}");
+        phone.app.wait(1799);
+        assert_eq!(start(&phone.alice(9), PUSH).await, "429 3 1", "{before} and {at_once}");
+        phone.app.wait(1);
+        assert_eq!(start(&phone.alice(9), PUSH).await, "200", "{before} and {at_once}");
+    }
+}
+
+/// What ends a row of denials, and what does not; two before, two after.
+#[tokio::test]
+async fn a_row_of_denials() {
+    for (between, told) in
+        [("approved", "200"), ("code", PAUSED), ("expired", PAUSED), ("dropped", PAUSED), ("unlocked", "200")]
+    {
+        let phone = Phone::new(Policy::new());
+        let alice = phone.alice(1);
+        phone.declines(&alice).await;
+        phone.declines(&alice).await;
+        phone.app.wait(600);
+        match between {
+            "approved" => phone.answers(&alice, PushAnswer::Approve).await,
+            "code" => alice.step_up().await,
+            "expired" => drop(alice.push().await),
+            "dropped" => {
+                alice.push().await;
+                assert_eq!(alice.drop_elevation().await.says(), "204");
+            }
+            _ => phone.step_up.unlock("alice").await.expect("unlocked"),
+        }
+        phone.app.wait(600);
+        phone.declines(&alice).await;
+        assert_eq!(start(&alice, PUSH).await, told, "{between}");
+        if told == "200" {
+            assert_eq!(alice.drop_elevation().await.says(), "204");
+            phone.app.wait(600);
+            phone.declines(&alice).await;
+            phone.declines(&alice).await;
+            assert_eq!(start(&alice, PUSH).await, PAUSED, "{between}");
+        }
+    }
+}
+
+/// Three in ten minutes. One that was approved is given back; one that was declined, expired or dropped is not.
+#[tokio::test]
+async fn three_in_ten_minutes() {
+    let phone = Phone::new(Policy::new());
+    let alice = phone.alice(1);
+    for _ in 0..12 {
+        phone.answers(&alice, PushAnswer::Approve).await;
+        assert_eq!(alice.vault().await.says(), "200");
+    }
+    phone.declines(&alice).await;
+    alice.push().await;
+    assert_eq!(alice.drop_elevation().await.says(), "204");
+    alice.push().await;
+    phone.app.wait(301);
+    assert_eq!(start(&alice, PUSH).await, "429 3, 3;w=600 299");
+    phone.app.wait(299);
+    for _ in 0..3 {
+        assert_eq!(start(&alice, PUSH).await, "200");
+        assert_eq!(alice.drop_elevation().await.says(), "204");
+    }
+    assert_eq!(start(&alice, PUSH).await, "429 3, 3;w=600 600");
+}
+
+/// Three challenges live at once, of which each session has a code and a push at most. The fourth waits for the first.
+#[tokio::test]
+async fn a_fourth_challenge() {
+    type Becomes = (&'static str, u64, &'static str);
+    let cases: [Becomes; 6] = [
+        ("it lives", 0, "429 3 260"),
+        ("one is verified", 0, "ok"),
+        ("one is dropped", 0, "ok"),
+        ("one is declined", 0, "ok"),
+        ("one has one second left", 259, "429 3 1"),
+        ("one has expired", 260, "ok"),
+    ];
+    for (name, wait, told) in cases {
+        for path in [CODE, PUSH] {
+            let phone = Phone::new(Policy::new().sends(10, 10, 15, 30));
+            let [alice, second, third] = [1, 2, 3].map(|session| phone.alice(session));
+            assert_eq!(start(&alice, CODE).await, "204");
+            phone.app.wait(20);
+            let push = alice.push().await;
+            phone.app.wait(20);
+            assert_eq!(start(&second, CODE).await, "204");
+            assert_eq!(start(&third, path).await, "429 3 260", "{name}");
+            assert_eq!(start(&second, PUSH).await, "429 3 260", "{name}");
+            // In the place of its like it is no fourth.
+            if name == "it lives" {
+                assert_eq!(start(&alice, CODE).await, "204");
+                assert_eq!(start(&third, path).await, "429 3 280", "the first is the push now");
+                continue;
+            }
+            match name {
+                "one is verified" => assert_eq!(alice.verify(RIGHT).await.says(), "204"),
+                "one is dropped" => assert_eq!(second.drop_elevation().await.says(), "204"),
+                "one is declined" => {
+                    phone.step_up.answer_push("alice", &push, PushAnswer::Decline).await.expect("in time");
+                }
+                _ => phone.app.wait(wait),
+            }
+            let says = start(&third, path).await;
+            assert!(says == told || told == "ok" && says.starts_with("20"), "{name}: {says}");
+            assert_eq!(start(&phone.app.session("bob", "1"), path).await[..2], *"20");
+        }
+    }
+}
+
+/// The numbers are the policy's.
+#[tokio::test]
+async fn the_policys_own_numbers() {
+    let hour = std::time::Duration::from_secs(3600);
+    let phone = Phone::new(Policy::new().pushes(5).denials(2, hour).live_challenges(1));
+    let alice = phone.alice(1);
+    assert_eq!(start(&alice, CODE).await, "204");
+    assert_eq!(start(&alice, PUSH).await, "429 1 300");
+    assert_eq!(alice.drop_elevation().await.says(), "204");
+    phone.declines(&alice).await;
+    phone.declines(&alice).await;
+    assert_eq!(start(&alice, PUSH).await, "429 2 3600");
+    phone.app.wait(3600);
+    for _ in 0..5 {
+        alice.push().await;
+        assert_eq!(alice.drop_elevation().await.says(), "204");
+    }
+    assert_eq!(start(&alice, PUSH).await, "429 5, 5;w=600 600");
+}

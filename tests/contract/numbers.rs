@@ -1,0 +1,232 @@
+//! Number typing: the app shows a number, and the user types it on the phone.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use tower_step_up::{AnswerError, Event, Policy, PushAnswer, PushMessage, StepUp};
+
+use crate::app::{App, Session, clock};
+use crate::own;
+
+const MISSING: &str = "403 STEP_UP_REQUIRED missing";
+
+struct Phone {
+    app: App,
+    step_up: StepUp,
+    /// Everything else that leaves the crate: messages and events, as they print themselves.
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+fn number(text: &str) -> PushAnswer {
+    PushAnswer::Number(text.to_owned())
+}
+
+impl Phone {
+    fn new(policy: Policy) -> Self {
+        let (clock, seen) = (clock(), Arc::<Mutex<Vec<String>>>::default());
+        let (messages, events) = (seen.clone(), seen.clone());
+        let notify = move |message: PushMessage| {
+            // It has an id, which the phone answers with.
+            let printed = format!("{message:?} {:?}", message.scope()).replace(message.id(), "");
+            messages.lock().unwrap().push(printed);
+            std::future::ready(Ok(()))
+        };
+        let builder = StepUp::builder().otp("SMS", own::send).push("BIOMETRIC", notify).policy(policy);
+        let builder = builder.observe(move |event: &Event<'_>| events.lock().unwrap().push(format!("{event:?}")));
+        let step_up = builder.clock(clock.clone()).build().expect("a sound app");
+        Self { app: own::app(&step_up, clock, false), step_up, seen }
+    }
+
+    /// Starts a push: its id and its number.
+    async fn push(&self, session: &Session) -> (String, String) {
+        let answer = session.companion("POST", "/push/BIOMETRIC").send().await;
+        assert_eq!(answer.says(), "200");
+        let body = answer.json();
+        let [id, number] = ["id", "number"].map(|field| body[field].as_str().expect("text").to_owned());
+        assert_eq!(body, json!({"id": id, "number": number}));
+        (id, number)
+    }
+
+    async fn answer(&self, id: &str, answer: PushAnswer) -> Result<(), AnswerError> {
+        self.step_up.answer_push("alice", id, answer).await
+    }
+}
+
+/// Numbers of the same length that are other ones.
+fn others(number: &str) -> [String; 3] {
+    [1, 2, 3].map(|by| number.bytes().map(|digit| char::from(b'0' + (digit - b'0' + by) % 10)).collect())
+}
+
+/// It stands in the start's answer, as so many digits, leading zeros included; and nowhere else.
+#[tokio::test]
+async fn where_it_stands() {
+    for digits in [2, 3] {
+        let mut first_is_zero = 0;
+        for round in 0..100 {
+            let phone = Phone::new(Policy::new().push_number(digits));
+            let alice = phone.app.session("alice", "one");
+            let (id, right) = phone.push(&alice).await;
+            assert!(right.len() == usize::from(digits) && right.bytes().all(|byte| byte.is_ascii_digit()), "{right}");
+            first_is_zero += usize::from(right.starts_with('0'));
+            assert_eq!(alice.poll(&id).await.json(), json!({"id": id, "status": "PENDING", "expiresIn": 300}));
+            let status = alice.status().await.json();
+            assert!(status.as_object().expect("an object").keys().eq(["channels", "grants", "status"]), "{status}");
+            assert_eq!(phone.answer(&id, number(&others(&right)[0])).await, Err(AnswerError::WrongNumber { left: 2 }));
+            assert_eq!(phone.answer(&id, number(&right)).await, Ok(()), "{round}");
+            let poll = alice.poll(&id).await.json();
+            assert!(poll.as_object().expect("an object").keys().eq(["expiresIn", "id", "status"]), "{poll}");
+            let seen = phone.seen.lock().unwrap();
+            assert!(seen.len() >= 5, "{seen:?}");
+            assert!(seen.iter().all(|text| !text.contains(&right) && !text.contains(&id)), "{right}: {seen:?}");
+        }
+        assert!((1..50).contains(&first_is_zero), "{first_is_zero} of 100");
+    }
+}
+
+/// Without it in the policy there is none.
+#[tokio::test]
+async fn off_by_default() {
+    let phone = Phone::new(Policy::new());
+    let alice = phone.app.session("alice", "1");
+    let id = alice.companion("POST", "/push/BIOMETRIC").send().await.json();
+    assert!(id.as_object().expect("an object").keys().eq(["id"]), "{id}");
+}
+
+/// Approving is not enough, and is not counted as a wrong number either.
+#[tokio::test]
+async fn approving_without_it() {
+    let phone = Phone::new(Policy::new().push_number(2));
+    let alice = phone.app.session("alice", "1");
+    let (id, right) = phone.push(&alice).await;
+    for _ in 0..10 {
+        assert_eq!(phone.answer(&id, PushAnswer::Approve).await, Err(AnswerError::NumberRequired));
+        assert_eq!(alice.poll(&id).await.says(), "200 PENDING");
+        assert_eq!(alice.vault().await.says(), MISSING);
+    }
+    assert_eq!(phone.answer(&id, number(&right)).await, Ok(()));
+    assert_eq!(alice.poll(&id).await.says(), "200 VERIFIED");
+    assert_eq!(alice.vault().await.says(), "200");
+}
+
+/// The third wrong one declines; then the right one comes too late. It is a denial like any other.
+#[tokio::test]
+async fn three_wrong_ones() {
+    let phone = Phone::new(Policy::new().push_number(2));
+    let alice = phone.app.session("alice", "1");
+    for _ in 0..3 {
+        let (id, right) = phone.push(&alice).await;
+        for (wrong, left) in others(&right).iter().zip([2, 1, 0]) {
+            assert_eq!(alice.poll(&id).await.says(), "200 PENDING");
+            assert_eq!(phone.answer(&id, number(wrong)).await, Err(AnswerError::WrongNumber { left }));
+        }
+        assert_eq!(alice.poll(&id).await.says(), "200 DECLINED");
+        for late in [number(&right), PushAnswer::Approve, PushAnswer::Decline, number("")] {
+            assert_eq!(phone.answer(&id, late).await, Err(AnswerError::Closed));
+        }
+        assert_eq!(alice.vault().await.says(), MISSING);
+    }
+    assert_eq!(alice.companion("POST", "/push/BIOMETRIC").send().await.says(), "429 3 1800");
+}
+
+/// T7: it is compared as it was typed.
+#[tokio::test]
+async fn spellings() {
+    type Spell = fn(&str) -> String;
+    let table: [(&str, Spell); 8] = [
+        ("empty", |_| String::new()),
+        ("blank before", |right| format!(" {right}")),
+        ("blank after", |right| format!("{right} ")),
+        ("a sign", |right| format!("+{right}")),
+        ("a zero before", |right| format!("0{right}")),
+        ("cut", |right| right[1..].to_owned()),
+        ("twice", |right| format!("{right}{right}")),
+        ("full width", |right| right.chars().map(|c| char::from_u32(0xFEE0 + u32::from(c)).expect("one")).collect()),
+    ];
+    for (name, spell) in table {
+        let phone = Phone::new(Policy::new().push_number(2));
+        let alice = phone.app.session("alice", "1");
+        let (id, right) = phone.push(&alice).await;
+        let answer = phone.answer(&id, number(&spell(&right))).await;
+        assert_eq!(answer, Err(AnswerError::WrongNumber { left: 2 }), "{name}");
+        assert_eq!(alice.vault().await.says(), MISSING, "{name}");
+    }
+}
+
+/// T14: the right number, and yet: for another push, another user, too late, twice, or of a session that is over.
+#[tokio::test]
+async fn late_duplicate_and_foreign() {
+    let table: [(&str, Result<(), AnswerError>); 8] = [
+        ("in time", Ok(())),
+        ("one second before the end", Ok(())),
+        ("late", Err(AnswerError::Closed)),
+        ("twice", Err(AnswerError::Closed)),
+        ("foreign", Err(AnswerError::Unknown)),
+        ("dropped", Err(AnswerError::Closed)),
+        ("revoked", Err(AnswerError::Unknown)),
+        ("locked", Err(AnswerError::Closed)),
+    ];
+    for (name, expected) in table {
+        let phone = Phone::new(Policy::new().push_number(3));
+        let alice = phone.app.session("alice", "1");
+        let (id, right) = phone.push(&alice).await;
+        let mut user = "alice";
+        match name {
+            "one second before the end" => phone.app.wait(299),
+            "late" => phone.app.wait(300),
+            "twice" => assert_eq!(phone.answer(&id, number(&right)).await, Ok(())),
+            "foreign" => user = "mallory",
+            "dropped" => assert_eq!(alice.drop_elevation().await.says(), "204"),
+            "revoked" => phone.step_up.revoke_all("alice").await.expect("revoked"),
+            "locked" => phone.step_up.lock("alice").await.expect("locked"),
+            _ => {}
+        }
+        let answer = phone.step_up.answer_push(user, &id, number(&right)).await;
+        let too_late = matches!(answer, Err(AnswerError::Closed | AnswerError::Unknown));
+        assert!(answer == expected || name == "revoked" && too_late, "{name}: {answer:?}");
+        let open = expected.is_ok() || name == "twice";
+        assert_eq!(alice.vault().await.says(), if open { "200" } else { MISSING }, "{name}");
+    }
+    // The number of one push is not that of another.
+    let phone = Phone::new(Policy::new().push_number(3));
+    let [first, second] = ["1", "2"].map(|session| phone.app.session("alice", session));
+    let ((first_id, first_number), (_, second_number)) = (phone.push(&first).await, phone.push(&second).await);
+    if first_number != second_number {
+        let crossed = phone.answer(&first_id, number(&second_number)).await;
+        assert_eq!(crossed, Err(AnswerError::WrongNumber { left: 2 }));
+    }
+    for session in [&first, &second] {
+        assert_eq!(session.vault().await.says(), MISSING);
+    }
+}
+
+/// The presets ask for two digits, and PSD2 blocks a channel at the fifth failure in a row.
+#[tokio::test]
+async fn presets() {
+    for (name, policy, blocked) in
+        [("nist", Policy::nist(), "429 5 30"), ("psd2", Policy::psd2(), "403 INSUFFICIENT_PERMISSIONS")]
+    {
+        let phone = Phone::new(policy);
+        let alice = phone.app.session("alice", "1");
+        let (id, right) = phone.push(&alice).await;
+        assert_eq!(right.len(), 2, "{name}");
+        assert_eq!(phone.answer(&id, PushAnswer::Approve).await, Err(AnswerError::NumberRequired), "{name}");
+        assert_eq!(phone.answer(&id, number(&right)).await, Ok(()), "{name}");
+        assert_eq!(alice.vault().await.says(), "200", "{name}");
+        assert_eq!(alice.start().await.says(), "204");
+        // Of a million codes one is hit by chance.
+        for wrong in ["000000", "111111", "222222", "333333", "444444"] {
+            assert_eq!(alice.verify(wrong).await.status, 409, "{name}");
+        }
+        let second = phone.app.session("alice", "2");
+        assert_eq!(second.start().await.says(), blocked, "{name}");
+        phone.app.wait(365 * 86_400);
+        assert_eq!(second.start().await.says(), if name == "nist" { "204" } else { blocked }, "{name}");
+        phone.step_up.unlock("alice").await.expect("unlocked");
+        phone.app.wait(15);
+        assert_eq!(second.start().await.says(), "204", "{name}");
+    }
+    // No codes by e-mail.
+    let email = || StepUp::builder().otp("EMAIL", own::send);
+    assert!(email().policy(Policy::nist()).build().is_err());
+    assert!(email().policy(Policy::psd2()).build().is_ok());
+}
