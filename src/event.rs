@@ -58,7 +58,8 @@ pub enum Event<'a> {
         /// The channel.
         channel: &'a str,
     },
-    /// A start or a verification was refused before anything was sent or compared.
+    /// A start was refused, or its message not sent (then [`SendFailed`](Self::SendFailed) was told before); or a
+    /// verification was refused and no code was compared. What the store's failure did, it told before, too.
     Refused {
         /// The user.
         subject: &'a str,

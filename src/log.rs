@@ -11,11 +11,15 @@ use crate::{clock::Timestamp, event::Event};
 
 const SANDBOX: &str = "step-up runs as a SANDBOX: nothing is sent and every code is 123456; never in production";
 
+/// What filters name: the crate, not the module in which the lines happen to stand.
+#[cfg(feature = "tracing")]
+const TARGET: &str = "tower_step_up";
+
 /// The sandbox was built.
 #[cfg_attr(not(feature = "tracing"), expect(clippy::print_stderr, reason = "there is no log to write to"))]
 pub(crate) fn sandbox() {
     #[cfg(feature = "tracing")]
-    tracing::warn!("{SANDBOX}");
+    tracing::warn!(target: TARGET, "{SANDBOX}");
     #[cfg(not(feature = "tracing"))]
     eprintln!("warning: {SANDBOX}");
 }
@@ -24,6 +28,8 @@ pub(crate) fn sandbox() {
 pub(crate) fn no_caller() {
     #[cfg(feature = "tracing")]
     tracing::warn!(
+        target: TARGET,
+        event = Event::NoCaller.name(),
         "a request without a tower_step_up::Caller was refused with 401; if its user was logged in, the layer that \
          authenticates sits inside the guard: put it outside"
     );
@@ -35,16 +41,16 @@ pub(crate) fn event(event: &Event<'_>) {
     {
         let (name, channel, reason) = (event.name(), event.channel(), event.reason());
         match event {
-            Event::StoreFailed { error } => tracing::error!(event = name, reason, %error, "step-up"),
+            Event::StoreFailed { error } => tracing::error!(target: TARGET, event = name, reason, %error, "step-up"),
             Event::SendFailed { .. } | Event::RecipientShared { .. } => {
-                tracing::warn!(event = name, channel, reason, "step-up");
+                tracing::warn!(target: TARGET, event = name, channel, reason, "step-up");
             }
             Event::Locked { .. } | Event::Unlocked { .. } | Event::Revoked { everywhere: true, .. } => {
-                tracing::info!(event = name, channel, reason, "step-up");
+                tracing::info!(target: TARGET, event = name, channel, reason, "step-up");
             }
             // Said by `no_caller`, with the likely cause, and not for every request.
             Event::NoCaller => {}
-            _ => tracing::debug!(event = name, channel, reason, "step-up"),
+            _ => tracing::debug!(target: TARGET, event = name, channel, reason, "step-up"),
         }
     }
     #[cfg(not(feature = "tracing"))]

@@ -213,33 +213,6 @@ async fn only_the_diagonal_verifies() {
     }
 }
 
-/// T16: whichever comes first, no grant is left.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revocation_that_races_a_verification_leaves_no_grant() {
-    let clock = ManualClock::new();
-    let step_up =
-        StepUp::builder().sandbox().otp("SMS", discard).push("BIO", discard).clock(clock.clone()).build().unwrap();
-    let mut verified = 0;
-    for round in 0..5_000 {
-        let alice = caller(&format!("alice{round}"), 1);
-        step_up.start_otp(&alice, "SMS", None).await.unwrap();
-        let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
-        let verify = tokio::spawn({
-            let (step_up, alice) = (step_up.clone(), alice.clone());
-            async move {
-                let code = step_up.verify_otp(&alice, "SMS", RIGHT).await.is_ok();
-                let push = step_up.answer_push(alice.subject(), &push.id, PushAnswer::Approve).await.is_ok();
-                usize::from(code) + usize::from(push)
-            }
-        });
-        tokio::task::yield_now().await;
-        step_up.revoke(&alice).await.unwrap();
-        verified += verify.await.unwrap();
-        assert!(!passes(&step_up, &alice).await, "round {round}");
-    }
-    assert!(verified > 0 && verified < 10_000, "both orders were seen: {verified}");
-}
-
 /// T17: a full store refuses what is new, and keeps what it has.
 #[tokio::test]
 async fn a_flood_evicts_nothing_and_resets_nothing() {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
 use std::{
+    collections::HashMap,
     future::Future,
     pin::Pin,
     sync::{
@@ -14,7 +15,8 @@ use tower_step_up::store::{
     Key, Lookup, MemoryStore, Remote, RemoteStore, Revision, Store, StoreError, Stored, Swapped,
 };
 
-/// A store in which every operation takes a while, notes what it was given, and may be told to fail.
+/// A store in which every operation takes a while before it is done and after, notes what it was given, and may be
+/// told to fail.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Elsewhere(Arc<State>);
 
@@ -23,9 +25,22 @@ struct State {
     store: MemoryStore,
     down: AtomicBool,
     stuck: AtomicBool,
+    full: AtomicBool,
+    fails: Mutex<Option<(usize, Fails)>>,
     swaps: AtomicUsize,
     operations: AtomicUsize,
     seen: Mutex<Vec<Vec<u8>>>,
+    written: Mutex<HashMap<Key, Vec<u8>>>,
+    planted: Mutex<HashMap<Key, Vec<u8>>>,
+}
+
+/// When an operation fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fails {
+    /// Before anything is done.
+    Undone,
+    /// After it was done, so that only its answer is lost.
+    Unanswered,
 }
 
 impl Elsewhere {
@@ -43,6 +58,39 @@ impl Elsewhere {
         self.0.stuck.store(stuck, Ordering::SeqCst);
     }
 
+    /// What is not there yet finds no room from now on.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.0.full.store(full, Ordering::SeqCst);
+    }
+
+    /// The operation after the next `skip` fails, and no other.
+    pub(crate) fn fail_after(&self, skip: usize, how: Fails) {
+        *self.0.fails.lock().unwrap() = Some((self.operations() + skip, how));
+    }
+
+    /// Nothing fails any more; whether something was still to.
+    pub(crate) fn fail_no_more(&self) -> bool {
+        self.0.fails.lock().unwrap().take().is_some()
+    }
+
+    /// The keys under which records of a kind (`Session`, `Subject`, `Recipient`) stand, each with what was written
+    /// last.
+    pub(crate) fn written(&self, kind: &str) -> Vec<(Key, Vec<u8>)> {
+        let is = |bytes: &[u8]| bytes[17..].starts_with(format!("{{\"{kind}\"").as_bytes());
+        let written = self.0.written.lock().unwrap();
+        written.iter().filter(|(_, bytes)| is(bytes)).map(|(key, bytes)| (*key, bytes.clone())).collect()
+    }
+
+    /// Whoever loads that record finds these bytes.
+    pub(crate) fn plant(&self, key: Key, bytes: Vec<u8>) {
+        self.0.planted.lock().unwrap().insert(key, bytes);
+    }
+
+    /// Every record is as it was written again.
+    pub(crate) fn unplant(&self) {
+        self.0.planted.lock().unwrap().clear();
+    }
+
     /// Swaps that were done.
     pub(crate) fn swaps(&self) -> usize {
         self.0.swaps.load(Ordering::SeqCst)
@@ -58,35 +106,62 @@ impl Elsewhere {
         self.0.seen.lock().unwrap().clone()
     }
 
-    async fn trouble(&self, key: Key) -> Result<(), StoreError> {
-        self.0.operations.fetch_add(1, Ordering::SeqCst);
+    /// Does an operation, with all the trouble that was asked for.
+    async fn operate<T>(
+        &self,
+        key: Key,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let number = self.0.operations.fetch_add(1, Ordering::SeqCst);
         self.0.seen.lock().unwrap().push(key.as_bytes().to_vec());
         yield_once().await;
         if self.0.stuck.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        if self.0.down.load(Ordering::SeqCst) { Err(StoreError::new("down")) } else { Ok(()) }
+        let fails = self.0.fails.lock().unwrap().take_if(|(at, _)| *at <= number).map(|(_, how)| how);
+        if self.0.down.load(Ordering::SeqCst) || fails == Some(Fails::Undone) {
+            return Err(StoreError::new("down"));
+        }
+        let done = operation.await;
+        yield_once().await;
+        if fails == Some(Fails::Unanswered) { Err(StoreError::new("no answer")) } else { done }
     }
 }
 
 impl RemoteStore for Elsewhere {
     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
-        self.trouble(key).await?;
-        match self.0.store.load(&key) {
-            Lookup::Ready(Ok(Some(stored))) => Stored::decode(&stored.encode()).map(Some),
-            Lookup::Ready(other) => other,
-            Lookup::Pending(load) => load.await,
-        }
+        self.operate(key, async {
+            if let Some(bytes) = self.0.planted.lock().unwrap().get(&key) {
+                return Stored::decode(bytes).map(Some);
+            }
+            match self.0.store.load(&key) {
+                Lookup::Ready(Ok(Some(stored))) => Stored::decode(&stored.encode()).map(Some),
+                Lookup::Ready(other) => other,
+                Lookup::Pending(load) => load.await,
+            }
+        })
+        .await
     }
 
     async fn swap(&self, key: Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
-        self.trouble(key).await?;
-        if let Some(next) = &next {
-            self.0.seen.lock().unwrap().push(next.encode());
-        }
-        let swapped = self.0.store.swap(&key, expected, next).await;
-        self.0.swaps.fetch_add(usize::from(matches!(swapped, Ok(Swapped::Done))), Ordering::SeqCst);
-        swapped
+        self.operate(key, async {
+            let bytes = next.as_ref().map(Stored::encode);
+            self.0.seen.lock().unwrap().extend(bytes.clone());
+            if self.0.full.load(Ordering::SeqCst) && expected.is_none() && next.is_some() {
+                return Ok(Swapped::Full);
+            }
+            let swapped = self.0.store.swap(&key, expected, next).await;
+            if let Ok(Swapped::Done) = swapped {
+                self.0.swaps.fetch_add(1, Ordering::SeqCst);
+                let mut written = self.0.written.lock().unwrap();
+                match bytes {
+                    Some(bytes) => written.insert(key, bytes),
+                    None => written.remove(&key),
+                };
+            }
+            swapped
+        })
+        .await
     }
 }
 

@@ -1,0 +1,78 @@
+//! `docs/events.md` names every event and every reason, and none besides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+const PAGE: &str = include_str!("../../docs/events.md");
+
+/// The words that a function of the source returns, told by the line that begins it.
+fn words(source: &'static str, function: &str) -> Vec<&'static str> {
+    let (_, body) = source.split_once(function).unwrap_or_else(|| panic!("no {function}"));
+    let (body, _) = body.split_once("\n    }\n").unwrap();
+    body.split('"').skip(1).step_by(2).collect()
+}
+
+pub(crate) fn names_in_the_code() -> BTreeSet<String> {
+    let names = words(include_str!("../../src/event.rs"), "pub const fn name(&self) -> &'static str {");
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// The reasons of each event that has any.
+fn reasons_in_the_code() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    let event = include_str!("../../src/event.rs");
+    let of_event = words(event, "pub const fn reason(&self) -> Option<&'static str> {");
+    let one_of = |all: &[&'static str]| all.iter().copied().collect();
+    let (locked, rest) = of_event.split_at(3);
+    let (answered, revoked) = rest.split_at(2);
+    BTreeMap::from([
+        ("send_failed", one_of(&words(event, "const fn as_str(self) -> &'static str {"))),
+        ("refused", one_of(&words(include_str!("../../src/error.rs"), "/// One word, for logs and metrics."))),
+        ("locked", one_of(locked)),
+        ("push_answered", one_of(answered)),
+        ("revoked", one_of(revoked)),
+        (
+            "guard_refused",
+            one_of(&words(include_str!("../../src/requirement.rs"), "pub const fn as_str(self) -> &'static str {")),
+        ),
+        ("store_failed", one_of(&words(include_str!("../../src/store/mod.rs"), "/// One word, for logs and metrics."))),
+    ])
+}
+
+/// What stands between backticks in a part of the page.
+fn code(part: &str) -> Vec<&str> {
+    part.split('`').skip(1).step_by(2).collect()
+}
+
+/// The cells of the rows of the table under a heading.
+fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+    let (_, section) = PAGE.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.skip(1).map(|row| row.split(" | ").collect()).collect()
+}
+
+#[test]
+fn the_page_names_every_event_with_its_level() {
+    let names: BTreeSet<_> = rows("## Events").iter().map(|row| code(row[0])[0].to_owned()).collect();
+    assert_eq!(names, names_in_the_code());
+    let levels: BTreeSet<_> = rows("## Events").iter().map(|row| row[1]).collect();
+    assert_eq!(levels, BTreeSet::from(["debug", "info", "info, debug", "warn", "error"]));
+}
+
+#[test]
+fn the_page_names_every_reason() {
+    let named = rows("## Reasons");
+    let named: BTreeMap<_, BTreeSet<_>> =
+        named.iter().map(|row| (code(row[0])[0], code(row[1]).into_iter().collect())).collect();
+    assert_eq!(named, reasons_in_the_code());
+}
+
+/// The name of the counter and of the target.
+#[test]
+fn the_page_names_the_counter_and_the_target() {
+    for (source, name) in [
+        (include_str!("../../src/meter.rs"), "step_up_events_total"),
+        (include_str!("../../src/log.rs"), "tower_step_up"),
+    ] {
+        assert!(source.contains(&format!("= \"{name}\";")) && PAGE.contains(&format!("`{name}`")), "{name}");
+    }
+}

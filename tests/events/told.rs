@@ -1,0 +1,462 @@
+//! Every action, and what is told of it: in this order, once, and not before it is written.
+
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::body::Body;
+use http::{Request, Response};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_step_up::{
+    Caller, DeliveryError, Event, ManualClock, OtpMessage, Policy, PushAnswer, PushMessage, Recipient, Refused,
+    RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder, discard,
+    store::{MemoryStore, Remote},
+};
+
+use crate::{
+    page,
+    support::{Elsewhere, Fails, poll_at_most},
+};
+
+const WRONG: &str = "000000";
+
+/// An application, what it was told, and what it sent.
+struct App {
+    step_up: StepUp<Remote<Elsewhere>>,
+    store: Elsewhere,
+    clock: ManualClock,
+    told: Arc<Mutex<Vec<String>>>,
+    codes: Arc<Mutex<Vec<String>>>,
+    alice: Caller,
+}
+
+/// What senders do, by the recipient.
+async fn act(recipient: &Recipient) -> Result<(), DeliveryError> {
+    match recipient.as_str() {
+        Some("invalid") => Err(DeliveryError::RecipientInvalid),
+        Some("failing") => Err(DeliveryError::Failed),
+        Some("slow") => std::future::pending().await,
+        Some("panicking") => panic!("the application's own"),
+        _ => Ok(()),
+    }
+}
+
+/// Where a user's messages go: users are called by it.
+async fn enrolled(caller: Caller, _: String) -> Result<Recipient, Refused> {
+    match caller.subject() {
+        "unenrolled" => Err(Refused::NotEnrolled),
+        "unsupported" => Err(Refused::NotSupported),
+        "forbidden" => Err(Refused::Forbidden),
+        "unavailable" => Err(Refused::Unavailable),
+        subject => Ok(Recipient::new(subject.split('@').next().unwrap())),
+    }
+}
+
+impl App {
+    fn new() -> Self {
+        Self::with(Policy::new(), |builder| builder)
+    }
+
+    fn with(policy: Policy, more: impl FnOnce(StepUpBuilder<MemoryStore>) -> StepUpBuilder<MemoryStore>) -> Self {
+        let (told, codes) = <(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>)>::default();
+        let (store, clock) = (Elsewhere::default(), ManualClock::new());
+        let observe = {
+            let told = told.clone();
+            move |event: &Event<'_>| {
+                let words = [Some(event.name()), event.channel(), event.reason()].map(|word| word.unwrap_or("-"));
+                told.lock().unwrap().push(words.join(" "));
+            }
+        };
+        let send_code = {
+            let codes = codes.clone();
+            async move |message: OtpMessage| {
+                codes.lock().unwrap().push(message.code().expose().to_owned());
+                act(message.recipient()).await
+            }
+        };
+        let builder = StepUp::builder()
+            .otp("SMS", move |message| {
+                let send = send_code.clone();
+                Box::pin(async move { send(message).await }) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
+            })
+            .otp("EMAIL", discard)
+            .push("BIO", async |message: PushMessage| act(message.recipient()).await)
+            .enrolment(enrolled)
+            .observe(|_: &Event<'_>| panic!("an observer's own: the next is told all the same"))
+            .observe(observe)
+            .clock(clock.clone())
+            .secret(Secret::new([7; 32]).unwrap())
+            .policy(policy);
+        let step_up = more(builder).store(store.adapted()).build().unwrap();
+        Self { step_up, store, clock, told, codes, alice: Caller::new("alice", "1") }
+    }
+
+    fn code(&self) -> String {
+        self.codes.lock().unwrap().last().unwrap().clone()
+    }
+
+    /// What was told since this was asked last.
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut self.told.lock().unwrap())
+    }
+}
+
+/// Asserts what was told, and notes the names.
+#[derive(Default)]
+struct Rows(BTreeSet<String>);
+
+impl Rows {
+    fn row(&mut self, app: &App, action: &str, expected: &[&str]) {
+        let told = app.told();
+        assert_eq!(told, expected, "{action}");
+        self.0.extend(told.iter().filter_map(|told| told.split(' ').next()).map(str::to_owned));
+    }
+}
+
+/// What the code calls its events, all of them, is told here, so no event goes without a row.
+#[tokio::test(start_paused = true)]
+async fn every_action_is_told_once_and_in_order() {
+    let mut rows = Rows::default();
+    codes(&mut rows).await;
+    pushes(&mut rows).await;
+    guards(&mut rows).await;
+    lives(&mut rows).await;
+    locks(&mut rows).await;
+    messages(&mut rows).await;
+    stores(&mut rows).await;
+    let names = page::names_in_the_code();
+    assert_eq!(rows.0, names);
+}
+
+async fn codes(rows: &mut Rows) {
+    let app = App::new();
+    let (step_up, alice) = (&app.step_up, &app.alice);
+    let _ = step_up.verify_otp(alice, "SMS", WRONG).await;
+    rows.row(&app, "nothing was started", &["refused SMS state_invalid"]);
+    step_up.start_otp(alice, "SMS", None).await.unwrap();
+    rows.row(&app, "start", &["started SMS -", "sent SMS -"]);
+    let _ = step_up.start_otp(alice, "SMS", None).await;
+    rows.row(&app, "start again", &["refused SMS retry_in"]);
+    let _ = step_up.verify_otp(alice, "SMS", WRONG).await;
+    rows.row(&app, "wrong", &["wrong_code SMS -"]);
+    let _ = step_up.verify_otp(alice, "SMS", "12").await;
+    rows.row(&app, "malformed", &["refused SMS malformed_code"]);
+    let _ = step_up.start_otp(alice, "SMS", Some(" ")).await;
+    rows.row(&app, "malformed", &["refused SMS malformed_scope"]);
+    let _ = step_up.start_otp(alice, "FAX", None).await;
+    rows.row(&app, "a channel that is not registered", &["refused - unknown_channel"]);
+    let _ = step_up.start_push(alice, "SMS", None).await;
+    rows.row(&app, "a channel of the other kind", &["refused - unknown_channel"]);
+    step_up.verify_otp(alice, "SMS", &app.code()).await.unwrap();
+    rows.row(&app, "right", &["verified SMS -"]);
+    let _ = step_up.verify_otp(alice, "SMS", WRONG).await;
+    rows.row(&app, "again", &["refused SMS already_verified"]);
+    app.clock.advance(Duration::from_secs(15));
+    step_up.start_otp(alice, "SMS", None).await.unwrap();
+    app.clock.advance(Duration::from_secs(300));
+    app.told();
+    let _ = step_up.verify_otp(alice, "SMS", WRONG).await;
+    rows.row(&app, "late", &["refused SMS code_expired"]);
+    step_up.status(alice).await.unwrap();
+    rows.row(&app, "status", &[]);
+
+    let app = App::with(Policy::new().starts_per_session(1), StepUpBuilder::sandbox);
+    app.step_up.start_otp(&app.alice, "SMS", None).await.unwrap();
+    rows.row(&app, "the sandbox sends nothing", &["started SMS -"]);
+    app.clock.advance(Duration::from_secs(15));
+    let _ = app.step_up.start_otp(&app.alice, "SMS", None).await;
+    rows.row(&app, "one start more", &["refused SMS challenge_limit_exceeded"]);
+}
+
+async fn pushes(rows: &mut Rows) {
+    let app = App::new();
+    let (step_up, alice) = (&app.step_up, &app.alice);
+    let push = step_up.start_push(alice, "BIO", None).await.unwrap();
+    rows.row(&app, "start", &["started BIO -", "sent BIO -"]);
+    let _ = step_up.start_push(alice, "BIO", None).await;
+    rows.row(&app, "start again", &["refused BIO state_invalid"]);
+    step_up.push_status(alice, "BIO", &push.id).await.unwrap();
+    rows.row(&app, "poll", &[]);
+    step_up.answer_push("alice", "1", PushAnswer::Approve).await.unwrap_err();
+    step_up.answer_push("bob", &push.id, PushAnswer::Approve).await.unwrap_err();
+    rows.row(&app, "no such push", &[]);
+    step_up.answer_push("alice", &push.id, PushAnswer::Decline).await.unwrap();
+    rows.row(&app, "decline", &["push_answered BIO declined"]);
+    step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap_err();
+    rows.row(&app, "too late", &[]);
+    let push = step_up.start_push(alice, "BIO", None).await.unwrap();
+    app.told();
+    step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
+    rows.row(&app, "approve", &["push_answered BIO approved", "verified BIO -"]);
+
+    let app = App::with(Policy::new().push_number(2), |builder| builder);
+    let push = app.step_up.start_push(&app.alice, "BIO", None).await.unwrap();
+    app.told();
+    for expected in
+        [&["wrong_code BIO -"][..], &["wrong_code BIO -"], &["wrong_code BIO -", "push_answered BIO declined"]]
+    {
+        app.step_up.answer_push("alice", &push.id, PushAnswer::Number("x".into())).await.unwrap_err();
+        rows.row(&app, "a wrong number", expected);
+    }
+}
+
+async fn guards(rows: &mut Rows) {
+    let app = App::new();
+    let inner = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let guard = RequireStepUp::new(&app.step_up).layer(inner);
+    let request = || Request::new(Body::empty());
+    guard.clone().oneshot(request()).await.unwrap();
+    rows.row(&app, "a guard without a caller", &["no_caller - -"]);
+    app.step_up.challenges().oneshot(request()).await.unwrap();
+    rows.row(&app, "the companion without a caller", &["no_caller - -"]);
+    let with_caller = || {
+        let mut request = request();
+        request.extensions_mut().insert(app.alice.clone());
+        request
+    };
+    guard.clone().oneshot(with_caller()).await.unwrap();
+    rows.row(&app, "not stepped up", &["guard_refused - missing"]);
+    app.step_up.start_otp(&app.alice, "SMS", None).await.unwrap();
+    app.step_up.verify_otp(&app.alice, "SMS", &app.code()).await.unwrap();
+    app.told();
+    assert_eq!(guard.clone().oneshot(with_caller()).await.unwrap().status(), 200);
+    rows.row(&app, "passed", &[]);
+    let table = [
+        ("wrong_scope", Requirement::new().scope("pay")),
+        ("wrong_channel", Requirement::new().channels(["BIO"])),
+        ("too_old", Requirement::new().max_age(Duration::from_secs(1))),
+    ];
+    app.clock.advance(Duration::from_secs(2));
+    for (reason, requirement) in table {
+        app.step_up.check(&app.alice, &requirement).await.unwrap_err();
+        rows.row(&app, reason, &[&format!("guard_refused - {reason}")]);
+    }
+    app.clock.advance(Duration::from_secs(600));
+    guard.clone().oneshot(with_caller()).await.unwrap();
+    rows.row(&app, "expired", &["guard_refused - expired"]);
+    app.store.set_down(true);
+    guard.oneshot(with_caller()).await.unwrap();
+    rows.row(&app, "down", &["store_failed - failed"]);
+}
+
+async fn lives(rows: &mut Rows) {
+    let app = App::new();
+    let (step_up, alice, new) = (&app.step_up, &app.alice, &Caller::new("alice", "2"));
+    step_up.revoke(alice).await.unwrap();
+    rows.row(&app, "revoke, with nothing there", &["revoked - session"]);
+    step_up.revoke_all("alice").await.unwrap();
+    rows.row(&app, "revoke all, with nothing there", &["revoked - everywhere"]);
+    step_up.start_otp(alice, "SMS", None).await.unwrap();
+    step_up.verify_otp(alice, "SMS", &app.code()).await.unwrap();
+    app.told();
+    step_up.transfer(alice, new).await.unwrap();
+    rows.row(&app, "transfer", &[]);
+    step_up.revoke(new).await.unwrap();
+    rows.row(&app, "revoke", &["revoked - session"]);
+}
+
+async fn locks(rows: &mut Rows) {
+    let app = App::new();
+    let (step_up, alice) = (&app.step_up, &app.alice);
+    step_up.lock("alice").await.unwrap();
+    rows.row(&app, "lock", &["locked - application"]);
+    let _ = step_up.start_otp(alice, "SMS", None).await;
+    rows.row(&app, "start", &["refused SMS forbidden"]);
+    step_up.unlock("alice").await.unwrap();
+    rows.row(&app, "unlock", &["unlocked - -"]);
+
+    for (policy, lock, then) in [
+        (Policy::new(), "locked SMS wait", "refused SMS rate_limited"),
+        (Policy::psd2(), "locked SMS disabled", "refused SMS forbidden"),
+    ] {
+        let app = App::with(policy, |builder| builder);
+        let (step_up, alice) = (&app.step_up, &app.alice);
+        step_up.start_otp(alice, "SMS", None).await.unwrap();
+        app.told();
+        for _ in 0..4 {
+            let _ = step_up.verify_otp(alice, "SMS", WRONG).await;
+            rows.row(&app, "wrong", &["wrong_code SMS -"]);
+        }
+        let _ = step_up.verify_otp(alice, "SMS", WRONG).await;
+        rows.row(&app, "the fifth", &["wrong_code SMS -", lock]);
+        let _ = step_up.start_otp(&Caller::new("alice", "2"), "SMS", None).await;
+        rows.row(&app, "while it holds", &[then]);
+    }
+}
+
+async fn messages(rows: &mut Rows) {
+    for (user, failed, refused) in [
+        ("invalid", "recipient_invalid", "recipient_invalid"),
+        ("failing", "failed", "unavailable"),
+        ("slow", "too_slow", "unavailable"),
+        ("panicking", "panicked", "unavailable"),
+    ] {
+        let app = App::new();
+        let _ = app.step_up.start_otp(&Caller::new(user, "1"), "SMS", None).await;
+        let [failed, refused] = [format!("send_failed SMS {failed}"), format!("refused SMS {refused}")];
+        rows.row(&app, user, &["started SMS -", &failed, &refused]);
+        let _ = app.step_up.start_push(&Caller::new(user, "1"), "BIO", None).await;
+        let failed = failed.replace("SMS", "BIO");
+        rows.row(&app, user, &["started BIO -", &failed, "refused BIO unavailable"]);
+    }
+    for (user, reason) in [
+        ("unenrolled", "channel_not_registered"),
+        ("unsupported", "channel_not_supported"),
+        ("forbidden", "forbidden"),
+        ("unavailable", "unavailable"),
+    ] {
+        let app = App::new();
+        let _ = app.step_up.start_otp(&Caller::new(user, "1"), "SMS", None).await;
+        let _ = app.step_up.verify_otp(&Caller::new(user, "1"), "SMS", WRONG).await;
+        let refused = format!("refused SMS {reason}");
+        rows.row(&app, user, &[&refused, &refused]);
+    }
+
+    // One number, enrolled by many.
+    let app = App::new();
+    for (user, shared) in [("x@1", false), ("x@2", false), ("x@3", false), ("x@4", true), ("x@5", true)] {
+        app.step_up.start_otp(&Caller::new(user, "1"), "SMS", None).await.unwrap();
+        let all = ["started SMS -", "recipient_shared SMS -", "sent SMS -"];
+        let expected: Vec<_> = all.into_iter().filter(|told| shared || !told.starts_with("recipient")).collect();
+        rows.row(&app, user, &expected);
+    }
+}
+
+async fn stores(rows: &mut Rows) {
+    type Set = fn(&Elsewhere, bool);
+    for (reason, set) in
+        [("failed", Elsewhere::set_down as Set), ("deadline", Elsewhere::set_stuck), ("full", Elsewhere::set_full)]
+    {
+        let app = App::new();
+        set(&app.store, true);
+        let failed = format!("store_failed - {reason}");
+        // One for each operation that failed: a start reads three records at once.
+        let times = if reason == "full" { 1 } else { 3 };
+        let _ = app.step_up.start_otp(&app.alice, "SMS", None).await;
+        let mut expected = vec![&*failed; times];
+        expected.push("refused SMS unavailable");
+        rows.row(&app, reason, &expected);
+        let _ = app.step_up.lock("alice").await;
+        rows.row(&app, reason, &[&failed]);
+    }
+    let app = App::new();
+    app.step_up.start_otp(&app.alice, "SMS", None).await.unwrap();
+    for (key, bytes) in app.store.written("Session") {
+        app.store.plant(key, bytes[..16].to_vec());
+    }
+    app.told();
+    let _ = app.step_up.check(&app.alice, &Requirement::new()).await;
+    rows.row(&app, "unreadable", &["store_failed - unreadable"]);
+}
+
+/// Whatever is told is written: where an operation of the store fails, or the request is dropped, what was told until
+/// then is so, and stays so.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_told_before_it_is_written() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Action {
+        Start,
+        Wrong,
+        Right,
+        Approve,
+        Decline,
+        Revoke,
+        RevokeAll,
+        Lock,
+        Unlock,
+    }
+    use Action::{Approve, Decline, Lock, Revoke, RevokeAll, Right, Start, Unlock, Wrong};
+
+    async fn before(action: Action) -> (App, String) {
+        let app = App::new();
+        let push = app.step_up.start_push(&app.alice, "BIO", None).await.unwrap().id;
+        if action != Start {
+            app.step_up.start_otp(&app.alice, "SMS", None).await.unwrap();
+        }
+        if matches!(action, Revoke | RevokeAll) {
+            app.step_up.verify_otp(&app.alice, "SMS", &app.code()).await.unwrap();
+        }
+        if action == Unlock {
+            app.step_up.lock("alice").await.unwrap();
+        }
+        app.told();
+        (app, push)
+    }
+
+    async fn run(app: &App, push: &str, action: Action) {
+        let (step_up, alice) = (&app.step_up, &app.alice);
+        match action {
+            Start => drop(step_up.start_otp(alice, "SMS", None).await),
+            Wrong => drop(step_up.verify_otp(alice, "SMS", WRONG).await),
+            Right => drop(step_up.verify_otp(alice, "SMS", &app.code()).await),
+            Approve => drop(step_up.answer_push("alice", push, PushAnswer::Approve).await),
+            Decline => drop(step_up.answer_push("alice", push, PushAnswer::Decline).await),
+            Revoke => drop(step_up.revoke(alice).await),
+            RevokeAll => drop(step_up.revoke_all("alice").await),
+            Lock => drop(step_up.lock("alice").await),
+            Unlock => drop(step_up.unlock("alice").await),
+        }
+    }
+
+    /// The record of that kind, as it was written.
+    fn record(app: &App, kind: &str) -> serde_json::Value {
+        let written = app.store.written(kind);
+        let json = written.first().map(|(_, bytes)| serde_json::from_slice(&bytes[17..]).unwrap());
+        json.unwrap_or(serde_json::Value::Null)[kind].take()
+    }
+
+    fn is_so(app: &App, told: &str) -> bool {
+        let (session, subject) = (record(app, "Session"), record(app, "Subject"));
+        let grants = session["grants"].as_array().map_or(0, Vec::len);
+        match told {
+            "started SMS -" | "sent SMS -" => {
+                session["otp"]["state"] == "Pending" && app.codes.lock().unwrap().len() <= 1
+            }
+            "wrong_code SMS -" => session["otp"]["tries"] == 1 && subject["wrong"].as_array().unwrap().len() == 1,
+            "verified SMS -" | "verified BIO -" => grants == 1,
+            "push_answered BIO approved" => session["push"]["state"]["Verified"].is_u64() && grants == 1,
+            "push_answered BIO declined" => {
+                session["push"]["state"]["Declined"].is_u64() && subject["denials"]["count"] == 1
+            }
+            "revoked - session" | "revoked - everywhere" => grants == 0 && session["push"]["state"] == "Dropped",
+            "locked - application" => subject["locked"].is_u64(),
+            "unlocked - -" => subject["locked"].is_null(),
+            other => other.starts_with("store_failed") || other.starts_with("refused"),
+        }
+    }
+
+    for action in [Start, Wrong, Right, Approve, Decline, Revoke, RevokeAll, Lock, Unlock] {
+        let mut seen = BTreeSet::new();
+        let mut check = |app: &App, what: &str| {
+            for told in app.told() {
+                assert!(is_so(app, &told), "{action:?}, {what}: {told}");
+                seen.insert(told);
+            }
+        };
+        for how in [Fails::Undone, Fails::Unanswered] {
+            for operation in 0.. {
+                let (app, push) = before(action).await;
+                app.store.fail_after(operation, how);
+                run(&app, &push, action).await;
+                let ended = app.store.fail_no_more();
+                check(&app, &format!("operation {operation} {how:?}"));
+                if ended {
+                    break;
+                }
+            }
+        }
+        for polls in 0.. {
+            let (app, push) = before(action).await;
+            let ended = poll_at_most(polls, run(&app, &push, action)).is_some();
+            check(&app, &format!("dropped after {polls} polls"));
+            if ended {
+                break;
+            }
+        }
+        assert!(seen.iter().any(|told| !told.starts_with("store_failed") && !told.starts_with("refused")), "{seen:?}");
+    }
+}

@@ -1,0 +1,528 @@
+//! Two at once, on the same records: whoever comes first, nothing is granted that should not be, and nothing is
+//! forgotten that was counted.
+//!
+//! Each race is run by threads that a barrier releases together, on the store in process and on one that yields before
+//! and after each of its operations; and, on the latter, in every order in which two tasks can take turns up to three
+//! times, which is exact and the same each time.
+
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use support::Elsewhere;
+use tokio::sync::Barrier;
+use tower_step_up::{
+    AnswerError, Caller, ChallengeError, Policy, PushAnswer, PushStatus, Requirement, Secret, StepUp, Store, discard,
+    store::{MemoryStore, Remote},
+};
+
+const RIGHT: &str = "123456";
+
+type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Who runs, and what must hold afterwards, given who had success.
+struct Race {
+    runners: Vec<Task<bool>>,
+    check: Box<dyn FnOnce(Vec<bool>) -> Task<()> + Send>,
+}
+
+impl Race {
+    fn new<F: Future<Output = ()> + Send + 'static>(
+        runners: Vec<Task<bool>>,
+        check: impl FnOnce(Vec<bool>) -> F + Send + 'static,
+    ) -> Self {
+        Self { runners, check: Box::new(|succeeded| Box::pin(check(succeeded))) }
+    }
+}
+
+fn run<F: Future<Output = bool> + Send + 'static>(future: F) -> Task<bool> {
+    Box::pin(future)
+}
+
+/// Budgets and deadlines wide enough for what is not under test.
+fn policy() -> Policy {
+    Policy::new().sends(1000, 1000, 1000, 1000).live_challenges(10).store_deadline(Duration::from_secs(10))
+}
+
+fn in_process(policy: Policy) -> StepUp {
+    builder(policy).build().unwrap()
+}
+
+fn elsewhere(policy: Policy) -> StepUp<Remote<Elsewhere>> {
+    builder(policy).store(Elsewhere::default().adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
+}
+
+fn builder(policy: Policy) -> tower_step_up::StepUpBuilder<MemoryStore> {
+    StepUp::builder().sandbox().otp("SMS", discard).otp("EMAIL", discard).push("BIO", discard).policy(policy)
+}
+
+fn session(user: &str, number: usize) -> Caller {
+    Caller::new(user, number.to_string())
+}
+
+async fn passes<S: Store>(step_up: &StepUp<S>, caller: &Caller) -> bool {
+    step_up.check(caller, &Requirement::new()).await.is_ok()
+}
+
+async fn step_up_by_email<S: Store>(step_up: &StepUp<S>, caller: &Caller) {
+    step_up.start_otp(caller, "EMAIL", None).await.unwrap();
+    step_up.verify_otp(caller, "EMAIL", RIGHT).await.unwrap();
+}
+
+/// Runs a race so many times, each time by threads that are released together.
+async fn by_threads(rounds: usize, mut prepare: impl AsyncFnMut(usize) -> Race) {
+    let mut outcomes = BTreeSet::new();
+    for round in 0..rounds {
+        let Race { runners, check } = prepare(round).await;
+        let barrier = Arc::new(Barrier::new(runners.len()));
+        let handles: Vec<_> = runners
+            .into_iter()
+            .map(|runner| {
+                let barrier = Arc::clone(&barrier);
+                tokio::spawn(async move {
+                    barrier.wait().await;
+                    runner.await
+                })
+            })
+            .collect();
+        let mut succeeded = Vec::new();
+        for handle in handles {
+            succeeded.push(handle.await.unwrap());
+        }
+        outcomes.insert(succeeded.clone());
+        check(succeeded).await;
+    }
+    println!("{rounds} rounds: {outcomes:?}");
+}
+
+/// Polls a task so often, unless it ends before; whether it has.
+fn poll(task: &mut Task<bool>, times: usize, ended: &mut Option<bool>) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..times {
+        if ended.is_some() {
+            break;
+        }
+        if let std::task::Poll::Ready(output) = task.as_mut().poll(&mut cx) {
+            *ended = Some(output);
+        }
+    }
+    ended.is_some()
+}
+
+const TO_THE_END: usize = 10_000;
+
+/// An operation of the store takes three polls, and what it does, it does in the second; so after every second poll there
+/// is another state.
+const A_STEP: usize = 2;
+
+/// Runs a race of two in every order of the form: one for a while, the other for a while, the one to its end, the other
+/// to its end.
+async fn in_every_order(mut prepare: impl AsyncFnMut(usize) -> Race) {
+    let (mut orders, mut outcomes) = (0, BTreeSet::new());
+    for first in [0, 1] {
+        for polls in (0..).step_by(A_STEP) {
+            let mut first_ended = false;
+            for polls_of_second in (0..).step_by(A_STEP) {
+                let Race { mut runners, check } = prepare(orders).await;
+                orders += 1;
+                let mut ended = [None, None];
+                let second = 1 - first;
+                first_ended = poll(&mut runners[first], polls, &mut ended[first]);
+                let second_ended = poll(&mut runners[second], polls_of_second, &mut ended[second]);
+                assert!(poll(&mut runners[first], TO_THE_END, &mut ended[first]), "it ends");
+                assert!(poll(&mut runners[second], TO_THE_END, &mut ended[second]), "it ends");
+                let succeeded: Vec<_> = ended.into_iter().flatten().collect();
+                println!("{first} first, after {polls} and {polls_of_second} polls: {succeeded:?}");
+                outcomes.insert(succeeded.clone());
+                check(succeeded).await;
+                if second_ended || first_ended {
+                    break;
+                }
+            }
+            if first_ended {
+                break;
+            }
+        }
+    }
+    println!("{orders} orders: {outcomes:?}");
+    assert!(orders > 20, "{orders}");
+}
+
+/// Makes three tests of each race; the numbers are of rounds in process and elsewhere.
+macro_rules! races {
+    ($($(#[$attribute:meta])* $race:ident: $in_process:literal, $elsewhere:literal;)*) => {$(
+        mod $race {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn in_process() {
+                let step_up = super::in_process(super::policy());
+                super::by_threads($in_process, async |round| super::$race(step_up.clone(), round).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn elsewhere() {
+                let step_up = super::elsewhere(super::policy());
+                super::by_threads($elsewhere, async |round| super::$race(step_up.clone(), round).await).await;
+            }
+
+            #[tokio::test]
+            $(#[$attribute])*
+            async fn in_every_order() {
+                let step_up = super::elsewhere(super::policy());
+                super::in_every_order(async |round| super::$race(step_up.clone(), round).await).await;
+            }
+        }
+    )*};
+}
+
+races! {
+    revoke_and_verify: 10_000, 200;
+    revoke_and_approve: 1_000, 200;
+    revoke_all_and_verify: 500, 100;
+    revoke_all_and_approve: 1_000, 200;
+    #[ignore = "a transfer that reads the new generation carries what is still to be revoked"]
+    revoke_all_and_transfer: 1_000, 200;
+    revoke_and_transfer: 500, 100;
+    transfer_and_verify: 500, 100;
+    transfer_and_approve: 500, 100;
+    transfer_and_transfer: 500, 100;
+    lock_and_start: 500, 100;
+    lock_and_verify: 500, 100;
+    decline_and_approve: 500, 100;
+    approve_and_approve: 500, 100;
+    start_and_wrong_code: 500, 100;
+    displace_and_verify: 50, 10;
+}
+
+/// T16: whichever comes first, no grant is left.
+async fn revoke_and_verify<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let alice = session(&format!("alice{round}"), 1);
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    let runners = vec![revoke(&step_up, &alice), verify(&step_up, &alice)];
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0]);
+        assert!(!passes(&step_up, &alice).await);
+    })
+}
+
+/// T16, of a push.
+async fn revoke_and_approve<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let alice = session(&format!("alice{round}"), 1);
+    let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
+    let runners = vec![revoke(&step_up, &alice), answer(&step_up, &alice, &push.id, PushAnswer::Approve)];
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0]);
+        assert!(!passes(&step_up, &alice).await);
+    })
+}
+
+/// One session is stepped up already, and one verifies.
+async fn revoke_all_and_verify<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let user = format!("alice{round}");
+    let sessions: Vec<_> = (0..2).map(|number| session(&user, number)).collect();
+    step_up_by_email(&step_up, &sessions[0]).await;
+    step_up.start_otp(&sessions[1], "SMS", None).await.unwrap();
+    let runners = vec![revoke_all(&step_up, &user), verify(&step_up, &sessions[1])];
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0]);
+        for session in &sessions {
+            assert!(!passes(&step_up, session).await);
+        }
+    })
+}
+
+async fn revoke_all_and_approve<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let alice = session(&format!("alice{round}"), 1);
+    let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
+    let runners = vec![revoke_all(&step_up, alice.subject()), answer(&step_up, &alice, &push.id, PushAnswer::Approve)];
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0]);
+        assert!(!passes(&step_up, &alice).await);
+    })
+}
+
+/// The new id may be that of a session that has a record already.
+async fn revoke_all_and_transfer<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let user = format!("alice{round}");
+    let (old, new) = (session(&user, 1), session(&user, 2));
+    step_up_by_email(&step_up, &old).await;
+    if round % 2 == 1 {
+        step_up.start_otp(&new, "SMS", None).await.unwrap();
+    }
+    let runners = vec![revoke_all(&step_up, &user), transfer(&step_up, &old, &new)];
+    Race::new(runners, async move |succeeded| {
+        assert_eq!(succeeded, [true, true]);
+        assert!(!passes(&step_up, &old).await, "the old id");
+        assert!(!passes(&step_up, &new).await, "the new id");
+    })
+}
+
+/// Who revokes the old id ends the elevation there; where it was taken along before, it lives under the new one, which
+/// can be revoked.
+async fn revoke_and_transfer<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let user = format!("alice{round}");
+    let (old, new) = (session(&user, 1), session(&user, 2));
+    step_up_by_email(&step_up, &old).await;
+    let runners = vec![revoke(&step_up, &old), transfer(&step_up, &old, &new)];
+    Race::new(runners, async move |_| {
+        assert!(!passes(&step_up, &old).await, "the old id");
+        step_up.revoke(&new).await.unwrap();
+        assert!(!passes(&step_up, &new).await, "the new id");
+    })
+}
+
+/// What was granted before is taken along, and what is granted meanwhile is, or is not granted.
+async fn transfer_and_approve<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let user = format!("alice{round}");
+    let (old, new) = (session(&user, 1), session(&user, 2));
+    step_up_by_email(&step_up, &old).await;
+    let push = step_up.start_push(&old, "BIO", Some("pay")).await.unwrap();
+    let runners = vec![transfer(&step_up, &old, &new), answer(&step_up, &old, &push.id, PushAnswer::Approve)];
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0]);
+        assert!(!passes(&step_up, &old).await, "the old id");
+        assert!(passes(&step_up, &new).await, "the new id");
+        let scoped = Requirement::new().scope("pay");
+        assert!(step_up.check(&old, &scoped).await.is_err());
+        assert_eq!(step_up.check(&new, &scoped).await.is_ok(), succeeded[1]);
+        step_up.revoke_all(old.subject()).await.unwrap();
+        assert!(!passes(&step_up, &new).await, "it was listed");
+    })
+}
+
+/// A code that is verified while its session gets another id.
+async fn transfer_and_verify<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let user = format!("alice{round}");
+    let (old, new) = (session(&user, 1), session(&user, 2));
+    step_up.start_otp(&old, "SMS", None).await.unwrap();
+    let runners = vec![transfer(&step_up, &old, &new), verify(&step_up, &old)];
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0]);
+        assert!(!passes(&step_up, &old).await, "the old id");
+        assert_eq!(passes(&step_up, &new).await, succeeded[1], "the new id");
+    })
+}
+
+/// One elevation stays one.
+async fn transfer_and_transfer<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let user = format!("alice{round}");
+    let (old, one, other) = (session(&user, 1), session(&user, 2), session(&user, 3));
+    step_up_by_email(&step_up, &old).await;
+    let runners = vec![transfer(&step_up, &old, &one), transfer(&step_up, &old, &other)];
+    Race::new(runners, async move |_| {
+        assert!(!passes(&step_up, &old).await);
+        assert!(passes(&step_up, &one).await != passes(&step_up, &other).await);
+        step_up.revoke_all(old.subject()).await.unwrap();
+        assert!(!passes(&step_up, &one).await && !passes(&step_up, &other).await);
+    })
+}
+
+/// After a lock nothing starts and nothing verifies; a code that went out before can be verified once it is lifted.
+async fn lock_and_start<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let alice = session(&format!("alice{round}"), 1);
+    let start = run({
+        let (step_up, alice) = (step_up.clone(), alice.clone());
+        async move { step_up.start_otp(&alice, "SMS", None).await.is_ok() }
+    });
+    let runners = vec![lock(&step_up, &alice), start];
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0]);
+        let forbidden = Err(ChallengeError::Forbidden);
+        assert_eq!(step_up.start_otp(&session(alice.subject(), 2), "SMS", None).await, forbidden);
+        assert_eq!(step_up.verify_otp(&alice, "SMS", RIGHT).await.map(drop), forbidden);
+        assert!(!passes(&step_up, &alice).await);
+        step_up.unlock(alice.subject()).await.unwrap();
+        assert_eq!(step_up.verify_otp(&alice, "SMS", RIGHT).await.is_ok(), succeeded[1]);
+    })
+}
+
+async fn lock_and_verify<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let alice = session(&format!("alice{round}"), 1);
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    let runners = vec![lock(&step_up, &alice), verify(&step_up, &alice)];
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0]);
+        assert_eq!(passes(&step_up, &alice).await, succeeded[1]);
+        let again = session(alice.subject(), 2);
+        assert_eq!(step_up.start_otp(&again, "SMS", None).await, Err(ChallengeError::Forbidden));
+    })
+}
+
+/// T14: a push has one answer.
+async fn decline_and_approve<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let alice = session(&format!("alice{round}"), 1);
+    let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
+    let runners = vec![
+        answer(&step_up, &alice, &push.id, PushAnswer::Decline),
+        answer(&step_up, &alice, &push.id, PushAnswer::Approve),
+    ];
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0] != succeeded[1], "{succeeded:?}");
+        assert_eq!(passes(&step_up, &alice).await, succeeded[1]);
+        let status = step_up.push_status(&alice, "BIO", &push.id).await.unwrap();
+        assert_eq!(status, Some(if succeeded[1] { PushStatus::Verified } else { PushStatus::Declined }));
+        let late = step_up.answer_push(alice.subject(), &push.id, PushAnswer::Approve).await;
+        assert_eq!(late, Err(AnswerError::Closed));
+    })
+}
+
+/// T14: approved twice, it is one grant.
+async fn approve_and_approve<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let alice = session(&format!("alice{round}"), 1);
+    let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
+    let runners = (0..2).map(|_| answer(&step_up, &alice, &push.id, PushAnswer::Approve)).collect();
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0] != succeeded[1], "{succeeded:?}");
+        assert_eq!(step_up.status(&alice).await.unwrap().grants.len(), 1);
+    })
+}
+
+/// T4: a wrong code and a start at the same time lose no count, whichever code was compared.
+async fn start_and_wrong_code<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let alice = session(&format!("alice{round}"), 1);
+    let other = session(alice.subject(), 2);
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    step_up.start_otp(&other, "SMS", None).await.unwrap();
+    let wrong = run({
+        let (step_up, alice) = (step_up.clone(), alice.clone());
+        async move { step_up.verify_otp(&alice, "SMS", "000000").await == Err(ChallengeError::CodeInvalid) }
+    });
+    let start = run({
+        let (step_up, alice) = (step_up.clone(), session(alice.subject(), 3));
+        async move { step_up.start_otp(&alice, "SMS", None).await.is_ok() }
+    });
+    Race::new(vec![wrong, start], async move |succeeded| {
+        assert_eq!(succeeded, [true, true]);
+        for _ in 0..4 {
+            step_up.verify_otp(&other, "SMS", "000000").await.unwrap_err();
+        }
+        let locked = step_up.verify_otp(&other, "SMS", RIGHT).await;
+        assert!(matches!(locked, Err(ChallengeError::RateLimited(limit)) if limit.limit == 5), "{locked:?}");
+    })
+}
+
+/// A user's record lists sixteen sessions. The one that makes room for the seventeenth verifies just then: it has no
+/// grant, or one that can be revoked with all.
+async fn displace_and_verify<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+    let user = format!("alice{round}");
+    let sessions: Vec<_> = (0..17).map(|number| session(&user, number)).collect();
+    step_up.start_otp(&sessions[0], "SMS", None).await.unwrap();
+    for session in &sessions[1..16] {
+        step_up_by_email(&step_up, session).await;
+    }
+    let start = run({
+        let (step_up, last) = (step_up.clone(), sessions[16].clone());
+        async move { step_up.start_otp(&last, "SMS", None).await.is_ok() }
+    });
+    let runners = vec![start, verify(&step_up, &sessions[0])];
+    Race::new(runners, async move |succeeded| {
+        assert!(succeeded[0]);
+        assert!(succeeded[1] || !passes(&step_up, &sessions[0]).await);
+        step_up.revoke_all(&user).await.unwrap();
+        for session in &sessions {
+            assert!(!passes(&step_up, session).await);
+        }
+    })
+}
+
+/// With more sessions than the list holds: those that fell out of it have no grant, the others lose theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoke_all_and_verify_with_more_sessions_than_are_listed() {
+    let step_up = in_process(policy());
+    by_threads(50, async |round| {
+        let (step_up, user) = (step_up.clone(), format!("alice{round}"));
+        let sessions: Vec<_> = (0..20).map(|number| session(&user, number)).collect();
+        for session in &sessions[..18] {
+            step_up_by_email(&step_up, session).await;
+        }
+        step_up.start_otp(&sessions[18], "SMS", None).await.unwrap();
+        step_up.start_otp(&sessions[19], "SMS", None).await.unwrap();
+        let runners = vec![
+            revoke_all(&step_up, &user),
+            verify(&step_up, &sessions[18]),
+            verify(&step_up, &sessions[19]),
+            transfer(&step_up, &sessions[17], &session(&user, 20)),
+        ];
+        Race::new(runners, async move |succeeded| {
+            assert!(succeeded[0]);
+            for session in &sessions {
+                assert!(!passes(&step_up, session).await);
+            }
+        })
+    })
+    .await;
+}
+
+/// Of 64 starts in one session one succeeds. Its message is counted, and nobody else's; the others leave no challenge
+/// behind that would keep the user from starting elsewhere.
+async fn one_of_many_starts(step_up: StepUp<impl Store>, rounds: usize) {
+    by_threads(rounds, async |round| {
+        let alice = session(&format!("alice{round}"), 1);
+        let starts = (0..64).map(|_| {
+            let (step_up, alice) = (step_up.clone(), alice.clone());
+            run(async move { step_up.start_otp(&alice, "SMS", None).await.is_ok() })
+        });
+        let (runners, step_up) = (starts.collect(), step_up.clone());
+        Race::new(runners, async move |succeeded| {
+            assert_eq!(succeeded.iter().filter(|succeeded| **succeeded).count(), 1);
+            for other in [2, 3] {
+                step_up.start_otp(&session(alice.subject(), other), "SMS", None).await.unwrap();
+            }
+            let fourth = step_up.start_otp(&session(alice.subject(), 4), "SMS", None).await;
+            assert!(matches!(fourth, Err(ChallengeError::RateLimited(limit)) if limit.limit == 3), "{fourth:?}");
+            step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
+        })
+    })
+    .await;
+}
+
+/// The defaults: three messages in five minutes, three challenges alive.
+fn defaults() -> Policy {
+    Policy::new().store_deadline(Duration::from_secs(10))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_many_starts_in_process() {
+    one_of_many_starts(in_process(defaults()), 50).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_many_starts_elsewhere() {
+    one_of_many_starts(elsewhere(defaults()), 5).await;
+}
+
+fn revoke<S: Store>(step_up: &StepUp<S>, caller: &Caller) -> Task<bool> {
+    let (step_up, caller) = (step_up.clone(), caller.clone());
+    run(async move { step_up.revoke(&caller).await.is_ok() })
+}
+
+fn revoke_all<S: Store>(step_up: &StepUp<S>, user: &str) -> Task<bool> {
+    let (step_up, user) = (step_up.clone(), user.to_owned());
+    run(async move { step_up.revoke_all(&user).await.is_ok() })
+}
+
+fn lock<S: Store>(step_up: &StepUp<S>, caller: &Caller) -> Task<bool> {
+    let (step_up, caller) = (step_up.clone(), caller.clone());
+    run(async move { step_up.lock(caller.subject()).await.is_ok() })
+}
+
+fn verify<S: Store>(step_up: &StepUp<S>, caller: &Caller) -> Task<bool> {
+    let (step_up, caller) = (step_up.clone(), caller.clone());
+    run(async move { step_up.verify_otp(&caller, "SMS", RIGHT).await.is_ok() })
+}
+
+fn transfer<S: Store>(step_up: &StepUp<S>, old: &Caller, new: &Caller) -> Task<bool> {
+    let (step_up, old, new) = (step_up.clone(), old.clone(), new.clone());
+    run(async move { step_up.transfer(&old, &new).await.is_ok() })
+}
+
+fn answer<S: Store>(step_up: &StepUp<S>, caller: &Caller, id: &str, answer: PushAnswer) -> Task<bool> {
+    let (step_up, caller, id) = (step_up.clone(), caller.clone(), id.to_owned());
+    run(async move { step_up.answer_push(caller.subject(), &id, answer).await.is_ok() })
+}
