@@ -94,7 +94,6 @@ pub struct OtpMessage {
 }
 
 /// A request for approval on its way to a user's phone.
-#[derive(Debug)]
 pub struct PushMessage {
     pub(crate) envelope: Envelope,
     pub(crate) id: String,
@@ -119,6 +118,13 @@ impl Envelope {
     ) -> Self {
         let subject = caller.subject().into();
         Self { subject, channel: channel.into(), recipient, expires_in, scope: scope.map(Into::into) }
+    }
+}
+
+/// Prints no id.
+impl fmt::Debug for PushMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushMessage").field("envelope", &self.envelope).finish_non_exhaustive()
     }
 }
 

@@ -210,6 +210,7 @@ mod tests {
             scope: scope.map(Into::into),
             verified_at: at(verified),
             expires_at: at(verified + 600_000),
+            generation: 1,
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Granted {
     pub(crate) scope: Option<Box<str>>,
     pub(crate) verified_at: Timestamp,
     pub(crate) expires_at: Timestamp,
+    /// That of its challenge: a session that gets another id takes along no grant of an older one.
+    pub(crate) generation: u64,
 }
 
 impl Granted {
@@ -177,6 +179,7 @@ impl<P> Challenge<P> {
             scope: self.scope.clone(),
             verified_at: now,
             expires_at: now.saturating_add(policy.grant_life),
+            generation: self.generation,
         }
     }
 }
@@ -405,13 +408,15 @@ impl Session {
         next
     }
 
-    /// The record of a session that goes on under another id: what the new one has already stays.
-    pub(crate) fn carrying(&self, old: &Self) -> Self {
+    /// The record of a session that goes on under another id, with its grants of this generation. What the new one has
+    /// already stays.
+    pub(crate) fn carrying(&self, old: &Self, generation: u64) -> Self {
         let mut next = self.clone();
         next.otp = next.otp.or_else(|| old.otp.clone());
         next.push = next.push.or_else(|| old.push.clone());
         next.starts = next.starts.saturating_add(old.starts);
-        old.grants.iter().for_each(|grant| next.add_grant(grant.clone()));
+        let grants = old.grants.iter().filter(|grant| grant.generation == generation);
+        grants.for_each(|grant| next.add_grant(grant.clone()));
         next
     }
 
@@ -708,14 +713,19 @@ mod tests {
     fn a_session_under_another_id_keeps_grants_tries_and_stamps_and_no_pending_code() {
         let mut old = started(0);
         guesses(&mut old, 4, 1);
-        old.add_grant(Granted { channel: "EMAIL".into(), scope: None, verified_at: at(1), expires_at: at(601) });
-        let next = Session::default().carrying(&old.without_pending());
+        let mut grant =
+            Granted { channel: "A".into(), scope: None, verified_at: at(1), expires_at: at(601), generation: 1 };
+        old.add_grant(grant.clone());
+        assert!(Session::default().carrying(&old.without_pending(), 2).grants().is_empty(), "revoked meanwhile");
+        let next = Session::default().carrying(&old.without_pending(), 1);
         assert_eq!(next.grants(), old.grants());
+        grant.channel = "B".into();
+        assert_eq!(Session::with_grants(vec![grant]).carrying(&old, 1).grants().len(), 2);
         assert_eq!(may_verify(&next, "SMS", 1), Err(ChallengeError::StateInvalid));
         assert!(next.may_start_otp(&policy(), at(14)).is_err());
         let mut again = next.start_otp(otp("SMS", None), &policy(), at(15)).unwrap();
         assert_eq!(guess(&mut again, false, 15), Some(ChallengeError::ChallengeLimitExceeded));
-        let kept = started(5).carrying(&old.without_pending());
+        let kept = started(5).carrying(&old.without_pending(), 1);
         assert_eq!(may_verify(&kept, "SMS", 6), Ok(()), "the new session's own code");
     }
 
@@ -727,6 +737,7 @@ mod tests {
             scope: Some(scope.into()),
             verified_at: at(secs),
             expires_at: at(secs).saturating_add(10 * MINUTE),
+            generation: 1,
         };
         for i in 0..20 {
             session.add_grant(grant(&i.to_string(), i));

@@ -51,11 +51,14 @@ struct Attempt {
     at: Timestamp,
 }
 
-/// How many pushes were declined in a row, and the last of them.
+/// Pushes that were declined in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Denials {
-    count: u32,
-    last: Attempt,
+    /// Since the last that made a pause.
+    count: u8,
+    last: Timestamp,
+    /// The last that made a pause.
+    paused: Option<Timestamp>,
 }
 
 /// A challenge, under the id of its start. One of another start stays in the list beside it: two may race, and which
@@ -67,6 +70,8 @@ struct Challenge {
     deadline: Timestamp,
     /// Of a push: the phone knows the user and this id, not the session.
     push: Option<PushDigest>,
+    /// Where its message was counted.
+    recipient: Option<Key>,
     /// Whether it can still be verified.
     open: bool,
 }
@@ -78,6 +83,7 @@ pub(crate) struct Opening<'a> {
     pub(crate) session: &'a Key,
     pub(crate) deadline: Timestamp,
     pub(crate) push: Option<PushDigest>,
+    pub(crate) recipient: Option<Key>,
     /// The start whose challenge it takes the place of.
     pub(crate) replaces: Option<u64>,
 }
@@ -126,7 +132,7 @@ impl Subject {
         let failures = self.failures.iter().filter_map(Failures::last).map(|at| at.saturating_add(FAILURES_KEPT));
         let wrong = self.wrong.iter().map(|attempt| attempt.at.saturating_add(DAY));
         let locked = self.locked.map(|at| at.saturating_add(LOCK_KEPT));
-        let denials = self.denials.map(|denials| denials.last.at.saturating_add(DAY));
+        let denials = self.denials.map(|denials| denials.last.saturating_add(DAY));
         let challenges = self.challenges.iter().map(|challenge| challenge.deadline);
         let sessions = self.sessions.iter().map(|session| session.until);
         let stamps = failures.chain(wrong).chain(locked).chain(denials).chain(challenges).chain(sessions);
@@ -261,12 +267,6 @@ impl Subject {
     pub(crate) fn sessions(&self) -> impl Iterator<Item = Key> {
         self.sessions.iter().map(|session| session.key)
     }
-
-    /// Forgets a session that is no more.
-    pub(crate) fn forget(&mut self, session: &Key) {
-        self.sessions.retain(|live| live.key != *session);
-        self.close_session(session);
-    }
 }
 
 /// Challenges and their messages.
@@ -292,6 +292,7 @@ impl Subject {
             session: *opening.session,
             deadline: opening.deadline,
             push: opening.push,
+            recipient: opening.recipient,
             open: true,
         });
         Ok(())
@@ -313,13 +314,17 @@ impl Subject {
         self.close(start);
     }
 
-    /// A push was declined. Said twice of one push, it counts once.
-    pub(crate) fn declined(&mut self, start: u64, now: Timestamp) {
-        let before = self.denials.filter(|denials| now < denials.last.at.saturating_add(DAY));
-        if before.is_none_or(|denials| denials.last.id != start) {
-            let count = before.map_or(0, |denials| denials.count).saturating_add(1);
-            self.denials = Some(Denials { count, last: Attempt { id: start, at: now } });
+    /// A push was declined. Said twice of one push, it counts once: then it is closed.
+    pub(crate) fn declined(&mut self, start: u64, policy: &Policy, now: Timestamp) {
+        if !self.challenges.iter().any(|challenge| challenge.open && challenge.start == start) {
+            return;
         }
+        let before = self.denials.filter(|denials| now < denials.last.saturating_add(DAY));
+        let before = before.unwrap_or(Denials { count: 0, last: now, paused: None });
+        let count = before.count.saturating_add(1);
+        let denials = Denials { count, last: now, ..before };
+        let pauses = count >= policy.denials;
+        self.denials = Some(if pauses { Denials { count: 0, paused: Some(now), ..denials } } else { denials });
         self.close(start);
     }
 
@@ -333,6 +338,11 @@ impl Subject {
         let any = self.challenges.iter().any(|challenge| challenge.open && challenge.session == *session);
         self.close_where(|challenge| challenge.session == *session);
         any
+    }
+
+    /// Where the message of a challenge was counted.
+    pub(crate) fn recipient_of(&self, start: u64) -> Option<Key> {
+        self.challenges.iter().find(|challenge| challenge.start == start)?.recipient
     }
 
     /// The session that a push belongs to, and the id of its start.
@@ -350,12 +360,9 @@ impl Subject {
 
     /// Refuses a push for a while after every few that were declined in a row.
     fn check_denials(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
-        let limit = u32::from(policy.denials);
-        let pause = self.denials.filter(|denials| denials.count.is_multiple_of(limit));
-        let wait = pause.map_or(Duration::ZERO, |denials| {
-            denials.last.at.saturating_add(policy.denial_pause).saturating_since(now)
-        });
-        if wait.is_zero() { Ok(()) } else { Err(RateLimit { limit, window: None, wait }) }
+        let paused = self.denials.and_then(|denials| denials.paused);
+        let wait = paused.map_or(Duration::ZERO, |at| at.saturating_add(policy.denial_pause).saturating_since(now));
+        if wait.is_zero() { Ok(()) } else { Err(RateLimit { limit: policy.denials.into(), window: None, wait }) }
     }
 
     /// Refuses one challenge more than may be alive. A session's code is one however often it was started anew, and
@@ -498,8 +505,14 @@ mod tests {
     /// Starts a code, or a push, in a session; it lives 300 seconds.
     fn open(subject: &mut Subject, start: u64, session: u64, push: bool, now: u64) -> Result<(), (u32, u64)> {
         let session = &Key::session("a", &session.to_be_bytes());
-        let opening =
-            Opening { start, session, deadline: at(now + 300), push: push.then(|| id(start)), replaces: None };
+        let opening = Opening {
+            start,
+            session,
+            deadline: at(now + 300),
+            push: push.then(|| id(start)),
+            recipient: None,
+            replaces: None,
+        };
         subject.open(&opening, &Policy::new(), at(now)).map_err(|error| match error {
             ChallengeError::RateLimited(limit) => (limit.limit, limit.wait.as_secs()),
             other => panic!("{other:?}"),
@@ -520,7 +533,9 @@ mod tests {
             ("verified", |subject| subject.verified(1)),
             ("closed", |subject| subject.close(2)),
             ("not sent", |subject| subject.withdraw(3)),
-            ("its session is no more", |subject| subject.forget(&Key::session("a", &2_u64.to_be_bytes()))),
+            ("its session is no more", |subject| {
+                subject.close_session(&Key::session("a", &2_u64.to_be_bytes()));
+            }),
             ("all revoked", |subject| subject.revoke_all(2)),
         ];
         for (name, make) in makes {
@@ -566,28 +581,47 @@ mod tests {
         let policy = Policy::new();
         let paused =
             |subject: &Subject, now| subject.check_denials(&policy, at(now)).err().map(|hit| hit.wait.as_secs());
+        /// A push that is declined; the budgets of messages are not at stake here.
+        fn decline(subject: &mut Subject, start: u64, now: u64) {
+            let session = Key::session("a", b"1");
+            let deadline = at(now + 300);
+            subject.challenges.push(Challenge {
+                start,
+                session,
+                deadline,
+                push: Some(id(start)),
+                recipient: None,
+                open: true,
+            });
+            subject.declined(start, &Policy::new(), at(now));
+        }
         let mut subject = Subject::new(1);
-        subject.declined(1, at(0));
-        subject.declined(1, at(1));
-        subject.declined(2, at(2));
+        decline(&mut subject, 1, 0);
+        decline(&mut subject, 2, 2);
+        subject.declined(1, &policy, at(2));
+        subject.declined(2, &policy, at(2));
+        subject.declined(99, &policy, at(2));
         assert_eq!(paused(&subject, 2), None, "one of them was said twice");
         let mut approved = subject.clone();
         open(&mut approved, 9, 1, true, 2).unwrap();
         approved.verified(9);
-        approved.declined(10, at(3));
+        decline(&mut approved, 10, 3);
         assert_eq!(paused(&approved, 3), None);
-        subject.declined(3, at(3));
+        decline(&mut subject, 3, 3);
         assert_eq!(paused(&subject, 3), Some(1800));
+        let mut late = subject.clone();
+        decline(&mut late, 4, 10);
+        assert_eq!(paused(&late, 10), Some(1793), "one that was out already ends no pause");
         assert_eq!(open(&mut subject, 4, 1, true, 1802), Err((3, 1)));
         assert_eq!(open(&mut subject.clone(), 4, 1, false, 3), Ok(()), "a code is no push");
         assert_eq!(paused(&subject, 1803), None);
-        subject.declined(4, at(1803));
-        subject.declined(5, at(1803));
+        decline(&mut subject, 4, 1803);
+        decline(&mut subject, 5, 1803);
         assert_eq!(paused(&subject, 1803), None);
-        subject.declined(6, at(1803));
+        decline(&mut subject, 6, 1803);
         assert_eq!(paused(&subject, 1803), Some(1800), "after every three");
-        subject.declined(7, at(1803 + 86_400));
-        subject.declined(8, at(1803 + 86_400));
+        decline(&mut subject, 7, 1803 + 86_400);
+        decline(&mut subject, 8, 1803 + 86_400);
         assert_eq!(paused(&subject, 1803 + 86_400), None, "a day forgets them");
         assert_eq!(subject.keep_until(), at(1803 + 2 * 86_400));
     }
@@ -597,7 +631,8 @@ mod tests {
         let policy = Policy::new();
         let disabled = |subject: &Subject| subject.check_disabled("SMS", &policy, at(0)).is_err();
         let mut subject = after(50, 0);
-        subject.declined(1, at(0));
+        open(&mut subject, 2, 1, true, 0).unwrap();
+        subject.declined(2, &policy, at(0));
         subject.lock(at(0));
         open(&mut subject, 1, 1, false, 0).unwrap();
         assert!(disabled(&subject) && subject.is_locked());

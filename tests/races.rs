@@ -186,7 +186,6 @@ races! {
     revoke_and_approve: 1_000, 200;
     revoke_all_and_verify: 500, 100;
     revoke_all_and_approve: 1_000, 200;
-    #[ignore = "a transfer that reads the new generation carries what is still to be revoked"]
     revoke_all_and_transfer: 1_000, 200;
     revoke_and_transfer: 500, 100;
     transfer_and_verify: 500, 100;

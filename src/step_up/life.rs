@@ -85,9 +85,12 @@ impl<S: Store> StepUp<S> {
         let stored = engine.load(key).await?;
         let sessions: Vec<Key> =
             engine.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
+        // One that cannot be changed keeps none of the others.
+        let mut revoked = Ok(());
         for session in &sessions {
-            engine.revoke_session(session).await?;
+            revoked = engine.revoke_session(session).await.and(revoked);
         }
+        revoked?;
         engine.tell(&Event::Revoked { subject, everywhere: true });
         Ok(())
     }
@@ -209,7 +212,8 @@ impl<S: Store> Engine<S> {
             let Some(old) = self.session_of(stored_old.as_ref())? else { return Ok(()) };
             let generation = subject.generation();
             let mut next = subject.clone();
-            next.forget(old_key);
+            // The old id stays listed: until its record is gone, it may hold a grant.
+            next.close_session(old_key);
             self.list(&mut next, new_key, now).await?;
             let Swap::Done(_) = self.swap_subject(subject_key, stored_subject.as_ref(), next, now).await? else {
                 continue;
@@ -248,7 +252,7 @@ impl<S: Store> Engine<S> {
             let unchanged =
                 self.subject_of(subject.as_ref())?.is_some_and(|subject| subject.generation() == generation);
             let Some(session) = self.session_of(place.as_ref())?.filter(|_| unchanged) else { return Ok(()) };
-            let next = session.carrying(carried);
+            let next = session.carrying(carried, generation);
             if let Swap::Done(_) = self.swap_session(new_key, place.as_ref(), next, self.now()).await? {
                 return Ok(());
             }

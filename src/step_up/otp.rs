@@ -6,7 +6,7 @@ use super::{
     check_start_scope, no_random,
     outside::both,
     records::{ROUNDS, Swap},
-    start::{Beginning, recipient_key},
+    start::Beginning,
 };
 use crate::{
     caller::Caller,
@@ -107,7 +107,6 @@ impl<S: Store> Engine<S> {
         let channel = &*find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?.name;
         check_form(code, policy.code_digits).map_err(ChallengeError::MalformedCode)?;
         let enrolled = self.resolve(caller, channel).await?;
-        let recipient = enrolled.as_ref().ok().and_then(recipient_key);
 
         let attempt = self.ids.next_u64();
         let (session_key, subject_key) = (caller.session_key(), &caller.subject_key());
@@ -153,6 +152,7 @@ impl<S: Store> Engine<S> {
                         subject.succeeded(channel, attempt);
                         subject.verified(start);
                     };
+                    let recipient = self.subject_of(subject.as_ref())?.and_then(|subject| subject.recipient_of(start));
                     let of_subject = self.change_subject(subject_key, subject, clear);
                     let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
                     let _ = both(of_subject, of_recipient).await;

@@ -6,6 +6,7 @@ use super::{
     Engine, StepUp,
     channel::find,
     check_start_scope, no_random,
+    outside::both,
     records::{ROUNDS, Swap, as_session},
     start::Beginning,
 };
@@ -32,7 +33,7 @@ pub struct PushStarted {
 }
 
 /// What the user said on their phone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushAnswer {
     /// Yes, that was me. Enough where the policy asks for no number.
@@ -41,6 +42,17 @@ pub enum PushAnswer {
     Number(String),
     /// No.
     Decline,
+}
+
+/// Prints no number.
+impl fmt::Debug for PushAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Approve => "Approve",
+            Self::Number(_) => "Number(..)",
+            Self::Decline => "Decline",
+        })
+    }
 }
 
 /// Why an answer to a push was not taken. Nothing was granted.
@@ -77,10 +89,10 @@ impl fmt::Display for AnswerError {
 
 impl Error for AnswerError {}
 
-/// Prints no number.
+/// Prints neither.
 impl fmt::Debug for PushStarted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PushStarted").field("id", &self.id).finish_non_exhaustive()
+        f.write_str("PushStarted(..)")
     }
 }
 
@@ -210,6 +222,7 @@ impl<S: Store> Engine<S> {
             let current = self.subject_of(stored.as_ref())?.ok_or(AnswerError::Unknown)?;
             let (session_key, start) = current.find_push(&digest).ok_or(AnswerError::Unknown)?;
             let (session_key, generation) = (*session_key, current.generation());
+            let recipient = current.recipient_of(start);
             if current.is_locked() && said != Said::No {
                 return Err(AnswerError::Closed);
             }
@@ -226,7 +239,8 @@ impl<S: Store> Engine<S> {
                 },
             )?;
             if matches!(answered, Answered::Declined | Answered::WrongNumber { left: 0 }) {
-                self.change_subject(&subject_key, stored.clone(), |subject| subject.declined(start, now)).await?;
+                self.change_subject(&subject_key, stored.clone(), |subject| subject.declined(start, &self.policy, now))
+                    .await?;
             }
             let Swap::Done(written) = self.swap_session(&session_key, session.as_ref(), next, now).await? else {
                 continue;
@@ -237,8 +251,9 @@ impl<S: Store> Engine<S> {
                 Answered::Declined => {}
                 Answered::Approved => {
                     // Where this fails, the user's record counts too much.
+                    let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
                     let verified = |subject: &mut Subject| subject.verified(start);
-                    let _ = self.change_subject(&subject_key, stored, verified).await;
+                    let _ = both(self.change_subject(&subject_key, stored, verified), of_recipient).await;
                 }
             }
             return Ok(());

@@ -99,19 +99,21 @@ impl<S: Store> Engine<S> {
                 None => Subject::new(self.ids.next_u64()),
             };
             next_subject.check_disabled(channel, policy, now)?;
-            let recipient = enrolled.clone()?;
+            let resolved = enrolled.clone()?;
             let empty = Session::default();
             let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
             let next_session = step(current, next_subject.generation(), now)?;
             next_subject.check_locked(channel, policy, now)?;
             let replaces = if push.is_some() { current.push_start() } else { current.otp_start() };
             let deadline = now.saturating_add(life);
-            next_subject.open(&Opening { start, session: session_key, deadline, push, replaces }, policy, now)?;
+            let recipient = recipient_key.copied();
+            let opening = Opening { start, session: session_key, deadline, push, recipient, replaces };
+            next_subject.open(&opening, policy, now)?;
             let kind = if push.is_some() { Kind::Push } else { Kind::Code };
             let mut next_recipient = self.recipient_of(stored_recipient.as_ref())?.cloned().unwrap_or_default();
             progress.shared = self.count_at_recipient(&mut next_recipient, start, kind, now)?;
             if progress.taken.is_none() {
-                let taken = self.rates.take(recipient.as_str(), policy, now);
+                let taken = self.rates.take(resolved.as_str(), policy, now);
                 progress.taken = Some(taken.map_err(ChallengeError::RateLimited)?);
             }
             self.list(&mut next_subject, session_key, now).await?;
@@ -125,7 +127,7 @@ impl<S: Store> Engine<S> {
                 let Swap::Done(_) = self.swap(key, stored_recipient.as_ref(), next, now).await? else { continue };
             }
             if let Swap::Done(_) = self.swap_session(session_key, session.as_ref(), next_session, now).await? {
-                return Ok(recipient);
+                return Ok(resolved);
             }
         }
         Err(ChallengeError::Unavailable)
@@ -187,6 +189,6 @@ struct Progress {
 }
 
 /// Under which key a recipient's messages are counted, where the enrolment names one.
-pub(super) fn recipient_key(recipient: &Recipient) -> Option<Key> {
+fn recipient_key(recipient: &Recipient) -> Option<Key> {
     recipient.as_str().map(Key::recipient)
 }

@@ -379,7 +379,6 @@ fn no_secret_leaves() {
 
 /// Whoever prints what holds an id or a number of a push prints neither: such a line ends up in a log.
 #[tokio::test]
-#[ignore = "PushAnswer and AnswerBody print the number, PushMessage and PushStarted the id"]
 async fn what_holds_a_push_prints_neither_its_id_nor_its_number() {
     let printed = Lines::default();
     let messages = printed.clone();

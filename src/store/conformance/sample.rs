@@ -56,9 +56,13 @@ fn subject() -> Subject {
     let deadline = now.saturating_add(Duration::from_secs(60));
     let push = Some(PushDigest::new(&key, "id"));
     subject
-        .open(&Opening { start: u64::MAX, session: &key, deadline, push, replaces: None }, &Policy::default(), now)
+        .open(
+            &Opening { start: u64::MAX, session: &key, deadline, push, recipient: Some(key), replaces: None },
+            &Policy::default(),
+            now,
+        )
         .expect("nothing stands in the way of the first");
-    subject.declined(3, now);
+    subject.declined(u64::MAX, &Policy::default(), now);
     subject.lock(now);
     subject
 }
