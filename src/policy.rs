@@ -390,7 +390,7 @@ mod tests {
     fn each_bound_holds_on_both_sides() {
         let p = Policy::new;
         let ms = Duration::from_millis;
-        let table: [(&str, Policy, bool); 68] = [
+        let table: Vec<(&str, Policy, bool)> = vec![
             ("code_digits", p().code_digits(5), false),
             ("code_digits", p().code_digits(12), true),
             ("code_digits", p().code_digits(13), false),

@@ -519,6 +519,8 @@ mod tests {
         })
     }
 
+    type Make = fn(&mut Subject);
+
     #[test]
     fn three_challenges_live_at_once_whatever_became_of_the_others() {
         let mut subject = Subject::new(1);
@@ -528,7 +530,6 @@ mod tests {
         assert_eq!(open(&mut subject, 4, 3, true, 30), Err((3, 270)), "a fourth");
         assert_eq!(open(&mut subject.clone(), 5, 1, false, 30), Ok(()), "in the place of its like");
         assert_eq!(open(&mut subject.clone(), 3, 2, false, 30), Ok(()), "the same start, counted again");
-        type Make = fn(&mut Subject);
         let makes: [(&str, Make); 5] = [
             ("verified", |subject| subject.verified(1)),
             ("closed", |subject| subject.close(2)),
@@ -576,25 +577,26 @@ mod tests {
         assert_eq!(subject.find_push(&id(8)), None);
     }
 
+    /// A push that is declined; the budgets of messages are not at stake here.
+    fn decline(subject: &mut Subject, start: u64, now: u64) {
+        let session = Key::session("a", b"1");
+        let deadline = at(now + 300);
+        subject.challenges.push(Challenge {
+            start,
+            session,
+            deadline,
+            push: Some(id(start)),
+            recipient: None,
+            open: true,
+        });
+        subject.declined(start, &Policy::new(), at(now));
+    }
+
     #[test]
     fn three_denials_pause_and_an_approval_ends_their_row() {
         let policy = Policy::new();
         let paused =
             |subject: &Subject, now| subject.check_denials(&policy, at(now)).err().map(|hit| hit.wait.as_secs());
-        /// A push that is declined; the budgets of messages are not at stake here.
-        fn decline(subject: &mut Subject, start: u64, now: u64) {
-            let session = Key::session("a", b"1");
-            let deadline = at(now + 300);
-            subject.challenges.push(Challenge {
-                start,
-                session,
-                deadline,
-                push: Some(id(start)),
-                recipient: None,
-                open: true,
-            });
-            subject.declined(start, &Policy::new(), at(now));
-        }
         let mut subject = Subject::new(1);
         decline(&mut subject, 1, 0);
         decline(&mut subject, 2, 2);

@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_found_when_built() {
-        let table = [
+        let table = vec![
             (StepUp::builder(), Some(ConfigError::NoChannel)),
             (builder(), None),
             (builder().push("SMS", discard), None),
