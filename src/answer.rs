@@ -26,7 +26,14 @@ pub(crate) struct Problem<'a> {
     pub(crate) message: &'a str,
 }
 
+/// The message of every 400.
+pub(crate) const INVALID: &str = "Invalid request";
+
 impl Problem<'_> {
+    pub(crate) const TOO_LARGE: Problem<'static> = Problem { error_code: None, message: "The body is too large" };
+    pub(crate) const TOO_SLOW: Problem<'static> =
+        Problem { error_code: None, message: "The body did not come in time" };
+    pub(crate) const INVALID: Problem<'static> = Problem { error_code: None, message: INVALID };
     pub(crate) const UNAUTHORIZED: Problem<'static> =
         Problem { error_code: Some(Cow::Borrowed("UNAUTHORIZED")), message: "Log in first" };
     pub(crate) const UNAVAILABLE: Problem<'static> =
@@ -38,6 +45,9 @@ impl Problem<'_> {
 pub(crate) struct ChannelNames<T> {
     pub(crate) otp: Vec<T>,
     pub(crate) push: Vec<T>,
+    /// Of what the application verifies itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) proof: Vec<T>,
 }
 
 /// JSON as bytes. The values are our own structs of strings, numbers and lists, which always serialize.

@@ -196,18 +196,33 @@ impl Keyring {
 
     /// Whether a code can be compared at all: its secret may be gone.
     pub(crate) fn knows(&self, digest: &CodeDigest) -> bool {
-        self.find(digest).is_some()
+        self.find(digest.secret).is_some()
     }
 
     /// Whether this is the code, in constant time (T10).
     pub(crate) fn matches(&self, digest: &CodeDigest, session: &Key, channel: &str, code: &str) -> bool {
-        self.find(digest).is_some_and(|keyed| {
+        self.find(digest.secret).is_some_and(|keyed| {
             input(&keyed.mac, session, &digest.nonce, channel, code).verify_slice(&digest.mac).is_ok()
         })
     }
 
-    fn find(&self, digest: &CodeDigest) -> Option<&KeyedDigest> {
-        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|keyed| keyed.id == digest.secret)
+    /// Which secret digests and seals.
+    pub(crate) fn current(&self) -> u32 {
+        self.current.id
+    }
+
+    /// Seals bytes for one session, under the [current](Self::current) secret.
+    pub(crate) fn seal(&self, session: &Key, bytes: &[u8]) -> [u8; 32] {
+        seal(&self.current.mac, session, bytes).finalize().into_bytes().into()
+    }
+
+    /// Whether bytes were sealed for this session, under a secret that is at hand; in constant time.
+    pub(crate) fn opens(&self, secret: u32, session: &Key, bytes: &[u8], mac: &[u8]) -> bool {
+        self.find(secret).is_some_and(|keyed| seal(&keyed.mac, session, bytes).verify_slice(mac).is_ok())
+    }
+
+    fn find(&self, secret: u32) -> Option<&KeyedDigest> {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|keyed| keyed.id == secret)
     }
 }
 
@@ -232,6 +247,11 @@ fn input(mac: &Hmac<Sha256>, session: &Key, nonce: &[u8; 16], channel: &str, cod
         .chain_update((channel.len() as u64).to_be_bytes())
         .chain_update(channel)
         .chain_update(code)
+}
+
+/// Another label than that of codes, so that neither digest passes for the other.
+fn seal(mac: &Hmac<Sha256>, session: &Key, bytes: &[u8]) -> Hmac<Sha256> {
+    mac.clone().chain_update(b"tower-step-up seal\0").chain_update(session.as_bytes()).chain_update(bytes)
 }
 
 /// A push id: 128 random bits in decimal, and nothing but digits (contract).

@@ -106,19 +106,7 @@ pub(crate) struct Envelope {
     pub(crate) recipient: Recipient,
     pub(crate) expires_in: Duration,
     pub(crate) scope: Option<Box<str>>,
-}
-
-impl Envelope {
-    pub(crate) fn new(
-        caller: &Caller,
-        channel: &str,
-        recipient: Recipient,
-        expires_in: Duration,
-        scope: Option<&str>,
-    ) -> Self {
-        let subject = caller.subject().into();
-        Self { subject, channel: channel.into(), recipient, expires_in, scope: scope.map(Into::into) }
-    }
+    pub(crate) operation: Option<Box<str>>,
 }
 
 /// Prints no id.
@@ -166,6 +154,13 @@ macro_rules! envelope_accessors {
             #[must_use]
             pub fn scope(&self) -> Option<&str> {
                 self.envelope.scope.as_deref()
+            }
+
+            /// The one operation that is being approved, where it is [bound](crate::Binding), in the words of the
+            /// application: the message must show it (PSD2 RTS art. 5(1)(a)).
+            #[must_use]
+            pub fn operation(&self) -> Option<&str> {
+                self.envelope.operation.as_deref()
             }
         }
     };

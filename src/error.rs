@@ -45,6 +45,20 @@ pub enum ConfigError {
         /// The scope.
         scope: String,
     },
+    /// A requirement asks for a scope that is not among those registered.
+    UnknownScope {
+        /// The scope.
+        scope: String,
+    },
+    /// A requirement says `or_session` and has no scope.
+    OrSession,
+    /// A requirement names a channel twice.
+    RepeatedChannel {
+        /// The name.
+        channel: String,
+    },
+    /// A requirement names more than 16 channels.
+    TooManyChannels,
     /// A requirement asks for an age under a second, which no grant could reliably satisfy.
     MaxAge,
     /// A path is not one: it must begin with `/` and not end with it.
@@ -56,6 +70,13 @@ pub enum ConfigError {
     },
     /// The challenge for `WWW-Authenticate` is not a header value, or asks for `Basic` credentials.
     Authenticate {
+        /// The value.
+        value: String,
+    },
+    /// A parameter of an OAuth challenge is empty, or has a character that would break the header.
+    OAuth {
+        /// The parameter.
+        parameter: &'static str,
         /// The value.
         value: String,
     },
@@ -119,12 +140,25 @@ impl fmt::Display for ConfigError {
             Self::Scope { scope } => {
                 write!(f, "scope {scope:?} cannot be asked for; use 1 to 128 visible ASCII characters")
             }
+            Self::UnknownScope { scope } => {
+                write!(f, "scope {scope:?} is not registered, so no start could name it; add it to .scopes([..])")
+            }
+            Self::OrSession => {
+                f.write_str("or_session() widens a scope, and there is none; call .scope(..), or leave it out")
+            }
+            Self::RepeatedChannel { channel } => {
+                write!(f, "the requirement names channel {channel:?} twice; name it once, with the age that is meant")
+            }
+            Self::TooManyChannels => f.write_str("a requirement names at most 16 channels; name fewer"),
             Self::MaxAge => f.write_str("a max age under a second refuses everybody; ask for a second or more"),
             Self::Path { setting, path } => {
                 write!(f, "{setting}({path:?}): a path begins with '/' and does not end with it")
             }
             Self::Authenticate { value } => {
                 write!(f, "{value:?} cannot stand in WWW-Authenticate; use a scheme other than Basic, in visible ASCII")
+            }
+            Self::OAuth { parameter, value } => {
+                write!(f, "{value:?} cannot stand in {parameter}; use printable ASCII without quotes and backslashes")
             }
             Self::GrpcMethod { service, method } => write!(
                 f,
@@ -147,7 +181,7 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-/// What is wrong with a code or a scope as it was written; nothing of it is kept or echoed.
+/// What is wrong with a code, a scope or a binding as it was written; nothing of it is kept or echoed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Malformed {
@@ -159,6 +193,8 @@ pub enum Malformed {
     Size,
     /// It has a character that may not be there, or is not a string.
     Regex,
+    /// It is none of those that are known or, of a binding, was not made for this session or is too old.
+    NotIn,
 }
 
 impl Malformed {
@@ -169,6 +205,7 @@ impl Malformed {
             Self::HasText => "HAS_TEXT",
             Self::Size => "SIZE",
             Self::Regex => "REGEX",
+            Self::NotIn => "NOT_IN",
         }
     }
 }
@@ -194,8 +231,10 @@ pub enum ChallengeError {
     UnknownChannel,
     /// The code is not one by its form. It cost no attempt.
     MalformedCode(Malformed),
-    /// The scope is not one by its form.
+    /// The scope is not one by its form, is not registered, or is another than the binding's.
     MalformedScope(Malformed),
+    /// The binding is no token by its form, was not made for this session, or is too old.
+    MalformedBinding(Malformed),
     /// The application's policy forbids this caller to step up, or the user is disabled until the
     /// application unlocks them.
     Forbidden,
@@ -265,6 +304,7 @@ impl ChallengeError {
             Self::UnknownChannel
             | Self::MalformedCode(_)
             | Self::MalformedScope(_)
+            | Self::MalformedBinding(_)
             | Self::RateLimited(_)
             | Self::Internal => return None,
         }))
@@ -278,6 +318,7 @@ impl ChallengeError {
             Self::UnknownChannel => "unknown_channel",
             Self::MalformedCode(_) => "malformed_code",
             Self::MalformedScope(_) => "malformed_scope",
+            Self::MalformedBinding(_) => "malformed_binding",
             Self::Forbidden => "forbidden",
             Self::ChannelNotSupported => "channel_not_supported",
             Self::ChannelNotRegistered => "channel_not_registered",
@@ -299,7 +340,9 @@ impl ChallengeError {
 impl fmt::Display for ChallengeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::UnknownChannel | Self::MalformedCode(_) | Self::MalformedScope(_) => "Invalid request",
+            Self::UnknownChannel | Self::MalformedCode(_) | Self::MalformedScope(_) | Self::MalformedBinding(_) => {
+                "Invalid request"
+            }
             Self::Forbidden => "This caller may not step up",
             Self::ChannelNotSupported => "This channel is not available to this user",
             Self::ChannelNotRegistered => "This channel is not enrolled; enrol it first",

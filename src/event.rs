@@ -113,6 +113,25 @@ pub enum Event<'a> {
         /// Why.
         reason: Reason,
     },
+    /// A guard in [shadow mode](crate::RequireStepUp::shadow) would have asked for a step-up.
+    WouldRefuse {
+        /// The user.
+        subject: &'a str,
+        /// Why.
+        reason: Reason,
+    },
+    /// A request has spent a grant.
+    Spent {
+        /// The user.
+        subject: &'a str,
+        /// The channel.
+        channel: &'a str,
+    },
+    /// A handler gave back what its request had spent.
+    GivenBack {
+        /// The user.
+        subject: &'a str,
+    },
     /// A request without a [`Caller`](crate::Caller) reached a guard or the companion.
     NoCaller,
     /// The store failed, and what was asked of it was refused.
@@ -163,6 +182,9 @@ impl Event<'_> {
             Self::PushAnswered { .. } => "push_answered",
             Self::Revoked { .. } => "revoked",
             Self::GuardRefused { .. } => "guard_refused",
+            Self::WouldRefuse { .. } => "would_refuse",
+            Self::Spent { .. } => "spent",
+            Self::GivenBack { .. } => "given_back",
             Self::NoCaller => "no_caller",
             Self::StoreFailed { .. } => "store_failed",
         }
@@ -178,11 +200,14 @@ impl Event<'_> {
             | Self::Verified { channel, .. }
             | Self::WrongCode { channel, .. }
             | Self::RecipientShared { channel, .. }
-            | Self::PushAnswered { channel, .. } => Some(channel),
+            | Self::PushAnswered { channel, .. }
+            | Self::Spent { channel, .. } => Some(channel),
             Self::Refused { channel, .. } | Self::Locked { channel, .. } => *channel,
             Self::Unlocked { .. }
             | Self::Revoked { .. }
             | Self::GuardRefused { .. }
+            | Self::WouldRefuse { .. }
+            | Self::GivenBack { .. }
             | Self::NoCaller
             | Self::StoreFailed { .. } => None,
         }
@@ -211,7 +236,7 @@ impl Event<'_> {
                     "session"
                 }
             }
-            Self::GuardRefused { reason, .. } => reason.as_str(),
+            Self::GuardRefused { reason, .. } | Self::WouldRefuse { reason, .. } => reason.as_str(),
             Self::StoreFailed { error } => error.as_str(),
             Self::Started { .. }
             | Self::Sent { .. }
@@ -219,6 +244,8 @@ impl Event<'_> {
             | Self::WrongCode { .. }
             | Self::Unlocked { .. }
             | Self::RecipientShared { .. }
+            | Self::Spent { .. }
+            | Self::GivenBack { .. }
             | Self::NoCaller => return None,
         })
     }

@@ -1,10 +1,12 @@
 //! [`Grant`]: what handlers and callers see of a verified challenge.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
     clock::Timestamp,
+    error::ChallengeError,
     session::{Granted, Session},
+    step_up::BoxFuture,
     store::{Record, Stored},
 };
 
@@ -28,13 +30,20 @@ pub struct Grant {
     /// The session's record, as it was when it was read: so the way of a request through a guard copies nothing.
     stored: Stored,
     index: usize,
+    /// Where this request has spent it.
+    spent: Option<Arc<dyn GiveBack>>,
+}
+
+/// Who can make a grant live again that a request has spent.
+pub(crate) trait GiveBack: Send + Sync {
+    fn give_back(&self) -> BoxFuture<'_, Result<bool, ChallengeError>>;
 }
 
 impl Grant {
     /// One of the grants of a session's record; `None` where there is no such.
     pub(crate) fn of(stored: Stored, index: usize) -> Option<Self> {
         session(&stored)?.grants().get(index)?;
-        Some(Self { stored, index })
+        Some(Self { stored, index, spent: None })
     }
 
     /// The grant that was given last.
@@ -65,6 +74,55 @@ impl Grant {
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.granted().expires_at
+    }
+
+    /// Whether it opens one operation only ([`Binding`](crate::Binding)).
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.granted().operation.is_some()
+    }
+
+    /// Makes a grant that this request has spent live again, for a handler that failed before it did anything: with its
+    /// old end, for what it was for, and once. Whether it did: not where it was not spent, has been given back before,
+    /// or where it, its session or its generation is gone.
+    ///
+    /// Never automatic. A handler that calls it after a part of its work was done lets that part be repeated.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Caller, Requirement, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// # let caller = Caller::new("alice", "1");
+    /// # step_up.start_otp(&caller, "SMS", None).await?;
+    /// # step_up.verify_otp(&caller, "SMS", "123456").await?;
+    /// let once = Requirement::new().once();
+    /// let grant = step_up.check(&caller, &once).await?;
+    /// assert!(step_up.check(&caller, &once).await.is_err()); // spent
+    ///
+    /// // The ledger is down, and nothing was written.
+    /// assert!(grant.give_back().await?);
+    /// assert!(step_up.check(&caller, &once).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError::Unavailable`] where the store is down: it may stay spent.
+    pub async fn give_back(&self) -> Result<bool, ChallengeError> {
+        match &self.spent {
+            Some(spent) => spent.give_back().await,
+            None => Ok(false),
+        }
+    }
+
+    pub(crate) fn to_be_given_back(self, spent: Arc<dyn GiveBack>) -> Self {
+        Self { spent: Some(spent), ..self }
     }
 
     fn granted(&self) -> &Granted {

@@ -2,15 +2,21 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod binding;
+mod body;
 mod caller;
 mod clock;
 mod code;
 pub mod companion;
+#[cfg(feature = "test-util")]
+pub mod coverage;
 mod delivery;
 mod error;
 mod event;
 #[doc = include_str!("../docs/events.md")]
 pub mod events {}
+#[cfg(feature = "axum")]
+pub mod extract;
 mod grant;
 pub mod grpc;
 pub mod guard;
@@ -20,6 +26,7 @@ mod log;
 #[cfg(feature = "metrics")]
 mod meter;
 mod policy;
+mod purpose;
 mod requirement;
 mod sends;
 mod session;
@@ -32,6 +39,7 @@ mod subject;
 #[cfg(any(test, feature = "test-util"))]
 pub use crate::clock::ManualClock;
 pub use crate::{
+    binding::Binding,
     caller::{Caller, Identify},
     clock::{Clock, SystemClock, Timestamp},
     code::{OneTimeCode, Secret},
@@ -40,10 +48,11 @@ pub use crate::{
     error::{ChallengeError, ConfigError, Malformed, RateLimit},
     event::{Event, Lock, Observer, SendFailure},
     grant::Grant,
-    guard::{Refusal, Refuse, RequireStepUp, Terms},
+    guard::{BindStepUp, Refusal, Refuse, RequireStepUp, Terms},
     policy::Policy,
-    requirement::{Reason, Requirement},
+    purpose::Purpose,
+    requirement::{Factor, Reason, Requirement, Unmet, UnmetPart},
     session::PushStatus,
-    step_up::{AnswerError, CheckError, PushAnswer, PushStarted, Status, StepUp, StepUpBuilder},
+    step_up::{AnswerError, CheckError, Proof, ProofError, PushAnswer, PushStarted, Status, StepUp, StepUpBuilder},
     store::{MemoryStore, Store},
 };

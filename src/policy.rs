@@ -16,6 +16,8 @@ pub(crate) const STARTS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(crate) const BODY_LIMIT: usize = 4 * 1024;
 /// … read within this time.
 pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(5);
+/// Bodies that a guard binds: at most this many bytes, read within the same time.
+pub(crate) const BOUND_BODY_LIMIT: usize = 64 * 1024;
 /// Grants that one session holds at most; the oldest makes room.
 pub(crate) const GRANTS_PER_SESSION: usize = 16;
 /// Sessions that one user's record lists at most; the oldest loses its grants before it is forgotten.
@@ -82,6 +84,8 @@ pub struct Policy {
     pub(crate) push_number: Option<u8>,
     pub(crate) email: bool,
     pub(crate) grant_life: Duration,
+    pub(crate) one_time: bool,
+    pub(crate) bound: bool,
     pub(crate) skew: Duration,
     pub(crate) sender_deadline: Duration,
     pub(crate) store_deadline: Duration,
@@ -134,6 +138,8 @@ impl Policy {
             push_number: None,
             email: true,
             grant_life: secs(10 * 60),
+            one_time: false,
+            bound: false,
             skew: secs(2),
             sender_deadline: secs(10),
             store_deadline: Duration::from_millis(250),
@@ -152,10 +158,13 @@ impl Policy {
     }
 
     /// As the PSD2 technical standard (Regulation 2018/389) asks: a channel is blocked after five failures in a row
-    /// (art. 4(3)(b)), until the application unlocks the user; and a push is approved by typing a number. Everything
-    /// else is as in [`new`](Self::new).
+    /// (art. 4(3)(b)), until the application unlocks the user; a push is approved by typing a number; a step-up opens
+    /// one operation, once, and only what it was [bound](crate::Binding) to (art. 4(1), art. 5). Everything else is as
+    /// in [`new`](Self::new).
+    ///
+    /// A guard without a binding, and [`StepUp::check`](crate::StepUp::check), refuse everybody under it.
     pub const fn psd2() -> Self {
-        Self::new().disable_at(5).push_number(2)
+        Self::new().disable_at(5).push_number(2).one_time_grants().bound_grants()
     }
 
     /// Decimal digits of a one-time code. Default 6, 6 to 12 (NIST SP 800-63B-4 §3.1.3.2: at least six
@@ -295,6 +304,19 @@ impl Policy {
     /// in between. Default 10 minutes, 10 seconds to 12 hours. A route may ask for less.
     pub const fn grant_life(mut self, life: Duration) -> Self {
         self.grant_life = life;
+        self
+    }
+
+    /// Every grant is spent by the first request that it opens a route for, whatever the route
+    /// [asks](crate::Requirement::once). Off unless set.
+    pub const fn one_time_grants(mut self) -> Self {
+        self.one_time = true;
+        self
+    }
+
+    /// Only grants that are [bound](crate::Binding) to an operation open anything. Off unless set.
+    pub const fn bound_grants(mut self) -> Self {
+        self.bound = true;
         self
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    binding::OperationDigest,
     clock::Timestamp,
     code::{CodeDigest, PushDigest},
     error::ChallengeError,
@@ -18,17 +19,46 @@ use crate::{
 /// What a verified challenge gave, as a session's record keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Granted {
+    /// By which it is found again, to be given back.
+    pub(crate) id: u64,
     pub(crate) channel: Box<str>,
     pub(crate) scope: Option<Box<str>>,
+    /// The only operation that it opens.
+    pub(crate) operation: Option<OperationDigest>,
     pub(crate) verified_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     /// That of its challenge: a session that gets another id takes along no grant of an older one.
     pub(crate) generation: u64,
+    pub(crate) usage: Usage,
+}
+
+/// Whether a grant has been spent by a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Usage {
+    #[default]
+    Unused,
+    Spent,
+    /// The handler gave it back, which it can do once.
+    GivenBack,
+    SpentAgain,
+}
+
+impl Usage {
+    pub(crate) const fn is_spent(self) -> bool {
+        matches!(self, Self::Spent | Self::SpentAgain)
+    }
+
+    const fn spent(self) -> Self {
+        match self {
+            Self::Unused | Self::Spent => Self::Spent,
+            Self::GivenBack | Self::SpentAgain => Self::SpentAgain,
+        }
+    }
 }
 
 impl Granted {
     pub(crate) fn is_live(&self, policy: &Policy, now: Timestamp) -> bool {
-        now < self.expires_at && self.verified_at <= now.saturating_add(policy.skew)
+        now < self.expires_at && self.verified_at <= now.saturating_add(policy.skew) && !self.usage.is_spent()
     }
 }
 
@@ -67,6 +97,7 @@ struct Challenge<P> {
     start: u64,
     channel: Box<str>,
     scope: Option<Box<str>>,
+    operation: Option<OperationDigest>,
     started: Timestamp,
     deadline: Timestamp,
     /// The subject's generation when it was started: another one never verifies.
@@ -101,6 +132,7 @@ pub(crate) struct Start<P> {
     pub(crate) id: u64,
     pub(crate) channel: Box<str>,
     pub(crate) scope: Option<Box<str>>,
+    pub(crate) operation: Option<OperationDigest>,
     pub(crate) generation: u64,
     pub(crate) proof: P,
 }
@@ -147,6 +179,7 @@ impl<P> Challenge<P> {
             start: start.id,
             channel: start.channel,
             scope: start.scope,
+            operation: start.operation,
             started: now,
             deadline: now.saturating_add(life),
             generation: start.generation,
@@ -175,11 +208,14 @@ impl<P> Challenge<P> {
     fn verify(&mut self, policy: &Policy, now: Timestamp) -> Granted {
         self.state = State::Verified(now);
         Granted {
+            id: self.start,
             channel: self.channel.clone(),
             scope: self.scope.clone(),
+            operation: self.operation,
             verified_at: now,
             expires_at: now.saturating_add(policy.grant_life),
             generation: self.generation,
+            usage: Usage::Unused,
         }
     }
 }
@@ -396,6 +432,34 @@ impl Session {
         &self.grants
     }
 
+    /// The record with a grant that was not made by a challenge of its own.
+    pub(crate) fn granted(&self, grant: Granted, now: Timestamp) -> Self {
+        let mut next = self.pruned(now);
+        next.add_grant(grant);
+        next
+    }
+
+    /// Spends some of the grants. Each keeps its place.
+    pub(crate) fn spend(&self, which: impl Fn(usize) -> bool) -> Self {
+        let mut next = self.clone();
+        for (_, grant) in next.grants.iter_mut().enumerate().filter(|(index, _)| which(*index)) {
+            grant.usage = grant.usage.spent();
+        }
+        next
+    }
+
+    /// Gives back what one request has spent, in its generation and for the first time; `None` where that cannot be
+    /// done for all of it.
+    pub(crate) fn give_back(&self, ids: &[u64], generation: u64) -> Option<Self> {
+        let mut next = self.clone();
+        for id in ids {
+            let is_it = |grant: &&mut Granted| grant.id == *id && grant.generation == generation;
+            let grant = next.grants.iter_mut().find(is_it).filter(|grant| grant.usage == Usage::Spent)?;
+            grant.usage = Usage::GivenBack;
+        }
+        Some(next)
+    }
+
     /// Removes pending challenges; tries and start stamps stay.
     pub(crate) fn without_pending(&self) -> Self {
         let mut next = self.clone();
@@ -465,7 +529,10 @@ impl Session {
     /// A new grant takes the place of an older one for the same by the same channel, and of the oldest
     /// where the list is full.
     fn add_grant(&mut self, grant: Granted) {
-        self.grants.retain(|old| old.channel != grant.channel || old.scope != grant.scope);
+        let is_like = |old: &Granted| {
+            old.channel == grant.channel && old.scope == grant.scope && old.operation == grant.operation
+        };
+        self.grants.retain(|old| !is_like(old));
         while self.grants.len() >= GRANTS_PER_SESSION {
             let Some(oldest) = (0..self.grants.len()).min_by_key(|&i| self.grants[i].verified_at) else { break };
             self.grants.remove(oldest);
@@ -492,6 +559,19 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
+    fn grant_of(channel: &str, scope: Option<&str>, secs: u64) -> Granted {
+        Granted {
+            id: secs,
+            channel: channel.into(),
+            scope: scope.map(Into::into),
+            operation: None,
+            verified_at: at(secs),
+            expires_at: at(secs).saturating_add(10 * MINUTE),
+            generation: 1,
+            usage: Usage::Unused,
+        }
+    }
+
     fn policy() -> Policy {
         Policy::new()
     }
@@ -503,12 +583,12 @@ mod tests {
     fn otp(channel: &str, scope: Option<&str>) -> Start<CodeDigest> {
         let ring = Keyring::new(&Secret::new([1; 32]).unwrap(), None).unwrap();
         let proof = ring.digest(&Key::subject("a"), channel, &OneTimeCode::sandbox(6), system_random).unwrap();
-        Start { id: 1, channel: channel.into(), scope: scope.map(Into::into), generation: 1, proof }
+        Start { id: 1, channel: channel.into(), scope: scope.map(Into::into), operation: None, generation: 1, proof }
     }
 
     fn push(id: &str) -> Start<PushProof> {
         let proof = PushProof { id: PushDigest::new(&Key::subject("a"), id), number: None };
-        Start { id: 1, channel: "BIO".into(), scope: None, generation: 1, proof }
+        Start { id: 1, channel: "BIO".into(), scope: None, operation: None, generation: 1, proof }
     }
 
     fn may_verify(session: &Session, channel: &str, now: u64) -> Result<(), ChallengeError> {
@@ -713,8 +793,7 @@ mod tests {
     fn a_session_under_another_id_keeps_grants_tries_and_stamps_and_no_pending_code() {
         let mut old = started(0);
         guesses(&mut old, 4, 1);
-        let mut grant =
-            Granted { channel: "A".into(), scope: None, verified_at: at(1), expires_at: at(601), generation: 1 };
+        let mut grant = grant_of("A", None, 1);
         old.add_grant(grant.clone());
         assert!(Session::default().carrying(&old.without_pending(), 2).grants().is_empty(), "revoked meanwhile");
         let next = Session::default().carrying(&old.without_pending(), 1);
@@ -732,13 +811,7 @@ mod tests {
     #[test]
     fn grants_replace_their_like_and_the_oldest() {
         let mut session = Session::default();
-        let grant = |scope: &str, secs| Granted {
-            channel: "SMS".into(),
-            scope: Some(scope.into()),
-            verified_at: at(secs),
-            expires_at: at(secs).saturating_add(10 * MINUTE),
-            generation: 1,
-        };
+        let grant = |scope: &str, secs| grant_of("SMS", Some(scope), secs);
         for i in 0..20 {
             session.add_grant(grant(&i.to_string(), i));
         }

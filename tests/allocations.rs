@@ -156,7 +156,7 @@ fn a_refusal_is_cheaper_than_a_handler() {
     let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
     let guard = RequireStepUp::new(&step_up);
     let json = of_call(&mut guard.layer(handler), &bob);
-    let empty = guard.refuse_with(|_: Refusal, _: &Terms, _: &Parts| Response::new(Body::empty()));
+    let empty = guard.refuse_with(|_: &Refusal, _: &Terms, _: &Parts| Response::new(Body::empty()));
     println!("allocations of a refusal: JSON {json}, an empty one {}", of_call(&mut empty.layer(handler), &bob));
     let mut router = Router::new().route("/", get(async || ())).with_state::<()>(());
     assert!(json <= of_call(&mut router, &bob), "the cheapest handler");

@@ -267,7 +267,7 @@ async fn a_clock_that_jumps_prolongs_nothing() {
     assert!(!passes(&step_up, &alice).await);
     clock.set(Timestamp::from_millis(start));
     let expired = step_up.check(&alice, &Requirement::new()).await;
-    assert_eq!(expired, Err(CheckError::StepUpRequired(Reason::Expired)), "what ended does not live again");
+    assert_eq!(expired, Err(CheckError::StepUpRequired(Reason::Expired.into())), "what ended does not live again");
 }
 
 /// T26: a lock-out leaves the grants that exist.

@@ -64,7 +64,7 @@ async fn the_handler_reads_the_grant_and_a_refusal_its_reason() {
 
     let refused = guarded.ready().await.unwrap().call(request(Some(alice()))).await.unwrap();
     assert_eq!(refused.status(), 403);
-    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing)));
+    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing.into())));
     let json = r#"{"errorCode":"STEP_UP_REQUIRED","message":"STEP_UP_REQUIRED","reason":"missing","channels":{"otp":["SMS","EMAIL"],"push":["BIO"]}}"#;
     assert_eq!(body(refused).await, json);
 
@@ -104,7 +104,7 @@ async fn requirements_are_said_once_and_told_to_the_client() {
     );
     verify(&step_up, &alice(), "SMS", None).await;
     let refused = guarded.call(request(Some(alice()))).await.unwrap();
-    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::WrongScope)));
+    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::WrongScope.into())));
     let other = Caller::new("alice", "2");
     verify(&step_up, &other, "SMS", Some("payments")).await;
     assert_eq!(guarded.call(request(Some(other))).await.unwrap().status(), 200);
@@ -116,7 +116,7 @@ async fn requirements_are_said_once_and_told_to_the_client() {
 #[tokio::test]
 async fn another_shape_of_refusal_still_carries_what_every_one_must() {
     let step_up = step_up();
-    let shape = |refusal: Refusal, terms: &Terms, parts: &Parts| {
+    let shape = |refusal: &Refusal, terms: &Terms, parts: &Parts| {
         let text = format!("{refusal:?} {} {}", parts.method, terms.otp_channels().count());
         Response::builder().status(418).header("cache-control", "public").body(Body::from(text)).unwrap()
     };
@@ -126,8 +126,8 @@ async fn another_shape_of_refusal_still_carries_what_every_one_must() {
     assert_eq!(refused.headers()["cache-control"], "no-store");
     assert_eq!(refused.headers()["request-ref"].len(), 32);
     assert_eq!(refused.headers()["x-stepup-sandbox"], "true");
-    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing)));
-    assert_eq!(body(refused).await, "StepUpRequired(Missing) GET 2");
+    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing.into())));
+    assert_eq!(body(refused).await, "StepUpRequired(Unmet { reason: Missing, parts: [], .. }) GET 2");
 }
 
 /// T21: only the configured source counts, and what a handler sees is what the guard found.

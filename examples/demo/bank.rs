@@ -9,10 +9,13 @@ mod reply;
 #[path = "users.rs"]
 mod users;
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
+    body::Body,
     extract::{State, rejection::JsonRejection},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::{from_fn_with_state, map_response},
     response::Response,
     routing::{MethodRouter, get, post},
@@ -20,7 +23,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_http::csrf::CsrfLayer;
-use tower_step_up::{Clock, RequireStepUp, StepUp};
+use tower_step_up::{Binding, Clock, RequireStepUp, Requirement, StepUp};
 
 use self::{
     reply::Problem,
@@ -51,11 +54,19 @@ pub(crate) fn app(clock: impl Clock) -> Router {
 
     let bank = Bank { users, step_up };
 
+    // + What the routes ask for. A transfer: a step-up of the last two minutes.
+    let fresh = Requirement::new().max_age(Duration::from_secs(2 * 60));
+    let fresh = RequireStepUp::with(&bank.step_up, fresh).expect("two minutes are a second or more");
+    // + A payout: a step-up for this very payout, spent by it. Bodies are axum's, and keep their trailers.
+    let of_payouts = Binding::new(Binding::uri_as_received, describe_payout);
+    let this_payout = RequireStepUp::new(&bank.step_up).bind(of_payouts).rebuild_with(Body::new);
+
     let guarded = Router::new()
-        .route("/transfers", post(transfer))
         .route("/cards/1", get(card))
-        // + 403 until the session has stepped up.
-        .route_layer(RequireStepUp::new(&bank.step_up));
+        // + 403 until the session has stepped up. Each of these guards the routes above it, and no more.
+        .route_layer(RequireStepUp::new(&bank.step_up))
+        .merge(Router::new().route("/transfers", post(transfer)).route_layer(fresh))
+        .merge(Router::new().route("/payouts", post(payout)).route_layer(this_payout));
 
     Router::new()
         .route("/", page("text/html; charset=utf-8", include_str!("page.html")))
@@ -96,13 +107,55 @@ struct Transfer {
     amount: Value,
 }
 
-/// `POST /transfers`: guarded.
+/// `POST /transfers`: guarded, by a step-up no older than two minutes.
 async fn transfer(
-    State(bank): State<Bank>,
-    LoggedIn(caller): LoggedIn,
+    bank: State<Bank>,
+    caller: LoggedIn,
     transfer: Result<Json<Transfer>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Json(Transfer { to, amount }) = transfer?;
+    send(bank, caller, transfer?)
+}
+
+/// `POST /payouts`: guarded, by a step-up for this very request, which it spends.
+async fn payout(
+    bank: State<Bank>,
+    LoggedIn(caller): LoggedIn,
+    payout: Result<Json<Transfer>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let grant = caller.grant().cloned();
+    let sent = match payout {
+        Ok(payout) => send(bank, LoggedIn(caller), payout),
+        Err(rejection) => Err(rejection.into()),
+    };
+    // + Nothing was paid, so the step-up was not used.
+    if sent.is_err()
+        && let Some(grant) = grant
+    {
+        let _ = grant.give_back().await;
+    }
+    sent
+}
+
+// + What the user reads before they approve a payout: whom it goes to, and how much. Two payouts that read the same
+//   are still two, for the bytes of the request are bound as well.
+fn describe_payout(request: &Parts, body: &[u8]) -> Option<String> {
+    if request.method != Method::POST {
+        return Some("Ask for payouts".into()); // which has no answer, and no other text
+    }
+    let Transfer { to, amount } = serde_json::from_slice(body).ok()?;
+    let cents = cents(&amount)?;
+    is_payee(&to).then(|| format!("Pay {}.{:02} EUR to {to}", cents / 100, cents % 100))
+}
+
+fn is_payee(to: &str) -> bool {
+    !to.trim().is_empty() && to.len() <= 128
+}
+
+fn send(
+    State(bank): State<Bank>,
+    LoggedIn(caller): LoggedIn,
+    Json(Transfer { to, amount }): Json<Transfer>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
     if to.trim().is_empty() {
         return Err(Problem::invalid("to", "HAS_TEXT"));
     }

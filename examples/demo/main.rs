@@ -35,6 +35,7 @@ fn introduce(out: &mut impl Write, address: SocketAddr) -> io::Result<()> {
     let json = "-H 'content-type: application/json'";
     let auth = "-H \"authorization: Bearer $TOKEN\"";
     let transfer = format!("curl -i $BANK/transfers {auth} {json} -d '{{\"to\":\"bob\",\"amount\":10}}'; echo");
+    let payout = format!("curl -i $BANK/payouts {auth} {json} -d '{{\"to\":\"carol\",\"amount\":250}}'; echo");
     write!(
         out,
         r#"listening on http://{address}
@@ -59,6 +60,15 @@ curl -i $BANK/stepup/challenges/otp/SMS/verify {auth} {json} -d '{{"verification
 PUSH=$(curl -s -X POST $BANK/stepup/challenges/push/BIOMETRIC {auth} | tr -cd 0-9); echo $PUSH
 curl -i -X POST $BANK/simulate/push/$PUSH/accept
 curl -i $BANK/stepup/challenges/push/BIOMETRIC/$PUSH {auth}; echo
+
+# A payout asks for a step-up of its own: the refusal holds a binding, the start takes it, and the grant opens this
+# very payout, once. The second time it is spent, and another amount finds a mismatch.
+{payout}
+BINDING=$(curl -s $BANK/payouts {auth} {json} -d '{{"to":"carol","amount":250}}' | sed 's/.*"binding":"//; s/".*//')
+curl -i $BANK/stepup/challenges/otp/SMS {auth} {json} -d "{{\"binding\":\"$BINDING\"}}"
+curl -i $BANK/stepup/challenges/otp/SMS/verify {auth} {json} -d '{{"verificationCode":"123456"}}'
+{payout}
+{payout}
 
 # Where do I stand? Then drop the elevation, and log out.
 curl -i $BANK/stepup/challenges {auth}; echo

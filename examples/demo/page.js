@@ -58,16 +58,20 @@ function offer(request, refusal) {
   if (deadline !== null) refresh(); // it has ended earlier than this page thought
   say('status-note');
   say(request.note, 'bad', 'This needs a step-up: see “One more step”.', { quietly: true });
-  const because = { expired: 'Your last step-up has expired.', too_old: 'Your last step-up is too long ago.' };
+  const because = { expired: 'Your last step-up has expired.', too_old: 'Your last step-up is too long ago.', spent: 'Your last step-up has been used.',
+    mismatch: 'This needs a step-up of its own.' };
   $('stepup-why').textContent =
     `${because[refusal.reason] ?? 'Your login alone is not enough for this.'} After it, “${request.name}” goes on by itself.`;
   const starts = refusal.start ?? [];
+  // What the step-up is for: the token that binds it to this very request, or a scope.
+  const { binding, scope } = refusal;
+  const purpose = binding ? { binding } : scope ? { scope } : undefined;
   const buttons = Object.entries(refusal.channels ?? {}).flatMap(([kind, channels]) => channels.map((channel) => {
     const path = starts.find((start) => start.endsWith(`/${kind}/${channel}`));
     const button = document.createElement('button');
     button.type = 'button';
     button.textContent = kind === 'otp' ? `Code by ${channel}` : `Push to the phone (${channel})`;
-    button.addEventListener('click', once(button, () => start(kind, channel, path)));
+    button.addEventListener('click', once(button, () => start(kind, channel, path, purpose)));
     return button;
   }));
   $('channels').replaceChildren(...buttons);
@@ -75,10 +79,10 @@ function offer(request, refusal) {
   $('stepup-title').focus();
 }
 
-async function start(kind, channel, path) {
+async function start(kind, channel, path, purpose) {
   show('enrol-first', false);
   show('cancel-pending', false);
-  const answer = await call('POST', path);
+  const answer = await call('POST', path, purpose);
   if (!answer.ok) {
     fail('stepup-note', answer, { STATE_INVALID: 'A push is on its way already. Answer it on the phone, or cancel it.' });
     show('enrol-first', answer.body.errorCode === 'CHANNEL_NOT_REGISTERED');
@@ -318,7 +322,7 @@ function signOut(text = '') {
   token = deadline = null;
   closeStepUp();
   hideCard();
-  for (const id of ['status-note', 'transfer-note', 'card-note', 'enrol-note']) say(id);
+  for (const id of ['status-note', 'transfer-note', 'payout-note', 'card-note', 'enrol-note']) say(id);
   show('confirm-form', false);
   show('session', false);
   show('login');
@@ -371,6 +375,15 @@ onClick('drop', async () => {
   say('status-note', 'good', 'The elevation is gone. You are still logged in.');
   $('status-title').focus();
 });
+
+onSubmit('payout-form', () => attempt({
+  name: 'Payout', method: 'POST', path: '/payouts', note: 'payout-note',
+  body: { to: $('payee').value, amount: $('payout').value },
+  passed: async ({ to, amount }) => {
+    say('payout-note', 'good', `Paid ${amount} EUR to ${to}. The step-up was for this payout, and is used up.`);
+    await accounts();
+  },
+}));
 
 onSubmit('transfer-form', () => attempt({
   name: 'Transfer', method: 'POST', path: '/transfers', note: 'transfer-note',

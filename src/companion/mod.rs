@@ -12,7 +12,8 @@
 //! | where do I stand | `GET /` | 200 `{"status","grants","channels"}` |
 //! | drop the elevation | `DELETE /` | 204 |
 //!
-//! A start may carry `{"scope":"…"}`: what the step-up is for.
+//! A start may carry `{"scope":"…","binding":"…"}`: what the step-up is for, and the token from a refusal that binds it
+//! to one operation ([`Binding`](crate::Binding)).
 //!
 //! # Example
 //!
@@ -51,9 +52,6 @@ mod route;
 mod wire;
 
 pub use self::body::AnswerBody;
-#[cfg(feature = "grpc")]
-pub(crate) use self::body::Unread;
-pub(crate) use self::body::read;
 use self::{
     parse::{Fields, parse},
     route::{NoOperation, Operation, route},
@@ -61,10 +59,12 @@ use self::{
 };
 use crate::{
     answer::stamp,
+    body::read,
     caller::Caller,
     code::check_form,
     error::{ChallengeError, ConfigError, Malformed},
-    requirement::check_scope,
+    policy::BODY_LIMIT,
+    purpose::Purpose,
     step_up::{BoxFuture, StepUp, check_path},
     store::{MemoryStore, Store},
 };
@@ -144,8 +144,8 @@ impl<S: Store> ChallengeService<S> {
             self.step_up.0.note_no_caller();
             return wire::no_caller(&self.step_up.0.authenticate);
         };
-        let body = match read(body).await {
-            Ok(body) => body,
+        let body = match read(body, BODY_LIMIT).await {
+            Ok(body) => body.data,
             Err(unread) => return wire::unread(unread),
         };
         let Ok(fields) = parse(&request.headers, &body) else { return wire::invalid(&[]) };
@@ -169,19 +169,49 @@ impl<S: Store> ChallengeService<S> {
                 Ok(wire::push_outcome(id, step_up.push_status(caller, channel, id).await?))
             }
             Operation::StartOtp { channel } => {
-                let scope = valid(channels.otp_names(), channel, scope(fields), InvalidField::scope)?;
-                step_up.start_otp(caller, channel, scope).await?;
+                let purpose = self.purpose(channels.otp_names(), channel, caller, fields)?;
+                step_up.start_otp(caller, channel, purpose).await?;
                 Ok(wire::no_content())
             }
             Operation::StartPush { channel } => {
-                let scope = valid(channels.push_names(), channel, scope(fields), InvalidField::scope)?;
-                Ok(wire::push_started(&step_up.start_push(caller, channel, scope).await?))
+                let purpose = self.purpose(channels.push_names(), channel, caller, fields)?;
+                Ok(wire::push_started(&step_up.start_push(caller, channel, purpose).await?))
             }
             Operation::VerifyOtp { channel } => {
                 let code = code(fields, step_up.0.policy.code_digits);
-                let code = valid(channels.otp_names(), channel, code, InvalidField::code)?;
+                let invalid = code.err().map(InvalidField::code);
+                let invalid: Vec<_> = unknown(channels.otp_names(), channel).into_iter().chain(invalid).collect();
+                let Ok(code) = code else { return Err(Refused::Invalid(invalid)) };
+                if !invalid.is_empty() {
+                    return Err(Refused::Invalid(invalid));
+                }
                 step_up.verify_otp(caller, channel, code).await?;
                 Ok(wire::no_content())
+            }
+        }
+    }
+
+    /// What a start is for, if it and the channel are valid. Otherwise everything that is wrong is said at once.
+    fn purpose<'a, 'f>(
+        &'a self,
+        registered: impl Iterator<Item = &'a str>,
+        channel: &str,
+        caller: &Caller,
+        fields: &'f Fields,
+    ) -> Result<Purpose<'f>, Refused> {
+        let engine = &self.step_up.0;
+        let scope = fields.scope.optional();
+        let scope = scope.and_then(|scope| scope.map_or(Ok(()), |scope| engine.check_scope(scope)).map(|()| scope));
+        let binding = fields.binding.optional();
+        let binding = binding.and_then(|token| {
+            token.map_or(Ok(()), |token| engine.open_binding(caller, token).map(drop)).map(|()| token)
+        });
+        match (unknown(registered, channel), scope, binding) {
+            (None, Ok(scope), Ok(binding)) => Ok(Purpose { scope, binding }),
+            (unknown, scope, binding) => {
+                let scope = scope.err().map(InvalidField::scope);
+                let binding = binding.err().map(InvalidField::binding);
+                Err(Refused::Invalid(unknown.into_iter().chain(scope).chain(binding).collect()))
             }
         }
     }
@@ -199,28 +229,14 @@ impl From<ChallengeError> for Refused {
     }
 }
 
-fn scope(fields: &Fields) -> Result<Option<&str>, Malformed> {
-    let scope = fields.scope.optional()?;
-    scope.map_or(Ok(()), check_scope).map(|()| scope)
-}
-
 fn code(fields: &Fields, digits: u8) -> Result<&str, Malformed> {
     let code = fields.verification_code.required()?;
     check_form(code, digits).map(|()| code)
 }
 
-/// The field, if it and the channel are valid. Otherwise everything that is wrong is said at once.
-fn valid<'a, T>(
-    mut registered: impl Iterator<Item = &'a str>,
-    channel: &str,
-    field: Result<T, Malformed>,
-    invalid: fn(Malformed) -> InvalidField,
-) -> Result<T, Refused> {
-    let unknown = (!registered.any(|name| name == channel)).then_some(InvalidField::CHANNEL);
-    match (field, unknown) {
-        (Ok(field), None) => Ok(field),
-        (field, unknown) => Err(Refused::Invalid(unknown.into_iter().chain(field.err().map(invalid)).collect())),
-    }
+/// What is wrong with a channel that is not registered for the operation.
+fn unknown<'a>(mut registered: impl Iterator<Item = &'a str>, channel: &str) -> Option<InvalidField> {
+    (!registered.any(|name| name == channel)).then_some(InvalidField::CHANNEL)
 }
 
 impl<S> Clone for ChallengeService<S> {

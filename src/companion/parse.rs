@@ -49,6 +49,7 @@ impl Member {
 pub(super) struct Fields {
     pub(super) verification_code: Member,
     pub(super) scope: Member,
+    pub(super) binding: Member,
 }
 
 /// Parses a body: absent and empty ones are objects without members; any other must be declared
@@ -92,6 +93,7 @@ impl<'de> Visitor<'de> for Object {
             let member = match name {
                 "verificationCode" => &mut fields.verification_code,
                 "scope" => &mut fields.scope,
+                "binding" => &mut fields.binding,
                 _ => return map.next_value_seed(Value).map(drop),
             };
             *member = map.next_value_seed(Value)?;

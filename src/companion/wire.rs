@@ -8,12 +8,10 @@ use http::{
 };
 use serde::Serialize;
 
-use super::{
-    body::{AnswerBody, Unread},
-    route::NoOperation,
-};
+use super::{body::AnswerBody, route::NoOperation};
 use crate::{
-    answer::{ChannelNames, Problem, RETRY_SOON, declare_json, json},
+    answer::{ChannelNames, INVALID, Problem, RETRY_SOON, declare_json, json},
+    body::Unread,
     clock::wait_secs,
     error::{ChallengeError, Malformed, RateLimit},
     session::PushStatus,
@@ -44,6 +42,10 @@ impl InvalidField {
 
     pub(super) fn scope(malformed: Malformed) -> Self {
         Self::new("scope", malformed)
+    }
+
+    pub(super) fn binding(malformed: Malformed) -> Self {
+        Self::new("binding", malformed)
     }
 
     fn new(field_name: &'static str, malformed: Malformed) -> Self {
@@ -114,12 +116,15 @@ pub(super) fn status(status: &Status) -> Answer {
         channel: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        bound: bool,
         verified_at: u64,
         expires_in: u64,
     }
     let grants = status.grants.iter().map(|grant| GrantBody {
         channel: grant.channel(),
         scope: grant.scope(),
+        bound: grant.is_bound(),
         verified_at: grant.verified_at().as_millis(),
         expires_in: grant.expires_at().saturating_since(status.now).as_secs(),
     });
@@ -129,6 +134,7 @@ pub(super) fn status(status: &Status) -> Answer {
         channels: ChannelNames {
             otp: status.otp.iter().map(String::as_str).collect(),
             push: status.push.iter().map(String::as_str).collect(),
+            proof: Vec::new(),
         },
     };
     with_json(StatusCode::OK, &body)
@@ -153,8 +159,8 @@ pub(super) fn no_caller(authenticate: &HeaderValue) -> Answer {
 
 pub(super) fn unread(reason: Unread) -> Answer {
     match reason {
-        Unread::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-        Unread::TooSlow => problem(StatusCode::REQUEST_TIMEOUT, "The body did not come in time"),
+        Unread::TooLarge => with_json(StatusCode::PAYLOAD_TOO_LARGE, &Problem::TOO_LARGE),
+        Unread::TooSlow => with_json(StatusCode::REQUEST_TIMEOUT, &Problem::TOO_SLOW),
         Unread::Broken => invalid(&[]),
     }
 }
@@ -174,7 +180,7 @@ pub(super) fn invalid(fields: &[InvalidField]) -> Answer {
         invalid_fields: &'a [InvalidField],
     }
     let syntax_errors = (!fields.is_empty()).then_some(SyntaxErrors { invalid_fields: fields });
-    with_json(StatusCode::BAD_REQUEST, &Body { message: "Invalid request", syntax_errors })
+    with_json(StatusCode::BAD_REQUEST, &Body { message: INVALID, syntax_errors })
 }
 
 /// The answer to an operation that was refused.
@@ -184,6 +190,7 @@ pub(super) fn refused(error: &ChallengeError) -> Answer {
         ChallengeError::UnknownChannel => invalid(&[InvalidField::CHANNEL]),
         ChallengeError::MalformedCode(malformed) => invalid(&[InvalidField::code(*malformed)]),
         ChallengeError::MalformedScope(malformed) => invalid(&[InvalidField::scope(*malformed)]),
+        ChallengeError::MalformedBinding(malformed) => invalid(&[InvalidField::binding(*malformed)]),
         ChallengeError::Forbidden => with_json(StatusCode::FORBIDDEN, &body),
         ChallengeError::RetryIn { wait, .. } => {
             let mut answer = with_json(StatusCode::CONFLICT, &body);

@@ -4,7 +4,7 @@ use tonic::{Code, Status};
 
 use super::status::{Metadata, RpcStatus};
 use crate::{
-    companion::Unread,
+    body::Unread,
     error::{ChallengeError, Malformed},
 };
 
@@ -21,18 +21,16 @@ pub(super) fn invalid_scope(malformed: Malformed) -> InvalidField {
     ("scope", malformed.as_str())
 }
 
+pub(super) fn invalid_binding(malformed: Malformed) -> InvalidField {
+    ("binding", malformed.as_str())
+}
+
 pub(super) fn invalid(fields: &[InvalidField], domain: &str) -> Status {
     status(Code::InvalidArgument, "Invalid request", "INVALID_REQUEST", domain).bad_request(fields).into()
 }
 
 pub(super) fn unread(reason: Unread, domain: &str) -> Status {
-    match reason {
-        Unread::TooLarge => status(Code::OutOfRange, "The message is too large", "MESSAGE_TOO_LARGE", domain).into(),
-        Unread::TooSlow => {
-            status(Code::DeadlineExceeded, "The message did not come in time", "MESSAGE_TOO_SLOW", domain).into()
-        }
-        Unread::Broken => status(Code::InvalidArgument, "Invalid request", "INVALID_REQUEST", domain).into(),
-    }
+    RpcStatus::unread(reason, domain).into()
 }
 
 pub(super) fn no_caller(domain: &str) -> Status {
@@ -53,6 +51,7 @@ pub(super) fn refused(error: &ChallengeError, domain: &str) -> Status {
         ChallengeError::UnknownChannel => return invalid(&[UNKNOWN_CHANNEL], domain),
         ChallengeError::MalformedCode(malformed) => return invalid(&[invalid_code(*malformed)], domain),
         ChallengeError::MalformedScope(malformed) => return invalid(&[invalid_scope(*malformed)], domain),
+        ChallengeError::MalformedBinding(malformed) => return invalid(&[invalid_binding(*malformed)], domain),
         ChallengeError::Forbidden => with(Code::PermissionDenied, code),
         ChallengeError::RetryIn { wait, .. } => with(Code::FailedPrecondition, code).retry_after(*wait),
         ChallengeError::ChannelNotSupported
@@ -105,6 +104,7 @@ mod tests {
             (code(Malformed::Size), invalid("verification_code", "SIZE")),
             (code(Malformed::Regex), invalid("verification_code", "REGEX")),
             (ChallengeError::MalformedScope(Malformed::Size), invalid("scope", "SIZE")),
+            (ChallengeError::MalformedBinding(Malformed::NotIn), invalid("binding", "NOT_IN")),
             (ChallengeError::Forbidden, (Code::PermissionDenied, "INSUFFICIENT_PERMISSIONS", None, None)),
             (ChallengeError::ChannelNotSupported, precondition("CHANNEL_NOT_SUPPORTED")),
             (ChallengeError::ChannelNotRegistered, precondition("CHANNEL_NOT_REGISTERED")),

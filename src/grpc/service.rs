@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, body::Body, server::NamedService};
 use tower::Service;
 
 use super::{
-    error::{self, InvalidField, UNKNOWN_CHANNEL, invalid_code, invalid_scope},
+    error::{self, InvalidField, UNKNOWN_CHANNEL, invalid_binding, invalid_code, invalid_scope},
     v1::{
         self,
         step_up_server::{SERVICE_NAME, StepUp as Operations, StepUpServer},
@@ -23,12 +23,13 @@ use super::{
 };
 use crate::{
     answer::stamp,
+    body::read,
     caller::Caller,
     code::check_form,
-    companion::read,
     error::{ChallengeError, Malformed},
     guard::Guard,
-    requirement::check_scope,
+    policy::BODY_LIMIT,
+    purpose::Purpose,
     session::PushStatus,
     step_up::{BoxFuture, Engine, StepUp},
     store::{MemoryStore, Store},
@@ -73,8 +74,8 @@ impl<S: Store> GrpcChallengeService<S> {
                 engine.note_no_caller();
                 return error::no_caller(&engine.grpc_domain).into_http();
             };
-            match read(body).await {
-                Ok(read) => message = Full::new(Bytes::from(read)),
+            match read(body, BODY_LIMIT).await {
+                Ok(read) => message = Full::new(Bytes::from(read.data)),
                 Err(unread) => return error::unread(unread, &engine.grpc_domain).into_http(),
             }
             parts.extensions.insert(Identified(caller));
@@ -161,9 +162,10 @@ struct Called<S>(StepUp<S>);
 #[tonic::async_trait]
 impl<S: Store> Operations for Called<S> {
     async fn start_otp(&self, request: Request<v1::StartOtpRequest>) -> Answer<v1::StartOtpResponse> {
-        let (caller, v1::StartOtpRequest { channel, scope }) = self.asked(request)?;
-        let scope = self.check(known(&channel, self.engine().channels.otp_names()), checked_scope(scope.as_deref()))?;
-        self.0.start_otp(&caller, &channel, scope).await.map_err(|error| self.refused(&error))?;
+        let (caller, v1::StartOtpRequest { channel, scope, binding }) = self.asked(request)?;
+        let known = known(&channel, self.engine().channels.otp_names());
+        let purpose = self.purpose(known, &caller, scope.as_deref(), binding.as_deref())?;
+        self.0.start_otp(&caller, &channel, purpose).await.map_err(|error| self.refused(&error))?;
         Ok(Response::new(v1::StartOtpResponse {}))
     }
 
@@ -171,16 +173,18 @@ impl<S: Store> Operations for Called<S> {
         let (caller, v1::VerifyOtpRequest { channel, verification_code }) = self.asked(request)?;
         let code = verification_code.as_deref().ok_or(Malformed::Required);
         let code = code.and_then(|code| check_form(code, self.engine().policy.code_digits).map(|()| code));
-        let code = self.check(known(&channel, self.engine().channels.otp_names()), code.map_err(invalid_code))?;
+        let known = known(&channel, self.engine().channels.otp_names());
+        let form = code.map(drop).map_err(invalid_code);
+        let code = self.check(known, [form], code.unwrap_or_default())?;
         self.0.verify_otp(&caller, &channel, code).await.map_err(|error| self.refused(&error))?;
         Ok(Response::new(v1::VerifyOtpResponse {}))
     }
 
     async fn start_push(&self, request: Request<v1::StartPushRequest>) -> Answer<v1::StartPushResponse> {
-        let (caller, v1::StartPushRequest { channel, scope }) = self.asked(request)?;
-        let scope =
-            self.check(known(&channel, self.engine().channels.push_names()), checked_scope(scope.as_deref()))?;
-        let push = self.0.start_push(&caller, &channel, scope).await.map_err(|error| self.refused(&error))?;
+        let (caller, v1::StartPushRequest { channel, scope, binding }) = self.asked(request)?;
+        let known = known(&channel, self.engine().channels.push_names());
+        let purpose = self.purpose(known, &caller, scope.as_deref(), binding.as_deref())?;
+        let push = self.0.start_push(&caller, &channel, purpose).await.map_err(|error| self.refused(&error))?;
         Ok(Response::new(v1::StartPushResponse { id: push.id, number: push.number }))
     }
 
@@ -203,6 +207,7 @@ impl<S: Store> Operations for Called<S> {
         let grants = status.grants.iter().map(|grant| v1::Grant {
             channel: grant.channel().to_owned(),
             scope: grant.scope().map(ToOwned::to_owned),
+            bound: grant.is_bound(),
             verified_at: grant.verified_at().as_millis(),
             expires_in: grant.expires_at().saturating_since(status.now).as_secs(),
         });
@@ -236,15 +241,29 @@ impl<S: Store> Called<S> {
         Ok((caller, message))
     }
 
+    /// What a start is for.
+    fn purpose<'a>(
+        &self,
+        channel: Result<(), InvalidField>,
+        caller: &Caller,
+        scope: Option<&'a str>,
+        binding: Option<&'a str>,
+    ) -> Result<Purpose<'a>, Status> {
+        let engine = self.engine();
+        let checked_scope = scope.map_or(Ok(()), |scope| engine.check_scope(scope)).map_err(invalid_scope);
+        let opened = binding.map_or(Ok(()), |token| engine.open_binding(caller, token).map(drop));
+        self.check(channel, [checked_scope, opened.map_err(invalid_binding)], Purpose { scope, binding })
+    }
+
     /// Everything that is wrong with the request is said at once.
-    fn check<T>(&self, channel: Result<(), InvalidField>, other: Result<T, InvalidField>) -> Result<T, Status> {
-        match (channel, other) {
-            (Ok(()), Ok(value)) => Ok(value),
-            (channel, other) => {
-                let fields: Vec<_> = channel.err().into_iter().chain(other.err()).collect();
-                Err(error::invalid(&fields, self.domain()))
-            }
-        }
+    fn check<T>(
+        &self,
+        channel: Result<(), InvalidField>,
+        others: impl IntoIterator<Item = Result<(), InvalidField>>,
+        checked: T,
+    ) -> Result<T, Status> {
+        let fields: Vec<_> = [channel].into_iter().chain(others).filter_map(Result::err).collect();
+        if fields.is_empty() { Ok(checked) } else { Err(error::invalid(&fields, self.domain())) }
     }
 
     fn refused(&self, error: &ChallengeError) -> Status {
@@ -254,8 +273,4 @@ impl<S: Store> Called<S> {
 
 fn known<'a>(channel: &str, mut names: impl Iterator<Item = &'a str>) -> Result<(), InvalidField> {
     if names.any(|name| name == channel) { Ok(()) } else { Err(UNKNOWN_CHANNEL) }
-}
-
-fn checked_scope(scope: Option<&str>) -> Result<Option<&str>, InvalidField> {
-    scope.map_or(Ok(()), check_scope).map(|()| scope).map_err(invalid_scope)
 }

@@ -2,16 +2,24 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use base64ct::{Base64Unpadded, Encoding};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
 
 use super::protobuf::Message;
-use crate::{answer::Problem, clock::wait_secs};
+use crate::{
+    answer::{INVALID, Problem},
+    body::Unread,
+    clock::wait_secs,
+};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
+const INVALID_ARGUMENT: i32 = 3;
+const DEADLINE_EXCEEDED: i32 = 4;
 const PERMISSION_DENIED: i32 = 7;
+const OUT_OF_RANGE: i32 = 11;
 const UNAVAILABLE: i32 = 14;
 const UNAUTHENTICATED: i32 = 16;
 
@@ -48,6 +56,16 @@ impl RpcStatus {
 
     pub(crate) fn unavailable(domain: &str) -> Self {
         Self::problem(UNAVAILABLE, &Problem::UNAVAILABLE, domain).retry_after(SOON)
+    }
+
+    /// A message that was not read.
+    pub(crate) fn unread(reason: Unread, domain: &str) -> Self {
+        let with = |code, message, reason| Self::new(code, message, reason, domain, Metadata::new());
+        match reason {
+            Unread::TooLarge => with(OUT_OF_RANGE, "The message is too large", "MESSAGE_TOO_LARGE"),
+            Unread::TooSlow => with(DEADLINE_EXCEEDED, "The message did not come in time", "MESSAGE_TOO_SLOW"),
+            Unread::Broken => with(INVALID_ARGUMENT, INVALID, "INVALID_REQUEST"),
+        }
     }
 
     fn problem(code: i32, problem: &Problem<'_>, domain: &str) -> Self {
@@ -89,7 +107,8 @@ impl RpcStatus {
         Trailers {
             status: self.code.into(),
             message: value(percent_encoded(&self.message)),
-            details: value(base64(self.encode().as_bytes())),
+            // Without padding, as gRPC wants it of a header whose name ends in `-bin`.
+            details: value(Base64Unpadded::encode_string(self.encode().as_bytes())),
         }
     }
 }
@@ -138,32 +157,9 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// Base64 without padding (RFC 4648 §4), as gRPC wants it of a header whose name ends in `-bin`.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut encoded = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let [a, b, c] = [0, 1, 2].map(|i| u32::from(chunk.get(i).copied().unwrap_or(0)));
-        let bits = a << 16 | b << 8 | c;
-        let digits = [18, 12, 6, 0].map(|shift| char::from(ALPHABET[(bits >> shift & 63) as usize]));
-        encoded.extend(&digits[..=chunk.len()]);
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The test vectors of RFC 4648 §10, without padding.
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        let table = [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE")];
-        for (plain, encoded) in table {
-            assert_eq!(base64(plain.as_bytes()), encoded);
-        }
-        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
-    }
 
     #[test]
     fn messages_are_percent_encoded() {

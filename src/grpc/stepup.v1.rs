@@ -7,6 +7,9 @@ pub struct StartOtpRequest {
     /// What the step-up is for; absent for the whole session.
     #[prost(string, optional, tag = "2")]
     pub scope: ::core::option::Option<::prost::alloc::string::String>,
+    /// The token from a refusal that binds the step-up to one operation. It knows the scope.
+    #[prost(string, optional, tag = "3")]
+    pub binding: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StartOtpResponse {}
@@ -27,6 +30,9 @@ pub struct StartPushRequest {
     /// What the step-up is for; absent for the whole session.
     #[prost(string, optional, tag = "2")]
     pub scope: ::core::option::Option<::prost::alloc::string::String>,
+    /// The token from a refusal that binds the step-up to one operation. It knows the scope.
+    #[prost(string, optional, tag = "3")]
+    pub binding: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StartPushResponse {
@@ -78,6 +84,9 @@ pub struct Grant {
     /// Whole seconds.
     #[prost(uint64, tag = "4")]
     pub expires_in: u64,
+    /// Whether it opens one operation only.
+    #[prost(bool, tag = "5")]
+    pub bound: bool,
 }
 /// Those that the user has enrolled.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

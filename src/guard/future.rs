@@ -14,7 +14,8 @@ use tower::Service;
 
 use super::{refuse::Refuse, shared::Shared};
 use crate::{
-    step_up::Deadline,
+    grant::Grant,
+    step_up::{BoxFuture, CheckError, Deadline},
     store::{Store, StoreError},
 };
 
@@ -51,6 +52,10 @@ pin_project! {
             // Boxed, so that the future in process stays as small as the inner one.
             waiting: Option<Box<Waiting<Svc, ReqBody, S, R>>>,
         },
+        Spending {
+            future: BoxFuture<'static, Result<Grant, CheckError>>,
+            waiting: Option<Box<Waiting<Svc, ReqBody, S, R>>>,
+        },
     }
 }
 
@@ -59,6 +64,24 @@ struct Waiting<Svc, ReqBody, S, R> {
     ready: Svc,
     request: Request<ReqBody>,
     shared: Arc<Shared<S, R>>,
+}
+
+impl<Svc, ReqBody, ResBody, S, R> Waiting<Svc, ReqBody, S, R>
+where
+    Svc: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Store,
+    R: Refuse<ResBody>,
+{
+    fn go_on(self, decided: Result<Grant, CheckError>) -> State<Svc, ReqBody, S, R> {
+        let Self { mut ready, mut request, shared } = self;
+        match shared.admit(request.extensions_mut(), decided) {
+            Ok(()) => State::Inner { future: ready.call(request) },
+            Err(refusal) => {
+                let (parts, _) = request.into_parts();
+                State::Refused { response: Some(shared.refuse(refusal, &parts)) }
+            }
+        }
+    }
 }
 
 impl<Svc, ReqBody, S, R> ResponseFuture<Svc, ReqBody, S, R>
@@ -78,6 +101,16 @@ where
         let deadline = Deadline::new(shared.engine().policy.store_deadline);
         let waiting = Some(Box::new(Waiting { ready, request, shared }));
         Self { state: State::Loading { load, deadline, waiting } }
+    }
+
+    pub(super) fn spending(
+        future: BoxFuture<'static, Result<Grant, CheckError>>,
+        ready: Svc,
+        request: Request<ReqBody>,
+        shared: Arc<Shared<S, R>>,
+    ) -> Self {
+        let waiting = Some(Box::new(Waiting { ready, request, shared }));
+        Self { state: State::Spending { future, waiting } }
     }
 }
 
@@ -102,11 +135,14 @@ where
                     let loaded = ready!(deadline.poll(load, cx)).unwrap_or_else(|| Err(StoreError::deadline()));
                     // Taken in the poll that leaves this state.
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    let Waiting { mut ready, mut request, shared } = *waiting;
-                    match shared.admit(&mut request, loaded) {
-                        Ok(()) => State::Inner { future: ready.call(request) },
-                        Err(refusal) => State::Refused { response: Some(shared.refuse(refusal, request)) },
-                    }
+                    let engine = waiting.shared.engine();
+                    let decided = engine.decide(loaded, waiting.shared.requirement(), None).map(|(grant, _)| grant);
+                    waiting.go_on(decided)
+                }
+                StateProj::Spending { future, waiting } => {
+                    let decided = ready!(future.as_mut().poll(cx));
+                    let Some(waiting) = waiting.take() else { return Poll::Pending };
+                    waiting.go_on(decided)
                 }
             };
             state.set(next);

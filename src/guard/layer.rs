@@ -2,15 +2,20 @@
 
 use std::{fmt, sync::Arc};
 
+use http::{Response, request::Parts};
 use tower::Layer;
 
 use super::{
-    refuse::{Grpc, Json, Negotiate, Terms},
+    bound::BindStepUp,
+    refuse::{Grpc, Json, Negotiate, Refusal, Refuse, Terms},
     service::Guard,
     shared::Shared,
 };
 use crate::{
+    binding::Binding,
+    caller::Caller,
     error::ConfigError,
+    grant::Grant,
     requirement::Requirement,
     step_up::StepUp,
     store::{MemoryStore, Store},
@@ -35,13 +40,13 @@ impl<S: Store> RequireStepUp<S> {
     ///
     /// [`ConfigError`] where nothing could ever satisfy it.
     pub fn with(step_up: &StepUp<S>, requirement: Requirement) -> Result<Self, ConfigError> {
-        requirement.check(step_up.0.channels.names())?;
+        requirement.check(step_up.0.channels.names(), step_up.0.scopes.as_deref())?;
         Ok(Self::build(step_up, requirement))
     }
 
     fn build(step_up: &StepUp<S>, requirement: Requirement) -> Self {
         let terms = Arc::new(Terms::new(&step_up.0, requirement));
-        Self(Arc::new(Shared { step_up: step_up.clone(), terms, refuse: Negotiate, exempt: Vec::new() }))
+        Self(Arc::new(Shared { step_up: step_up.clone(), terms, refuse: Negotiate, exempt: Vec::new(), shadow: false }))
     }
 }
 
@@ -62,9 +67,65 @@ impl<S, R> RequireStepUp<S, R> {
         self.refuse_with(Grpc)
     }
 
+    /// Binds the route's step-ups to one operation each. See [`Binding`] for what is bound, and [`BindStepUp`] for how
+    /// it goes.
+    pub fn bind(self, binding: Binding) -> BindStepUp<S, R> {
+        BindStepUp::new(self.0, binding)
+    }
+
     fn rebuild<T>(self, refuse: T, exempt: Vec<Box<str>>) -> RequireStepUp<S, T> {
-        let (step_up, terms) = (self.0.step_up.clone(), Arc::clone(&self.0.terms));
-        RequireStepUp(Arc::new(Shared { step_up, terms, refuse, exempt }))
+        let (step_up, terms, shadow) = (self.0.step_up.clone(), Arc::clone(&self.0.terms), self.0.shadow);
+        RequireStepUp(Arc::new(Shared { step_up, terms, refuse, exempt, shadow }))
+    }
+}
+
+impl<S: Store, R> RequireStepUp<S, R> {
+    /// Decides for one request, where there is no service to wrap: for a framework's own kind of middleware, and for
+    /// extractors. What passes goes on with its grant, which stands in the [`Caller`](crate::Caller) as well; `None`
+    /// where none is asked for.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, to be answered as it is.
+    pub async fn check<B>(&self, request: &mut Parts) -> Result<Option<Grant>, Response<B>>
+    where
+        R: Refuse<B>,
+    {
+        let shared = &*self.0;
+        if shared.exempts(&request.uri) || !shared.applies(request) {
+            return Ok(None);
+        }
+        let engine = shared.engine();
+        let Some(caller) = request.extensions.get::<Caller>().cloned() else {
+            engine.note_no_caller();
+            return if shared.shadow { Ok(None) } else { Err(shared.refuse(Refusal::NoCaller, request)) };
+        };
+        let decided = if engine.spends(shared.requirement()) && !shared.shadow {
+            shared.step_up.spend(&caller, shared.requirement(), None).await
+        } else {
+            engine.decide(engine.load_now(&caller).await, shared.requirement(), None).map(|(grant, _)| grant)
+        };
+        match shared.admit(&mut request.extensions, decided) {
+            Ok(()) => Ok(request.extensions.get::<Caller>().and_then(Caller::grant).cloned()),
+            Err(refusal) => Err(shared.refuse(refusal, request)),
+        }
+    }
+}
+
+impl<S, R: Clone> RequireStepUp<S, R> {
+    /// Lets everything pass, and tells what it would have refused as
+    /// [`Event::WouldRefuse`](crate::Event::WouldRefuse): to see, before a route is guarded, whom it would stop.
+    ///
+    /// It changes no byte of a response and spends nothing. A request without a caller passes, too, and so does one
+    /// for which the store fails.
+    ///
+    /// # Security
+    ///
+    /// It guards nothing.
+    pub fn shadow(self) -> Self {
+        let Shared { step_up, terms, refuse, exempt, .. } = &*self.0;
+        let (step_up, terms) = (step_up.clone(), Arc::clone(terms));
+        Self(Arc::new(Shared { step_up, terms, refuse: refuse.clone(), exempt: exempt.clone(), shadow: true }))
     }
 }
 

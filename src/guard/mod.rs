@@ -30,12 +30,16 @@
 //! | no [`Caller`](crate::Caller) | 401 `UNAUTHORIZED` | 16 |
 //! | the [`Requirement`](crate::Requirement) is not satisfied | 403 `STEP_UP_REQUIRED` and a [`Reason`](crate::Reason) | 7 |
 //! | the store failed or was too slow | 503 `UNAVAILABLE` | 14 |
+//! | [bound](crate::Binding), and the body is over 64 KiB | 413 | 11 |
+//! | bound, and the body takes over 5 seconds | 408 | 4 |
+//! | bound, and the request breaks off or cannot be described | 400 | 3 |
 //!
 //! A gRPC request is refused in gRPC's terms, any other with JSON; see [`grpc`](crate::grpc).
 //!
 //! Whoever builds the response, its extensions hold the [`Refusal`], so that a layer outside can tell a guard's
 //! refusal from the application's own.
 
+mod bound;
 mod future;
 mod layer;
 mod refuse;
@@ -43,8 +47,9 @@ mod service;
 mod shared;
 
 pub use self::{
+    bound::{BindStepUp, BoundGuard, BoundResponseFuture, FromBytes, Rebuild, Replayed},
     future::ResponseFuture,
     layer::RequireStepUp,
-    refuse::{Grpc, Json, Negotiate, Refusal, Refuse, Terms},
+    refuse::{Grpc, Json, Negotiate, OAuth, Refusal, Refuse, Terms},
     service::Guard,
 };

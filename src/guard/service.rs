@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    step_up::Engine,
     store::{Lookup, MemoryStore, Store},
 };
 
@@ -51,40 +50,58 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        if self.shared.exempts(request.uri()) {
+        let shared = &self.shared;
+        if shared.exempts(request.uri()) {
             return ResponseFuture::inner(self.inner.call(request));
         }
-        let engine = self.shared.engine();
-        if !engine.identifies_by_extension() {
-            request = put_caller(engine, request);
+        if shared.looks_at_requests() {
+            let (mut parts, body) = request.into_parts();
+            let applies = shared.applies(&mut parts);
+            request = Request::from_parts(parts, body);
+            if !applies {
+                return ResponseFuture::inner(self.inner.call(request));
+            }
         }
+        let engine = shared.engine();
         let Some(caller) = request.extensions().get::<Caller>() else {
             engine.note_no_caller();
-            return ResponseFuture::refused(self.shared.refuse(Refusal::NoCaller, request));
+            if shared.shadow {
+                return ResponseFuture::inner(self.inner.call(request));
+            }
+            let (parts, _) = request.into_parts();
+            return ResponseFuture::refused(shared.refuse(Refusal::NoCaller, &parts));
         };
+        // In the shadow nothing is spent.
+        if engine.spends(shared.requirement()) && !shared.shadow {
+            let (step_up, terms, caller) = (shared.step_up.clone(), Arc::clone(&shared.terms), caller.clone());
+            let spending = Box::pin(async move { step_up.spend(&caller, &terms.requirement, None).await });
+            return ResponseFuture::spending(spending, self.take_ready(), request, Arc::clone(&self.shared));
+        }
         match engine.store.load(caller.session_key()) {
-            Lookup::Ready(loaded) => match self.shared.admit(&mut request, loaded) {
-                Ok(()) => ResponseFuture::inner(self.inner.call(request)),
-                Err(refusal) => ResponseFuture::refused(self.shared.refuse(refusal, request)),
-            },
+            Lookup::Ready(loaded) => {
+                let decided = engine.decide(loaded, shared.requirement(), None).map(|(grant, _)| grant);
+                match shared.admit(request.extensions_mut(), decided) {
+                    Ok(()) => ResponseFuture::inner(self.inner.call(request)),
+                    Err(refusal) => {
+                        let (parts, _) = request.into_parts();
+                        ResponseFuture::refused(shared.refuse(refusal, &parts))
+                    }
+                }
+            }
             Lookup::Pending(load) => {
-                // The clone has not been asked whether it is ready; the one that was must take this request.
-                let clone = self.inner.clone();
-                let ready = mem::replace(&mut self.inner, clone);
-                ResponseFuture::loading(load, ready, request, Arc::clone(&self.shared))
+                ResponseFuture::loading(load, self.take_ready(), request, Arc::clone(&self.shared))
             }
         }
     }
 }
 
-/// Puts the caller that was found into the extensions, in place of any other.
-fn put_caller<S: Store, B>(engine: &Engine<S>, request: Request<B>) -> Request<B> {
-    let (mut parts, body) = request.into_parts();
-    match engine.identify(&parts) {
-        Some(caller) => drop(parts.extensions.insert(caller)),
-        None => drop(parts.extensions.remove::<Caller>()),
+impl<Svc: Clone, S, R> Guard<Svc, S, R> {
+    /// The service that is ready, with a clone in its place: that has not been asked whether it is, and the one that
+    /// was must take this request.
+    fn take_ready(&mut self) -> Svc {
+        let clone = self.inner.clone();
+        mem::replace(&mut self.inner, clone)
     }
-    Request::from_parts(parts, body)
 }
 
 impl<Svc: Clone, S, R> Clone for Guard<Svc, S, R> {

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, Uri};
+use http::{Extensions, Response, Uri, request::Parts};
 
 use super::refuse::{Refusal, Refuse, Terms};
 use crate::{
     answer::stamp,
     caller::Caller,
+    event::Event,
+    grant::Grant,
     requirement::Requirement,
     step_up::{CheckError, Engine, StepUp},
-    store::{Store, StoreError, Stored},
+    store::Store,
 };
 
 /// What every guard made by one layer shares.
@@ -20,6 +22,8 @@ pub(super) struct Shared<S, R> {
     pub(super) refuse: R,
     /// The paths of gRPC methods that need no step-up.
     pub(super) exempt: Vec<Box<str>>,
+    /// Whether it only tells what it would refuse.
+    pub(super) shadow: bool,
 }
 
 impl<S, R> Shared<S, R> {
@@ -38,29 +42,54 @@ impl<S, R> Shared<S, R> {
 }
 
 impl<S: Store, R> Shared<S, R> {
+    /// Whether it depends on the request as a whole who is asking, or whether anything is asked at all.
+    pub(super) fn looks_at_requests(&self) -> bool {
+        self.requirement().is_conditional() || !self.engine().identifies_by_extension()
+    }
+
+    /// Whether a step-up is asked for; where it is, the caller that was found stands in the extensions, in place of any
+    /// other.
+    pub(super) fn applies(&self, request: &mut Parts) -> bool {
+        if !self.requirement().applies(request) {
+            return false;
+        }
+        if !self.engine().identifies_by_extension() {
+            match self.engine().identify(request) {
+                Some(caller) => drop(request.extensions.insert(caller)),
+                None => drop(request.extensions.remove::<Caller>()),
+            }
+        }
+        true
+    }
+
     /// Lets the request pass, with the grant in its caller, where the handler finds it.
-    pub(super) fn admit<B>(
-        &self,
-        request: &mut Request<B>,
-        loaded: Result<Option<Stored>, StoreError>,
-    ) -> Result<(), Refusal> {
-        let caller = request.extensions_mut().get_mut::<Caller>().ok_or(Refusal::NoCaller)?;
-        let decided = self.engine().decide(caller.subject(), loaded, self.requirement());
-        let grant = decided.map_err(|error| match error {
-            CheckError::StepUpRequired(reason) => Refusal::StepUpRequired(reason),
-            CheckError::Unavailable => Refusal::Unavailable,
-        })?;
-        caller.set_grant(Some(grant));
-        Ok(())
+    pub(super) fn admit(&self, request: &mut Extensions, decided: Result<Grant, CheckError>) -> Result<(), Refusal> {
+        let caller = request.get_mut::<Caller>().ok_or(Refusal::NoCaller)?;
+        match decided {
+            Ok(grant) => {
+                caller.set_grant(Some(grant));
+                Ok(())
+            }
+            Err(CheckError::Unavailable) if self.shadow => Ok(()),
+            Err(CheckError::Unavailable) => Err(Refusal::Unavailable),
+            Err(CheckError::StepUpRequired(unmet)) => {
+                let (subject, reason) = (caller.subject(), unmet.reason());
+                if self.shadow {
+                    self.engine().tell(&Event::WouldRefuse { subject, reason });
+                    return Ok(());
+                }
+                self.engine().tell(&Event::GuardRefused { subject, reason });
+                Err(Refusal::StepUpRequired(unmet))
+            }
+        }
     }
 
     /// A refusal, with what every one has to carry, whoever builds it.
-    pub(super) fn refuse<ReqBody, ResBody>(&self, refusal: Refusal, request: Request<ReqBody>) -> Response<ResBody>
+    pub(super) fn refuse<ResBody>(&self, refusal: Refusal, request: &Parts) -> Response<ResBody>
     where
         R: Refuse<ResBody>,
     {
-        let (parts, _) = request.into_parts();
-        let mut response = self.refuse.refuse(refusal, &self.terms, &parts);
+        let mut response = self.refuse.refuse(&refusal, &self.terms, request);
         stamp(response.headers_mut(), self.engine());
         response.extensions_mut().insert(refusal);
         response

@@ -20,6 +20,7 @@ use crate::{
     id::Ids,
     log,
     policy::Policy,
+    requirement::check_scope,
     store::{MemoryStore, Store},
 };
 
@@ -36,6 +37,7 @@ pub struct StepUpBuilder<S = MemoryStore> {
     secret: Option<Secret>,
     previous: Option<Secret>,
     sandbox: bool,
+    scopes: Option<Vec<Box<str>>>,
     public_path: Option<String>,
     authenticate: String,
     grpc_domain: String,
@@ -56,6 +58,7 @@ impl StepUpBuilder {
             secret: None,
             previous: None,
             sandbox: false,
+            scopes: None,
             public_path: None,
             authenticate: "StepUpSession".into(),
             grpc_domain: "step-up".into(),
@@ -88,6 +91,25 @@ impl<S> StepUpBuilder<S> {
         });
         let channel = Channel { name: channel.into(), deliver };
         Self::register(&mut self.channels.push, &mut self.duplicate, channel);
+        self
+    }
+
+    /// Registers a channel for what the application verifies itself and hands to [`StepUp::grant`], such as `PASSKEY`:
+    /// a requirement can then name it. The name is as for [`otp`](Self::otp).
+    pub fn proof(mut self, channel: impl Into<String>) -> Self {
+        let channel = channel.into();
+        if self.channels.proof.contains(&channel) {
+            self.duplicate = Some(channel);
+        } else {
+            self.channels.proof.push(channel);
+        }
+        self
+    }
+
+    /// The scopes that there are: a start for any other is 400 `NOT_IN`, and a requirement for any other fails when
+    /// built. Unless called, every scope of the right form can be started.
+    pub fn scopes<T: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
+        self.scopes = Some(scopes.into_iter().map(Into::into).collect());
         self
     }
 
@@ -130,6 +152,7 @@ impl<S> StepUpBuilder<S> {
             secret: self.secret,
             previous: self.previous,
             sandbox: self.sandbox,
+            scopes: self.scopes,
             public_path: self.public_path,
             authenticate: self.authenticate,
             grpc_domain: self.grpc_domain,
@@ -231,6 +254,9 @@ impl<S: Store> StepUpBuilder<S> {
         if let Some(channel) = self.channels.otp_names().find(|name| !self.policy.email && is_email(name)) {
             return Err(ConfigError::EmailChannel { channel: channel.into() });
         }
+        if let Some(scope) = self.scopes.iter().flatten().find(|scope| check_scope(scope).is_err()) {
+            return Err(ConfigError::Scope { scope: scope.to_string() });
+        }
         if let Some(path) = &self.public_path {
             check_path("public_path", path)?;
         }
@@ -261,6 +287,7 @@ impl<S: Store> StepUpBuilder<S> {
             ids: Ids::new(seed),
             random: self.random,
             sandbox: self.sandbox,
+            scopes: self.scopes,
             public_path: self.public_path,
             authenticate,
             grpc_domain: self.grpc_domain,

@@ -22,6 +22,8 @@ pub(crate) struct Channel<M> {
 pub(crate) struct Channels {
     pub(crate) otp: Vec<Channel<OtpMessage>>,
     pub(crate) push: Vec<Channel<PushMessage>>,
+    /// Of what the application verifies itself.
+    pub(crate) proof: Vec<String>,
 }
 
 impl Channels {
@@ -36,7 +38,7 @@ impl Channels {
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
-        self.otp_names().chain(self.push_names())
+        self.otp_names().chain(self.push_names()).chain(self.proof_names())
     }
 
     pub(crate) fn otp_names(&self) -> impl Iterator<Item = &str> + Clone {
@@ -45,6 +47,10 @@ impl Channels {
 
     pub(crate) fn push_names(&self) -> impl Iterator<Item = &str> + Clone {
         self.push.iter().map(|channel| channel.name.as_str())
+    }
+
+    pub(crate) fn proof_names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.proof.iter().map(String::as_str)
     }
 }
 

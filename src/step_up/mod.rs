@@ -4,12 +4,15 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderValue, request::Parts};
 
+mod aim;
 mod application;
 mod builder;
 mod channel;
 mod life;
+mod once;
 mod otp;
 mod outside;
+mod proof;
 mod push;
 mod rates;
 mod records;
@@ -18,6 +21,7 @@ mod start;
 use self::{application::ErasedEnrolment, rates::Rates, records::as_session};
 pub use self::{
     builder::StepUpBuilder,
+    proof::{Proof, ProofError},
     push::{AnswerError, PushAnswer, PushStarted},
 };
 pub(crate) use self::{
@@ -26,6 +30,7 @@ pub(crate) use self::{
     outside::{BoxFuture, Deadline, finish, within},
 };
 use crate::{
+    binding::OperationDigest,
     caller::{Caller, Identify},
     clock::{Monotone, Timestamp},
     code::{Keyring, Random, RandomFailed},
@@ -35,7 +40,7 @@ use crate::{
     id::Ids,
     log,
     policy::Policy,
-    requirement::{Reason, Requirement, check_scope, decide},
+    requirement::{Reason, Requirement, Satisfied, Unmet, decide},
     session::Session,
     store::{MemoryStore, Store, StoreError, Stored},
 };
@@ -73,6 +78,7 @@ pub(crate) struct Engine<S> {
     pub(crate) policy: Policy,
     pub(crate) store: S,
     pub(crate) sandbox: bool,
+    pub(crate) scopes: Option<Vec<Box<str>>>,
     pub(crate) public_path: Option<String>,
     pub(crate) authenticate: HeaderValue,
     pub(crate) grpc_domain: String,
@@ -102,11 +108,11 @@ pub struct Status {
 }
 
 /// Why a [`Requirement`] is not satisfied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckError {
     /// The caller has to step up.
-    StepUpRequired(Reason),
+    StepUpRequired(Unmet),
     /// The store failed: refused.
     Unavailable,
 }
@@ -114,7 +120,7 @@ pub enum CheckError {
 impl fmt::Display for CheckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::StepUpRequired(reason) => write!(f, "step-up required: {reason}"),
+            Self::StepUpRequired(unmet) => write!(f, "step-up required: {}", unmet.reason()),
             Self::Unavailable => f.write_str("temporarily unavailable"),
         }
     }
@@ -131,7 +137,7 @@ impl StepUp {
 
 impl<S: Store> StepUp<S> {
     /// Whether a caller's session satisfies a requirement now: what a guard asks, for a handler that knows
-    /// only later what it needs.
+    /// only later what it needs. Where the requirement is for [`once`](Requirement::once), this spends the grant.
     ///
     /// # Example
     ///
@@ -141,7 +147,7 @@ impl<S: Store> StepUp<S> {
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
     /// let refused = step_up.check(&Caller::new("alice", "1"), &Requirement::new().scope("payments")).await;
-    /// assert_eq!(refused, Err(CheckError::StepUpRequired(Reason::Missing)));
+    /// assert_eq!(refused, Err(CheckError::StepUpRequired(Reason::Missing.into())));
     /// # Ok(())
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
@@ -152,9 +158,13 @@ impl<S: Store> StepUp<S> {
     ///
     /// [`CheckError`], and nothing may then be done for the caller.
     pub async fn check(&self, caller: &Caller, requirement: &Requirement) -> Result<Grant, CheckError> {
-        let lookup = self.0.store.load(caller.session_key());
-        let loaded = finish::<S>(lookup, self.0.policy.store_deadline).await;
-        self.0.decide(caller.subject(), loaded, requirement)
+        let engine = &*self.0;
+        let checked = if engine.spends(requirement) {
+            self.spend(caller, requirement, None).await
+        } else {
+            engine.decide(engine.load_now(caller).await, requirement, None).map(|(grant, _)| grant)
+        };
+        checked.inspect_err(|error| engine.tell_unmet(caller, error))
     }
 
     /// Where a caller stands: their grants, and the channels that they have enrolled.
@@ -231,26 +241,42 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// The one decision behind layer and [`StepUp::check`].
+    /// Whether a request spends what lets it pass.
+    pub(crate) fn spends(&self, requirement: &Requirement) -> bool {
+        requirement.is_once() || self.policy.one_time
+    }
+
+    /// The session's record, as a decision takes it.
+    pub(crate) async fn load_now(&self, caller: &Caller) -> Result<Option<Stored>, StoreError> {
+        finish::<S>(self.store.load(caller.session_key()), self.policy.store_deadline).await
+    }
+
+    /// The one decision behind layer, extractor and [`StepUp::check`]: the grant that a handler is shown, and all that
+    /// it took.
     pub(crate) fn decide(
         &self,
-        subject: &str,
         loaded: Result<Option<Stored>, StoreError>,
         requirement: &Requirement,
-    ) -> Result<Grant, CheckError> {
+        operation: Option<&OperationDigest>,
+    ) -> Result<(Grant, Satisfied), CheckError> {
         let unavailable = |error: StoreError| {
             self.tell(&Event::StoreFailed { error: &error });
             CheckError::Unavailable
         };
-        let refused = |reason| {
-            self.tell(&Event::GuardRefused { subject, reason });
-            CheckError::StepUpRequired(reason)
-        };
         let stored = loaded.map_err(unavailable)?;
         let session = as_session(stored.as_ref()).map_err(unavailable)?;
-        let index = decide(session, requirement, &self.policy, self.now()).map_err(refused)?;
-        let grant = stored.and_then(|stored| Grant::of(stored, index));
-        grant.ok_or(CheckError::StepUpRequired(Reason::Missing))
+        let decided = decide(session, requirement, operation, &self.policy, self.now());
+        let satisfied = decided.map_err(CheckError::StepUpRequired)?;
+        let grant = stored.and_then(|stored| Grant::of(stored, satisfied.first));
+        let grant = grant.ok_or_else(|| CheckError::StepUpRequired(Reason::Missing.into()))?;
+        Ok((grant, satisfied))
+    }
+
+    /// Tells that a caller has to step up, if it is that.
+    pub(crate) fn tell_unmet(&self, caller: &Caller, error: &CheckError) {
+        if let CheckError::StepUpRequired(unmet) = error {
+            self.tell(&Event::GuardRefused { subject: caller.subject(), reason: unmet.reason() });
+        }
     }
 
     /// Tells of what was refused, with the channel if it is one of ours: a name from outside is no label.
@@ -264,11 +290,6 @@ impl<S: Store> Engine<S> {
         let channel = registered.find(|name| *name == channel);
         self.tell(&Event::Refused { subject: caller.subject(), channel, error });
     }
-}
-
-/// Checks a scope that a start names.
-fn check_start_scope(scope: Option<&str>) -> Result<(), ChallengeError> {
-    scope.map_or(Ok(()), |scope| check_scope(scope).map_err(ChallengeError::MalformedScope))
 }
 
 fn no_random(RandomFailed: RandomFailed) -> ChallengeError {

@@ -3,7 +3,7 @@
 use super::{
     Engine, StepUp,
     channel::find,
-    check_start_scope, no_random,
+    no_random,
     outside::both,
     records::{ROUNDS, Swap},
     start::Beginning,
@@ -12,26 +12,32 @@ use crate::{
     caller::Caller,
     clock::Timestamp,
     code::{OneTimeCode, check_form},
-    delivery::{Envelope, OtpMessage, Recipient},
+    delivery::{OtpMessage, Recipient},
     error::ChallengeError,
     event::{Event, Lock, SendFailure},
     grant::Grant,
+    purpose::Purpose,
     session::{Compared, Session, Start},
     store::{Key, Store, Stored},
     subject::Subject,
 };
 
 impl<S: Store> StepUp<S> {
-    /// Starts a one-time code on a channel and sends it. `scope` is what it is for; `None` is the whole
-    /// session.
+    /// Starts a one-time code on a channel and sends it. `purpose` is what it is for: `None` is the whole session,
+    /// `Some(scope)` a scope, and a [`Purpose`] may name the one operation that a refusal has bound it to.
     ///
     /// A code that is alive is voided, and its tries are inherited.
     ///
     /// # Errors
     ///
     /// [`ChallengeError`]; unless it is `Unavailable`, no code was sent.
-    pub async fn start_otp(&self, caller: &Caller, channel: &str, scope: Option<&str>) -> Result<(), ChallengeError> {
-        let started = self.0.start_otp(caller, channel, scope).await;
+    pub async fn start_otp<'a>(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        purpose: impl Into<Purpose<'a>>,
+    ) -> Result<(), ChallengeError> {
+        let started = self.0.start_otp(caller, channel, purpose.into()).await;
         started.inspect_err(|error| self.0.tell_refused(caller, self.0.channels.otp_names(), channel, error))
     }
 
@@ -70,10 +76,10 @@ impl From<ChallengeError> for NotVerified {
 }
 
 impl<S: Store> Engine<S> {
-    async fn start_otp(&self, caller: &Caller, channel: &str, scope: Option<&str>) -> Result<(), ChallengeError> {
+    async fn start_otp(&self, caller: &Caller, channel: &str, purpose: Purpose<'_>) -> Result<(), ChallengeError> {
         let policy = &self.policy;
         let channel = find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
-        check_start_scope(scope)?;
+        let aim = self.aim(caller, purpose)?;
         let enrolled = self.resolve(caller, &channel.name).await?;
 
         let code = if self.sandbox {
@@ -84,13 +90,15 @@ impl<S: Store> Engine<S> {
         let proof = self.keyring.digest(caller.session_key(), &channel.name, &code, self.random).map_err(no_random)?;
         let id = self.ids.next_u64();
         let step = |session: &Session, generation, now| {
-            let (channel, scope) = (channel.name.as_str().into(), scope.map(Into::into));
-            session.start_otp(Start { id, channel, scope, generation, proof: proof.clone() }, policy, now)
+            let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
+            let operation = aim.digest();
+            session.start_otp(Start { id, channel, scope, operation, generation, proof: proof.clone() }, policy, now)
         };
-        let beginning = Beginning { caller, channel: &channel.name, scope, start: id, push: None };
+        let beginning =
+            Beginning { caller, channel: &channel.name, scope: aim.scope.as_deref(), start: id, push: None };
         let begun = self.begin(&beginning, enrolled, step).await?;
 
-        let envelope = Envelope::new(caller, &channel.name, begun.recipient.clone(), policy.code_life, scope);
+        let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.code_life);
         let Err(why) = self.deliver(caller, channel, OtpMessage { envelope, code }).await else { return Ok(()) };
         if matches!(why, SendFailure::RecipientInvalid | SendFailure::Failed) {
             self.change_session(caller.session_key(), |session, _| session.withdraw_otp(id)).await?;

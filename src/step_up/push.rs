@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 use super::{
     Engine, StepUp,
     channel::find,
-    check_start_scope, no_random,
+    no_random,
     outside::both,
     records::{ROUNDS, Swap, as_session},
     start::Beginning,
@@ -13,9 +13,10 @@ use super::{
 use crate::{
     caller::Caller,
     code::{CodeDigest, OneTimeCode, PushDigest, push_id},
-    delivery::{Envelope, PushMessage},
+    delivery::PushMessage,
     error::ChallengeError,
     event::Event,
+    purpose::Purpose,
     session::{Answered, NotAnswered, PushProof, PushStatus, Said, Session, Start},
     store::{Key, Store, Stored},
     subject::Subject,
@@ -97,18 +98,18 @@ impl fmt::Debug for PushStarted {
 }
 
 impl<S: Store> StepUp<S> {
-    /// Starts a push on a channel and sends it. `scope` is what it is for; `None` is the whole session.
+    /// Starts a push on a channel and sends it. `purpose` is what it is for, as for [`start_otp`](Self::start_otp).
     ///
     /// # Errors
     ///
     /// [`ChallengeError`]; [`StateInvalid`](ChallengeError::StateInvalid) while one is in flight.
-    pub async fn start_push(
+    pub async fn start_push<'a>(
         &self,
         caller: &Caller,
         channel: &str,
-        scope: Option<&str>,
+        purpose: impl Into<Purpose<'a>>,
     ) -> Result<PushStarted, ChallengeError> {
-        let started = self.0.start_push(caller, channel, scope).await;
+        let started = self.0.start_push(caller, channel, purpose.into()).await;
         started.inspect_err(|error| self.0.tell_refused(caller, self.0.channels.push_names(), channel, error))
     }
 
@@ -170,11 +171,11 @@ impl<S: Store> Engine<S> {
         &self,
         caller: &Caller,
         channel: &str,
-        scope: Option<&str>,
+        purpose: Purpose<'_>,
     ) -> Result<PushStarted, ChallengeError> {
         let policy = &self.policy;
         let channel = find(&self.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
-        check_start_scope(scope)?;
+        let aim = self.aim(caller, purpose)?;
         let enrolled = self.resolve(caller, &channel.name).await?;
 
         let id = push_id(self.random).map_err(no_random)?;
@@ -191,13 +192,19 @@ impl<S: Store> Engine<S> {
         let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()? };
         let start = self.ids.next_u64();
         let step = |session: &Session, generation, now| {
-            let (channel, scope) = (channel.name.as_str().into(), scope.map(Into::into));
-            session.start_push(Start { id: start, channel, scope, generation, proof: proof.clone() }, policy, now)
+            let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
+            let operation = aim.digest();
+            session.start_push(
+                Start { id: start, channel, scope, operation, generation, proof: proof.clone() },
+                policy,
+                now,
+            )
         };
-        let beginning = Beginning { caller, channel: &channel.name, scope, start, push: Some(digest_of_id) };
+        let beginning =
+            Beginning { caller, channel: &channel.name, scope: aim.scope.as_deref(), start, push: Some(digest_of_id) };
         let begun = self.begin(&beginning, enrolled, step).await?;
 
-        let envelope = Envelope::new(caller, &channel.name, begun.recipient.clone(), policy.push_life, scope);
+        let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_life);
         if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.clone() }).await {
             // Nobody was told the id, so nobody could poll it: whether it arrives or not, it must not stand in the way
             // of the next.

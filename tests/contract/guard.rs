@@ -12,29 +12,33 @@ use crate::own;
 const METHODS: [&str; 13] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "get", "post", "FOO"];
 
-fn refusal(reason: &str) -> serde_json::Value {
-    json!({
+fn refusal(path: &str, reason: &str) -> serde_json::Value {
+    let mut refusal = json!({
         "errorCode": "STEP_UP_REQUIRED",
         "message": "STEP_UP_REQUIRED",
         "reason": reason,
         "channels": {"otp": ["SMS"], "push": ["BIOMETRIC"]},
         "start": ["/stepup/challenges/otp/SMS", "/stepup/challenges/push/BIOMETRIC"],
-    })
+    });
+    if path == "/transfers" {
+        refusal["maxAge"] = json!(120);
+    }
+    refusal
 }
 
 #[tokio::test]
 async fn refusals() {
     let app = App::demo();
     let alice = app.login("alice").await;
-    for answer in [alice.card().await, alice.transfer().await] {
+    for (path, answer) in [("/cards/1", alice.card().await), ("/transfers", alice.transfer().await)] {
         assert_eq!(answer.status, 403);
-        assert_eq!(answer.json(), refusal("missing"));
+        assert_eq!(answer.json(), refusal(path, "missing"));
     }
     alice.step_up().await;
     app.wait(601);
-    for answer in [alice.card().await, alice.transfer().await] {
+    for (path, answer) in [("/cards/1", alice.card().await), ("/transfers", alice.transfer().await)] {
         assert_eq!(answer.status, 403);
-        assert_eq!(answer.json(), refusal("expired"));
+        assert_eq!(answer.json(), refusal(path, "expired"));
     }
 }
 
@@ -47,7 +51,7 @@ async fn every_method() {
             let answer = alice.ask(method, path).send().await;
             assert_eq!(answer.status, 403, "{method} {path}");
             if method != "HEAD" {
-                assert_eq!(answer.json(), refusal("missing"), "{method} {path}");
+                assert_eq!(answer.json(), refusal(path, "missing"), "{method} {path}");
             }
             let answer = alice.ask(method, path).no_token().send().await;
             assert_eq!(answer.status, 401, "{method} {path}");

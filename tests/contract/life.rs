@@ -181,7 +181,7 @@ async fn tries() {
 }
 
 const LIFE: u64 = 5 * MINUTE * 1000;
-const TIME: [(&str, &[Line]); 10] = [
+const TIME: [(&str, &[Line]); 11] = [
     ("alive to the last", &[(0, Start, "204"), (0, Millis(LIFE - 1), ""), (0, Right, "204"), (0, Card, "200")]),
     (
         "and no longer",
@@ -255,11 +255,25 @@ const TIME: [(&str, &[Line]); 10] = [
             (0, Right, "204"),
             (0, Millis(600_000 - 1), ""),
             (0, Card, "200"),
-            (0, Transfer, "201"),
             (0, Millis(2), ""),
             (0, Card, GONE),
             (0, Transfer, GONE),
             (0, Status, "200 STANDARD"),
+        ],
+    ),
+    (
+        "a transfer asks for one of the last two minutes",
+        &[
+            (0, Start, "204"),
+            (0, Right, "204"),
+            (0, Millis(120_000), ""),
+            (0, Transfer, "201"),
+            (0, Millis(1), ""),
+            (0, Transfer, "403 STEP_UP_REQUIRED too_old"),
+            (0, Card, "200"),
+            (0, Start, "204"),
+            (0, Right, "204"),
+            (0, Transfer, "201"),
         ],
     ),
     (

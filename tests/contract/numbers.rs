@@ -211,7 +211,9 @@ async fn presets() {
         assert_eq!(right.len(), 2, "{name}");
         assert_eq!(phone.answer(&id, PushAnswer::Approve).await, Err(AnswerError::NumberRequired), "{name}");
         assert_eq!(phone.answer(&id, number(&right)).await, Ok(()), "{name}");
-        assert_eq!(alice.vault().await.says(), "200", "{name}");
+        // Under PSD2 it opens only what it was bound to, and this was bound to nothing.
+        let opens = if name == "nist" { "200" } else { "403 STEP_UP_REQUIRED mismatch" };
+        assert_eq!(alice.vault().await.says(), opens, "{name}");
         assert_eq!(alice.start().await.says(), "204");
         // Of a million codes one is hit by chance.
         for wrong in ["000000", "111111", "222222", "333333", "444444"] {

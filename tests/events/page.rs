@@ -23,16 +23,15 @@ fn reasons_in_the_code() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let one_of = |all: &[&'static str]| all.iter().copied().collect();
     let (locked, rest) = of_event.split_at(3);
     let (answered, revoked) = rest.split_at(2);
+    let unmet = words(include_str!("../../src/requirement.rs"), "pub const fn as_str(self) -> &'static str {");
     BTreeMap::from([
         ("send_failed", one_of(&words(event, "const fn as_str(self) -> &'static str {"))),
         ("refused", one_of(&words(include_str!("../../src/error.rs"), "/// One word, for logs and metrics."))),
         ("locked", one_of(locked)),
         ("push_answered", one_of(answered)),
         ("revoked", one_of(revoked)),
-        (
-            "guard_refused",
-            one_of(&words(include_str!("../../src/requirement.rs"), "pub const fn as_str(self) -> &'static str {")),
-        ),
+        ("guard_refused", one_of(&unmet)),
+        ("would_refuse", one_of(&unmet)),
         ("store_failed", one_of(&words(include_str!("../../src/store/mod.rs"), "/// One word, for logs and metrics."))),
     ])
 }

@@ -12,8 +12,8 @@ use axum::body::Body;
 use http::{Request, Response};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_step_up::{
-    Caller, DeliveryError, Event, ManualClock, OtpMessage, Policy, PushAnswer, PushMessage, Recipient, Refused,
-    RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder, discard,
+    Caller, DeliveryError, Event, ManualClock, OtpMessage, Policy, Purpose, PushAnswer, PushMessage, Recipient,
+    Refused, RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder, discard,
     store::{MemoryStore, Remote},
 };
 
@@ -147,6 +147,8 @@ async fn codes(rows: &mut Rows) {
     rows.row(&app, "malformed", &["refused SMS malformed_code"]);
     let _ = step_up.start_otp(alice, "SMS", Some(" ")).await;
     rows.row(&app, "malformed", &["refused SMS malformed_scope"]);
+    let _ = step_up.start_otp(alice, "SMS", Purpose::new().binding("none")).await;
+    rows.row(&app, "malformed", &["refused SMS malformed_binding"]);
     let _ = step_up.start_otp(alice, "FAX", None).await;
     rows.row(&app, "a channel that is not registered", &["refused - unknown_channel"]);
     let _ = step_up.start_push(alice, "SMS", None).await;
@@ -225,6 +227,18 @@ async fn guards(rows: &mut Rows) {
     app.told();
     assert_eq!(guard.clone().oneshot(with_caller()).await.unwrap().status(), 200);
     rows.row(&app, "passed", &[]);
+    let shadow = RequireStepUp::with(&app.step_up, Requirement::new().scope("pay")).unwrap().shadow().layer(inner);
+    assert_eq!(shadow.oneshot(with_caller()).await.unwrap().status(), 200);
+    rows.row(&app, "in the shadow", &["would_refuse - wrong_scope"]);
+    let once = Requirement::new().once();
+    let grant = app.step_up.check(&app.alice, &once).await.unwrap();
+    rows.row(&app, "spent", &["spent SMS -"]);
+    app.step_up.check(&app.alice, &once).await.unwrap_err();
+    rows.row(&app, "spent again", &["guard_refused - spent"]);
+    assert_eq!(grant.give_back().await, Ok(true));
+    rows.row(&app, "given back", &["given_back - -"]);
+    assert_eq!(grant.give_back().await, Ok(false));
+    rows.row(&app, "given back twice", &[]);
     let table = [
         ("wrong_scope", Requirement::new().scope("pay")),
         ("wrong_channel", Requirement::new().channels(["BIO"])),

@@ -60,7 +60,7 @@ impl Client {
     }
 
     async fn start(&self) -> Code {
-        let start = StartOtpRequest { channel: "SMS".into(), scope: None };
+        let start = StartOtpRequest { channel: "SMS".into(), scope: None, binding: None };
         code(StepUpClient::new(self.channel.clone()).start_otp(self.request(start)).await)
     }
 

@@ -43,7 +43,7 @@ impl Client {
     }
 
     async fn start_for(&mut self, channel: &str, scope: Option<&str>) -> Result<(), Status> {
-        let message = StartOtpRequest { channel: channel.into(), scope: scope.map(Into::into) };
+        let message = StartOtpRequest { channel: channel.into(), scope: scope.map(Into::into), binding: None };
         stamped(self.client.start_otp(by(self.user, message)).await).map(drop)
     }
 
@@ -53,7 +53,7 @@ impl Client {
     }
 
     async fn push(&mut self, channel: &str) -> Result<String, Status> {
-        let message = StartPushRequest { channel: channel.into(), scope: None };
+        let message = StartPushRequest { channel: channel.into(), scope: None, binding: None };
         stamped(self.client.start_push(by(self.user, message)).await).map(|push| push.id)
     }
 
@@ -153,7 +153,7 @@ async fn pushes() {
 async fn without_a_caller_nothing_is_said() {
     let mut client = Client::of(&step_up()).await.client;
     let unauthorized = (Code::Unauthenticated, "UNAUTHORIZED".to_owned());
-    let start = StartOtpRequest { channel: "none".into(), scope: Some(" ".into()) };
+    let start = StartOtpRequest { channel: "none".into(), scope: Some(" ".into()), binding: None };
     assert_eq!(refused(stamped(client.start_otp(start).await)), unauthorized);
     assert_eq!(refused(stamped(client.verify_otp(VerifyOtpRequest::default()).await)), unauthorized);
     assert_eq!(refused(stamped(client.start_push(StartPushRequest::default()).await)), unauthorized);
@@ -280,7 +280,7 @@ async fn enrolment_delivery_and_budgets() {
     let channel = serve(Routes::new(step_up.grpc_challenges())).await;
     let client = StepUpClient::new(channel);
     let start = async |user: &str| {
-        let message = StartOtpRequest { channel: "SMS".into(), scope: None };
+        let message = StartOtpRequest { channel: "SMS".into(), scope: None, binding: None };
         let status = client.clone().start_otp(by(user, message)).await.unwrap_err();
         assert!(status.metadata().get("x-stepup-sandbox").is_none());
         (says(&status), retry(&status))
@@ -292,7 +292,7 @@ async fn enrolment_delivery_and_budgets() {
     assert_eq!(start("off").await, (precondition("CHANNEL_NOT_SUPPORTED"), None));
     assert_eq!(start("new").await, (precondition("CHANNEL_NOT_REGISTERED"), None));
     assert_eq!(start("barred").await, ((Code::PermissionDenied, "INSUFFICIENT_PERMISSIONS".into()), None));
-    let message = || StartOtpRequest { channel: "SMS".into(), scope: None };
+    let message = || StartOtpRequest { channel: "SMS".into(), scope: None, binding: None };
     client.clone().start_otp(by("alice", message())).await.unwrap();
     clock.advance(Duration::from_secs(15));
     assert_eq!(start("alice").await, (precondition("CHALLENGE_LIMIT_EXCEEDED"), None));

@@ -198,7 +198,7 @@ async fn nothing_that_only_looks_like_an_exempt_method_passes() {
     let guarded = guard.layer(KindsServer::new(service.clone()));
     let status = async |path: &str| {
         let answer = guarded.clone().oneshot(call(path, Body::empty())).await.unwrap();
-        (answer.status().as_u16(), answer.extensions().get::<Refusal>().copied())
+        (answer.status().as_u16(), answer.extensions().get::<Refusal>().cloned())
     };
     for path in [
         "/kinds.v1.Kinds/unary",
@@ -218,7 +218,7 @@ async fn nothing_that_only_looks_like_an_exempt_method_passes() {
         "/",
         "*",
     ] {
-        assert_eq!(status(path).await, (200, Some(Refusal::StepUpRequired(Reason::Missing))), "{path}");
+        assert_eq!(status(path).await, (200, Some(Refusal::StepUpRequired(Reason::Missing.into()))), "{path}");
     }
     for path in ["/kinds.v1.Kinds/Unary", "/kinds.v1.Kinds/Unary?x=1", "http://example.com/kinds.v1.Kinds/Unary"] {
         assert_eq!(status(path).await, (200, None), "{path}: tonic dispatches it so");
@@ -228,7 +228,7 @@ async fn nothing_that_only_looks_like_an_exempt_method_passes() {
     // Another shape of refusal is another guard: its exemptions would be another's.
     let reshaped = guard.json().grpc().layer(KindsServer::new(service));
     let answer = reshaped.oneshot(call("/kinds.v1.Kinds/Unary", Body::empty())).await.unwrap();
-    assert_eq!(answer.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing)));
+    assert_eq!(answer.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing.into())));
 }
 
 #[test]

@@ -95,7 +95,7 @@ async fn one_guard_negotiates_on_a_mixed_router() {
         (200, "application/grpc", &"7".parse().unwrap(), 0)
     );
 
-    let start = crate::stepup::StartOtpRequest { channel: "SMS".into(), scope: None };
+    let start = crate::stepup::StartOtpRequest { channel: "SMS".into(), scope: None, binding: None };
     companion.start_otp(by("alice", start)).await.unwrap();
     let code = Some("123456".into());
     let verify = crate::stepup::VerifyOtpRequest { channel: "SMS".into(), verification_code: code };

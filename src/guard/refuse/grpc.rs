@@ -15,8 +15,8 @@ pub struct Grpc;
 // So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
 #[diagnostic::do_not_recommend]
 impl<B: Default> Refuse<B> for Grpc {
-    fn refuse(&self, refusal: Refusal, terms: &Terms, _: &Parts) -> Response<B> {
-        terms.grpc(refusal).response(B::default())
+    fn refuse(&self, refusal: &Refusal, terms: &Terms, _: &Parts) -> Response<B> {
+        terms.grpc(refusal, B::default())
     }
 }
 

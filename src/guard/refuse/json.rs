@@ -10,7 +10,7 @@ use http::{
 use super::{Refusal, Refuse, Terms};
 use crate::answer::{RETRY_SOON, declare_json};
 
-/// Refuses with JSON: 401, 403 or 503, whatever the client speaks. Chosen by
+/// Refuses with JSON: 401, 403, 503, or 400, 408 and 413 for a body that cannot be bound, whatever the client speaks. Chosen by
 /// [`RequireStepUp::json`](crate::RequireStepUp::json).
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -19,7 +19,7 @@ pub struct Json;
 // So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
 #[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> Refuse<B> for Json {
-    fn refuse(&self, refusal: Refusal, terms: &Terms, request: &Parts) -> Response<B> {
+    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B> {
         let json = terms.json(refusal);
         let length = json.len();
         // The answer to HEAD has no content (RFC 9110 §9.3.2), and over HTTP/2 not every host takes it away.
@@ -38,6 +38,9 @@ impl<B: From<Bytes>> Refuse<B> for Json {
                 StatusCode::UNAUTHORIZED
             }
             Refusal::StepUpRequired(_) => StatusCode::FORBIDDEN,
+            Refusal::Invalid => StatusCode::BAD_REQUEST,
+            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::Unavailable => {
                 response.headers_mut().insert(RETRY_AFTER, RETRY_SOON);
                 StatusCode::SERVICE_UNAVAILABLE

@@ -1,32 +1,42 @@
 //! What a refusal says ([`Refusal`], [`Terms`]), and who builds it ([`Refuse`]).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, request::Parts};
 use serde::Serialize;
 
 use crate::{
     answer::{ChannelNames, Problem, json},
+    body::Unread,
     grpc::{Metadata, RpcStatus, Trailers},
-    requirement::{Reason, Requirement},
+    requirement::{Reason, Requirement, Unmet, UnmetPart},
     step_up::Engine,
 };
 
 mod grpc;
 mod json;
 mod negotiate;
+mod oauth;
 
-pub use self::{grpc::Grpc, json::Json, negotiate::Negotiate};
+pub use self::{grpc::Grpc, json::Json, negotiate::Negotiate, oauth::OAuth};
 
 /// Why a guard refused. It stands in the extensions of every response that a guard builds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
     /// Nobody is logged in, or the layer that authenticates sits inside the guard.
     NoCaller,
     /// The caller has to step up.
-    StepUpRequired(Reason),
+    StepUpRequired(Unmet),
     /// The store failed.
     Unavailable,
+    /// The route is [bound](crate::Binding), and the request breaks off or cannot be described.
+    Invalid,
+    /// The route is bound, and the body has more than 64 KiB.
+    TooLarge,
+    /// The route is bound, and the body took longer than 5 seconds.
+    TooSlow,
 }
 
 /// Builds a guard's refusals, for responses with a body of type `B`.
@@ -39,7 +49,7 @@ pub enum Refusal {
 /// use tower_step_up::{Refusal, RequireStepUp, StepUp, Terms};
 ///
 /// # let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
-/// let guard = RequireStepUp::new(&step_up).refuse_with(|refusal: Refusal, _: &Terms, _: &Parts| {
+/// let guard = RequireStepUp::new(&step_up).refuse_with(|refusal: &Refusal, _: &Terms, _: &Parts| {
 ///     let mut response = Response::new(Body::from(format!("{refusal:?}")));
 ///     *response.status_mut() = StatusCode::FORBIDDEN;
 ///     response
@@ -59,14 +69,14 @@ pub enum Refusal {
 )]
 pub trait Refuse<B> {
     /// The response.
-    fn refuse(&self, refusal: Refusal, terms: &Terms, request: &Parts) -> Response<B>;
+    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B>;
 }
 
 impl<F, B> Refuse<B> for F
 where
-    F: Fn(Refusal, &Terms, &Parts) -> Response<B>,
+    F: Fn(&Refusal, &Terms, &Parts) -> Response<B>,
 {
-    fn refuse(&self, refusal: Refusal, terms: &Terms, request: &Parts) -> Response<B> {
+    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B> {
         self(refusal, terms, request)
     }
 }
@@ -76,31 +86,41 @@ where
 pub struct Terms {
     pub(super) requirement: Requirement,
     channels: ChannelNames<Box<str>>,
+    public_path: Option<String>,
     start: Option<Vec<String>>,
     authenticate: HeaderValue,
-    /// Every refusal that this guard can answer with, built once: as JSON, and for gRPC.
+    domain: String,
+    /// The refusals that do not depend on the request, built once: as JSON, and for gRPC.
     json: Built<Bytes>,
     grpc: Built<Trailers>,
 }
 
-/// One of each refusal.
+/// One of each refusal that does not depend on the request.
 #[derive(Debug)]
 struct Built<T> {
     no_caller: T,
     unavailable: T,
+    invalid: T,
+    too_large: T,
+    too_slow: T,
     step_up_required: [T; Reason::ALL.len()],
 }
 
 impl<T> Built<T> {
-    fn get(&self, refusal: Refusal) -> &T {
-        match refusal {
+    /// `None` for one that names channels, or a binding.
+    fn get(&self, refusal: &Refusal) -> Option<&T> {
+        Some(match refusal {
             Refusal::NoCaller => &self.no_caller,
             Refusal::Unavailable => &self.unavailable,
-            Refusal::StepUpRequired(reason) => {
-                let place = Reason::ALL.iter().position(|known| *known == reason);
-                &self.step_up_required[place.unwrap_or_default()]
+            Refusal::Invalid => &self.invalid,
+            Refusal::TooLarge => &self.too_large,
+            Refusal::TooSlow => &self.too_slow,
+            Refusal::StepUpRequired(unmet) if unmet.parts().is_empty() && unmet.binding().is_none() => {
+                let place = Reason::ALL.iter().position(|known| *known == unmet.reason());
+                &self.step_up_required[place?]
             }
-        }
+            Refusal::StepUpRequired(_) => return None,
+        })
     }
 }
 
@@ -117,8 +137,25 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_age: Option<u64>,
     channels: &'a ChannelNames<Box<str>>,
+    /// Whether a step-up by each of the channels is needed, and not by one of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    all: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unmet: Vec<Part<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     start: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding: Option<&'a str>,
+}
+
+/// A channel that lacks a step-up.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    channel: &'a str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age: Option<u64>,
 }
 
 impl Body<'_> {
@@ -130,7 +167,10 @@ impl Body<'_> {
             ("scope", self.scope.map(str::to_owned)),
             ("maxAge", self.max_age.map(|age| age.to_string())),
             ("channels", Some(text(json(self.channels)))),
+            ("all", self.all.then(|| true.to_string())),
+            ("unmet", (!self.unmet.is_empty()).then(|| text(json(&self.unmet)))),
             ("start", self.start.map(|start| text(json(&start)))),
+            ("binding", self.binding.map(str::to_owned)),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
@@ -142,29 +182,32 @@ impl Terms {
         let channels = ChannelNames {
             otp: engine.channels.otp_names().filter(accepted).map(Into::into).collect(),
             push: engine.channels.push_names().filter(accepted).map(Into::into).collect(),
+            proof: engine.channels.proof_names().filter(accepted).map(Into::into).collect(),
         };
-        let start = engine.public_path.as_ref().map(|path| start_paths(path, &channels));
-        let bodies = Reason::ALL.map(|reason| Body {
-            error_code: "STEP_UP_REQUIRED",
-            message: "STEP_UP_REQUIRED",
-            reason: reason.as_str(),
-            scope: requirement.scope.as_deref(),
-            max_age: requirement.max_age.map(|age| age.as_secs()),
-            channels: &channels,
-            start: start.as_deref(),
-        });
-        let domain = &engine.grpc_domain;
+        let public_path = engine.public_path.clone();
+        let start = public_path.as_deref().map(|path| start_paths(path, &channels));
+        let domain = engine.grpc_domain.clone();
+        let unmet = Reason::ALL.map(Unmet::from);
+        let bodies = unmet.each_ref().map(|unmet| body(&requirement, unmet, &channels, start.as_deref()));
         let json = Built {
             no_caller: json(&Problem::UNAUTHORIZED),
             unavailable: json(&Problem::UNAVAILABLE),
+            invalid: json(&Problem::INVALID),
+            too_large: json(&Problem::TOO_LARGE),
+            too_slow: json(&Problem::TOO_SLOW),
             step_up_required: bodies.each_ref().map(json),
         };
+        let unread = |reason| RpcStatus::unread(reason, &domain).trailers();
         let grpc = Built {
-            no_caller: RpcStatus::no_caller(domain).trailers(),
-            unavailable: RpcStatus::unavailable(domain).trailers(),
-            step_up_required: bodies.map(|body| RpcStatus::step_up_required(domain, body.metadata()).trailers()),
+            no_caller: RpcStatus::no_caller(&domain).trailers(),
+            unavailable: RpcStatus::unavailable(&domain).trailers(),
+            invalid: unread(Unread::Broken),
+            too_large: unread(Unread::TooLarge),
+            too_slow: unread(Unread::TooSlow),
+            step_up_required: bodies.map(|body| RpcStatus::step_up_required(&domain, body.metadata()).trailers()),
         };
-        Self { requirement, channels, start, authenticate: engine.authenticate.clone(), json, grpc }
+        let authenticate = engine.authenticate.clone();
+        Self { requirement, channels, public_path, start, authenticate, domain, json, grpc }
     }
 
     /// What the guard asks for.
@@ -194,14 +237,72 @@ impl Terms {
         &self.authenticate
     }
 
-    /// The body of the refusal as JSON, built when the guard was.
-    #[must_use]
-    pub fn json(&self, refusal: Refusal) -> Bytes {
-        self.json.get(refusal).clone()
+    /// The channels of what the application verifies itself ([`StepUp::grant`](crate::StepUp::grant)) that are
+    /// accepted.
+    pub fn proof_channels(&self) -> impl Iterator<Item = &str> {
+        self.channels.proof.iter().map(|name| &**name)
     }
 
-    fn grpc(&self, refusal: Refusal) -> &Trailers {
-        self.grpc.get(refusal)
+    /// The body of the refusal as JSON.
+    #[must_use]
+    pub fn json(&self, refusal: &Refusal) -> Bytes {
+        match refusal {
+            Refusal::StepUpRequired(unmet) if self.json.get(refusal).is_none() => {
+                self.of_request(unmet, |body| json(&body))
+            }
+            _ => self.json.get(refusal).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn grpc<B>(&self, refusal: &Refusal, empty: B) -> Response<B> {
+        let built = self.grpc.get(refusal).unwrap_or(&self.grpc.unavailable);
+        match refusal {
+            Refusal::StepUpRequired(unmet) if self.grpc.get(refusal).is_none() => self
+                .of_request(unmet, |body| RpcStatus::step_up_required(&self.domain, body.metadata()).trailers())
+                .response(empty),
+            _ => built.response(empty),
+        }
+    }
+
+    /// A refusal that names what this session lacks. Where each of several channels is needed, only those are said.
+    fn of_request<T>(&self, unmet: &Unmet, write: impl FnOnce(Body<'_>) -> T) -> T {
+        if !self.requirement.takes_all() {
+            return write(body(&self.requirement, unmet, &self.channels, self.start.as_deref()));
+        }
+        let lacks = |name: &&Box<str>| unmet.parts().iter().any(|part| *part.channel() == ***name);
+        let channels = ChannelNames {
+            otp: self.channels.otp.iter().filter(lacks).cloned().collect(),
+            push: self.channels.push.iter().filter(lacks).cloned().collect(),
+            proof: self.channels.proof.iter().filter(lacks).cloned().collect(),
+        };
+        let start = self.public_path.as_deref().map(|path| start_paths(path, &channels));
+        write(body(&self.requirement, unmet, &channels, start.as_deref()))
+    }
+}
+
+fn body<'a>(
+    requirement: &'a Requirement,
+    unmet: &'a Unmet,
+    channels: &'a ChannelNames<Box<str>>,
+    start: Option<&'a [String]>,
+) -> Body<'a> {
+    let secs = |age: Duration| age.as_secs();
+    let part = |part: &'a UnmetPart| Part {
+        channel: part.channel(),
+        reason: part.reason().as_str(),
+        max_age: part.max_age().map(secs),
+    };
+    Body {
+        error_code: "STEP_UP_REQUIRED",
+        message: "STEP_UP_REQUIRED",
+        reason: unmet.reason().as_str(),
+        scope: requirement.scope.as_deref(),
+        max_age: requirement.max_age.map(secs),
+        channels,
+        all: requirement.takes_all(),
+        unmet: unmet.parts().iter().map(part).collect(),
+        start,
+        binding: unmet.binding(),
     }
 }
 

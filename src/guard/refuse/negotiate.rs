@@ -17,11 +17,7 @@ pub struct Negotiate;
 // So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
 #[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> Refuse<B> for Negotiate {
-    fn refuse(&self, refusal: Refusal, terms: &Terms, request: &Parts) -> Response<B> {
-        if is_grpc(request) {
-            terms.grpc(refusal).response(Bytes::new().into())
-        } else {
-            Json.refuse(refusal, terms, request)
-        }
+    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B> {
+        if is_grpc(request) { terms.grpc(refusal, Bytes::new().into()) } else { Json.refuse(refusal, terms, request) }
     }
 }

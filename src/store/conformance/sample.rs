@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::{Key, Record};
 use crate::{
+    binding::operation_of,
     clock::Timestamp,
     code::{Keyring, OneTimeCode, PushDigest, Secret},
     policy::Policy,
@@ -34,14 +35,21 @@ fn session() -> Session {
     let proof = keyring.digest(&key, "SMS", &OneTimeCode::sandbox(6), seven).expect("sevens are random enough");
     let id = PushDigest::new(&key, "id");
     let push = PushProof { id, number: Some(Box::new(proof.clone())) };
-    let push = Start { id: u64::MAX, channel: "PHONE".into(), scope: scope.clone(), generation: u64::MAX, proof: push };
+    let push = Start {
+        id: u64::MAX,
+        channel: "PHONE".into(),
+        scope: scope.clone(),
+        operation: Some(operation_of("a")),
+        generation: u64::MAX,
+        proof: push,
+    };
     let (answered, _) = Session::default()
         .start_push(push, &policy, now)
         .expect("nothing is in flight")
         .answer_push(&id, u64::MAX, Said::Number("47"), |_, _, _| true, &policy, now)
         .expect("it is answered in time");
     answered
-        .start_otp(Start { id: 2, channel: "SMS".into(), scope, generation: 1, proof }, &policy, now)
+        .start_otp(Start { id: 2, channel: "SMS".into(), scope, operation: None, generation: 1, proof }, &policy, now)
         .expect("the first start is early enough")
 }
 

@@ -1,0 +1,331 @@
+//! Dynamic linking: a step-up that is bound to one operation ([`Binding`]), and the token that carries the bond.
+
+use std::{fmt, sync::Arc};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use http::{HeaderName, Uri, request::Parts};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{clock::Timestamp, error::Malformed};
+
+/// Bytes of the text that a user approves, at most.
+const TEXT_LIMIT: usize = 1024;
+/// Characters of a token, at most. One with the longest text and scope has 1,640.
+const TOKEN_LIMIT: usize = 2048;
+const VERSION: u8 = 1;
+/// Bytes before the scope: version, key, deadline, digest.
+const HEAD: usize = 1 + 4 + 8 + 32;
+const MAC: usize = 32;
+/// In place of a scope's length, where there is no scope.
+const NO_SCOPE: u8 = u8::MAX;
+
+/// What makes up the operation that a step-up is bound to: PSD2 calls it dynamic linking (Regulation 2018/389 art. 5).
+///
+/// The method, the path with its query, and, unless left out, every byte of the body; and the headers that are named.
+/// With them goes the text that the user approves, which the application makes of the request. A step-up for one
+/// transfer then opens that very transfer, once, and no other.
+///
+/// See [`RequireStepUp::bind`](crate::RequireStepUp::bind) for where it goes.
+///
+/// # Example
+///
+/// ```
+/// use http::request::Parts;
+/// use tower_step_up::Binding;
+///
+/// // What the user reads on their phone. `None` where the request makes no sense: it is refused with 400.
+/// fn describe(_: &Parts, body: &[u8]) -> Option<String> {
+///     let payout: serde_json::Value = serde_json::from_slice(body).ok()?;
+///     Some(format!("Pay {} EUR to {}", payout["amount"].as_u64()?, payout["to"].as_str()?))
+/// }
+///
+/// let binding = Binding::new(Binding::uri_as_received, describe).header(http::header::CONTENT_TYPE);
+/// ```
+///
+/// # Security
+///
+/// - **The path must be the one that the client sent.** axum strips the prefix of a nested router before a guard
+///   inside sees the path, so `/eu/cards/1` and `/us/cards/1` may look the same. Take it from axum there, with
+///   `|parts| Some(parts.extensions.get::<axum::extract::OriginalUri>()?.0.clone())`; `None` is refused.
+/// - `describe` must say the same of the same request: its text is bound too. It must read the body as the handler
+///   does, name the payee and the amount, and never shorten what decides.
+/// - Nothing outside the request is bound: a price that the handler looks up, say, may have changed.
+#[derive(Clone)]
+#[must_use]
+pub struct Binding {
+    uri: Arc<dyn Fn(&Parts) -> Option<Uri> + Send + Sync>,
+    describe: Arc<dyn Fn(&Parts, &[u8]) -> Option<String> + Send + Sync>,
+    headers: Vec<HeaderName>,
+    body: bool,
+}
+
+impl Binding {
+    /// Binds the method, the path and the query, and the body.
+    ///
+    /// `uri` tells the URI as the client sent it: [`uri_as_received`](Self::uri_as_received), unless something outside
+    /// the guard has changed it. `describe` makes the text that the user approves: 1 to 1024 bytes without characters
+    /// that control or turn the line; anything else is refused with 400.
+    pub fn new(
+        uri: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
+        describe: impl Fn(&Parts, &[u8]) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { uri: Arc::new(uri), describe: Arc::new(describe), headers: Vec::new(), body: true }
+    }
+
+    /// The URI as the guard has received it: right on hyper, on tonic, and in axum outside nested routers.
+    #[must_use]
+    pub fn uri_as_received(request: &Parts) -> Option<Uri> {
+        Some(request.uri.clone())
+    }
+
+    /// Binds a header as well: all its values, in their order. One that is absent is not one that is empty.
+    pub fn header(mut self, name: HeaderName) -> Self {
+        self.headers.push(name);
+        self
+    }
+
+    /// Leaves the body out, for operations that have none: it is not read, and `describe` gets an empty one.
+    pub fn without_body(mut self) -> Self {
+        self.body = false;
+        self
+    }
+
+    /// Whether the body must be read.
+    pub(crate) const fn needs_body(&self) -> bool {
+        self.body
+    }
+
+    /// The operation of a request; `None` for one that cannot be told or described.
+    pub(crate) fn operation(&self, request: &Parts, body: &[u8]) -> Option<Operation> {
+        let text = (self.describe)(request, body)?;
+        if text.trim().is_empty() || text.len() > TEXT_LIMIT || text.chars().any(disguises) {
+            return None;
+        }
+        let uri = (self.uri)(request)?;
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        let mut digest = Fields(Sha256::new_with_prefix(b"step-up/operation\0"));
+        digest.add(request.method.as_str().as_bytes());
+        digest.add(path.as_bytes());
+        digest.count(self.headers.len());
+        for name in &self.headers {
+            digest.add(name.as_str().as_bytes());
+            let values = request.headers.get_all(name);
+            digest.count(values.iter().count());
+            values.iter().for_each(|value| digest.add(value.as_bytes()));
+        }
+        digest.count(self.body.into());
+        digest.add(if self.body { body } else { &[] });
+        digest.add(text.as_bytes());
+        Some(Operation { digest: OperationDigest(digest.0.finalize().into()), text: text.into() })
+    }
+}
+
+/// Prints which headers are bound, and whether the body is.
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Binding").field("headers", &self.headers).field("body", &self.body).finish_non_exhaustive()
+    }
+}
+
+/// Characters that make a text read as another: controls, and those that turn its direction (Unicode TR 9 §2).
+fn disguises(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A digest over fields, each with its length in front, so that no two can run together.
+struct Fields(Sha256);
+
+impl Fields {
+    fn add(&mut self, field: &[u8]) {
+        self.count(field.len());
+        self.0.update(field);
+    }
+
+    fn count(&mut self, count: usize) {
+        self.0.update((count as u64).to_be_bytes());
+    }
+}
+
+/// One operation: what it is recognised by, and what its user reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Operation {
+    pub(crate) digest: OperationDigest,
+    pub(crate) text: Box<str>,
+}
+
+/// Everything that is bound of an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct OperationDigest([u8; 32]);
+
+impl fmt::Debug for OperationDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperationDigest(..)")
+    }
+}
+
+/// The token that a refusal hands out and a start brings back: version, key, deadline, digest, scope and text, sealed
+/// for one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) operation: Operation,
+    pub(crate) scope: Option<Box<str>>,
+    pub(crate) deadline: Timestamp,
+}
+
+impl Token {
+    /// Writes it, and lets `seal` add to what it is given.
+    pub(crate) fn write(&self, key: u32, seal: impl FnOnce(&[u8]) -> [u8; MAC]) -> String {
+        let Self { operation, scope, deadline } = self;
+        let mut bytes = Vec::with_capacity(HEAD + 1 + operation.text.len() + MAC + 128);
+        bytes.push(VERSION);
+        bytes.extend(key.to_be_bytes());
+        bytes.extend(deadline.as_millis().to_be_bytes());
+        bytes.extend(operation.digest.0);
+        // A scope has 128 bytes at most.
+        let length = scope.as_deref().map(|scope| u8::try_from(scope.len()).unwrap_or(NO_SCOPE));
+        bytes.push(length.unwrap_or(NO_SCOPE));
+        bytes.extend(scope.as_deref().unwrap_or_default().as_bytes());
+        bytes.extend(operation.text.as_bytes());
+        let mac = seal(&bytes);
+        bytes.extend(mac);
+        Base64UrlUnpadded::encode_string(&bytes)
+    }
+
+    /// Reads one that `opens` accepts, by its key, what was sealed, and the seal. What is wrong with any other.
+    pub(crate) fn read(token: &str, opens: impl FnOnce(u32, &[u8], &[u8]) -> bool) -> Result<Self, Malformed> {
+        if token.chars().all(char::is_whitespace) {
+            return Err(Malformed::HasText);
+        }
+        if token.len() > TOKEN_LIMIT {
+            return Err(Malformed::Size);
+        }
+        let bytes = Base64UrlUnpadded::decode_vec(token).map_err(|_| Malformed::Regex)?;
+        let (sealed, mac) = bytes.len().checked_sub(MAC).map(|at| bytes.split_at(at)).ok_or(Malformed::Regex)?;
+        let parsed = Self::parse(sealed).ok_or(Malformed::Regex)?;
+        let (key, token) = parsed;
+        if opens(key, sealed, mac) { Ok(token) } else { Err(Malformed::NotIn) }
+    }
+
+    fn parse(sealed: &[u8]) -> Option<(u32, Self)> {
+        let (&version, rest) = sealed.split_first()?;
+        let (key, rest) = rest.split_first_chunk()?;
+        let (deadline, rest) = rest.split_first_chunk()?;
+        let (digest, rest) = rest.split_first_chunk()?;
+        let (&length, rest) = rest.split_first()?;
+        let at = if length == NO_SCOPE { 0 } else { usize::from(length) };
+        let (scope, text) = rest.split_at_checked(at)?;
+        let scope = str::from_utf8(scope).ok()?;
+        let operation = Operation { digest: OperationDigest(*digest), text: str::from_utf8(text).ok()?.into() };
+        let scope = (length != NO_SCOPE).then(|| scope.into());
+        let deadline = Timestamp::from_millis(u64::from_be_bytes(*deadline));
+        (version == VERSION).then_some((u32::from_be_bytes(*key), Self { operation, scope, deadline }))
+    }
+}
+
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) fn operation_of(name: &str) -> OperationDigest {
+    OperationDigest(Sha256::digest(name).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Request};
+
+    use super::*;
+
+    fn binding() -> Binding {
+        let describe = |_: &Parts, body: &[u8]| Some(format!("{} bytes", body.len()));
+        Binding::new(Binding::uri_as_received, describe).header(HeaderName::from_static("x-a"))
+    }
+
+    fn digest(binding: &Binding, method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> OperationDigest {
+        let mut request = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0;
+        for (name, value) in headers {
+            let name = HeaderName::try_from(*name).unwrap();
+            request.headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        binding.operation(&request, body.as_bytes()).unwrap().digest
+    }
+
+    /// Any two of them differ, so nothing that is bound runs into its neighbour.
+    #[test]
+    fn every_bound_byte_counts() {
+        let whole = binding();
+        let other_text = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("other".into()))
+            .header(HeaderName::from_static("x-a"));
+        let all = [
+            digest(&whole, "POST", "/a", &[], "1"),
+            digest(&whole, "PUT", "/a", &[], "1"),
+            digest(&whole, "POST", "/a/", &[], "1"),
+            digest(&whole, "POST", "/%61", &[], "1"),
+            digest(&whole, "POST", "/a?", &[], "1"),
+            digest(&whole, "POST", "/a?b", &[], "1"),
+            digest(&whole, "POST", "/a", &[], "2"),
+            digest(&whole, "POST", "/a", &[], ""),
+            digest(&whole, "POST", "/a", &[("x-a", "")], "1"),
+            digest(&whole, "POST", "/a", &[("x-a", "1")], "1"),
+            digest(&whole, "POST", "/a", &[("x-a", "1"), ("x-a", "2")], "1"),
+            digest(&whole, "POST", "/a", &[("x-a", "2"), ("x-a", "1")], "1"),
+            digest(&whole, "POST", "/a", &[("x-a", "1, 2")], "1"),
+            digest(&whole, "POST", "/a", &[("x-a", "12")], "1"),
+            digest(&whole.clone().header(HeaderName::from_static("x-b")), "POST", "/a", &[], "1"),
+            digest(&other_text, "POST", "/a", &[], "1"),
+        ];
+        for (i, one) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|other| other != one), "{i}");
+        }
+        let again = digest(&whole, "POST", "http://any.example/a", &[("x-b", "unbound")], "1");
+        assert_eq!(again, all[0], "what is not bound");
+        let bodiless = whole.without_body();
+        assert_eq!(digest(&bodiless, "POST", "/a", &[], ""), digest(&bodiless, "POST", "/a", &[], ""));
+        assert_ne!(digest(&bodiless, "POST", "/a", &[], ""), all[7], "no body is bound, and an empty one is");
+    }
+
+    #[test]
+    fn what_cannot_be_described_is_none() {
+        let request = Request::new(()).into_parts().0;
+        for text in [String::new(), " ".into(), "a\nb".into(), "a\0".into(), "a\u{202e}b".into(), "x".repeat(1025)] {
+            let binding = Binding::new(Binding::uri_as_received, move |_: &Parts, _: &[u8]| Some(text.clone()));
+            assert_eq!(binding.operation(&request, b""), None);
+        }
+        let lost = Binding::new(|_: &Parts| None, |_: &Parts, _: &[u8]| Some("text".into()));
+        assert_eq!(lost.operation(&request, b""), None);
+        let longest = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("ü".repeat(512)));
+        assert!(longest.operation(&request, b"").is_some());
+    }
+
+    #[test]
+    fn tokens_come_back_as_they_went() {
+        let seal = |bytes: &[u8]| <[u8; 32]>::from(Sha256::digest(bytes));
+        let opens = |key: u32, sealed: &[u8], mac: &[u8]| key == 7 && seal(sealed) == *mac;
+        for (scope, text) in [(None, "a"), (Some("pay"), ""), (Some("x"), "ü"), (Some(&*"x".repeat(128)), "t")] {
+            let operation = Operation { digest: operation_of("a"), text: text.into() };
+            let token = Token { operation, scope: scope.map(Into::into), deadline: Timestamp::from_millis(u64::MAX) };
+            let written = token.write(7, seal);
+            assert_eq!(Token::read(&written, opens), Ok(token.clone()));
+            assert_eq!(Token::read(&token.write(8, seal), opens), Err(Malformed::NotIn));
+            for i in 0..written.len() {
+                let mut other = written.clone().into_bytes();
+                other[i] = if other[i] == b'A' { b'B' } else { b'A' };
+                assert!(Token::read(str::from_utf8(&other).unwrap(), opens).is_err(), "{i}");
+                assert!(Token::read(&written[..i], opens).is_err(), "{i}");
+            }
+        }
+        let table =
+            [("", Malformed::HasText), (" ", Malformed::HasText), ("ü", Malformed::Regex), ("AAAA", Malformed::Regex)];
+        for (token, expected) in table {
+            assert_eq!(Token::read(token, opens), Err(expected), "{token}");
+        }
+        assert_eq!(Token::read(&"A".repeat(2049), opens), Err(Malformed::Size));
+    }
+
+    #[test]
+    fn the_longest_token_fits() {
+        let operation = Operation { digest: operation_of("a"), text: "x".repeat(TEXT_LIMIT).into() };
+        let token = Token { operation, scope: Some("x".repeat(128).into()), deadline: Timestamp::from_millis(0) };
+        assert_eq!(token.write(0, |_| [0; 32]).len(), 1640);
+    }
+}

@@ -1,0 +1,51 @@
+//! What a step-up is for ([`Purpose`]).
+
+/// What a step-up is for: a scope, or the one operation that a refusal has bound it to.
+///
+/// The default is the whole session, and `None` and `Some(scope)` serve where one is asked for.
+///
+/// # Example
+///
+/// ```
+/// use tower_step_up::{Caller, Purpose, StepUp};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+/// # let caller = Caller::new("alice", "1");
+/// step_up.start_otp(&caller, "SMS", Purpose::new().scope("payments")).await?;
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Purpose<'a> {
+    pub(crate) scope: Option<&'a str>,
+    pub(crate) binding: Option<&'a str>,
+}
+
+impl<'a> Purpose<'a> {
+    /// The whole session.
+    pub const fn new() -> Self {
+        Self { scope: None, binding: None }
+    }
+
+    /// For this scope only: 1 to 128 visible ASCII characters.
+    pub const fn scope(mut self, scope: &'a str) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// For one operation: the token from a refusal ([`Unmet::binding`](crate::Unmet::binding)). It knows the scope.
+    pub const fn binding(mut self, token: &'a str) -> Self {
+        self.binding = Some(token);
+        self
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Purpose<'a> {
+    fn from(scope: Option<&'a str>) -> Self {
+        Self { scope, binding: None }
+    }
+}

@@ -1,0 +1,93 @@
+//! What is spent by one request: taken before the handler runs, and given back where the handler says so.
+
+use std::sync::Arc;
+
+use super::{
+    CheckError, Engine, StepUp,
+    outside::BoxFuture,
+    records::{ROUNDS, Swap},
+};
+use crate::{
+    binding::OperationDigest,
+    caller::Caller,
+    error::ChallengeError,
+    event::Event,
+    grant::{GiveBack, Grant},
+    requirement::Requirement,
+    session::Session,
+    store::{Key, Store},
+    subject::Subject,
+};
+
+impl<S: Store> StepUp<S> {
+    /// Decides, and spends what satisfies the requirement. Of many at once one gets through: the others find it spent.
+    pub(crate) async fn spend(
+        &self,
+        caller: &Caller,
+        requirement: &Requirement,
+        operation: Option<&OperationDigest>,
+    ) -> Result<Grant, CheckError> {
+        let engine = &*self.0;
+        let session_key = caller.session_key();
+        for _ in 0..ROUNDS {
+            let loaded = engine.load_now(caller).await;
+            let stored = loaded.as_ref().ok().and_then(Clone::clone);
+            let (_, satisfied) = engine.decide(loaded, requirement, operation)?;
+            let session = engine.session_of(stored.as_ref())?.ok_or(CheckError::Unavailable)?;
+            let ids = |session: &Session| {
+                let spent = session.grants().iter().enumerate().filter(|(index, _)| satisfied.contains(*index));
+                spent.map(|(_, grant)| grant.id).collect()
+            };
+            let spent = Spent {
+                step_up: self.clone(),
+                subject: caller.subject().into(),
+                session: *session_key,
+                ids: ids(session),
+            };
+            let next = session.spend(|index| satisfied.contains(index));
+            let swapped = engine.swap_session(session_key, stored.as_ref(), next, engine.now()).await?;
+            let Swap::Done(written) = swapped else { continue };
+            // What was written a moment before its end may be gone, and was spent all the same.
+            let grant = written.and_then(|written| Grant::of(written, satisfied.first));
+            let grant = grant.ok_or(CheckError::Unavailable)?;
+            engine.tell(&Event::Spent { subject: caller.subject(), channel: grant.channel() });
+            return Ok(grant.to_be_given_back(Arc::new(spent)));
+        }
+        Err(CheckError::Unavailable)
+    }
+}
+
+/// Only the store fails where a grant is spent.
+impl From<ChallengeError> for CheckError {
+    fn from(_: ChallengeError) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// What one request has spent.
+struct Spent<S> {
+    step_up: StepUp<S>,
+    subject: Box<str>,
+    session: Key,
+    ids: Vec<u64>,
+}
+
+impl<S: Store> GiveBack for Spent<S> {
+    fn give_back(&self) -> BoxFuture<'_, Result<bool, ChallengeError>> {
+        Box::pin(self.step_up.0.give_back(self))
+    }
+}
+
+impl<S: Store> Engine<S> {
+    async fn give_back(&self, spent: &Spent<S>) -> Result<bool, ChallengeError> {
+        // The user's record first: who revokes all changes it before the sessions, so that an old generation is either
+        // seen here or swept there.
+        let subject = self.load(&Key::subject(&spent.subject)).await?;
+        let Some(generation) = self.subject_of(subject.as_ref())?.map(Subject::generation) else { return Ok(false) };
+        let given = self.change_session(&spent.session, |session, _| session.give_back(&spent.ids, generation)).await?;
+        if given {
+            self.tell(&Event::GivenBack { subject: &spent.subject });
+        }
+        Ok(given)
+    }
+}

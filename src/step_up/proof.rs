@@ -1,0 +1,198 @@
+//! Proofs from elsewhere: a factor that the application has verified itself becomes a grant.
+
+use std::{error::Error, fmt};
+
+use super::{
+    Engine, StepUp,
+    records::{ROUNDS, Swap},
+};
+use crate::{
+    caller::Caller,
+    clock::Timestamp,
+    error::{ChallengeError, Malformed},
+    event::Event,
+    grant::Grant,
+    purpose::Purpose,
+    session::{Granted, Session, Usage},
+    store::Store,
+    subject::Subject,
+};
+
+/// What the application has verified itself: a passkey, a TOTP code, a fresh login at an identity provider.
+///
+/// # Example
+///
+/// From an `OpenID` Connect ID token that the application has checked:
+///
+/// ```
+/// use tower_step_up::{Proof, Timestamp};
+///
+/// # let auth_time = 1_764_000_000;
+/// let proof = Proof::new("OIDC").verified_at(Timestamp::from_millis(auth_time * 1000));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Proof<'a> {
+    channel: &'a str,
+    purpose: Purpose<'a>,
+    verified_at: Option<Timestamp>,
+}
+
+impl<'a> Proof<'a> {
+    /// A proof by a channel that was registered with [`StepUpBuilder::proof`](crate::StepUpBuilder::proof), for the
+    /// whole session, verified now.
+    pub const fn new(channel: &'a str) -> Self {
+        Self { channel, purpose: Purpose::new(), verified_at: None }
+    }
+
+    /// What it is for.
+    pub fn purpose(mut self, purpose: impl Into<Purpose<'a>>) -> Self {
+        self.purpose = purpose.into();
+        self
+    }
+
+    /// When the user proved it, such as `auth_time` of an ID token (`OpenID` Connect Core §2).
+    pub const fn verified_at(mut self, time: Timestamp) -> Self {
+        self.verified_at = Some(time);
+        self
+    }
+}
+
+/// Why a proof became no grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// The channel is not registered for proofs.
+    UnknownChannel,
+    /// The scope is none by its form, is not registered, or is another than the binding's.
+    Scope(Malformed),
+    /// The binding is no token by its form, was not made for this session, or is too old.
+    Binding(Malformed),
+    /// It was verified further ahead than another node's clock may be ([`Policy::skew`](crate::Policy::skew)).
+    InTheFuture,
+    /// It was verified longer ago than a grant lives.
+    Expired,
+    /// The application has locked the user.
+    Locked,
+    /// The store is down, too slow or full. Nothing was granted.
+    Unavailable,
+}
+
+impl fmt::Display for ProofError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownChannel => "the channel is not registered; call .proof(name) on the builder",
+            Self::Scope(_) => "the scope cannot be asked for",
+            Self::Binding(_) => "the binding is not one of this session, or too old",
+            Self::InTheFuture => "it was verified in the future; compare the clocks",
+            Self::Expired => "it was verified longer ago than a grant lives",
+            Self::Locked => "the user is locked",
+            Self::Unavailable => "temporarily unavailable; try again",
+        })
+    }
+}
+
+impl Error for ProofError {}
+
+/// Only the store fails where a proof is recorded, once it was checked.
+impl From<ChallengeError> for ProofError {
+    fn from(_: ChallengeError) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl<S: Store> StepUp<S> {
+    /// Grants a step-up for a factor that the application has verified itself, as if a challenge had been verified.
+    ///
+    /// It lives as long as any grant, counted from when it was verified, and ends with [`revoke`](Self::revoke) and
+    /// [`revoke_all`](Self::revoke_all).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Caller, Proof, Requirement, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let step_up = StepUp::builder().proof("PASSKEY").build()?;
+    /// let caller = Caller::new("alice", "1");
+    ///
+    /// // The application has verified the passkey's assertion.
+    /// step_up.grant(&caller, Proof::new("PASSKEY")).await?;
+    /// assert!(step_up.check(&caller, &Requirement::new().channels(["PASSKEY"])).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ProofError`]; nothing was granted.
+    ///
+    /// # Security
+    ///
+    /// This counts no failures: whoever verifies the factor must count them, and must take each proof once. A TOTP
+    /// code, for instance, is valid for its step and must not be taken twice (RFC 6238 §5.2).
+    pub async fn grant(&self, caller: &Caller, proof: Proof<'_>) -> Result<Grant, ProofError> {
+        self.0.grant(caller, proof).await
+    }
+}
+
+impl<S: Store> Engine<S> {
+    async fn grant(&self, caller: &Caller, proof: Proof<'_>) -> Result<Grant, ProofError> {
+        let policy = &self.policy;
+        if !self.channels.proof.iter().any(|known| known == proof.channel) {
+            return Err(ProofError::UnknownChannel);
+        }
+        let aim = self.aim(caller, proof.purpose).map_err(|error| match error {
+            ChallengeError::MalformedScope(malformed) => ProofError::Scope(malformed),
+            ChallengeError::MalformedBinding(malformed) => ProofError::Binding(malformed),
+            _ => ProofError::Unavailable,
+        })?;
+        let id = self.ids.next_u64();
+        let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
+        for _ in 0..ROUNDS {
+            let (subject, session) = self.load_both(subject_key, session_key).await?;
+            let now = self.now();
+            let verified_at = proof.verified_at.unwrap_or(now);
+            if verified_at > now.saturating_add(policy.skew) {
+                return Err(ProofError::InTheFuture);
+            }
+            let expires_at = verified_at.saturating_add(policy.grant_life);
+            if now >= expires_at {
+                return Err(ProofError::Expired);
+            }
+            let mut next_subject = match self.subject_of(subject.as_ref())? {
+                Some(subject) => subject.clone(),
+                None => Subject::new(self.ids.next_u64()),
+            };
+            if next_subject.is_locked() {
+                return Err(ProofError::Locked);
+            }
+            let granted = Granted {
+                id,
+                channel: proof.channel.into(),
+                scope: aim.scope.clone(),
+                operation: aim.digest(),
+                verified_at,
+                expires_at,
+                generation: next_subject.generation(),
+                usage: Usage::Unused,
+            };
+            // Listed before its record is written, so that who revokes all finds it.
+            self.list(&mut next_subject, session_key, now).await?;
+            let Swap::Done(_) = self.swap_subject(subject_key, subject.as_ref(), next_subject, now).await? else {
+                continue;
+            };
+            let empty = Session::default();
+            let next = self.session_of(session.as_ref())?.unwrap_or(&empty).granted(granted, now);
+            if let Swap::Done(written) = self.swap_session(session_key, session.as_ref(), next, now).await? {
+                let grant = written.and_then(Grant::newest).ok_or(ProofError::Unavailable)?;
+                let (subject, channel, scope) = (caller.subject(), grant.channel(), grant.scope());
+                self.tell(&Event::Verified { subject, channel, scope });
+                return Ok(grant);
+            }
+        }
+        Err(ProofError::Unavailable)
+    }
+}
