@@ -64,7 +64,7 @@ impl fmt::Display for Covered {
 /// Each is asked once, with an empty body, after `login` has made the request one of a user who has not stepped up: a
 /// handler that is not guarded runs. A capture in a path is asked as `1`.
 ///
-/// The paths are those that the router's `Debug` prints, for axum offers no list of them.
+/// The paths are those that the router's `Debug` prints, for axum offers no list of them. Its fallback is none.
 ///
 /// # Panics
 ///
@@ -142,16 +142,13 @@ fn names(name: &str, route: &Covered) -> bool {
 
 /// The paths in the `Debug` of an axum router: `Node { paths: {RouteId(1): "/a", …} }`.
 fn paths(debug: &str) -> Vec<String> {
-    let entries = debug.split("RouteId(").filter_map(|entry| entry.split_once("): \"")?.1.split_once('"'));
-    let mut paths: Vec<String> = entries.map(|(path, _)| path.to_owned()).filter(|path| is_route(path)).collect();
+    // Behind them stands the fallback, which has paths of axum's own.
+    let routes = debug.split("fallback_router:").next().unwrap_or_default();
+    let entries = routes.split("RouteId(").filter_map(|entry| entry.split_once("): \"")?.1.split_once('"'));
+    let mut paths: Vec<String> = entries.map(|(path, _)| path.to_owned()).collect();
     paths.sort();
     paths.dedup();
     paths
-}
-
-/// Not one of axum's own, which stand for its fallback.
-fn is_route(path: &str) -> bool {
-    path.starts_with('/') && !path.contains("__private__axum_fallback")
 }
 
 /// A path that the route takes.
