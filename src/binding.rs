@@ -1,9 +1,17 @@
 //! Dynamic linking: a step-up that is bound to one operation ([`Binding`]), and the token that carries the bond.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use http::{HeaderName, Uri, request::Parts};
+use http::{
+    HeaderName, Uri,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+    request::Parts,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -22,7 +30,7 @@ const NO_SCOPE: u8 = u8::MAX;
 
 /// What makes up the operation that a step-up is bound to: PSD2 calls it dynamic linking (Regulation 2018/389 art. 5).
 ///
-/// The method, the path with its query, and, unless left out, every byte of the body; and the headers that are named.
+/// The method, the path with its query, and, unless left out, every byte of the body; and some headers.
 /// With them goes the text that the user approves, which the application makes of the request. A step-up for one
 /// transfer then opens that very transfer, once, and no other.
 ///
@@ -40,7 +48,7 @@ const NO_SCOPE: u8 = u8::MAX;
 ///     Some(format!("Pay {} EUR to {}", payout["amount"].as_u64()?, payout["to"].as_str()?))
 /// }
 ///
-/// let binding = Binding::new(Binding::uri_as_received, describe).header(http::header::CONTENT_TYPE);
+/// let binding = Binding::new(Binding::uri_as_received, describe).header(http::header::ACCEPT_LANGUAGE);
 /// ```
 ///
 /// # Security
@@ -61,16 +69,18 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// Binds the method, the path and the query, and the body.
+    /// Binds the method, the path and the query, the body, `Content-Type` and `Content-Encoding`.
     ///
     /// `uri` tells the URI as the client sent it: [`uri_as_received`](Self::uri_as_received), unless something outside
     /// the guard has changed it. `describe` makes the text that the user approves: 1 to 1024 bytes without characters
-    /// that control or turn the line; anything else is refused with 400.
+    /// that control or turn the line; anything else is refused with 400, and so is a request at which either panics.
     pub fn new(
         uri: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
         describe: impl Fn(&Parts, &[u8]) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        Self { uri: Arc::new(uri), describe: Arc::new(describe), headers: Vec::new(), body: true }
+        // By these two a handler may read the same bytes in another way.
+        let headers = vec![CONTENT_TYPE, CONTENT_ENCODING];
+        Self { uri: Arc::new(uri), describe: Arc::new(describe), headers, body: true }
     }
 
     /// The URI as the guard has received it: right on hyper, on tonic, and in axum outside nested routers.
@@ -79,7 +89,8 @@ impl Binding {
         Some(request.uri.clone())
     }
 
-    /// Binds a header as well: all its values, in their order. One that is absent is not one that is empty.
+    /// Binds a header as well: all its values, in their order. One that is absent is not one that is empty. Name each by
+    /// which the handler decides.
     pub fn header(mut self, name: HeaderName) -> Self {
         self.headers.push(name);
         self
@@ -98,11 +109,11 @@ impl Binding {
 
     /// The operation of a request; `None` for one that cannot be told or described.
     pub(crate) fn operation(&self, request: &Parts, body: &[u8]) -> Option<Operation> {
-        let text = (self.describe)(request, body)?;
+        let asked = || Some(((self.describe)(request, body)?, (self.uri)(request)?));
+        let (text, uri) = catch_unwind(AssertUnwindSafe(asked)).ok()??;
         if text.trim().is_empty() || text.len() > TEXT_LIMIT || text.chars().any(disguises) {
             return None;
         }
-        let uri = (self.uri)(request)?;
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         let mut digest = Fields(Sha256::new_with_prefix(b"step-up/operation\0"));
         digest.add(request.method.as_str().as_bytes());
@@ -271,6 +282,8 @@ mod tests {
             digest(&whole, "POST", "/a", &[("x-a", "2"), ("x-a", "1")], "1"),
             digest(&whole, "POST", "/a", &[("x-a", "1, 2")], "1"),
             digest(&whole, "POST", "/a", &[("x-a", "12")], "1"),
+            digest(&whole, "POST", "/a", &[("content-type", "1")], "1"),
+            digest(&whole, "POST", "/a", &[("content-encoding", "1")], "1"),
             digest(&whole.clone().header(HeaderName::from_static("x-b")), "POST", "/a", &[], "1"),
             digest(&other_text, "POST", "/a", &[], "1"),
         ];
@@ -293,6 +306,8 @@ mod tests {
         }
         let lost = Binding::new(|_: &Parts| None, |_: &Parts, _: &[u8]| Some("text".into()));
         assert_eq!(lost.operation(&request, b""), None);
+        let panics = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| panic!("the application's own"));
+        assert_eq!(panics.operation(&request, b""), None);
         let longest = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("ü".repeat(512)));
         assert!(longest.operation(&request, b"").is_some());
     }

@@ -54,7 +54,9 @@ static WORDS: LazyLock<HashSet<[u8; 8]>> = LazyLock::new(|| {
     let codes = ["null", "1", r#""""#, r#""1""#, r#""a23456""#, r#""000000""#, r#""123456""#];
     let codes = codes.map(|code| format!(r#"{{"verificationCode":{code}}}"#));
     let scopes = ["1", r#""""#, r#"" ""#, r#""a b""#].map(|scope| format!(r#"{{"scope":{scope}}}"#));
-    let bodies: Vec<_> = codes.iter().chain(&scopes).map(String::as_str).chain(["", "{", &long]).collect();
+    let bindings = ["1", r#""""#, r#""A""#, r#""AAAA""#].map(|token| format!(r#"{{"binding":{token}}}"#));
+    let bodies: Vec<_> =
+        codes.iter().chain(&scopes).chain(&bindings).map(String::as_str).chain(["", "{", &long]).collect();
     let mut words = HashSet::new();
     for (state, method, path) in
         (0..4).flat_map(|s| ["GET", "POST", "DELETE"].map(|m| paths.map(|p| (s, m, p)))).flatten()

@@ -1,7 +1,8 @@
 //! Whatever is configured: what builds answers with headers and bodies that are sound, and says what was set.
 //!
 //! An input is the settings, parted by `|`: the public path, the challenge of a 401, the gRPC domain, a channel for
-//! codes, one for pushes, the scope that a guard asks for. An empty one is not set, the names of channels apart.
+//! codes, one for pushes, the scope that a guard asks for, and the description and the context class of an OAuth challenge.
+//! An empty one is not set, the names of channels apart.
 
 #![no_main]
 
@@ -12,7 +13,7 @@ use http::{Method, Request, Response, Uri, header::CONTENT_TYPE};
 use http_body_util::{Empty, Full};
 use serde_json::json;
 use tower::{Layer, Service, service_fn};
-use tower_step_up::{Caller, RequireStepUp, Requirement, discard};
+use tower_step_up::{Caller, RequireStepUp, Requirement, discard, guard::OAuth};
 use tower_step_up_fuzz::{Answer, Shelf, run};
 
 type Body = Full<Bytes>;
@@ -64,10 +65,29 @@ fn is_grpc(answer: &Answer, code: &str, holds: &[&str]) {
     }
 }
 
+/// What is built of a challenge is one challenge, with these parameters and no other.
+fn oauth(description: &str, class: &str) {
+    let built = OAuth::new().description(description).and_then(|oauth| oauth.acr_values([class]));
+    let Ok(oauth) = built else { return };
+    let step_up = Shelf::default().builder().otp("SMS", discard).build().expect("it is sound");
+    let guard = RequireStepUp::new(&step_up).refuse_with(oauth);
+    let mut guarded = guard.layer(service_fn(async |_| -> Result<Response<Body>, Infallible> { panic!("it passes") }));
+    let Ok(answer) =
+        run(guarded.call(request(Method::GET, "/", "application/json", Some(&Caller::new("alice", "session")))));
+    let answer = Answer::new(answer);
+    let expected = format!(
+        "Bearer error=\"insufficient_user_authentication\", error_description=\"{description}\", acr_values=\"{class}\""
+    );
+    assert_eq!((answer.status.as_u16(), answer.header("www-authenticate")), (401, &*expected));
+    assert_eq!(expected.matches('"').count(), 6, "{expected:?} has a quote too many");
+    assert!(!expected.contains('\\'), "{expected:?} escapes");
+}
+
 libfuzzer_sys::fuzz_target!(|settings: &str| {
     let mut settings = settings.split('|');
     let mut next = || settings.next().unwrap_or_default();
     let (path, authenticate, domain, otp, push, scope) = (next(), next(), next(), next(), next(), next());
+    oauth(next(), next());
 
     let mut builder = Shelf::default().builder().otp(otp, discard).push(push, discard);
     builder = if path.is_empty() { builder } else { builder.public_path(path) };

@@ -23,6 +23,17 @@
 //! # Ok::<_, tower_step_up::ConfigError>(())
 //! ```
 //!
+//! # What a route asks for
+//!
+//! [`RequireStepUp::with`] takes a [`Requirement`](crate::Requirement): a scope, an age, channels, and whether one
+//! request spends the grant. [`RequireStepUp::bind`] binds it to the very request. Where there is no service to wrap,
+//! [`RequireStepUp::check`] asks for one request, and [`StepUp::check`](crate::StepUp::check) for one caller; all of
+//! them decide in the same way. [`RequireStepUp::shadow`] only tells what it would refuse.
+//!
+//! A grant that is spent is spent before the handler runs. Where the handler then fails, or the client goes away, it
+//! stays spent and the user steps up anew, unless the handler [gives it back](crate::Grant::give_back) before it did
+//! anything. Two guards in a row that each spend one take two.
+//!
 //! # Refusals
 //!
 //! | what | answer | gRPC |

@@ -1,0 +1,62 @@
+//! Any token in place of the one that a refusal handed out: only that very one starts a step-up for its operation.
+//!
+//! An input is a text: the token, where `T` at its beginning stands for the true one, cut at the next byte and with the
+//! rest behind it.
+
+#![no_main]
+
+use std::{convert::Infallible, sync::LazyLock};
+
+use bytes::Bytes;
+use http::{Request, Response, header::CONTENT_TYPE, request::Parts};
+use http_body_util::Full;
+use serde_json::json;
+use tower::{Layer, Service, service_fn};
+use tower_step_up::{Binding, Caller, ChallengeError, Purpose, RequireStepUp, StepUp, discard, store::Remote};
+use tower_step_up_fuzz::{Answer, Kept, Shelf, run};
+
+struct Bench {
+    step_up: StepUp<Remote<Shelf>>,
+    shelf: Shelf,
+    alice: Caller,
+    token: String,
+}
+
+static BENCH: LazyLock<Bench> = LazyLock::new(|| {
+    let (shelf, alice) = (Shelf::default(), Caller::new("alice", "session"));
+    let step_up = shelf.builder().sandbox().otp("SMS", discard).build().expect("it is sound");
+    let describe = |_: &Parts, body: &[u8]| Some(format!("Pay {} EUR", body.len()));
+    let guard = RequireStepUp::new(&step_up).bind(Binding::new(Binding::uri_as_received, describe));
+    let mut guarded =
+        guard.layer(service_fn(async |_| -> Result<Response<Full<Bytes>>, Infallible> { panic!("it passes") }));
+    let mut request = Request::post("/payouts").body(Full::new(Bytes::from("12345"))).expect("it is sound");
+    request.extensions_mut().insert(alice.clone());
+    let Ok(refused) = run(guarded.call(request));
+    let token = Answer::new(refused).json["binding"].as_str().expect("a refusal binds").to_owned();
+    Bench { step_up, shelf, alice, token }
+});
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    let Bench { step_up, shelf, alice, token } = &*BENCH;
+    let tried = match text.strip_prefix('T').map(|rest| (rest.chars().next(), rest)) {
+        Some((Some(cut), rest)) => {
+            let at = cut as usize % (token.len() + 1);
+            format!("{}{}", &token[..at], &rest[cut.len_utf8()..])
+        }
+        _ => text.to_owned(),
+    };
+    shelf.restore(&Kept::default());
+    let started = run(step_up.start_otp(alice, "SMS", Purpose::new().binding(&tried)));
+    if tried == *token {
+        return assert_eq!(started, Ok(()));
+    }
+    assert!(matches!(started, Err(ChallengeError::MalformedBinding(_))), "{tried:?}: {started:?}");
+    let body = Bytes::from(json!({ "binding": tried }).to_string());
+    let request = Request::post("/otp/SMS").header(CONTENT_TYPE, "application/json").body(Full::new(body));
+    let mut request = request.expect("it is sound");
+    request.extensions_mut().insert(alice.clone());
+    let Ok(answer) = run(step_up.challenges().call(request));
+    let answer = Answer::new(answer);
+    // Over 4 KiB the body is refused as a whole.
+    assert!(matches!(answer.status.as_u16(), 400 | 413), "{tried:?}: {}", answer.status);
+});
