@@ -218,7 +218,7 @@ impl<S: Store> Engine<S> {
             let Swap::Done(_) = self.swap_subject(subject_key, stored_subject.as_ref(), next, now).await? else {
                 continue;
             };
-            let carried = old.without_pending();
+            let carried = old.without_pending(&self.policy, now);
             if !self.take_place(new_key).await? {
                 continue;
             }
