@@ -460,13 +460,15 @@ impl Session {
         Some(next)
     }
 
-    /// Removes pending challenges; tries and start stamps stay.
-    pub(crate) fn without_pending(&self) -> Self {
+    /// Removes pending challenges; tries and start stamps stay. One that has expired by every node's clock is not
+    /// pending any more, and goes on being told so.
+    pub(crate) fn without_pending(&self, policy: &Policy, now: Timestamp) -> Self {
         let mut next = self.clone();
-        if let Some(otp) = next.otp.as_deref_mut() {
+        let may_live = |deadline: Timestamp| now < deadline.saturating_add(policy.skew);
+        if let Some(otp) = next.otp.as_deref_mut().filter(|otp| may_live(otp.deadline)) {
             otp.drop_pending();
         }
-        if let Some(push) = next.push.as_deref_mut() {
+        if let Some(push) = next.push.as_deref_mut().filter(|push| may_live(push.deadline)) {
             push.drop_pending();
         }
         next
@@ -485,8 +487,8 @@ impl Session {
     }
 
     /// Removes grants and pending challenges; tries, start stamps and counts stay (T4, T15).
-    pub(crate) fn revoked(&self) -> Self {
-        Self { grants: Vec::new(), ..self.without_pending() }
+    pub(crate) fn revoked(&self, policy: &Policy, now: Timestamp) -> Self {
+        Self { grants: Vec::new(), ..self.without_pending(policy, now) }
     }
 
     /// Until when the record must be kept: its last deadline, and the time in which that is remembered.
@@ -626,6 +628,7 @@ mod tests {
             guesses(&mut session, 5, 1);
             session
         };
+        let revoked = |now| started(0).revoked(&policy(), at(now));
         let table = [
             ("nothing", Session::default(), "SMS", 0, Err(ChallengeError::StateInvalid)),
             ("alive", started(0), "SMS", 0, Ok(())),
@@ -639,7 +642,9 @@ mod tests {
             ("verified, forgotten", verified.clone(), "SMS", 10 + 3600, Err(ChallengeError::StateInvalid)),
             ("verified elsewhere", verified, "EMAIL", 10, Err(ChallengeError::StateInvalid)),
             ("dead", dead, "SMS", 2, Err(ChallengeError::StateInvalid)),
-            ("revoked", started(0).revoked(), "SMS", 1, Err(ChallengeError::StateInvalid)),
+            ("revoked", revoked(1), "SMS", 1, Err(ChallengeError::StateInvalid)),
+            ("revoked when it had expired", revoked(302), "SMS", 302, Err(ChallengeError::CodeExpired)),
+            ("where another clock may be behind", revoked(301), "SMS", 302, Err(ChallengeError::StateInvalid)),
             ("within the skew", started(2), "SMS", 0, Ok(())),
             ("from the future", started(3), "SMS", 0, Err(ChallengeError::StateInvalid)),
         ];
@@ -690,9 +695,9 @@ mod tests {
             guess(&mut next, false, now)
         };
         assert_eq!(first_after(&spent(1), 15), Some(ChallengeError::ChallengeLimitExceeded), "alive");
-        let revoked = spent(1).revoked();
+        let revoked = spent(1).revoked(&Policy::new(), at(1));
         assert_eq!(first_after(&revoked, 15), Some(ChallengeError::ChallengeLimitExceeded), "dropped");
-        let again = revoked.start_otp(otp("SMS", None), &policy(), at(15)).unwrap().revoked();
+        let again = revoked.start_otp(otp("SMS", None), &policy(), at(15)).unwrap().revoked(&Policy::new(), at(1));
         assert_eq!(first_after(&again, 30), Some(ChallengeError::ChallengeLimitExceeded), "dropped twice");
         assert_eq!(first_after(&spent(1), 300), Some(ChallengeError::CodeInvalid), "expired");
         let mut dead = spent(1);
@@ -713,7 +718,7 @@ mod tests {
         assert_eq!([wait(0), wait(14)], [15, 1]);
         assert_eq!(session.may_start_otp(&policy(), at(15)), Ok(()));
         // Whatever became of it, and however far ahead its stamp is.
-        assert!(session.revoked().may_start_otp(&policy(), at(14)).is_err());
+        assert!(session.revoked(&Policy::new(), at(1)).may_start_otp(&policy(), at(14)).is_err());
         assert!(started(1_000_000).may_start_otp(&policy(), at(0)).is_err());
 
         let twice = policy().starts_per_session(2);
@@ -721,7 +726,7 @@ mod tests {
         let session = session.start_otp(otp("SMS", None), &twice, at(0)).unwrap();
         let refused = Err(ChallengeError::ChallengeLimitExceeded);
         assert_eq!(session.may_start_otp(&twice, at(15)), refused);
-        assert_eq!(session.revoked().may_start_push(1, &twice, at(15)), refused);
+        assert_eq!(session.revoked(&Policy::new(), at(1)).may_start_push(1, &twice, at(15)), refused);
         assert!(session.keep_until(&twice) >= at(30 * 24 * 3600));
     }
 
@@ -743,7 +748,7 @@ mod tests {
         assert!(answer(&session, "2", 1, 1).is_none(), "foreign id");
         assert!(answer(&session, "1", 2, 1).is_none(), "another generation");
         assert!(answer(&session, "1", 1, 300).is_none(), "late");
-        assert!(answer(&session.revoked(), "1", 1, 1).is_none(), "revoked");
+        assert!(answer(&session.revoked(&Policy::new(), at(1)), "1", 1, 1).is_none(), "revoked");
         let approved = answer(&session, "1", 1, 299).unwrap();
         assert_eq!(approved.grants().len(), 1);
         assert!(answer(&approved, "1", 1, 299).is_none(), "twice");
@@ -761,7 +766,8 @@ mod tests {
         assert_eq!(status(&session, "BIO", "1", 300 + 3600), None);
         assert_eq!(status(&approved, "BIO", "1", 299 + 3599), Some(PushStatus::Verified));
         assert_eq!(status(&declined, "BIO", "1", 1), Some(PushStatus::Declined));
-        assert_eq!(status(&session.revoked(), "BIO", "1", 1), None);
+        assert_eq!(status(&session.revoked(&Policy::new(), at(1)), "BIO", "1", 1), None);
+        assert_eq!(status(&session.revoked(&policy, at(302)), "BIO", "1", 302), Some(PushStatus::Expired));
     }
 
     #[test]
@@ -795,8 +801,11 @@ mod tests {
         guesses(&mut old, 4, 1);
         let mut grant = grant_of("A", None, 1);
         old.add_grant(grant.clone());
-        assert!(Session::default().carrying(&old.without_pending(), 2).grants().is_empty(), "revoked meanwhile");
-        let next = Session::default().carrying(&old.without_pending(), 1);
+        assert!(
+            Session::default().carrying(&old.without_pending(&Policy::new(), at(1)), 2).grants().is_empty(),
+            "revoked meanwhile"
+        );
+        let next = Session::default().carrying(&old.without_pending(&Policy::new(), at(1)), 1);
         assert_eq!(next.grants(), old.grants());
         grant.channel = "B".into();
         assert_eq!(Session::with_grants(vec![grant]).carrying(&old, 1).grants().len(), 2);
@@ -804,7 +813,7 @@ mod tests {
         assert!(next.may_start_otp(&policy(), at(14)).is_err());
         let mut again = next.start_otp(otp("SMS", None), &policy(), at(15)).unwrap();
         assert_eq!(guess(&mut again, false, 15), Some(ChallengeError::ChallengeLimitExceeded));
-        let kept = started(5).carrying(&old.without_pending(), 1);
+        let kept = started(5).carrying(&old.without_pending(&Policy::new(), at(1)), 1);
         assert_eq!(may_verify(&kept, "SMS", 6), Ok(()), "the new session's own code");
     }
 
@@ -821,7 +830,7 @@ mod tests {
         assert_eq!(session.grants().len(), GRANTS_PER_SESSION);
         assert_eq!(session.grants().last(), Some(&grant("5", 100)));
         assert_eq!(session.keep_until(&policy()), at(100).saturating_add(10 * MINUTE + REMEMBRANCE));
-        assert!(session.revoked().grants().is_empty());
+        assert!(session.revoked(&Policy::new(), at(1)).grants().is_empty());
         let forgotten = session.pruned(at(10_000));
         assert!(forgotten.grants().is_empty());
     }

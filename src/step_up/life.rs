@@ -208,17 +208,20 @@ impl<S: Store> Engine<S> {
         for _ in 0..ROUNDS {
             let (stored_subject, stored_old) = self.load_both(subject_key, old_key).await?;
             let now = self.now();
-            let Some(subject) = self.subject_of(stored_subject.as_ref())? else { return Ok(()) };
             let Some(old) = self.session_of(stored_old.as_ref())? else { return Ok(()) };
-            let generation = subject.generation();
-            let mut next = subject.clone();
+            // A user who was forgotten has nothing that could be elevated, but a session's starts are kept for longer.
+            let mut next = match self.subject_of(stored_subject.as_ref())? {
+                Some(subject) => subject.clone(),
+                None => Subject::new(self.ids.next_u64()),
+            };
+            let generation = next.generation();
             // The old id stays listed: until its record is gone, it may hold a grant.
             next.close_session(old_key);
             self.list(&mut next, new_key, now).await?;
             let Swap::Done(_) = self.swap_subject(subject_key, stored_subject.as_ref(), next, now).await? else {
                 continue;
             };
-            let carried = old.without_pending();
+            let carried = old.without_pending(&self.policy, now);
             if !self.take_place(new_key).await? {
                 continue;
             }
@@ -258,5 +261,26 @@ impl<S: Store> Engine<S> {
             }
         }
         Err(ChallengeError::Unavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::ManualClock, delivery::discard, policy::Policy};
+
+    #[tokio::test]
+    async fn a_session_takes_its_starts_along_where_its_user_was_forgotten() {
+        let clock = ManualClock::new();
+        let policy = Policy::new().starts_per_session(1);
+        let step_up = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).clock(clock.clone());
+        let step_up = step_up.build().unwrap();
+        let (old, new) = (Caller::new("alice", "old"), Caller::new("alice", "new"));
+        step_up.start_otp(&old, "SMS", None).await.unwrap();
+        // A day later nothing of the user is left to keep, and this writes so.
+        clock.advance(Duration::from_secs(24 * 60 * 60));
+        step_up.unlock("alice").await.unwrap();
+        step_up.transfer(&old, &new).await.unwrap();
+        assert_eq!(step_up.start_otp(&new, "SMS", None).await, Err(ChallengeError::ChallengeLimitExceeded));
     }
 }

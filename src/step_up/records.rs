@@ -171,7 +171,7 @@ impl<S: Store> Engine<S> {
 
     /// Revokes what a session holds. It is written anew in any case: who read it before must not write over this.
     pub(super) async fn revoke_session(&self, key: &Key) -> Result<(), ChallengeError> {
-        self.change_session(key, |session, _| Some(session.revoked())).await?;
+        self.change_session(key, |session, now| Some(session.revoked(&self.policy, now))).await?;
         Ok(())
     }
 

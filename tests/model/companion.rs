@@ -1,0 +1,246 @@
+//! The companion and guarded routes, in process: requests go through tower, answers come back as lines.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::ready,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_step_up::{
+    AnswerError, Caller, DeliveryError, ManualClock, OtpMessage, PushAnswer, PushMessage, Recipient, RequireStepUp,
+    Requirement, StepUp,
+};
+
+use crate::{
+    command::{Channel, Guess, Post, Route, SESSIONS, Say},
+    reference::Answer,
+    rules::Rules,
+};
+
+/// What the senders were handed last, and what becomes of it.
+#[derive(Default)]
+struct Outbox {
+    post: Post,
+    sent: Option<String>,
+}
+
+pub(crate) struct Companion {
+    step_up: StepUp,
+    pub(crate) clock: ManualClock,
+    outbox: Arc<Mutex<Outbox>>,
+    callers: Vec<Caller>,
+    /// Every code that was handed to a sender, by session.
+    codes: HashMap<usize, Vec<String>>,
+    /// Every push that was: its id and its number.
+    pushes: Vec<(String, String)>,
+    rotations: usize,
+}
+
+fn caller(session: usize, users: usize, rotation: usize) -> Caller {
+    Caller::new(format!("user {}", session % users), format!("session {session}.{rotation}"))
+}
+
+impl Outbox {
+    fn take(&mut self, sent: &str) -> Result<(), DeliveryError> {
+        self.sent = Some(sent.to_owned());
+        match self.post {
+            Post::Arrives => Ok(()),
+            Post::Fails => Err(DeliveryError::Failed),
+            Post::NoSuchNumber => Err(DeliveryError::RecipientInvalid),
+        }
+    }
+}
+
+impl Companion {
+    pub(crate) fn new(rules: Rules) -> Self {
+        let (clock, outbox) = (ManualClock::new(), Arc::<Mutex<Outbox>>::default());
+        let text = || {
+            let outbox = outbox.clone();
+            move |message: OtpMessage| ready(outbox.lock().unwrap().take(message.code().expose()))
+        };
+        let push = || {
+            let outbox = outbox.clone();
+            move |message: PushMessage| ready(outbox.lock().unwrap().take(message.id()))
+        };
+        let step_up = StepUp::builder()
+            .otp(Channel::Sms.name(), text())
+            .otp(Channel::Email.name(), text())
+            .push(Channel::Biometric.name(), push())
+            .push(Channel::Authy.name(), push())
+            .enrolment(async |_: Caller, _: String| Ok(Recipient::new("the family's telephone")))
+            .policy(rules.policy())
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        let callers = (0..SESSIONS).map(|session| caller(session, rules.users, 0)).collect();
+        Self { step_up, clock, outbox, callers, codes: HashMap::new(), pushes: Vec::new(), rotations: 0 }
+    }
+
+    /// Asks the companion: the line of its answer, and its body.
+    async fn ask(&self, session: usize, method: Method, path: &str, body: Value) -> (String, Value) {
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap();
+        request.headers_mut().insert(CONTENT_TYPE, "application/json".parse().unwrap());
+        request.extensions_mut().insert(self.callers[session].clone());
+        let response = self.step_up.challenges().oneshot(request).await.unwrap_or_else(|never| match never {});
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap_or_else(|never| match never {}).to_bytes();
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        (line(parts.status, &parts.headers, &body), body)
+    }
+
+    pub(crate) async fn start(&mut self, session: usize, channel: Channel, payments: bool, post: Post) -> Answer {
+        *self.outbox.lock().unwrap() = Outbox { post, sent: None };
+        let kind = if channel.is_push() { "push" } else { "otp" };
+        let scope = if payments { serde_json::json!({"scope": "payments"}) } else { Value::Null };
+        let (mut line, body) = self.ask(session, Method::POST, &format!("/{kind}/{}", channel.name()), scope).await;
+        let Some(sent) = self.outbox.lock().unwrap().sent.take() else { return Err(line) };
+        if channel.is_push() {
+            assert!(!line.starts_with('2') || body["id"] == sent, "the id that was sent is the one that is told");
+            let number = body["number"].as_str().map(str::to_owned);
+            line += number.as_ref().map_or("", |_| " number");
+            self.pushes.push((sent, number.unwrap_or_else(|| "00".into())));
+        } else {
+            self.codes.entry(session).or_default().push(sent);
+        }
+        if line.starts_with('2') { Ok(line) } else { Err(line) }
+    }
+
+    pub(crate) async fn verify(&self, session: usize, channel: Channel, guess: Guess) -> Answer {
+        let last = |session: usize, back| self.codes.get(&session)?.iter().rev().nth(back).cloned();
+        let right = last(session, 0).unwrap_or("123456".into());
+        let code = match guess {
+            Guess::Right => Some(right.clone()),
+            Guess::TooShort => Some("12345".into()),
+            Guess::Wrong => None,
+            Guess::Old => last(session, 1).filter(|old| *old != right),
+            Guess::OfAnother => last((session + 1) % SESSIONS, 0).filter(|other| *other != right),
+        };
+        let code = code.unwrap_or_else(|| another(&right));
+        let path = format!("/otp/{}/verify", channel.name());
+        let body = serde_json::json!({"verificationCode": code});
+        let (line, _) = self.ask(session, Method::POST, &path, body).await;
+        if line.starts_with('2') { Ok(line) } else { Err(line) }
+    }
+
+    /// `push` counts from the first that a sender was handed.
+    pub(crate) async fn poll(&self, session: usize, channel: Channel, push: usize) -> Answer {
+        let path = format!("/push/{}/{}", channel.name(), self.pushes[push].0);
+        let (line, body) = self.ask(session, Method::GET, &path, Value::Null).await;
+        let Some(status) = body["status"].as_str() else { return Err(line) };
+        Ok(format!("{line} {status} {}", body["expiresIn"]))
+    }
+
+    pub(crate) async fn answer(&self, push: usize, user: usize, say: Say) -> Answer {
+        let (id, number) = &self.pushes[push];
+        let answer = match say {
+            Say::Approve => PushAnswer::Approve,
+            Say::RightNumber => PushAnswer::Number(number.clone()),
+            Say::WrongNumber => PushAnswer::Number(another(number)),
+            Say::Decline => PushAnswer::Decline,
+        };
+        match self.step_up.answer_push(&format!("user {user}"), id, answer).await {
+            Ok(()) => Ok("taken".into()),
+            // How long an answered push is known is nobody's business.
+            Err(AnswerError::Unknown | AnswerError::Closed) => Err("gone".into()),
+            Err(AnswerError::NumberRequired) => Err("number required".into()),
+            Err(AnswerError::WrongNumber { left }) => Err(format!("wrong number, {left} left")),
+            Err(other) => Err(other.to_string()),
+        }
+    }
+
+    pub(crate) async fn status(&self, session: usize) -> Answer {
+        let (mut line, body) = self.ask(session, Method::GET, "/", Value::Null).await;
+        line += &format!(" {}", body["status"].as_str().unwrap());
+        for grant in body["grants"].as_array().unwrap() {
+            let scope = grant["scope"].as_str().map_or(String::new(), |scope| format!("/{scope}"));
+            let channel = grant["channel"].as_str().unwrap();
+            line += &format!(" {channel}{scope} {} {}", grant["verifiedAt"], grant["expiresIn"]);
+        }
+        Ok(line)
+    }
+
+    /// A request to a route behind a guard.
+    pub(crate) async fn guarded(&self, session: usize, route: Route) -> Answer {
+        let requirement = match route {
+            Route::Any => Requirement::new(),
+            Route::Payments => Requirement::new().scope("payments"),
+            Route::Fresh => Requirement::new().max_age(std::time::Duration::from_secs(120)),
+            Route::Biometric => Requirement::new().channels([Channel::Biometric.name()]),
+        };
+        let inside = service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) });
+        let guarded = RequireStepUp::with(&self.step_up, requirement).unwrap().json().layer(inside);
+        let mut request = Request::new(Full::<Bytes>::default());
+        request.extensions_mut().insert(self.callers[session].clone());
+        let (parts, body) = guarded.oneshot(request).await.unwrap().into_parts();
+        if parts.status == StatusCode::OK {
+            return Ok("200".into());
+        }
+        let body = body.collect().await.unwrap().to_bytes();
+        Err(line(parts.status, &parts.headers, &serde_json::from_slice(&body).unwrap()))
+    }
+
+    pub(crate) async fn drop_elevation(&self, session: usize) -> Answer {
+        Ok(self.ask(session, Method::DELETE, "/", Value::Null).await.0)
+    }
+
+    pub(crate) async fn revoke(&self, session: usize) {
+        self.step_up.revoke(&self.callers[session]).await.unwrap();
+    }
+
+    /// The session goes on under another id, and the old one is left with nothing.
+    pub(crate) async fn rotate(&mut self, session: usize, users: usize) -> Answer {
+        self.rotations += 1;
+        let new = caller(session, users, self.rotations);
+        self.step_up.transfer(&self.callers[session], &new).await.unwrap();
+        let left = self.status(session).await;
+        self.callers[session] = new;
+        left
+    }
+
+    pub(crate) async fn revoke_all(&self, user: usize) {
+        self.step_up.revoke_all(&format!("user {user}")).await.unwrap();
+    }
+
+    pub(crate) async fn lock(&self, user: usize) {
+        self.step_up.lock(&format!("user {user}")).await.unwrap();
+    }
+
+    pub(crate) async fn unlock(&self, user: usize) {
+        self.step_up.unlock(&format!("user {user}")).await.unwrap();
+    }
+}
+
+/// Another code or number, as long.
+fn another(code: &str) -> String {
+    let (front, last) = code.split_at(code.len() - 1);
+    format!("{front}{}", (last.parse::<u8>().unwrap() + 1) % 10)
+}
+
+/// The status, the error code, and what goes with it.
+fn line(status: StatusCode, headers: &HeaderMap, body: &Value) -> String {
+    let header = |name| headers.get(name).map(|value| value.to_str().unwrap());
+    let mut line = status.as_str().to_owned();
+    if let Some(code) = body["errorCode"].as_str() {
+        line += &format!(" {code}");
+    }
+    for field in body["syntaxErrors"]["invalidFields"].as_array().into_iter().flatten() {
+        line += &format!(" {} {}", field["fieldName"].as_str().unwrap(), field["error"].as_str().unwrap());
+    }
+    if let Some(limit) = header("x-ratelimit-limit") {
+        assert_eq!(header("x-ratelimit-reset"), header("retry-after"));
+        line += &format!(" limit {limit}");
+    }
+    if let Some(wait) = header("retry-after") {
+        line += &format!(" after {wait}");
+    }
+    line
+}

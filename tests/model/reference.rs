@@ -1,0 +1,385 @@
+//! The contract as naively as it can be written: lists of everything that ever happened, and every answer found by
+//! going through them. An answer is a line: the status, the error code, and what goes with it.
+
+use std::cmp::Reverse;
+
+use crate::{
+    command::{Channel, Guess, Post, Route, Say},
+    rules::{DAY, HOUR, MINUTE, Rules, SECOND},
+};
+
+const CODE_LIFE: u64 = 5 * MINUTE;
+const GRANT_LIFE: u64 = 10 * MINUTE;
+
+/// A refusal is an answer, too; it ends the going through the rules.
+pub(crate) type Answer = Result<String, String>;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Pending,
+    Verified(u64),
+    Declined(u64),
+    Exhausted,
+    Dropped,
+}
+
+struct Challenge {
+    user: usize,
+    session: usize,
+    channel: Channel,
+    payments: bool,
+    at: u64,
+    wrong: usize,
+    end: End,
+    /// The sender did not say that it was not.
+    sent: bool,
+}
+
+struct Grant {
+    session: usize,
+    channel: Channel,
+    payments: bool,
+    at: u64,
+}
+
+/// One of all the pushes.
+#[derive(Clone, Copy)]
+pub(crate) struct Push {
+    /// Its place among the challenges.
+    at: usize,
+    /// How many came before it.
+    pub(crate) number: usize,
+    pub(crate) channel: Channel,
+    pub(crate) user: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Event {
+    Wrong(Channel),
+    Right(Channel),
+    Approved,
+    Denied,
+    Locked,
+    Unlocked,
+}
+
+pub(crate) struct Reference {
+    rules: Rules,
+    pub(crate) now: u64,
+    challenges: Vec<Challenge>,
+    grants: Vec<Grant>,
+    events: Vec<(usize, u64, Event)>,
+}
+
+fn secs(millis: u64) -> u64 {
+    millis.div_ceil(SECOND)
+}
+
+/// Limits, each with its window and how long it will hold. The longest is told; of two as long, the wider.
+fn limited(limits: impl IntoIterator<Item = (usize, Option<u64>, u64)>) -> Result<(), String> {
+    let Some((limit, window, wait)) = limits.into_iter().filter(|(.., wait)| *wait > 0).max_by_key(|(.., wait)| *wait)
+    else {
+        return Ok(());
+    };
+    let window = window.map_or(String::new(), |window| format!(", {limit};w={}", secs(window)));
+    Err(format!("429 limit {limit}{window} after {}", secs(wait)))
+}
+
+impl Reference {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self { rules, now: 0, challenges: Vec::new(), grants: Vec::new(), events: Vec::new() }
+    }
+
+    pub(crate) fn user(&self, session: usize) -> usize {
+        session % self.rules.users
+    }
+
+    /// When such events came to a user since the last that ends their row.
+    fn since(&self, user: usize, ends: &[Event], which: impl Fn(Event) -> bool) -> Vec<u64> {
+        let mut row = Vec::new();
+        for (_, at, event) in self.events.iter().filter(|(of, ..)| *of == user) {
+            if ends.contains(event) {
+                row.clear();
+            } else if which(*event) {
+                row.push(*at);
+            }
+        }
+        row
+    }
+
+    /// How long until fewer than `limit` of these lie in the window.
+    fn full(&self, limit: usize, window: u64, mut stamps: Vec<u64>) -> u64 {
+        stamps.sort_by_key(|at| Reverse(*at));
+        stamps.get(limit - 1).map_or(0, |at| (at + window).saturating_sub(self.now))
+    }
+
+    /// The challenge in a session's one place for codes or for pushes.
+    fn last(&self, session: usize, push: bool) -> Option<usize> {
+        self.challenges.iter().rposition(|c| c.session == session && c.channel.is_push() == push)
+    }
+
+    fn is_alive(&self, i: usize) -> bool {
+        let c = &self.challenges[i];
+        self.last(c.session, c.channel.is_push()) == Some(i) && c.end == End::Pending && self.now < c.at + CODE_LIFE
+    }
+
+    fn is_locked(&self, user: usize) -> bool {
+        !self.since(user, &[Event::Unlocked], |event| event == Event::Locked).is_empty()
+    }
+
+    fn failures(&self, user: usize, channel: Channel) -> Vec<u64> {
+        self.since(user, &[Event::Unlocked, Event::Right(channel)], |event| event == Event::Wrong(channel))
+    }
+
+    fn not_disabled(&self, user: usize, channel: Channel) -> Result<(), String> {
+        let disabled = self.is_locked(user) || self.failures(user, channel).len() >= self.rules.disable_at;
+        if disabled { Err("403 INSUFFICIENT_PERMISSIONS".into()) } else { Ok(()) }
+    }
+
+    fn not_locked_out(&self, user: usize, channel: Channel) -> Result<(), String> {
+        let Rules { wait_every, first_wait, longest_wait, wrong_a_day, .. } = self.rules;
+        let failures = self.failures(user, channel);
+        let consecutive = match failures.last() {
+            Some(last) if failures.len().is_multiple_of(wait_every) => {
+                let wait = (first_wait << (failures.len() / wait_every - 1)).min(longest_wait);
+                (last + wait).saturating_sub(self.now)
+            }
+            _ => 0,
+        };
+        let wrong = self.since(user, &[Event::Unlocked], |event| matches!(event, Event::Wrong(_)));
+        limited([(wrong_a_day, Some(DAY), self.full(wrong_a_day, DAY, wrong)), (wait_every, None, consecutive)])
+    }
+
+    /// Counted since the last pause; a day without one forgets them.
+    fn not_paused(&self, user: usize) -> Result<(), String> {
+        let (mut count, mut last, mut paused_until) = (0, 0, 0);
+        for at in self.since(user, &[Event::Unlocked, Event::Approved], |event| event == Event::Denied) {
+            count = if at < last + DAY { count + 1 } else { 1 };
+            last = at;
+            if count == self.rules.denials {
+                (count, paused_until) = (0, at + 30 * MINUTE);
+            }
+        }
+        limited([(self.rules.denials, None, paused_until.saturating_sub(self.now))])
+    }
+
+    /// Messages of a user, or of everybody where they have one telephone.
+    fn within_budgets(&self, user: Option<usize>, push: bool, factor: usize) -> Result<(), String> {
+        let [five_minutes, ten_minutes, hour, day] = self.rules.sends;
+        let limit = |limit: usize, window: u64, which: &dyn Fn(&Challenge) -> bool| {
+            let sent = self.challenges.iter().filter(|c| c.sent && user.is_none_or(|user| c.user == user) && which(c));
+            let wait = self.full(limit * factor, window, sent.map(|c| c.at).collect());
+            (limit * factor, Some(window), wait)
+        };
+        let given_back = |c: &Challenge| matches!(c.end, End::Verified(_));
+        let of_kind = |c: &Challenge| c.channel.is_push() == push && !given_back(c);
+        let short = if push {
+            vec![limit(self.rules.pushes, 10 * MINUTE, &of_kind)]
+        } else {
+            vec![limit(five_minutes, 5 * MINUTE, &of_kind), limit(ten_minutes, 10 * MINUTE, &of_kind)]
+        };
+        limited(short.into_iter().chain([limit(hour, HOUR, &|c| !given_back(c)), limit(day, DAY, &|_| true)]))
+    }
+
+    /// The one that it takes the place of does not count.
+    fn few_alive(&self, session: usize, push: bool) -> Result<(), String> {
+        let alive = (0..self.challenges.len()).filter(|i| self.is_alive(*i) && Some(*i) != self.last(session, push));
+        let of_user = alive.map(|i| &self.challenges[i]).filter(|c| c.user == self.user(session));
+        let deadlines: Vec<u64> = of_user.map(|c| c.at + CODE_LIFE).collect();
+        let first = deadlines.iter().min().filter(|_| deadlines.len() >= self.rules.alive);
+        limited([(self.rules.alive, None, first.map_or(0, |first| first - self.now))])
+    }
+
+    pub(crate) fn start(&mut self, session: usize, channel: Channel, payments: bool, post: Post) -> Answer {
+        let (user, push, now) = (self.user(session), channel.is_push(), self.now);
+        self.not_disabled(user, channel)?;
+        let last = self.last(session, push);
+        if push && last.is_some_and(|last| self.is_alive(last)) {
+            return Err("409 STATE_INVALID".into());
+        }
+        let last = last.map(|last| &self.challenges[last]);
+        if let Some(last) = last.filter(|last| !push && now < last.at + 15 * SECOND) {
+            return Err(format!("409 RETRY_IN_15SEC after {}", secs(last.at + 15 * SECOND - now)));
+        }
+        let started = self.challenges.iter().filter(|c| c.session == session).count();
+        if self.rules.starts.is_some_and(|starts| started >= starts) {
+            return Err("409 CHALLENGE_LIMIT_EXCEEDED".into());
+        }
+        self.not_locked_out(user, channel)?;
+        if push {
+            self.not_paused(user)?;
+        }
+        self.within_budgets(Some(user), push, 1)?;
+        self.few_alive(session, push)?;
+        self.within_budgets(None, push, 3)?;
+        // Whatever ended the last one but its time, a success or its last try, its tries go on.
+        let goes_on = |c: &&Challenge| now < c.at + CODE_LIFE && matches!(c.end, End::Pending | End::Dropped);
+        let wrong = last.filter(|_| !push).filter(goes_on).map_or(0, |last| last.wrong);
+        let (end, sent) = if post == Post::Arrives { (End::Pending, true) } else { (End::Dropped, false) };
+        self.challenges.push(Challenge { user, session, channel, payments, at: now, wrong, end, sent });
+        match post {
+            Post::Arrives if push => Ok(if self.rules.number { "200 number".into() } else { "200".into() }),
+            Post::Arrives => Ok("204".into()),
+            Post::NoSuchNumber if !push => Err("409 MOBILE_NUMBER_INVALID".into()),
+            Post::Fails | Post::NoSuchNumber => Err("503 UNAVAILABLE after 1".into()),
+        }
+    }
+
+    pub(crate) fn verify(&mut self, session: usize, channel: Channel, guess: Guess) -> Answer {
+        let (user, now) = (self.user(session), self.now);
+        if guess == Guess::TooShort {
+            return Err("400 verificationCode SIZE".into());
+        }
+        self.not_disabled(user, channel)?;
+        let last = self.last(session, false).filter(|last| self.challenges[*last].channel == channel);
+        let last = last.ok_or("409 STATE_INVALID")?;
+        let deadline = self.challenges[last].at + CODE_LIFE;
+        match self.challenges[last].end {
+            End::Verified(at) if now < at + HOUR => return Err("409 ALREADY_VERIFIED".into()),
+            End::Pending if now < deadline => {}
+            End::Pending if now < deadline + HOUR => return Err("409 VERIFICATION_CODE_EXPIRED".into()),
+            _ => return Err("409 STATE_INVALID".into()),
+        }
+        self.not_locked_out(user, channel)?;
+        if guess == Guess::Right {
+            self.events.push((user, now, Event::Right(channel)));
+            self.grant(last);
+            return Ok("204".into());
+        }
+        self.events.push((user, now, Event::Wrong(channel)));
+        let code = &mut self.challenges[last];
+        code.wrong += 1;
+        match self.rules.tries - code.wrong {
+            0 => {
+                code.end = End::Exhausted;
+                Err("409 CHALLENGE_LIMIT_EXCEEDED".into())
+            }
+            1 => Err("409 ONE_CHALLENGE_LIMIT_REMAINING".into()),
+            _ => Err("409 VERIFICATION_CODE_INVALID".into()),
+        }
+    }
+
+    fn grant(&mut self, i: usize) {
+        let c = &mut self.challenges[i];
+        c.end = End::Verified(self.now);
+        let grant = Grant { session: c.session, channel: c.channel, payments: c.payments, at: self.now };
+        let same =
+            |old: &Grant| (old.session, old.channel, old.payments) == (grant.session, grant.channel, grant.payments);
+        self.grants.retain(|old| !same(old));
+        self.grants.push(grant);
+    }
+
+    /// The pushes that anybody started, the last first.
+    pub(crate) fn push(&self, nth: usize) -> Option<Push> {
+        let pushes = self.challenges.iter().enumerate().filter(|(_, c)| c.channel.is_push());
+        let push =
+            |(number, (at, c)): (usize, (usize, &Challenge))| Push { at, number, channel: c.channel, user: c.user };
+        pushes.enumerate().map(push).collect::<Vec<_>>().into_iter().rev().nth(nth)
+    }
+
+    pub(crate) fn answer(&mut self, push: Push, user: usize, say: Say) -> Answer {
+        let push = push.at;
+        let locked = self.is_locked(user) && say != Say::Decline;
+        if self.challenges[push].user != user || locked || !self.is_alive(push) {
+            return Err("gone".into());
+        }
+        match say {
+            Say::Approve if self.rules.number => return Err("number required".into()),
+            Say::WrongNumber if self.rules.number => {
+                self.challenges[push].wrong += 1;
+                let left = 3 - self.challenges[push].wrong;
+                if left == 0 {
+                    self.decline(push);
+                }
+                return Err(format!("wrong number, {left} left"));
+            }
+            Say::Decline => self.decline(push),
+            Say::Approve | Say::RightNumber | Say::WrongNumber => {
+                self.events.push((user, self.now, Event::Approved));
+                self.grant(push);
+            }
+        }
+        Ok("taken".into())
+    }
+
+    fn decline(&mut self, push: usize) {
+        self.challenges[push].end = End::Declined(self.now);
+        self.events.push((self.challenges[push].user, self.now, Event::Denied));
+    }
+
+    pub(crate) fn poll(&self, session: usize, push: Push) -> Answer {
+        let push = push.at;
+        let Challenge { at, end, .. } = self.challenges[push];
+        let (over, status) = match end {
+            End::Pending => (at + CODE_LIFE, "EXPIRED"),
+            End::Verified(at) => (at, "VERIFIED"),
+            End::Declined(at) => (at, "DECLINED"),
+            End::Exhausted | End::Dropped => return Err("404".into()),
+        };
+        if self.last(session, true) != Some(push) || self.now >= over + HOUR {
+            return Err("404".into());
+        }
+        if self.is_alive(push) {
+            return Ok(format!("200 PENDING {}", (over - self.now) / SECOND));
+        }
+        Ok(format!("200 {status} 0"))
+    }
+
+    pub(crate) fn status(&self, session: usize) -> Answer {
+        let live = self.grants.iter().filter(|grant| grant.session == session && self.now < grant.at + GRANT_LIFE);
+        let mut line = String::new();
+        for Grant { channel, payments, at, .. } in live {
+            let scope = if *payments { "/payments" } else { "" };
+            line += &format!(" {}{scope} {at} {}", channel.name(), (at + GRANT_LIFE - self.now) / SECOND);
+        }
+        Ok(format!("200 {}{line}", if line.is_empty() { "STANDARD" } else { "STEPPED_UP" }))
+    }
+
+    pub(crate) fn guarded(&self, session: usize, route: Route) -> Answer {
+        let fits = |grant: &Grant| {
+            grant.session == session
+                && self.now < grant.at + GRANT_LIFE
+                && grant.payments == (route == Route::Payments)
+                && (route != Route::Fresh || self.now <= grant.at + 2 * MINUTE)
+                && (route != Route::Biometric || grant.channel == Channel::Biometric)
+        };
+        if self.grants.iter().any(fits) { Ok("200".into()) } else { Err("403 STEP_UP_REQUIRED".into()) }
+    }
+
+    fn drop_pending(&mut self, which: impl Fn(usize, usize) -> bool) {
+        // Two seconds longer: another node's clock may be so much behind.
+        let is_pending = |c: &Challenge| c.end == End::Pending && self.now < c.at + CODE_LIFE + 2 * SECOND;
+        let pending = self.challenges.iter_mut().filter(|c| is_pending(c) && which(c.user, c.session));
+        pending.for_each(|c| c.end = End::Dropped);
+    }
+
+    pub(crate) fn revoke(&mut self, session: usize) {
+        self.drop_pending(|_, of| of == session);
+        self.grants.retain(|grant| grant.session != session);
+    }
+
+    pub(crate) fn drop_elevation(&mut self, session: usize) -> Answer {
+        self.revoke(session);
+        Ok("204".into())
+    }
+
+    /// Everything goes along but what is pending, and the old id is left with nothing.
+    pub(crate) fn rotate(&mut self, session: usize) -> Answer {
+        self.drop_pending(|_, of| of == session);
+        Ok("200 STANDARD".into())
+    }
+
+    pub(crate) fn revoke_all(&mut self, user: usize) {
+        self.drop_pending(|of, _| of == user);
+        let users = self.rules.users;
+        self.grants.retain(|grant| grant.session % users != user);
+    }
+
+    pub(crate) fn lock(&mut self, user: usize) {
+        self.events.push((user, self.now, Event::Locked));
+    }
+
+    pub(crate) fn unlock(&mut self, user: usize) {
+        self.events.push((user, self.now, Event::Unlocked));
+    }
+}
