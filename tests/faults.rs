@@ -19,7 +19,7 @@
 //! | recipient's record of another kind | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | clock set back | * | * | * | * | * | * | * | * | * | * | * | * | * |
 //! | clock years ahead | * | * | 409 STATE_INVALID | 404 | Closed | * | * | 403 STEP_UP_REQUIRED | * | * | * | * | * |
-//! | clock at its end | * | * | 409 STATE_INVALID | 404 | Closed | * | * | 403 STEP_UP_REQUIRED | * | * | * | * | * |
+//! | clock at its end | 503 | 503 | 409 STATE_INVALID | 404 | Closed | * | 503 | 403 STEP_UP_REQUIRED | * | Unavailable | Unavailable | Unavailable | Unavailable |
 //! | sender fails | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | sender hangs | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | sender panics | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
@@ -752,5 +752,25 @@ async fn everything_else_is_revoked_where_one_session_is_unreadable() {
     assert_eq!(app.step_up.revoke_all("alice").await, Err(ChallengeError::Unavailable));
     for session in 0..3 {
         assert!(!app.passes(&app.session(session)).await, "session {session}");
+    }
+}
+
+/// T20: where no life fits between now and the end of time, nothing is free and nothing is forgotten.
+#[tokio::test]
+async fn at_the_end_of_time_nothing_that_denies_is_forgotten() {
+    for left in [0, 1, 60_000, YEAR] {
+        let app = App::new();
+        app.step_up.lock("locked").await.unwrap();
+        app.clock.set(Timestamp::from_millis(u64::MAX - left));
+        for session in 0..10 {
+            let _ = start(&app, false, session).await;
+            let _ = start(&app, true, session).await;
+            let _ = app.step_up.revoke(&app.session(session)).await;
+        }
+        assert!(app.sent() <= 3, "{left}: {} messages", app.sent());
+        let _ = app.step_up.lock("locked").await;
+        let again = App::on(&app.store, ManualClock::new());
+        let locked = again.step_up.start_otp(&Caller::new("locked", "1"), "SMS", None).await;
+        assert_eq!(locked, Err(ChallengeError::Forbidden), "{left}");
     }
 }
