@@ -316,7 +316,7 @@ impl Subject {
 
     /// A push was declined. Said twice of one push, it counts once: then it is closed.
     pub(crate) fn declined(&mut self, start: u64, policy: &Policy, now: Timestamp) {
-        if !self.challenges.iter().any(|challenge| challenge.open && challenge.start == start) {
+        if !self.is_open(start) {
             return;
         }
         let before = self.denials.filter(|denials| now < denials.last.saturating_add(DAY));
@@ -333,11 +333,14 @@ impl Subject {
         self.close_where(|challenge| challenge.start == start);
     }
 
-    /// As [`close`](Self::close), for all of a session; whether there were any.
-    pub(crate) fn close_session(&mut self, session: &Key) -> bool {
-        let any = self.challenges.iter().any(|challenge| challenge.open && challenge.session == *session);
+    /// As [`close`](Self::close), for all of a session.
+    pub(crate) fn close_session(&mut self, session: &Key) {
         self.close_where(|challenge| challenge.session == *session);
-        any
+    }
+
+    /// Whether a challenge counts as alive.
+    pub(crate) fn is_open(&self, start: u64) -> bool {
+        self.challenges.iter().any(|challenge| challenge.open && challenge.start == start)
     }
 
     /// Where the message of a challenge was counted.
@@ -534,9 +537,7 @@ mod tests {
             ("verified", |subject| subject.verified(1)),
             ("closed", |subject| subject.close(2)),
             ("not sent", |subject| subject.withdraw(3)),
-            ("its session is no more", |subject| {
-                subject.close_session(&Key::session("a", &2_u64.to_be_bytes()));
-            }),
+            ("its session is no more", |subject| subject.close_session(&Key::session("a", &2_u64.to_be_bytes()))),
             ("all revoked", |subject| subject.revoke_all(2)),
         ];
         for (name, make) in makes {

@@ -14,7 +14,7 @@
 //! | session's record unreadable | * | * | 503 | 503 | Unavailable | 503 | 503 | 503 | * | * | * | Unavailable | Unavailable |
 //! | session's record of another kind | * | * | 503 | 503 | Unavailable | 503 | 503 | 503 | * | * | * | Unavailable | Unavailable |
 //! | user's record unreadable | 503 | 503 | 503 | * | Unavailable | * | 503 | * | * | Unavailable | Unavailable | Unavailable | Unavailable |
-//! | user's record of another kind | 503 | 503 | 503 | * | Unavailable | * | * | * | * | Unavailable | Unavailable | Unavailable | Unavailable |
+//! | user's record of another kind | 503 | 503 | 503 | * | Unavailable | * | 503 | * | * | Unavailable | Unavailable | Unavailable | Unavailable |
 //! | recipient's record unreadable | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | recipient's record of another kind | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | clock set back | * | * | * | * | * | * | * | * | * | * | * | * | * |
@@ -752,6 +752,20 @@ async fn everything_else_is_revoked_where_one_session_is_unreadable() {
     assert_eq!(app.step_up.revoke_all("alice").await, Err(ChallengeError::Unavailable));
     for session in 0..3 {
         assert!(!app.passes(&app.session(session)).await, "session {session}");
+    }
+}
+
+/// The user's record does not stand in the way of revoking what is in the session's.
+#[tokio::test]
+async fn a_session_is_revoked_where_the_users_record_is_unreadable() {
+    for form in [of_an_unknown_version, garbage, cut_off, of_another_kind] {
+        let app = App::elevated().await;
+        plant("Subject", form)(&app);
+        assert_eq!(app.step_up.revoke(&app.alice).await, Err(ChallengeError::Unavailable));
+        assert!(!app.passes(&app.alice).await);
+        app.store.unplant();
+        assert_eq!(Command::Verify.run(&app).await, "409 STATE_INVALID");
+        assert_eq!(Command::Answer.run(&app).await, "Closed");
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     collections::BTreeSet,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Waker},
     time::Duration,
 };
@@ -456,6 +456,38 @@ async fn revoke_all_and_verify_with_more_sessions_than_are_listed() {
         })
     })
     .await;
+}
+
+/// A push that was started while its session was revoked is declined: it counts, whichever came first.
+#[tokio::test]
+async fn a_denial_counts_whoever_revokes_meanwhile() {
+    let step_up = elsewhere(policy().denials(1, Duration::from_secs(1800)));
+    for known in [false, true] {
+        in_every_order(async |round| {
+            let alice = session(&format!("alice{known}{round}"), 1);
+            if known {
+                step_up.start_otp(&alice, "SMS", None).await.unwrap();
+            }
+            let id = Arc::new(Mutex::new(None));
+            let start = run({
+                let (step_up, alice, id) = (step_up.clone(), alice.clone(), Arc::clone(&id));
+                async move {
+                    let started = step_up.start_push(&alice, "BIO", None).await.unwrap();
+                    *id.lock().unwrap() = Some(started.id);
+                    true
+                }
+            });
+            let (runners, step_up) = (vec![revoke(&step_up, &alice), start], step_up.clone());
+            Race::new(runners, async move |_| {
+                let id = id.lock().unwrap().take().unwrap();
+                let declined = step_up.answer_push(alice.subject(), &id, PushAnswer::Decline).await.is_ok();
+                let next = step_up.start_push(&session(alice.subject(), 2), "BIO", None).await.map(drop);
+                let paused = matches!(next, Err(ChallengeError::RateLimited(limit)) if limit.limit == 1);
+                assert_eq!(paused, declined, "{next:?}");
+            })
+        })
+        .await;
+    }
 }
 
 /// Of 64 starts in one session one succeeds. Its message is counted, and nobody else's; the others leave no challenge

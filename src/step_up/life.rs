@@ -26,23 +26,18 @@ impl<S: Store> StepUp<S> {
     ///
     /// # Errors
     ///
-    /// [`ChallengeError::Unavailable`] where the store is down: then nothing is dropped.
+    /// [`ChallengeError::Unavailable`] where the store is down: the session may still be elevated. Call it again.
     pub async fn revoke(&self, caller: &Caller) -> Result<(), ChallengeError> {
         let engine = &*self.0;
-        let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
-        let stored = engine.load(subject_key).await?;
-        engine.revoke_session(session_key).await?;
+        let subject_key = &caller.subject_key();
+        let dropped = engine.revoke_session(caller.session_key()).await?;
         engine.tell(&Event::Revoked { subject: caller.subject(), everywhere: false });
-        let had_challenges = match engine.subject_of(stored.as_ref()) {
-            Ok(Some(subject)) => subject.clone().close_session(session_key),
-            _ => false,
-        };
-        if had_challenges {
-            // They are dropped already. Where this fails, they go on counting as alive until their deadlines.
-            let close = |subject: &mut Subject| {
-                subject.close_session(session_key);
-            };
-            let _ = engine.change_subject(subject_key, stored, close).await;
+        // Those that were dropped, and not whatever the session has by now: one that starts meanwhile is alive.
+        let stored = engine.load(subject_key).await?;
+        let counted = engine.subject_of(stored.as_ref())?;
+        if counted.is_some_and(|subject| dropped.iter().any(|start| subject.is_open(*start))) {
+            let close = |subject: &mut Subject| dropped.iter().for_each(|start| subject.close(*start));
+            engine.change_subject(subject_key, stored, close).await?;
         }
         Ok(())
     }

@@ -171,14 +171,20 @@ impl<S: Store> Engine<S> {
         let until = now.saturating_add(policy.code_life.max(policy.push_life)).saturating_add(policy.grant_life);
         match subject.list(session, until, now) {
             Listed::Done => Ok(()),
-            Listed::Displaced(oldest) => self.revoke_session(&oldest).await,
+            Listed::Displaced(oldest) => self.revoke_session(&oldest).await.map(drop),
         }
     }
 
-    /// Revokes what a session holds. It is written anew in any case: who read it before must not write over this.
-    pub(super) async fn revoke_session(&self, key: &Key) -> Result<(), ChallengeError> {
-        self.change_session(key, |session, _| Some(session.revoked())).await?;
-        Ok(())
+    /// Revokes what a session holds; the starts of its challenges. It is written anew in any case: who read it before
+    /// must not write over this.
+    pub(super) async fn revoke_session(&self, key: &Key) -> Result<Vec<u64>, ChallengeError> {
+        let mut starts = Vec::new();
+        let revoke = |session: &Session, _| {
+            starts = session.otp_start().into_iter().chain(session.push_start()).collect();
+            Some(session.revoked())
+        };
+        self.change_session(key, revoke).await?;
+        Ok(starts)
     }
 
     pub(super) fn session_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Session>, ChallengeError> {
