@@ -158,12 +158,16 @@ impl Subject {
     }
 
     /// Lifts every lock: the application's, failures, wrong codes and denials. Messages stay counted: they cost
-    /// money, not guesses.
-    pub(crate) fn unlock(&mut self) {
+    /// money, not guesses. What a clock that was ahead has left goes all the same: it would deny until then.
+    pub(crate) fn unlock(&mut self, policy: &Policy, now: Timestamp) {
         self.locked = None;
         self.failures = Vec::new();
         self.wrong = Vec::new();
         self.denials = None;
+        let latest = now.saturating_add(policy.skew);
+        self.sends.forget_after(latest);
+        let deadline = latest.saturating_add(policy.code_life.max(policy.push_life));
+        self.challenges.retain(|challenge| challenge.deadline <= deadline);
     }
 
     /// Refuses a user who has to wait: after every few consecutive failures on this channel, and after too
@@ -640,10 +644,15 @@ mod tests {
         open(&mut subject, 1, 1, false, 0).unwrap();
         assert!(disabled(&subject) && subject.is_locked());
         assert_eq!(subject.keep_until(), at(0).saturating_add(LOCK_KEPT));
-        subject.unlock();
+        subject.unlock(&policy, at(0));
         assert!(!disabled(&subject) && !subject.is_locked());
         assert_eq!(wait(&subject, "SMS", 0), None);
         assert_eq!((subject.wrong.len(), subject.denials), (0, None));
         assert_eq!(subject.sends.keep_until(), at(86_400), "messages stay counted");
+        open(&mut subject, 3, 1, false, 2).unwrap();
+        open(&mut subject, 4, 2, true, 3).unwrap();
+        subject.unlock(&policy, at(0));
+        assert_eq!(subject.sends.keep_until(), at(2 + 86_400), "what two nodes may differ by is not the future");
+        assert!(subject.is_open(3) && !subject.is_open(4));
     }
 }

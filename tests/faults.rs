@@ -788,3 +788,26 @@ async fn at_the_end_of_time_nothing_that_denies_is_forgotten() {
         assert_eq!(locked, Err(ChallengeError::Forbidden), "{left}");
     }
 }
+
+/// T20: what a clock that was years ahead has counted denies for years, unless the application unlocks the user.
+#[tokio::test]
+async fn unlocking_lifts_what_is_from_the_future() {
+    for push in [false, true] {
+        let app = App::new();
+        let clock = ManualClock::new();
+        clock.advance(Duration::from_millis(10 * YEAR));
+        let ahead = App::on(&app.store, clock);
+        for session in 10..13 {
+            start(&ahead, push, session).await.unwrap();
+        }
+        let refused = start(&app, push, 1).await;
+        assert!(matches!(refused, Err(ChallengeError::RateLimited(limit)) if limit.wait.as_secs() > YEAR / 1000));
+        app.step_up.unlock("alice").await.unwrap();
+        for session in 1..4 {
+            start(&app, push, session).await.unwrap();
+        }
+        app.step_up.unlock("alice").await.unwrap();
+        let refused = start(&app, push, 1).await;
+        assert!(matches!(refused, Err(ChallengeError::RateLimited(limit)) if limit.wait.as_secs() <= 600), "{refused:?}");
+    }
+}

@@ -176,7 +176,8 @@ impl<S: Store> StepUp<S> {
     }
 
     /// Lifts every lock of a user: the application's, the waits and the stop after too many failures, the day's wrong
-    /// codes, and the pause after declined pushes. The budgets of messages stay.
+    /// codes, and the pause after declined pushes. The budgets of messages stay, but for those that a clock which was
+    /// ahead has stamped with a time that is still to come: they would hold until then.
     ///
     /// # Errors
     ///
@@ -190,7 +191,7 @@ impl<S: Store> StepUp<S> {
         let engine = &*self.0;
         let key = &Key::subject(subject);
         let stored = engine.load(key).await?;
-        engine.change_subject(key, stored, Subject::unlock).await?;
+        engine.change_subject(key, stored, |subject| subject.unlock(&engine.policy, engine.now())).await?;
         engine.tell(&Event::Unlocked { subject });
         Ok(())
     }
