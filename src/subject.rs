@@ -98,6 +98,8 @@ impl Opening<'_> {
 struct LiveSession {
     key: Key,
     until: Timestamp,
+    /// The start that has listed it, as long as nobody else relies on that.
+    by: Option<u64>,
 }
 
 /// What listing a session came to.
@@ -241,11 +243,13 @@ impl Subject {
 
 /// Sessions.
 impl Subject {
-    /// Lists a session before its record is written, so that everything of a user can be revoked.
-    pub(crate) fn list(&mut self, session: &Key, until: Timestamp, now: Timestamp) -> Listed {
+    /// Lists a session before its record is written, so that everything of a user can be revoked. `by` is the start
+    /// that may take it back.
+    pub(crate) fn list(&mut self, session: &Key, by: Option<u64>, until: Timestamp, now: Timestamp) -> Listed {
         self.sessions.retain(|live| now < live.until);
         if let Some(live) = self.sessions.iter_mut().find(|live| live.key == *session) {
             live.until = live.until.max(until);
+            live.by = live.by.filter(|_| live.by == by);
             return Listed::Done;
         }
         let mut displaced = Listed::Done;
@@ -257,8 +261,14 @@ impl Subject {
             displaced = Listed::Displaced(oldest);
         }
         self.sessions.reserve_exact(1);
-        self.sessions.push(LiveSession { key: *session, until });
+        self.sessions.push(LiveSession { key: *session, until, by });
         displaced
+    }
+
+    /// A start came to nothing before its session's record was written.
+    pub(crate) fn unlist(&mut self, start: u64) {
+        self.sessions.retain(|live| live.by != Some(start));
+        self.sessions.shrink_to_fit();
     }
 
     /// Begins a new generation, in which nothing that was started before verifies.
@@ -496,13 +506,28 @@ mod tests {
         let mut subject = Subject::new(1);
         let key = |i: u64| Key::session("a", &i.to_be_bytes());
         for i in 0..16 {
-            assert_eq!(subject.list(&key(i), at(100 + i), at(0)), Listed::Done);
+            assert_eq!(subject.list(&key(i), None, at(100 + i), at(0)), Listed::Done);
         }
-        assert_eq!(subject.list(&key(0), at(200), at(0)), Listed::Done, "listed already");
-        assert_eq!(subject.list(&key(16), at(300), at(0)), Listed::Displaced(key(1)));
+        assert_eq!(subject.list(&key(0), None, at(200), at(0)), Listed::Done, "listed already");
+        assert_eq!(subject.list(&key(16), None, at(300), at(0)), Listed::Displaced(key(1)));
         assert_eq!(subject.sessions.len(), SESSIONS_PER_SUBJECT);
-        assert_eq!(subject.list(&key(17), at(300), at(150)), Listed::Done, "the ended ones made room");
+        assert_eq!(subject.list(&key(17), None, at(300), at(150)), Listed::Done, "the ended ones made room");
         assert_eq!(subject.sessions.len(), 3);
+    }
+
+    #[test]
+    fn a_start_takes_its_session_from_the_list_unless_another_relies_on_it() {
+        let mut subject = Subject::new(1);
+        let key = |i: u64| Key::session("a", &i.to_be_bytes());
+        let listed = [(1, Some(7)), (1, Some(7)), (2, Some(7)), (2, Some(8)), (3, Some(7)), (3, None), (4, None), (4, Some(7))];
+        for (session, by) in listed {
+            subject.list(&key(session), by, at(300), at(0));
+        }
+        subject.unlist(9);
+        assert_eq!(subject.sessions.len(), 4);
+        subject.unlist(7);
+        subject.unlist(8);
+        assert_eq!(subject.sessions().collect::<Vec<_>>(), [key(2), key(3), key(4)]);
     }
 
     fn id(push: u64) -> PushDigest {

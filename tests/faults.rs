@@ -649,6 +649,9 @@ async fn a_full_store_costs_nothing_and_harms_nothing() {
         assert_eq!(app.step_up.lock(stranger.subject()).await, Err(ChallengeError::Unavailable));
     }
     assert_eq!(app.sent(), sent);
+    let user: serde_json::Value = serde_json::from_slice(&app.store.written("Subject")[0].1[17..]).unwrap();
+    let listed = |what: &str| user["Subject"][what].as_array().unwrap().len();
+    assert_eq!((listed("sessions"), listed("challenges")), (1, 2), "of the sessions that came to nothing none");
     assert!(app.passes(&app.alice).await);
     assert_eq!(Command::Verify.run(&app).await, "204");
     assert_eq!(Command::Answer.run(&app).await, "ok");

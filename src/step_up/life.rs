@@ -210,7 +210,7 @@ impl<S: Store> Engine<S> {
             let mut next = subject.clone();
             // The old id stays listed: until its record is gone, it may hold a grant.
             next.close_session(old_key);
-            self.list(&mut next, new_key, now).await?;
+            self.list(&mut next, new_key, None, now).await?;
             let Swap::Done(_) = self.swap_subject(subject_key, stored_subject.as_ref(), next, now).await? else {
                 continue;
             };

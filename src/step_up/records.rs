@@ -159,17 +159,18 @@ impl<S: Store> Engine<S> {
         Err(ChallengeError::Unavailable)
     }
 
-    /// Lists the session in the user's record before its own is written. Where the list is full, the grants
-    /// of the oldest go first.
+    /// Lists the session in the user's record before its own is written, for a start that may take it back or for good.
+    /// Where the list is full, the grants of the oldest go first.
     pub(super) async fn list(
         &self,
         subject: &mut Subject,
         session: &Key,
+        by: Option<u64>,
         now: Timestamp,
     ) -> Result<(), ChallengeError> {
         let policy = &self.policy;
         let until = now.saturating_add(policy.code_life.max(policy.push_life)).saturating_add(policy.grant_life);
-        match subject.list(session, until, now) {
+        match subject.list(session, by, until, now) {
             Listed::Done => Ok(()),
             Listed::Displaced(oldest) => self.revoke_session(&oldest).await.map(drop),
         }
