@@ -44,8 +44,8 @@ use http_body_util::BodyExt;
 use support::{Elsewhere, Fails, poll_at_most};
 use tower::{Layer, Service, ServiceExt};
 use tower_step_up::{
-    Caller, ChallengeError, Clock as _, DeliveryError, Event, ManualClock, OtpMessage, PushAnswer, PushMessage,
-    Recipient, Refused, RequireStepUp, Requirement, Secret, StepUp, Timestamp, store::Remote,
+    AnswerError, Caller, ChallengeError, Clock as _, DeliveryError, Event, ManualClock, OtpMessage, PushAnswer,
+    PushMessage, Recipient, Refused, RequireStepUp, Requirement, Secret, StepUp, Timestamp, store::Remote,
 };
 
 const WRONG: &str = "000000";
@@ -810,7 +810,35 @@ async fn unlocking_lifts_what_is_from_the_future() {
             start(&app, push, session).await.unwrap();
         }
         app.step_up.unlock("alice").await.unwrap();
-        let refused = start(&app, push, 1).await;
-        assert!(matches!(refused, Err(ChallengeError::RateLimited(limit)) if limit.wait.as_secs() <= 600), "{refused:?}");
+        let refused = start(&app, push, 4).await;
+        assert!(
+            matches!(refused, Err(ChallengeError::RateLimited(limit)) if limit.wait.as_secs() <= 600),
+            "{refused:?}"
+        );
     }
+}
+
+/// A push whose request is dropped before its id was told stands in the way for as long as its sender may be at it,
+/// and no longer.
+#[tokio::test(start_paused = true)]
+async fn a_push_that_was_cut_off_gives_way_to_the_next() {
+    let app = App::new();
+    app.sender.set(How::Hangs);
+    assert!(poll_at_most(100, app.step_up.start_push(&app.alice, "BIO", None)).is_none());
+    app.sender.set(How::Works);
+    let cut_off = app.push();
+    app.wait(19);
+    assert_eq!(start(&app, true, 1).await, Err(ChallengeError::StateInvalid));
+    app.wait(1);
+    start(&app, true, 1).await.unwrap();
+    assert_eq!(app.step_up.answer_push("alice", &cut_off, PushAnswer::Approve).await, Err(AnswerError::Closed));
+    assert!(!app.passes(&app.alice).await);
+    // One that was sent is in flight until its deadline.
+    app.wait(279);
+    assert_eq!(start(&app, true, 1).await, Err(ChallengeError::StateInvalid));
+    // The one that was cut off is counted.
+    start(&app, true, 2).await.unwrap();
+    let third = start(&app, true, 3).await;
+    assert!(matches!(third, Err(ChallengeError::RateLimited(limit)) if limit.limit == 3), "{third:?}");
+    app.step_up.answer_push("alice", &app.push(), PushAnswer::Approve).await.unwrap();
 }

@@ -99,6 +99,9 @@ impl fmt::Debug for PushStarted {
 impl<S: Store> StepUp<S> {
     /// Starts a push on a channel and sends it. `scope` is what it is for; `None` is the whole session.
     ///
+    /// One is in flight at a time, for as long as it can be answered. Where the request is dropped before the push is
+    /// sent, nobody learns its id: the next may take its place after twice the sender's deadline, and it stays counted.
+    ///
     /// # Errors
     ///
     /// [`ChallengeError`]; [`StateInvalid`](ChallengeError::StateInvalid) while one is in flight.
@@ -188,7 +191,7 @@ impl<S: Store> Engine<S> {
             digest.map(Box::new).map_err(no_random)
         };
         let digest_of_id = PushDigest::new(&caller.subject_key(), &id);
-        let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()? };
+        let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()?, sent: false };
         let start = self.ids.next_u64();
         let step = |session: &Session, generation, now| {
             let (channel, scope) = (channel.name.as_str().into(), scope.map(Into::into));
@@ -205,6 +208,8 @@ impl<S: Store> Engine<S> {
             self.not_sent(&beginning, begun, why).await;
             return Err(ChallengeError::Unavailable);
         }
+        // Where this fails, the next start takes its place early.
+        let _ = self.change_session(caller.session_key(), |session, _| session.push_sent(start)).await;
         Ok(PushStarted { id, number: number.map(|number| number.expose().to_owned()) })
     }
 

@@ -33,7 +33,7 @@ fn session() -> Session {
     };
     let proof = keyring.digest(&key, "SMS", &OneTimeCode::sandbox(6), seven).expect("sevens are random enough");
     let id = PushDigest::new(&key, "id");
-    let push = PushProof { id, number: Some(Box::new(proof.clone())) };
+    let push = PushProof { id, number: Some(Box::new(proof.clone())), sent: true };
     let push = Start { id: u64::MAX, channel: "PHONE".into(), scope: scope.clone(), generation: u64::MAX, proof: push };
     let (answered, _) = Session::default()
         .start_push(push, &policy, now)
