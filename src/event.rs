@@ -99,6 +99,16 @@ pub enum Event<'a> {
         /// Whether it was approved. Declined by the user, or by the last number that was wrong.
         approved: bool,
     },
+    /// A user has declined so many pushes in a row that none can be started for a while, on any channel
+    /// ([`Policy::denials`](crate::Policy::denials)). Codes go on.
+    PushesPaused {
+        /// The user.
+        subject: &'a str,
+        /// The channel of the last.
+        channel: &'a str,
+        /// For how long.
+        pause: Duration,
+    },
     /// A session's elevation was dropped, or all of the user's.
     Revoked {
         /// The user.
@@ -161,6 +171,7 @@ impl Event<'_> {
             Self::Unlocked { .. } => "unlocked",
             Self::RecipientShared { .. } => "recipient_shared",
             Self::PushAnswered { .. } => "push_answered",
+            Self::PushesPaused { .. } => "pushes_paused",
             Self::Revoked { .. } => "revoked",
             Self::GuardRefused { .. } => "guard_refused",
             Self::NoCaller => "no_caller",
@@ -178,7 +189,8 @@ impl Event<'_> {
             | Self::Verified { channel, .. }
             | Self::WrongCode { channel, .. }
             | Self::RecipientShared { channel, .. }
-            | Self::PushAnswered { channel, .. } => Some(channel),
+            | Self::PushAnswered { channel, .. }
+            | Self::PushesPaused { channel, .. } => Some(channel),
             Self::Refused { channel, .. } | Self::Locked { channel, .. } => *channel,
             Self::Unlocked { .. }
             | Self::Revoked { .. }
@@ -219,6 +231,7 @@ impl Event<'_> {
             | Self::WrongCode { .. }
             | Self::Unlocked { .. }
             | Self::RecipientShared { .. }
+            | Self::PushesPaused { .. }
             | Self::NoCaller => return None,
         })
     }

@@ -45,7 +45,10 @@ pub(crate) fn event(event: &Event<'_>) {
             Event::SendFailed { .. } | Event::RecipientShared { .. } => {
                 tracing::warn!(target: TARGET, event = name, channel, reason, "step-up");
             }
-            Event::Locked { .. } | Event::Unlocked { .. } | Event::Revoked { everywhere: true, .. } => {
+            Event::Locked { .. }
+            | Event::Unlocked { .. }
+            | Event::PushesPaused { .. }
+            | Event::Revoked { everywhere: true, .. } => {
                 tracing::info!(target: TARGET, event = name, channel, reason, "step-up");
             }
             // Said by `no_caller`, with the likely cause, and not for every request.

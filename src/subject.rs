@@ -328,10 +328,10 @@ impl Subject {
         self.close(start);
     }
 
-    /// A push was declined. Said twice of one push, it counts once: then it is closed.
-    pub(crate) fn declined(&mut self, start: u64, policy: &Policy, now: Timestamp) {
+    /// A push was declined; whether pushes pause from now on. Said twice of one push, it counts once: then it is closed.
+    pub(crate) fn declined(&mut self, start: u64, policy: &Policy, now: Timestamp) -> bool {
         if !self.is_open(start) {
-            return;
+            return false;
         }
         let before = self.denials.filter(|denials| now < denials.last.saturating_add(DAY));
         let before = before.unwrap_or(Denials { count: 0, last: now, paused: None });
@@ -340,6 +340,7 @@ impl Subject {
         let pauses = count >= policy.denials;
         self.denials = Some(if pauses { Denials { count: 0, paused: Some(now), ..denials } } else { denials });
         self.close(start);
+        pauses
     }
 
     /// A challenge that can no longer be verified makes room for another.
@@ -519,7 +520,8 @@ mod tests {
     fn a_start_takes_its_session_from_the_list_unless_another_relies_on_it() {
         let mut subject = Subject::new(1);
         let key = |i: u64| Key::session("a", &i.to_be_bytes());
-        let listed = [(1, Some(7)), (1, Some(7)), (2, Some(7)), (2, Some(8)), (3, Some(7)), (3, None), (4, None), (4, Some(7))];
+        let listed =
+            [(1, Some(7)), (1, Some(7)), (2, Some(7)), (2, Some(8)), (3, Some(7)), (3, None), (4, None), (4, Some(7))];
         for (session, by) in listed {
             subject.list(&key(session), by, at(300), at(0));
         }

@@ -244,8 +244,11 @@ impl<S: Store> Engine<S> {
                 },
             )?;
             if matches!(answered, Answered::Declined | Answered::WrongNumber { left: 0 }) {
-                self.change_subject(&subject_key, stored.clone(), |subject| subject.declined(start, &self.policy, now))
-                    .await?;
+                let declined = |subject: &mut Subject| subject.declined(start, &self.policy, now);
+                let pauses = self.change_subject(&subject_key, stored.clone(), declined).await?;
+                if let (Some(true), Some((channel, _))) = (pauses, pending.push_is_for()) {
+                    self.tell(&Event::PushesPaused { subject, channel, pause: self.policy.denial_pause });
+                }
             }
             let Swap::Done(written) = self.swap_session(&session_key, session.as_ref(), next, now).await? else {
                 continue;

@@ -55,7 +55,9 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<Swap, ChallengeError> {
         if now > LATEST {
-            return Err(self.failed(&StoreError::new("nothing is written this close to the end of time: set the clock")));
+            return Err(
+                self.failed(&StoreError::new("nothing is written this close to the end of time: set the clock"))
+            );
         }
         let until = match &record {
             Record::Session(session) => session.keep_until(&self.policy),
@@ -123,18 +125,19 @@ impl<S: Store> Engine<S> {
         Err(ChallengeError::Unavailable)
     }
 
-    /// Changes a user's record, beginning with the state that was read or written last.
-    pub(super) async fn change_subject(
+    /// Changes a user's record, beginning with the state that was read or written last. What the change gave, unless
+    /// there is no record.
+    pub(super) async fn change_subject<T>(
         &self,
         key: &Key,
         mut stored: Option<Stored>,
-        change: impl Fn(&mut Subject),
-    ) -> Result<(), ChallengeError> {
+        change: impl Fn(&mut Subject) -> T,
+    ) -> Result<Option<T>, ChallengeError> {
         for _ in 0..ROUNDS {
-            let Some(mut next) = self.subject_of(stored.as_ref())?.cloned() else { return Ok(()) };
-            change(&mut next);
+            let Some(mut next) = self.subject_of(stored.as_ref())?.cloned() else { return Ok(None) };
+            let given = change(&mut next);
             if let Swap::Done(_) = self.swap_subject(key, stored.as_ref(), next, self.now()).await? {
-                return Ok(());
+                return Ok(Some(given));
             }
             stored = self.load(key).await?;
         }
