@@ -99,6 +99,16 @@ pub enum Event<'a> {
         /// Whether it was approved. Declined by the user, or by the last number that was wrong.
         approved: bool,
     },
+    /// A user has declined so many pushes in a row that none can be started for a while, on any channel
+    /// ([`Policy::denials`](crate::Policy::denials)). Codes go on.
+    PushesPaused {
+        /// The user.
+        subject: &'a str,
+        /// The channel of the last.
+        channel: &'a str,
+        /// For how long.
+        pause: Duration,
+    },
     /// A session's elevation was dropped, or all of the user's.
     Revoked {
         /// The user.
@@ -180,6 +190,7 @@ impl Event<'_> {
             Self::Unlocked { .. } => "unlocked",
             Self::RecipientShared { .. } => "recipient_shared",
             Self::PushAnswered { .. } => "push_answered",
+            Self::PushesPaused { .. } => "pushes_paused",
             Self::Revoked { .. } => "revoked",
             Self::GuardRefused { .. } => "guard_refused",
             Self::WouldRefuse { .. } => "would_refuse",
@@ -201,6 +212,7 @@ impl Event<'_> {
             | Self::WrongCode { channel, .. }
             | Self::RecipientShared { channel, .. }
             | Self::PushAnswered { channel, .. }
+            | Self::PushesPaused { channel, .. }
             | Self::Spent { channel, .. } => Some(channel),
             Self::Refused { channel, .. } | Self::Locked { channel, .. } => *channel,
             Self::Unlocked { .. }
@@ -246,6 +258,7 @@ impl Event<'_> {
             | Self::RecipientShared { .. }
             | Self::Spent { .. }
             | Self::GivenBack { .. }
+            | Self::PushesPaused { .. }
             | Self::NoCaller => return None,
         })
     }

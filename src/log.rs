@@ -48,6 +48,7 @@ pub(crate) fn event(event: &Event<'_>) {
             Event::Locked { .. }
             | Event::Unlocked { .. }
             | Event::WouldRefuse { .. }
+            | Event::PushesPaused { .. }
             | Event::Revoked { everywhere: true, .. } => {
                 tracing::info!(target: TARGET, event = name, channel, reason, "step-up");
             }

@@ -73,6 +73,11 @@ impl Sends {
         self.0.iter_mut().filter(|send| send.start == start).for_each(|send| send.verified = true);
     }
 
+    /// Forgets what is stamped later than that.
+    pub(crate) fn forget_after(&mut self, latest: Timestamp) {
+        self.0.retain(|send| send.at <= latest);
+    }
+
     /// Until when it matters.
     pub(crate) fn keep_until(&self) -> Timestamp {
         let ends = self.0.iter().map(|send| send.at.saturating_add(DAY));

@@ -124,6 +124,8 @@ enum State {
 pub(crate) struct PushProof {
     pub(crate) id: PushDigest,
     pub(crate) number: Option<Box<CodeDigest>>,
+    /// Whether it was sent and its id told. Where the request is dropped before, nobody knows the id.
+    pub(crate) sent: bool,
 }
 
 /// What a start asks for.
@@ -329,11 +331,14 @@ impl Session {
         self.push.as_deref().map(|push| push.start)
     }
 
-    /// Whether a push may be started: one in flight is enough.
+    /// Whether a push may be started: one in flight is enough. One that is not sent by the time at which its sender
+    /// was given up is none.
     fn may_start_push(&self, generation: u64, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
         if let Some(push) = &self.push
             && push.is_alive(policy, now)
             && push.generation == generation
+            // Twice, for what is read and written around it.
+            && (push.proof.sent || now < push.started.saturating_add(policy.sender_deadline * 2))
         {
             return Err(ChallengeError::StateInvalid);
         }
@@ -416,6 +421,14 @@ impl Session {
             push.state = State::Declined(now);
         }
         Ok((next, Answered::WrongNumber { left }))
+    }
+
+    /// A push was sent; `None` where it is no longer the one in the slot, or was answered already.
+    pub(crate) fn push_sent(&self, start: u64) -> Option<Self> {
+        let mut next = self.clone();
+        let is_it = |push: &&mut Challenge<PushProof>| push.start == start && push.state == State::Pending;
+        next.push.as_deref_mut().filter(is_it)?.proof.sent = true;
+        Some(next)
     }
 
     /// Withdraws a push that was not sent; `None` where it is no longer the one in the slot.
@@ -589,7 +602,7 @@ mod tests {
     }
 
     fn push(id: &str) -> Start<PushProof> {
-        let proof = PushProof { id: PushDigest::new(&Key::subject("a"), id), number: None };
+        let proof = PushProof { id: PushDigest::new(&Key::subject("a"), id), number: None, sent: true };
         Start { id: 1, channel: "BIO".into(), scope: None, operation: None, generation: 1, proof }
     }
 

@@ -98,6 +98,8 @@ impl Opening<'_> {
 struct LiveSession {
     key: Key,
     until: Timestamp,
+    /// The start that has listed it, as long as nobody else relies on that.
+    by: Option<u64>,
 }
 
 /// What listing a session came to.
@@ -158,12 +160,16 @@ impl Subject {
     }
 
     /// Lifts every lock: the application's, failures, wrong codes and denials. Messages stay counted: they cost
-    /// money, not guesses.
-    pub(crate) fn unlock(&mut self) {
+    /// money, not guesses. What a clock that was ahead has left goes all the same: it would deny until then.
+    pub(crate) fn unlock(&mut self, policy: &Policy, now: Timestamp) {
         self.locked = None;
         self.failures = Vec::new();
         self.wrong = Vec::new();
         self.denials = None;
+        let latest = now.saturating_add(policy.skew);
+        self.sends.forget_after(latest);
+        let deadline = latest.saturating_add(policy.code_life.max(policy.push_life));
+        self.challenges.retain(|challenge| challenge.deadline <= deadline);
     }
 
     /// Refuses a user who has to wait: after every few consecutive failures on this channel, and after too
@@ -237,11 +243,13 @@ impl Subject {
 
 /// Sessions.
 impl Subject {
-    /// Lists a session before its record is written, so that everything of a user can be revoked.
-    pub(crate) fn list(&mut self, session: &Key, until: Timestamp, now: Timestamp) -> Listed {
+    /// Lists a session before its record is written, so that everything of a user can be revoked. `by` is the start
+    /// that may take it back.
+    pub(crate) fn list(&mut self, session: &Key, by: Option<u64>, until: Timestamp, now: Timestamp) -> Listed {
         self.sessions.retain(|live| now < live.until);
         if let Some(live) = self.sessions.iter_mut().find(|live| live.key == *session) {
             live.until = live.until.max(until);
+            live.by = live.by.filter(|_| live.by == by);
             return Listed::Done;
         }
         let mut displaced = Listed::Done;
@@ -253,8 +261,14 @@ impl Subject {
             displaced = Listed::Displaced(oldest);
         }
         self.sessions.reserve_exact(1);
-        self.sessions.push(LiveSession { key: *session, until });
+        self.sessions.push(LiveSession { key: *session, until, by });
         displaced
+    }
+
+    /// A start came to nothing before its session's record was written.
+    pub(crate) fn unlist(&mut self, start: u64) {
+        self.sessions.retain(|live| live.by != Some(start));
+        self.sessions.shrink_to_fit();
     }
 
     /// Begins a new generation, in which nothing that was started before verifies.
@@ -314,10 +328,10 @@ impl Subject {
         self.close(start);
     }
 
-    /// A push was declined. Said twice of one push, it counts once: then it is closed.
-    pub(crate) fn declined(&mut self, start: u64, policy: &Policy, now: Timestamp) {
-        if !self.challenges.iter().any(|challenge| challenge.open && challenge.start == start) {
-            return;
+    /// A push was declined; whether pushes pause from now on. Said twice of one push, it counts once: then it is closed.
+    pub(crate) fn declined(&mut self, start: u64, policy: &Policy, now: Timestamp) -> bool {
+        if !self.is_open(start) {
+            return false;
         }
         let before = self.denials.filter(|denials| now < denials.last.saturating_add(DAY));
         let before = before.unwrap_or(Denials { count: 0, last: now, paused: None });
@@ -326,6 +340,7 @@ impl Subject {
         let pauses = count >= policy.denials;
         self.denials = Some(if pauses { Denials { count: 0, paused: Some(now), ..denials } } else { denials });
         self.close(start);
+        pauses
     }
 
     /// A challenge that can no longer be verified makes room for another.
@@ -333,11 +348,14 @@ impl Subject {
         self.close_where(|challenge| challenge.start == start);
     }
 
-    /// As [`close`](Self::close), for all of a session; whether there were any.
-    pub(crate) fn close_session(&mut self, session: &Key) -> bool {
-        let any = self.challenges.iter().any(|challenge| challenge.open && challenge.session == *session);
+    /// As [`close`](Self::close), for all of a session.
+    pub(crate) fn close_session(&mut self, session: &Key) {
         self.close_where(|challenge| challenge.session == *session);
-        any
+    }
+
+    /// Whether a challenge counts as alive.
+    pub(crate) fn is_open(&self, start: u64) -> bool {
+        self.challenges.iter().any(|challenge| challenge.open && challenge.start == start)
     }
 
     /// Where the message of a challenge was counted.
@@ -489,13 +507,29 @@ mod tests {
         let mut subject = Subject::new(1);
         let key = |i: u64| Key::session("a", &i.to_be_bytes());
         for i in 0..16 {
-            assert_eq!(subject.list(&key(i), at(100 + i), at(0)), Listed::Done);
+            assert_eq!(subject.list(&key(i), None, at(100 + i), at(0)), Listed::Done);
         }
-        assert_eq!(subject.list(&key(0), at(200), at(0)), Listed::Done, "listed already");
-        assert_eq!(subject.list(&key(16), at(300), at(0)), Listed::Displaced(key(1)));
+        assert_eq!(subject.list(&key(0), None, at(200), at(0)), Listed::Done, "listed already");
+        assert_eq!(subject.list(&key(16), None, at(300), at(0)), Listed::Displaced(key(1)));
         assert_eq!(subject.sessions.len(), SESSIONS_PER_SUBJECT);
-        assert_eq!(subject.list(&key(17), at(300), at(150)), Listed::Done, "the ended ones made room");
+        assert_eq!(subject.list(&key(17), None, at(300), at(150)), Listed::Done, "the ended ones made room");
         assert_eq!(subject.sessions.len(), 3);
+    }
+
+    #[test]
+    fn a_start_takes_its_session_from_the_list_unless_another_relies_on_it() {
+        let mut subject = Subject::new(1);
+        let key = |i: u64| Key::session("a", &i.to_be_bytes());
+        let listed =
+            [(1, Some(7)), (1, Some(7)), (2, Some(7)), (2, Some(8)), (3, Some(7)), (3, None), (4, None), (4, Some(7))];
+        for (session, by) in listed {
+            subject.list(&key(session), by, at(300), at(0));
+        }
+        subject.unlist(9);
+        assert_eq!(subject.sessions.len(), 4);
+        subject.unlist(7);
+        subject.unlist(8);
+        assert_eq!(subject.sessions().collect::<Vec<_>>(), [key(2), key(3), key(4)]);
     }
 
     fn id(push: u64) -> PushDigest {
@@ -534,9 +568,7 @@ mod tests {
             ("verified", |subject| subject.verified(1)),
             ("closed", |subject| subject.close(2)),
             ("not sent", |subject| subject.withdraw(3)),
-            ("its session is no more", |subject| {
-                subject.close_session(&Key::session("a", &2_u64.to_be_bytes()));
-            }),
+            ("its session is no more", |subject| subject.close_session(&Key::session("a", &2_u64.to_be_bytes()))),
             ("all revoked", |subject| subject.revoke_all(2)),
         ];
         for (name, make) in makes {
@@ -639,10 +671,15 @@ mod tests {
         open(&mut subject, 1, 1, false, 0).unwrap();
         assert!(disabled(&subject) && subject.is_locked());
         assert_eq!(subject.keep_until(), at(0).saturating_add(LOCK_KEPT));
-        subject.unlock();
+        subject.unlock(&policy, at(0));
         assert!(!disabled(&subject) && !subject.is_locked());
         assert_eq!(wait(&subject, "SMS", 0), None);
         assert_eq!((subject.wrong.len(), subject.denials), (0, None));
         assert_eq!(subject.sends.keep_until(), at(86_400), "messages stay counted");
+        open(&mut subject, 3, 1, false, 2).unwrap();
+        open(&mut subject, 4, 2, true, 3).unwrap();
+        subject.unlock(&policy, at(0));
+        assert_eq!(subject.sends.keep_until(), at(2 + 86_400), "what two nodes may differ by is not the future");
+        assert!(subject.is_open(3) && !subject.is_open(4));
     }
 }

@@ -14,12 +14,12 @@
 //! | session's record unreadable | * | * | 503 | 503 | Unavailable | 503 | 503 | 503 | * | * | * | Unavailable | Unavailable |
 //! | session's record of another kind | * | * | 503 | 503 | Unavailable | 503 | 503 | 503 | * | * | * | Unavailable | Unavailable |
 //! | user's record unreadable | 503 | 503 | 503 | * | Unavailable | * | 503 | * | * | Unavailable | Unavailable | Unavailable | Unavailable |
-//! | user's record of another kind | 503 | 503 | 503 | * | Unavailable | * | * | * | * | Unavailable | Unavailable | Unavailable | Unavailable |
+//! | user's record of another kind | 503 | 503 | 503 | * | Unavailable | * | 503 | * | * | Unavailable | Unavailable | Unavailable | Unavailable |
 //! | recipient's record unreadable | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | recipient's record of another kind | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | clock set back | * | * | * | * | * | * | * | * | * | * | * | * | * |
 //! | clock years ahead | * | * | 409 STATE_INVALID | 404 | Closed | * | * | 403 STEP_UP_REQUIRED | * | * | * | * | * |
-//! | clock at its end | * | * | 409 STATE_INVALID | 404 | Closed | * | * | 403 STEP_UP_REQUIRED | * | * | * | * | * |
+//! | clock at its end | 503 | 503 | 409 STATE_INVALID | 404 | Closed | * | 503 | 403 STEP_UP_REQUIRED | * | Unavailable | Unavailable | Unavailable | Unavailable |
 //! | sender fails | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | sender hangs | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | sender panics | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
@@ -44,8 +44,8 @@ use http_body_util::BodyExt;
 use support::{Elsewhere, Fails, poll_at_most};
 use tower::{Layer, Service, ServiceExt};
 use tower_step_up::{
-    Caller, ChallengeError, Clock as _, DeliveryError, Event, ManualClock, OtpMessage, PushAnswer, PushMessage,
-    Recipient, Refused, RequireStepUp, Requirement, Secret, StepUp, Timestamp, store::Remote,
+    AnswerError, Caller, ChallengeError, Clock as _, DeliveryError, Event, ManualClock, OtpMessage, PushAnswer,
+    PushMessage, Recipient, Refused, RequireStepUp, Requirement, Secret, StepUp, Timestamp, store::Remote,
 };
 
 const WRONG: &str = "000000";
@@ -649,6 +649,9 @@ async fn a_full_store_costs_nothing_and_harms_nothing() {
         assert_eq!(app.step_up.lock(stranger.subject()).await, Err(ChallengeError::Unavailable));
     }
     assert_eq!(app.sent(), sent);
+    let user: serde_json::Value = serde_json::from_slice(&app.store.written("Subject")[0].1[17..]).unwrap();
+    let listed = |what: &str| user["Subject"][what].as_array().unwrap().len();
+    assert_eq!((listed("sessions"), listed("challenges")), (1, 2), "of the sessions that came to nothing none");
     assert!(app.passes(&app.alice).await);
     assert_eq!(Command::Verify.run(&app).await, "204");
     assert_eq!(Command::Answer.run(&app).await, "ok");
@@ -753,4 +756,89 @@ async fn everything_else_is_revoked_where_one_session_is_unreadable() {
     for session in 0..3 {
         assert!(!app.passes(&app.session(session)).await, "session {session}");
     }
+}
+
+/// The user's record does not stand in the way of revoking what is in the session's.
+#[tokio::test]
+async fn a_session_is_revoked_where_the_users_record_is_unreadable() {
+    for form in [of_an_unknown_version, garbage, cut_off, of_another_kind] {
+        let app = App::elevated().await;
+        plant("Subject", form)(&app);
+        assert_eq!(app.step_up.revoke(&app.alice).await, Err(ChallengeError::Unavailable));
+        assert!(!app.passes(&app.alice).await);
+        app.store.unplant();
+        assert_eq!(Command::Verify.run(&app).await, "409 STATE_INVALID");
+        assert_eq!(Command::Answer.run(&app).await, "Closed");
+    }
+}
+
+/// T20: where no life fits between now and the end of time, nothing is free and nothing is forgotten.
+#[tokio::test]
+async fn at_the_end_of_time_nothing_that_denies_is_forgotten() {
+    for left in [0, 1, 60_000, YEAR] {
+        let app = App::new();
+        app.step_up.lock("locked").await.unwrap();
+        app.clock.set(Timestamp::from_millis(u64::MAX - left));
+        for session in 0..10 {
+            let _ = start(&app, false, session).await;
+            let _ = start(&app, true, session).await;
+            let _ = app.step_up.revoke(&app.session(session)).await;
+        }
+        assert!(app.sent() <= 3, "{left}: {} messages", app.sent());
+        let _ = app.step_up.lock("locked").await;
+        let again = App::on(&app.store, ManualClock::new());
+        let locked = again.step_up.start_otp(&Caller::new("locked", "1"), "SMS", None).await;
+        assert_eq!(locked, Err(ChallengeError::Forbidden), "{left}");
+    }
+}
+
+/// T20: what a clock that was years ahead has counted denies for years, unless the application unlocks the user.
+#[tokio::test]
+async fn unlocking_lifts_what_is_from_the_future() {
+    for push in [false, true] {
+        let app = App::new();
+        let clock = ManualClock::new();
+        clock.advance(Duration::from_millis(10 * YEAR));
+        let ahead = App::on(&app.store, clock);
+        for session in 10..13 {
+            start(&ahead, push, session).await.unwrap();
+        }
+        let refused = start(&app, push, 1).await;
+        assert!(matches!(refused, Err(ChallengeError::RateLimited(limit)) if limit.wait.as_secs() > YEAR / 1000));
+        app.step_up.unlock("alice").await.unwrap();
+        for session in 1..4 {
+            start(&app, push, session).await.unwrap();
+        }
+        app.step_up.unlock("alice").await.unwrap();
+        let refused = start(&app, push, 4).await;
+        assert!(
+            matches!(refused, Err(ChallengeError::RateLimited(limit)) if limit.wait.as_secs() <= 600),
+            "{refused:?}"
+        );
+    }
+}
+
+/// A push whose request is dropped before its id was told stands in the way for as long as its sender may be at it,
+/// and no longer.
+#[tokio::test(start_paused = true)]
+async fn a_push_that_was_cut_off_gives_way_to_the_next() {
+    let app = App::new();
+    app.sender.set(How::Hangs);
+    assert!(poll_at_most(100, app.step_up.start_push(&app.alice, "BIO", None)).is_none());
+    app.sender.set(How::Works);
+    let cut_off = app.push();
+    app.wait(19);
+    assert_eq!(start(&app, true, 1).await, Err(ChallengeError::StateInvalid));
+    app.wait(1);
+    start(&app, true, 1).await.unwrap();
+    assert_eq!(app.step_up.answer_push("alice", &cut_off, PushAnswer::Approve).await, Err(AnswerError::Closed));
+    assert!(!app.passes(&app.alice).await);
+    // One that was sent is in flight until its deadline.
+    app.wait(279);
+    assert_eq!(start(&app, true, 1).await, Err(ChallengeError::StateInvalid));
+    // The one that was cut off is counted.
+    start(&app, true, 2).await.unwrap();
+    let third = start(&app, true, 3).await;
+    assert!(matches!(third, Err(ChallengeError::RateLimited(limit)) if limit.limit == 3), "{third:?}");
+    app.step_up.answer_push("alice", &app.push(), PushAnswer::Approve).await.unwrap();
 }

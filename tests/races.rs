@@ -11,7 +11,7 @@ use std::{
     collections::BTreeSet,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Waker},
     time::Duration,
 };
@@ -56,7 +56,11 @@ fn in_process(policy: Policy) -> StepUp {
 }
 
 fn elsewhere(policy: Policy) -> StepUp<Remote<Elsewhere>> {
-    builder(policy).store(Elsewhere::default().adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
+    elsewhere_on(&Elsewhere::default(), policy)
+}
+
+fn elsewhere_on(store: &Elsewhere, policy: Policy) -> StepUp<Remote<Elsewhere>> {
+    builder(policy).store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
 }
 
 fn builder(policy: Policy) -> tower_step_up::StepUpBuilder<MemoryStore> {
@@ -456,6 +460,81 @@ async fn revoke_all_and_verify_with_more_sessions_than_are_listed() {
         })
     })
     .await;
+}
+
+/// A push that was started while its session was revoked is declined: it counts, whichever came first.
+#[tokio::test]
+async fn a_denial_counts_whoever_revokes_meanwhile() {
+    let step_up = elsewhere(policy().denials(1, Duration::from_secs(1800)));
+    for known in [false, true] {
+        in_every_order(async |round| {
+            let alice = session(&format!("alice{known}{round}"), 1);
+            if known {
+                step_up.start_otp(&alice, "SMS", None).await.unwrap();
+            }
+            let id = Arc::new(Mutex::new(None));
+            let start = run({
+                let (step_up, alice, id) = (step_up.clone(), alice.clone(), Arc::clone(&id));
+                async move {
+                    let started = step_up.start_push(&alice, "BIO", None).await.unwrap();
+                    *id.lock().unwrap() = Some(started.id);
+                    true
+                }
+            });
+            let (runners, step_up) = (vec![revoke(&step_up, &alice), start], step_up.clone());
+            Race::new(runners, async move |_| {
+                let id = id.lock().unwrap().take().unwrap();
+                let declined = step_up.answer_push(alice.subject(), &id, PushAnswer::Decline).await.is_ok();
+                let next = step_up.start_push(&session(alice.subject(), 2), "BIO", None).await.map(drop);
+                let paused = matches!(next, Err(ChallengeError::RateLimited(limit)) if limit.limit == 1);
+                assert_eq!(paused, declined, "{next:?}");
+            })
+        })
+        .await;
+    }
+}
+
+/// T15: a session that nobody knew begins while everything is revoked. Whatever grant is left is of the new generation,
+/// and can be revoked.
+#[tokio::test]
+async fn no_grant_of_the_old_generation_outlives_revoking_all() {
+    for push in [false, true] {
+        in_every_order(async |_| {
+            let store = Elsewhere::default();
+            let step_up = elsewhere_on(&store, policy());
+            let (known, new) = (session("alice", 1), session("alice", 2));
+            step_up_by_email(&step_up, &known).await;
+            let steps = run({
+                let (step_up, new) = (step_up.clone(), new.clone());
+                async move {
+                    if push {
+                        let Ok(push) = step_up.start_push(&new, "BIO", None).await else { return false };
+                        step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.is_ok()
+                    } else {
+                        step_up.start_otp(&new, "SMS", None).await.is_ok()
+                            && step_up.verify_otp(&new, "SMS", RIGHT).await.is_ok()
+                    }
+                }
+            });
+            Race::new(vec![revoke_all(&step_up, "alice"), steps], async move |succeeded| {
+                assert!(succeeded[0]);
+                let user = &records(&store, "Subject")[0];
+                let sessions = records(&store, "Session");
+                let grants = sessions.iter().flat_map(|session| session["grants"].as_array().unwrap());
+                assert!(grants.clone().all(|grant| grant["generation"] == user["generation"]), "{sessions:?}");
+                assert_eq!(grants.count(), usize::from(passes(&step_up, &new).await));
+                step_up.revoke_all("alice").await.unwrap();
+                assert!(!passes(&step_up, &new).await, "it is listed");
+            })
+        })
+        .await;
+    }
+}
+
+/// The records of a kind that a store holds.
+fn records(store: &Elsewhere, kind: &str) -> Vec<serde_json::Value> {
+    let decode = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(&bytes[17..]).unwrap()[kind].take();
+    store.written(kind).iter().map(|(_, bytes)| decode(bytes)).collect()
 }
 
 /// Of 64 starts in one session one succeeds. Its message is counted, and nobody else's; the others leave no challenge

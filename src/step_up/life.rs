@@ -26,23 +26,18 @@ impl<S: Store> StepUp<S> {
     ///
     /// # Errors
     ///
-    /// [`ChallengeError::Unavailable`] where the store is down: then nothing is dropped.
+    /// [`ChallengeError::Unavailable`] where the store is down: the session may still be elevated. Call it again.
     pub async fn revoke(&self, caller: &Caller) -> Result<(), ChallengeError> {
         let engine = &*self.0;
-        let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
-        let stored = engine.load(subject_key).await?;
-        engine.revoke_session(session_key).await?;
+        let subject_key = &caller.subject_key();
+        let dropped = engine.revoke_session(caller.session_key()).await?;
         engine.tell(&Event::Revoked { subject: caller.subject(), everywhere: false });
-        let had_challenges = match engine.subject_of(stored.as_ref()) {
-            Ok(Some(subject)) => subject.clone().close_session(session_key),
-            _ => false,
-        };
-        if had_challenges {
-            // They are dropped already. Where this fails, they go on counting as alive until their deadlines.
-            let close = |subject: &mut Subject| {
-                subject.close_session(session_key);
-            };
-            let _ = engine.change_subject(subject_key, stored, close).await;
+        // Those that were dropped, and not whatever the session has by now: one that starts meanwhile is alive.
+        let stored = engine.load(subject_key).await?;
+        let counted = engine.subject_of(stored.as_ref())?;
+        if counted.is_some_and(|subject| dropped.iter().any(|start| subject.is_open(*start))) {
+            let close = |subject: &mut Subject| dropped.iter().for_each(|start| subject.close(*start));
+            engine.change_subject(subject_key, stored, close).await?;
         }
         Ok(())
     }
@@ -181,7 +176,8 @@ impl<S: Store> StepUp<S> {
     }
 
     /// Lifts every lock of a user: the application's, the waits and the stop after too many failures, the day's wrong
-    /// codes, and the pause after declined pushes. The budgets of messages stay.
+    /// codes, and the pause after declined pushes. The budgets of messages stay, but for those that a clock which was
+    /// ahead has stamped with a time that is still to come: they would hold until then.
     ///
     /// # Errors
     ///
@@ -195,7 +191,7 @@ impl<S: Store> StepUp<S> {
         let engine = &*self.0;
         let key = &Key::subject(subject);
         let stored = engine.load(key).await?;
-        engine.change_subject(key, stored, Subject::unlock).await?;
+        engine.change_subject(key, stored, |subject| subject.unlock(&engine.policy, engine.now())).await?;
         engine.tell(&Event::Unlocked { subject });
         Ok(())
     }
@@ -217,7 +213,7 @@ impl<S: Store> Engine<S> {
             let generation = next.generation();
             // The old id stays listed: until its record is gone, it may hold a grant.
             next.close_session(old_key);
-            self.list(&mut next, new_key, now).await?;
+            self.list(&mut next, new_key, None, now).await?;
             let Swap::Done(_) = self.swap_subject(subject_key, stored_subject.as_ref(), next, now).await? else {
                 continue;
             };

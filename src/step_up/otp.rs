@@ -219,7 +219,7 @@ impl<S: Store> Engine<S> {
             let mut next = current.ok_or(ChallengeError::StateInvalid)?.clone();
             next.check_locked(channel, &self.policy, now)?;
             next.count(channel, attempt, now);
-            self.list(&mut next, session_key, now).await?;
+            self.list(&mut next, session_key, None, now).await?;
             if let Swap::Done(subject) = self.swap_subject(subject_key, subject.as_ref(), next, now).await? {
                 return Ok(Counted { subject, session });
             }

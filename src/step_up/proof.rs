@@ -180,7 +180,7 @@ impl<S: Store> Engine<S> {
                 usage: Usage::Unused,
             };
             // Listed before its record is written, so that who revokes all finds it.
-            self.list(&mut next_subject, session_key, now).await?;
+            self.list(&mut next_subject, session_key, None, now).await?;
             let Swap::Done(_) = self.swap_subject(subject_key, subject.as_ref(), next_subject, now).await? else {
                 continue;
             };

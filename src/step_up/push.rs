@@ -100,6 +100,9 @@ impl fmt::Debug for PushStarted {
 impl<S: Store> StepUp<S> {
     /// Starts a push on a channel and sends it. `purpose` is what it is for, as for [`start_otp`](Self::start_otp).
     ///
+    /// One is in flight at a time, for as long as it can be answered. Where the request is dropped before the push is
+    /// sent, nobody learns its id: the next may take its place after twice the sender's deadline, and it stays counted.
+    ///
     /// # Errors
     ///
     /// [`ChallengeError`]; [`StateInvalid`](ChallengeError::StateInvalid) while one is in flight.
@@ -189,7 +192,7 @@ impl<S: Store> Engine<S> {
             digest.map(Box::new).map_err(no_random)
         };
         let digest_of_id = PushDigest::new(&caller.subject_key(), &id);
-        let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()? };
+        let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()?, sent: false };
         let start = self.ids.next_u64();
         let step = |session: &Session, generation, now| {
             let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
@@ -212,6 +215,8 @@ impl<S: Store> Engine<S> {
             self.not_sent(&beginning, begun, why).await;
             return Err(ChallengeError::Unavailable);
         }
+        // Where this fails, the next start takes its place early.
+        let _ = self.change_session(caller.session_key(), |session, _| session.push_sent(start)).await;
         Ok(PushStarted { id, number: number.map(|number| number.expose().to_owned()) })
     }
 
@@ -246,8 +251,11 @@ impl<S: Store> Engine<S> {
                 },
             )?;
             if matches!(answered, Answered::Declined | Answered::WrongNumber { left: 0 }) {
-                self.change_subject(&subject_key, stored.clone(), |subject| subject.declined(start, &self.policy, now))
-                    .await?;
+                let declined = |subject: &mut Subject| subject.declined(start, &self.policy, now);
+                let pauses = self.change_subject(&subject_key, stored.clone(), declined).await?;
+                if let (Some(true), Some((channel, _))) = (pauses, pending.push_is_for()) {
+                    self.tell(&Event::PushesPaused { subject, channel, pause: self.policy.denial_pause });
+                }
             }
             let Swap::Done(written) = self.swap_session(&session_key, session.as_ref(), next, now).await? else {
                 continue;

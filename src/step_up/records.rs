@@ -20,6 +20,9 @@ use crate::{
 /// gets through, so this many callers would have to be faster, one after the other.
 pub(super) const ROUNDS: usize = 256;
 
+/// From here on a life might reach past the end of time, and what denies would be forgotten at once.
+const LATEST: Timestamp = Timestamp::from_millis(u64::MAX / 2);
+
 /// What became of a swap.
 pub(super) enum Swap {
     /// The state that stands now; `None` where nothing was left to keep.
@@ -51,6 +54,11 @@ impl<S: Store> Engine<S> {
         record: Record,
         now: Timestamp,
     ) -> Result<Swap, ChallengeError> {
+        if now > LATEST {
+            return Err(
+                self.failed(&StoreError::new("nothing is written this close to the end of time: set the clock"))
+            );
+        }
         let until = match &record {
             Record::Session(session) => session.keep_until(&self.policy),
             Record::Subject(subject) => subject.keep_until(),
@@ -117,18 +125,19 @@ impl<S: Store> Engine<S> {
         Err(ChallengeError::Unavailable)
     }
 
-    /// Changes a user's record, beginning with the state that was read or written last.
-    pub(super) async fn change_subject(
+    /// Changes a user's record, beginning with the state that was read or written last. What the change gave, unless
+    /// there is no record.
+    pub(super) async fn change_subject<T>(
         &self,
         key: &Key,
         mut stored: Option<Stored>,
-        change: impl Fn(&mut Subject),
-    ) -> Result<(), ChallengeError> {
+        change: impl Fn(&mut Subject) -> T,
+    ) -> Result<Option<T>, ChallengeError> {
         for _ in 0..ROUNDS {
-            let Some(mut next) = self.subject_of(stored.as_ref())?.cloned() else { return Ok(()) };
-            change(&mut next);
+            let Some(mut next) = self.subject_of(stored.as_ref())?.cloned() else { return Ok(None) };
+            let given = change(&mut next);
             if let Swap::Done(_) = self.swap_subject(key, stored.as_ref(), next, self.now()).await? {
-                return Ok(());
+                return Ok(Some(given));
             }
             stored = self.load(key).await?;
         }
@@ -153,26 +162,33 @@ impl<S: Store> Engine<S> {
         Err(ChallengeError::Unavailable)
     }
 
-    /// Lists the session in the user's record before its own is written. Where the list is full, the grants
-    /// of the oldest go first.
+    /// Lists the session in the user's record before its own is written, for a start that may take it back or for good.
+    /// Where the list is full, the grants of the oldest go first.
     pub(super) async fn list(
         &self,
         subject: &mut Subject,
         session: &Key,
+        by: Option<u64>,
         now: Timestamp,
     ) -> Result<(), ChallengeError> {
         let policy = &self.policy;
         let until = now.saturating_add(policy.code_life.max(policy.push_life)).saturating_add(policy.grant_life);
-        match subject.list(session, until, now) {
+        match subject.list(session, by, until, now) {
             Listed::Done => Ok(()),
-            Listed::Displaced(oldest) => self.revoke_session(&oldest).await,
+            Listed::Displaced(oldest) => self.revoke_session(&oldest).await.map(drop),
         }
     }
 
-    /// Revokes what a session holds. It is written anew in any case: who read it before must not write over this.
-    pub(super) async fn revoke_session(&self, key: &Key) -> Result<(), ChallengeError> {
-        self.change_session(key, |session, now| Some(session.revoked(&self.policy, now))).await?;
-        Ok(())
+    /// Revokes what a session holds; the starts of its challenges. It is written anew in any case: who read it before
+    /// must not write over this.
+    pub(super) async fn revoke_session(&self, key: &Key) -> Result<Vec<u64>, ChallengeError> {
+        let mut starts = Vec::new();
+        let revoke = |session: &Session, now| {
+            starts = session.otp_start().into_iter().chain(session.push_start()).collect();
+            Some(session.revoked(&self.policy, now))
+        };
+        self.change_session(key, revoke).await?;
+        Ok(starts)
     }
 
     pub(super) fn session_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Session>, ChallengeError> {

@@ -65,7 +65,11 @@ impl<S: Store> Engine<S> {
             Err(refused) => {
                 self.rates.give_back(taken, &self.policy);
                 if progress.written {
-                    self.take_back(beginning, recipient_key.as_ref()).await;
+                    let come_to_nothing = |subject: &mut Subject| {
+                        subject.withdraw(beginning.start);
+                        subject.unlist(beginning.start);
+                    };
+                    self.take_back(beginning, recipient_key.as_ref(), come_to_nothing).await;
                 }
                 Err(refused)
             }
@@ -116,7 +120,7 @@ impl<S: Store> Engine<S> {
                 let taken = self.rates.take(resolved.as_str(), policy, now);
                 progress.taken = Some(taken.map_err(ChallengeError::RateLimited)?);
             }
-            self.list(&mut next_subject, session_key, now).await?;
+            self.list(&mut next_subject, session_key, Some(start), now).await?;
 
             let Swap::Done(_) = self.swap_subject(subject_key, subject.as_ref(), next_subject, now).await? else {
                 continue;
@@ -156,7 +160,9 @@ impl<S: Store> Engine<S> {
         match why {
             SendFailure::RecipientInvalid | SendFailure::Failed => {
                 self.rates.give_back(begun.taken, &self.policy);
-                self.take_back(beginning, begun.recipient_key.as_ref()).await;
+                // Its session stays listed: it has a record.
+                let withdraw = |subject: &mut Subject| subject.withdraw(beginning.start);
+                self.take_back(beginning, begun.recipient_key.as_ref(), withdraw).await;
             }
             // A code may still be typed; a push that nobody was told the id of is over.
             SendFailure::TooSlow | SendFailure::Panicked if beginning.push.is_some() => {
@@ -168,11 +174,16 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes a start out of the records that count it. Where this fails, it stays counted.
-    async fn take_back(&self, beginning: &Beginning<'_>, recipient_key: Option<&Key>) {
+    async fn take_back(
+        &self,
+        beginning: &Beginning<'_>,
+        recipient_key: Option<&Key>,
+        from_subject: impl Fn(&mut Subject),
+    ) {
         let (subject_key, start) = (beginning.caller.subject_key(), beginning.start);
         let of_subject = async {
             let stored = self.load(&subject_key).await?;
-            self.change_subject(&subject_key, stored, |subject| subject.withdraw(start)).await
+            self.change_subject(&subject_key, stored, from_subject).await
         };
         let of_recipient = self.change_recipient(recipient_key, |sends| sends.remove(start));
         let _ = both(of_subject, of_recipient).await;

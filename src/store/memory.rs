@@ -72,6 +72,23 @@ const PURGE_INTERVAL: u64 = 1_000;
 /// # Ok::<_, tower_step_up::ConfigError>(())
 /// ```
 ///
+/// # How large
+///
+/// The capacity counts records, of sessions and of users alike. How long one is kept:
+///
+/// | record | kept for |
+/// |---|---|
+/// | a session's | an hour after its grant or its code has ended: some 70 minutes after a step-up |
+/// | a user's | a day after their last message; 400 days after a wrong code that no right one has followed |
+/// | a recipient's, where the enrolment names one | a day after the last message |
+///
+/// and up to a quarter longer, an eighth on average. So each user who steps up once a day takes 1.125 records for
+/// their own, and 0.055 for their session (70 minutes of 1,440): a million records are some 850,000 such users a day.
+/// Where recipients are named it is 2.3 records a user, and some 430,000 users.
+///
+/// A user who has stepped up takes 1.5 KB, their session and all structures included, and 1.9 KB of the process's memory
+/// as the system's allocator rounds it; with a recipient 2.1 KB and 2.7 KB.
+///
 /// # Security
 ///
 /// Nothing that exists is ever evicted to make room: that would let an attacker push out a lock, or somebody
@@ -84,13 +101,14 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// A store for up to a million records: one a session that stepped up, and one a user.
+    /// A store for up to a million records: some 850,000 users a day who step up, or 430,000 with recipients (see
+    /// [above](Self)).
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(CAPACITY)
     }
 
-    /// A store for up to `records` records. Memory is taken as they come, some 800 bytes each.
+    /// A store for up to `records` records. Memory is taken as they come, some 900 bytes each.
     #[must_use]
     pub fn with_capacity(records: usize) -> Self {
         let index = Arc::new(Index::new(records));

@@ -195,6 +195,16 @@ async fn pushes(rows: &mut Rows) {
     step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
     rows.row(&app, "approve", &["push_answered BIO approved", "verified BIO -"]);
 
+    let app = App::with(Policy::new().denials(2, Duration::from_secs(60)), |builder| builder);
+    for expected in [&["push_answered BIO declined"][..], &["pushes_paused BIO -", "push_answered BIO declined"]] {
+        let push = app.step_up.start_push(&app.alice, "BIO", None).await.unwrap();
+        app.told();
+        app.step_up.answer_push("alice", &push.id, PushAnswer::Decline).await.unwrap();
+        rows.row(&app, "decline", expected);
+    }
+    let _ = app.step_up.start_push(&app.alice, "BIO", None).await;
+    rows.row(&app, "while the pause lasts", &["refused BIO rate_limited"]);
+
     let app = App::with(Policy::new().push_number(2), |builder| builder);
     let push = app.step_up.start_push(&app.alice, "BIO", None).await.unwrap();
     app.told();

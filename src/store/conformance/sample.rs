@@ -34,7 +34,7 @@ fn session() -> Session {
     };
     let proof = keyring.digest(&key, "SMS", &OneTimeCode::sandbox(6), seven).expect("sevens are random enough");
     let id = PushDigest::new(&key, "id");
-    let push = PushProof { id, number: Some(Box::new(proof.clone())) };
+    let push = PushProof { id, number: Some(Box::new(proof.clone())), sent: true };
     let push = Start {
         id: u64::MAX,
         channel: "PHONE".into(),
@@ -60,7 +60,7 @@ fn subject() -> Subject {
     let mut subject = Subject::new(u64::MAX);
     subject.count("SMS", 1, now);
     subject.count("E-MAIL/ü", u64::MAX, now.saturating_add(Duration::from_millis(1)));
-    subject.list(&key, now.saturating_add(Duration::from_secs(60)), now);
+    subject.list(&key, Some(1), now.saturating_add(Duration::from_secs(60)), now);
     let deadline = now.saturating_add(Duration::from_secs(60));
     let push = Some(PushDigest::new(&key, "id"));
     subject
