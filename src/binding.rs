@@ -22,8 +22,6 @@ const TEXT_LIMIT: usize = 1024;
 /// Characters of a token, at most. One with the longest text and scope has 1,640.
 const TOKEN_LIMIT: usize = 2048;
 const VERSION: u8 = 1;
-/// Bytes before the scope: version, key, deadline, digest.
-const HEAD: usize = 1 + 4 + 8 + 32;
 const MAC: usize = 32;
 /// In place of a scope's length, where there is no scope.
 const NO_SCOPE: u8 = u8::MAX;
@@ -190,7 +188,7 @@ impl Token {
     /// Writes it, and lets `seal` add to what it is given.
     pub(crate) fn write(&self, key: u32, seal: impl FnOnce(&[u8]) -> [u8; MAC]) -> String {
         let Self { operation, scope, deadline } = self;
-        let mut bytes = Vec::with_capacity(HEAD + 1 + operation.text.len() + MAC + 128);
+        let mut bytes = Vec::with_capacity(512);
         bytes.push(VERSION);
         bytes.extend(key.to_be_bytes());
         bytes.extend(deadline.as_millis().to_be_bytes());
