@@ -141,6 +141,7 @@ pub(crate) fn commands() -> impl Strategy<Value = Vec<Command>> {
         2 => guesses().prop_map(|guesses| vec![guesses]),
         5 => (start(pushes()), answer(Just(0))).prop_map(|(start, answer)| vec![start, answer]),
         2 => answer(0_usize..4).prop_map(|answer| vec![answer]),
+        1 => bombing(),
         4 => look().prop_map(|look| vec![look]),
         2 => intervene().prop_map(|intervene| vec![intervene]),
     ];
@@ -203,6 +204,16 @@ fn answer(push: impl Strategy<Value = usize>) -> impl Strategy<Value = Command> 
         say,
         as_another,
     })
+}
+
+/// Pushes in several sessions, mostly of one user, before any is answered.
+fn bombing() -> impl Strategy<Value = Vec<Command>> {
+    let start = |session| {
+        let (channel, payments, post) = (Channel::Biometric, false, Post::Arrives);
+        Command::Start { session, channel, payments, post }
+    };
+    let answer = |push| answer(Just(push));
+    (answer(0), answer(1), answer(2)).prop_map(move |(a, b, c)| vec![start(0), start(2), start(4), a, b, c])
 }
 
 fn look() -> impl Strategy<Value = Command> {

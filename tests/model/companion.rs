@@ -19,7 +19,6 @@ use tower_step_up::{
 
 use crate::{
     command::{Channel, Guess, Post, Route, SESSIONS, Say},
-    reference::Answer,
     rules::Rules,
 };
 
@@ -97,12 +96,12 @@ impl Companion {
         (line(parts.status, &parts.headers, &body), body)
     }
 
-    pub(crate) async fn start(&mut self, session: usize, channel: Channel, payments: bool, post: Post) -> Answer {
+    pub(crate) async fn start(&mut self, session: usize, channel: Channel, payments: bool, post: Post) -> String {
         *self.outbox.lock().unwrap() = Outbox { post, sent: None };
         let kind = if channel.is_push() { "push" } else { "otp" };
         let scope = if payments { serde_json::json!({"scope": "payments"}) } else { Value::Null };
         let (mut line, body) = self.ask(session, Method::POST, &format!("/{kind}/{}", channel.name()), scope).await;
-        let Some(sent) = self.outbox.lock().unwrap().sent.take() else { return Err(line) };
+        let Some(sent) = self.outbox.lock().unwrap().sent.take() else { return line };
         if channel.is_push() {
             assert!(!line.starts_with('2') || body["id"] == sent, "the id that was sent is the one that is told");
             let number = body["number"].as_str().map(str::to_owned);
@@ -111,10 +110,10 @@ impl Companion {
         } else {
             self.codes.entry(session).or_default().push(sent);
         }
-        if line.starts_with('2') { Ok(line) } else { Err(line) }
+        line
     }
 
-    pub(crate) async fn verify(&self, session: usize, channel: Channel, guess: Guess) -> Answer {
+    pub(crate) async fn verify(&self, session: usize, channel: Channel, guess: Guess) -> String {
         let last = |session: usize, back| self.codes.get(&session)?.iter().rev().nth(back).cloned();
         let right = last(session, 0).unwrap_or("123456".into());
         let code = match guess {
@@ -127,19 +126,18 @@ impl Companion {
         let code = code.unwrap_or_else(|| another(&right));
         let path = format!("/otp/{}/verify", channel.name());
         let body = serde_json::json!({"verificationCode": code});
-        let (line, _) = self.ask(session, Method::POST, &path, body).await;
-        if line.starts_with('2') { Ok(line) } else { Err(line) }
+        self.ask(session, Method::POST, &path, body).await.0
     }
 
     /// `push` counts from the first that a sender was handed.
-    pub(crate) async fn poll(&self, session: usize, channel: Channel, push: usize) -> Answer {
+    pub(crate) async fn poll(&self, session: usize, channel: Channel, push: usize) -> String {
         let path = format!("/push/{}/{}", channel.name(), self.pushes[push].0);
         let (line, body) = self.ask(session, Method::GET, &path, Value::Null).await;
-        let Some(status) = body["status"].as_str() else { return Err(line) };
-        Ok(format!("{line} {status} {}", body["expiresIn"]))
+        let Some(status) = body["status"].as_str() else { return line };
+        format!("{line} {status} {}", body["expiresIn"])
     }
 
-    pub(crate) async fn answer(&self, push: usize, user: usize, say: Say) -> Answer {
+    pub(crate) async fn answer(&self, push: usize, user: usize, say: Say) -> String {
         let (id, number) = &self.pushes[push];
         let answer = match say {
             Say::Approve => PushAnswer::Approve,
@@ -148,28 +146,28 @@ impl Companion {
             Say::Decline => PushAnswer::Decline,
         };
         match self.step_up.answer_push(&format!("user {user}"), id, answer).await {
-            Ok(()) => Ok("taken".into()),
+            Ok(()) => "taken".into(),
             // How long an answered push is known is nobody's business.
-            Err(AnswerError::Unknown | AnswerError::Closed) => Err("gone".into()),
-            Err(AnswerError::NumberRequired) => Err("number required".into()),
-            Err(AnswerError::WrongNumber { left }) => Err(format!("wrong number, {left} left")),
-            Err(other) => Err(other.to_string()),
+            Err(AnswerError::Unknown | AnswerError::Closed) => "gone".into(),
+            Err(AnswerError::NumberRequired) => "number required".into(),
+            Err(AnswerError::WrongNumber { left }) => format!("wrong number, {left} left"),
+            Err(other) => other.to_string(),
         }
     }
 
-    pub(crate) async fn status(&self, session: usize) -> Answer {
-        let (mut line, body) = self.ask(session, Method::GET, "/", Value::Null).await;
-        line += &format!(" {}", body["status"].as_str().unwrap());
+    pub(crate) async fn status(&self, session: usize) -> String {
+        let (line, body) = self.ask(session, Method::GET, "/", Value::Null).await;
+        let mut words = vec![line, body["status"].as_str().unwrap().to_owned()];
         for grant in body["grants"].as_array().unwrap() {
             let scope = grant["scope"].as_str().map_or(String::new(), |scope| format!("/{scope}"));
             let channel = grant["channel"].as_str().unwrap();
-            line += &format!(" {channel}{scope} {} {}", grant["verifiedAt"], grant["expiresIn"]);
+            words.push(format!("{channel}{scope} {} {}", grant["verifiedAt"], grant["expiresIn"]));
         }
-        Ok(line)
+        words.join(" ")
     }
 
     /// A request to a route behind a guard.
-    pub(crate) async fn guarded(&self, session: usize, route: Route) -> Answer {
+    pub(crate) async fn guarded(&self, session: usize, route: Route) -> String {
         let requirement = match route {
             Route::Any => Requirement::new(),
             Route::Payments => Requirement::new().scope("payments"),
@@ -182,14 +180,14 @@ impl Companion {
         request.extensions_mut().insert(self.callers[session].clone());
         let (parts, body) = guarded.oneshot(request).await.unwrap().into_parts();
         if parts.status == StatusCode::OK {
-            return Ok("200".into());
+            return "200".into();
         }
         let body = body.collect().await.unwrap().to_bytes();
-        Err(line(parts.status, &parts.headers, &serde_json::from_slice(&body).unwrap()))
+        line(parts.status, &parts.headers, &serde_json::from_slice(&body).unwrap())
     }
 
-    pub(crate) async fn drop_elevation(&self, session: usize) -> Answer {
-        Ok(self.ask(session, Method::DELETE, "/", Value::Null).await.0)
+    pub(crate) async fn drop_elevation(&self, session: usize) -> String {
+        self.ask(session, Method::DELETE, "/", Value::Null).await.0
     }
 
     pub(crate) async fn revoke(&self, session: usize) {
@@ -197,7 +195,7 @@ impl Companion {
     }
 
     /// The session goes on under another id, and the old one is left with nothing.
-    pub(crate) async fn rotate(&mut self, session: usize, users: usize) -> Answer {
+    pub(crate) async fn rotate(&mut self, session: usize, users: usize) -> String {
         self.rotations += 1;
         let new = caller(session, users, self.rotations);
         self.step_up.transfer(&self.callers[session], &new).await.unwrap();
@@ -228,19 +226,15 @@ fn another(code: &str) -> String {
 /// The status, the error code, and what goes with it.
 fn line(status: StatusCode, headers: &HeaderMap, body: &Value) -> String {
     let header = |name| headers.get(name).map(|value| value.to_str().unwrap());
-    let mut line = status.as_str().to_owned();
-    if let Some(code) = body["errorCode"].as_str() {
-        line += &format!(" {code}");
-    }
+    let mut words = vec![status.as_str().to_owned()];
+    words.extend(body["errorCode"].as_str().map(str::to_owned));
     for field in body["syntaxErrors"]["invalidFields"].as_array().into_iter().flatten() {
-        line += &format!(" {} {}", field["fieldName"].as_str().unwrap(), field["error"].as_str().unwrap());
+        words.push(format!("{} {}", field["fieldName"].as_str().unwrap(), field["error"].as_str().unwrap()));
     }
     if let Some(limit) = header("x-ratelimit-limit") {
         assert_eq!(header("x-ratelimit-reset"), header("retry-after"));
-        line += &format!(" limit {limit}");
+        words.push(format!("limit {limit}"));
     }
-    if let Some(wait) = header("retry-after") {
-        line += &format!(" after {wait}");
-    }
-    line
+    words.extend(header("retry-after").map(|wait| format!("after {wait}")));
+    words.join(" ")
 }

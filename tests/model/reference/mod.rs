@@ -1,11 +1,11 @@
 //! The contract as naively as it can be written: lists of everything that ever happened, and every answer found by
 //! going through them. An answer is a line: the status, the error code, and what goes with it.
 
-use std::cmp::Reverse;
+mod limits;
 
 use crate::{
     command::{Channel, Guess, Post, Route, Say},
-    rules::{DAY, HOUR, MINUTE, Rules, SECOND},
+    rules::{HOUR, MINUTE, Rules, SECOND},
 };
 
 const CODE_LIFE: u64 = 5 * MINUTE;
@@ -42,6 +42,13 @@ struct Grant {
     at: u64,
 }
 
+impl Grant {
+    fn line(&self, now: u64) -> String {
+        let scope = if self.payments { "/payments" } else { "" };
+        format!("{}{scope} {} {}", self.channel.name(), self.at, (self.at + GRANT_LIFE - now) / SECOND)
+    }
+}
+
 /// One of all the pushes.
 #[derive(Clone, Copy)]
 pub(crate) struct Push {
@@ -75,16 +82,6 @@ fn secs(millis: u64) -> u64 {
     millis.div_ceil(SECOND)
 }
 
-/// Limits, each with its window and how long it will hold. The longest is told; of two as long, the wider.
-fn limited(limits: impl IntoIterator<Item = (usize, Option<u64>, u64)>) -> Result<(), String> {
-    let Some((limit, window, wait)) = limits.into_iter().filter(|(.., wait)| *wait > 0).max_by_key(|(.., wait)| *wait)
-    else {
-        return Ok(());
-    };
-    let window = window.map_or(String::new(), |window| format!(", {limit};w={}", secs(window)));
-    Err(format!("429 limit {limit}{window} after {}", secs(wait)))
-}
-
 impl Reference {
     pub(crate) fn new(rules: Rules) -> Self {
         Self { rules, now: 0, challenges: Vec::new(), grants: Vec::new(), events: Vec::new() }
@@ -92,25 +89,6 @@ impl Reference {
 
     pub(crate) fn user(&self, session: usize) -> usize {
         session % self.rules.users
-    }
-
-    /// When such events came to a user since the last that ends their row.
-    fn since(&self, user: usize, ends: &[Event], which: impl Fn(Event) -> bool) -> Vec<u64> {
-        let mut row = Vec::new();
-        for (_, at, event) in self.events.iter().filter(|(of, ..)| *of == user) {
-            if ends.contains(event) {
-                row.clear();
-            } else if which(*event) {
-                row.push(*at);
-            }
-        }
-        row
-    }
-
-    /// How long until fewer than `limit` of these lie in the window.
-    fn full(&self, limit: usize, window: u64, mut stamps: Vec<u64>) -> u64 {
-        stamps.sort_by_key(|at| Reverse(*at));
-        stamps.get(limit - 1).map_or(0, |at| (at + window).saturating_sub(self.now))
     }
 
     /// The challenge in a session's one place for codes or for pushes.
@@ -121,73 +99,6 @@ impl Reference {
     fn is_alive(&self, i: usize) -> bool {
         let c = &self.challenges[i];
         self.last(c.session, c.channel.is_push()) == Some(i) && c.end == End::Pending && self.now < c.at + CODE_LIFE
-    }
-
-    fn is_locked(&self, user: usize) -> bool {
-        !self.since(user, &[Event::Unlocked], |event| event == Event::Locked).is_empty()
-    }
-
-    fn failures(&self, user: usize, channel: Channel) -> Vec<u64> {
-        self.since(user, &[Event::Unlocked, Event::Right(channel)], |event| event == Event::Wrong(channel))
-    }
-
-    fn not_disabled(&self, user: usize, channel: Channel) -> Result<(), String> {
-        let disabled = self.is_locked(user) || self.failures(user, channel).len() >= self.rules.disable_at;
-        if disabled { Err("403 INSUFFICIENT_PERMISSIONS".into()) } else { Ok(()) }
-    }
-
-    fn not_locked_out(&self, user: usize, channel: Channel) -> Result<(), String> {
-        let Rules { wait_every, first_wait, longest_wait, wrong_a_day, .. } = self.rules;
-        let failures = self.failures(user, channel);
-        let consecutive = match failures.last() {
-            Some(last) if failures.len().is_multiple_of(wait_every) => {
-                let wait = (first_wait << (failures.len() / wait_every - 1)).min(longest_wait);
-                (last + wait).saturating_sub(self.now)
-            }
-            _ => 0,
-        };
-        let wrong = self.since(user, &[Event::Unlocked], |event| matches!(event, Event::Wrong(_)));
-        limited([(wrong_a_day, Some(DAY), self.full(wrong_a_day, DAY, wrong)), (wait_every, None, consecutive)])
-    }
-
-    /// Counted since the last pause; a day without one forgets them.
-    fn not_paused(&self, user: usize) -> Result<(), String> {
-        let (mut count, mut last, mut paused_until) = (0, 0, 0);
-        for at in self.since(user, &[Event::Unlocked, Event::Approved], |event| event == Event::Denied) {
-            count = if at < last + DAY { count + 1 } else { 1 };
-            last = at;
-            if count == self.rules.denials {
-                (count, paused_until) = (0, at + 30 * MINUTE);
-            }
-        }
-        limited([(self.rules.denials, None, paused_until.saturating_sub(self.now))])
-    }
-
-    /// Messages of a user, or of everybody where they have one telephone.
-    fn within_budgets(&self, user: Option<usize>, push: bool, factor: usize) -> Result<(), String> {
-        let [five_minutes, ten_minutes, hour, day] = self.rules.sends;
-        let limit = |limit: usize, window: u64, which: &dyn Fn(&Challenge) -> bool| {
-            let sent = self.challenges.iter().filter(|c| c.sent && user.is_none_or(|user| c.user == user) && which(c));
-            let wait = self.full(limit * factor, window, sent.map(|c| c.at).collect());
-            (limit * factor, Some(window), wait)
-        };
-        let given_back = |c: &Challenge| matches!(c.end, End::Verified(_));
-        let of_kind = |c: &Challenge| c.channel.is_push() == push && !given_back(c);
-        let short = if push {
-            vec![limit(self.rules.pushes, 10 * MINUTE, &of_kind)]
-        } else {
-            vec![limit(five_minutes, 5 * MINUTE, &of_kind), limit(ten_minutes, 10 * MINUTE, &of_kind)]
-        };
-        limited(short.into_iter().chain([limit(hour, HOUR, &|c| !given_back(c)), limit(day, DAY, &|_| true)]))
-    }
-
-    /// The one that it takes the place of does not count.
-    fn few_alive(&self, session: usize, push: bool) -> Result<(), String> {
-        let alive = (0..self.challenges.len()).filter(|i| self.is_alive(*i) && Some(*i) != self.last(session, push));
-        let of_user = alive.map(|i| &self.challenges[i]).filter(|c| c.user == self.user(session));
-        let deadlines: Vec<u64> = of_user.map(|c| c.at + CODE_LIFE).collect();
-        let first = deadlines.iter().min().filter(|_| deadlines.len() >= self.rules.alive);
-        limited([(self.rules.alive, None, first.map_or(0, |first| first - self.now))])
     }
 
     pub(crate) fn start(&mut self, session: usize, channel: Channel, payments: bool, post: Post) -> Answer {
@@ -325,14 +236,11 @@ impl Reference {
         Ok(format!("200 {status} 0"))
     }
 
-    pub(crate) fn status(&self, session: usize) -> Answer {
+    pub(crate) fn status(&self, session: usize) -> String {
         let live = self.grants.iter().filter(|grant| grant.session == session && self.now < grant.at + GRANT_LIFE);
-        let mut line = String::new();
-        for Grant { channel, payments, at, .. } in live {
-            let scope = if *payments { "/payments" } else { "" };
-            line += &format!(" {}{scope} {at} {}", channel.name(), (at + GRANT_LIFE - self.now) / SECOND);
-        }
-        Ok(format!("200 {}{line}", if line.is_empty() { "STANDARD" } else { "STEPPED_UP" }))
+        let live: Vec<String> = live.map(|grant| grant.line(self.now)).collect();
+        let status = if live.is_empty() { "200 STANDARD" } else { "200 STEPPED_UP" };
+        [&[status.to_owned()], &live[..]].concat().join(" ")
     }
 
     pub(crate) fn guarded(&self, session: usize, route: Route) -> Answer {
@@ -358,15 +266,9 @@ impl Reference {
         self.grants.retain(|grant| grant.session != session);
     }
 
-    pub(crate) fn drop_elevation(&mut self, session: usize) -> Answer {
-        self.revoke(session);
-        Ok("204".into())
-    }
-
-    /// Everything goes along but what is pending, and the old id is left with nothing.
-    pub(crate) fn rotate(&mut self, session: usize) -> Answer {
+    /// Everything goes along but what is pending.
+    pub(crate) fn rotate(&mut self, session: usize) {
         self.drop_pending(|_, of| of == session);
-        Ok("200 STANDARD".into())
     }
 
     pub(crate) fn revoke_all(&mut self, user: usize) {
