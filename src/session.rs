@@ -802,6 +802,8 @@ mod tests {
         let (twice, answered) = answer(&once, Said::Number("")).unwrap();
         assert_eq!(answered, Answered::WrongNumber { left: 1 });
         assert_eq!(answer(&twice, Said::Number("47")).unwrap().1, Answered::Approved);
+        let late = twice.answer_push(&id, 1, Said::Number("47"), |_, _, _| true, &policy, at(300));
+        assert_eq!(late, Err(NotAnswered::TooLate), "a wrong one leaves the deadline");
         let (declined, answered) = answer(&twice, Said::Number("47 ")).unwrap();
         assert_eq!(answered, Answered::WrongNumber { left: 0 });
         assert_eq!(answer(&declined, Said::Number("47")), Err(NotAnswered::TooLate));

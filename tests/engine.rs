@@ -191,6 +191,23 @@ async fn many_sessions_share_the_budget_of_their_user() {
     step_up.verify_otp(&bob, "SMS", RIGHT).await.unwrap();
 }
 
+/// T7: what is not the code byte for byte is malformed for whoever calls the engine, and costs no try.
+#[tokio::test]
+async fn a_code_is_taken_as_it_is() {
+    let step_up = sandbox();
+    let alice = caller("alice", 1);
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    for _ in 0..4 {
+        assert!(was_compared(&step_up.verify_otp(&alice, "SMS", WRONG).await));
+    }
+    for code in [" 123456", "123456 ", "123456\n", "\u{a0}123456", "123 456", "+123456", "0123456", "１２３４５６", ""]
+    {
+        let answer = step_up.verify_otp(&alice, "SMS", code).await;
+        assert!(matches!(answer, Err(ChallengeError::MalformedCode(_))), "{code:?}: {answer:?}");
+    }
+    step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
+}
+
 /// T8: a challenge is verified by its session, its user and its channel, and by nothing else.
 #[tokio::test]
 async fn only_the_diagonal_verifies() {

@@ -155,10 +155,11 @@ async fn spellings() {
 /// T14: the right number, and yet: for another push, another user, too late, twice, or of a session that is over.
 #[tokio::test]
 async fn late_duplicate_and_foreign() {
-    let table: [(&str, Result<(), AnswerError>); 8] = [
+    let table: [(&str, Result<(), AnswerError>); 9] = [
         ("in time", Ok(())),
         ("one second before the end", Ok(())),
         ("late", Err(AnswerError::Closed)),
+        ("late, after a wrong one in time", Err(AnswerError::Closed)),
         ("twice", Err(AnswerError::Closed)),
         ("foreign", Err(AnswerError::Unknown)),
         ("dropped", Err(AnswerError::Closed)),
@@ -173,6 +174,12 @@ async fn late_duplicate_and_foreign() {
         match name {
             "one second before the end" => phone.app.wait(299),
             "late" => phone.app.wait(300),
+            "late, after a wrong one in time" => {
+                phone.app.wait(299);
+                let wrong = phone.answer(&id, number(&others(&right)[0])).await;
+                assert_eq!(wrong, Err(AnswerError::WrongNumber { left: 2 }));
+                phone.app.wait(1);
+            }
             "twice" => assert_eq!(phone.answer(&id, number(&right)).await, Ok(())),
             "foreign" => user = "mallory",
             "dropped" => assert_eq!(alice.drop_elevation().await.says(), "204"),
