@@ -332,6 +332,7 @@ mod tests {
         for (token, expected) in table {
             assert_eq!(Token::read(token, opens), Err(expected), "{token}");
         }
+        assert_eq!(Token::read(&"A".repeat(2048), opens), Err(Malformed::Regex));
         assert_eq!(Token::read(&"A".repeat(2049), opens), Err(Malformed::Size));
     }
 

@@ -677,6 +677,7 @@ mod tests {
         assert_eq!(check(any().all_of(["SMS", "BIO"])), Ok(()));
         assert_eq!(check(any().all_of(["SMS", "SMS"])), Err(ConfigError::RepeatedChannel { channel: "SMS".into() }));
         assert_eq!(check(any().channels(vec!["SMS"; 17])), Err(ConfigError::TooManyChannels));
+        assert!(matches!(check(any().channels(vec!["SMS"; 16])), Err(ConfigError::RepeatedChannel { .. })));
         for scope in ["", " ", "a b", "a\"", "a\\", "ü", "a\r\nb", &"x".repeat(129)] {
             assert_eq!(check(any().scope(scope)), Err(ConfigError::Scope { scope: scope.into() }));
         }

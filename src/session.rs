@@ -851,6 +851,42 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_lives_until_its_end_unless_it_is_spent_or_from_the_future() {
+        let is_live = |usage, now: Timestamp| Granted { usage, ..grant_of("A", None, 0) }.is_live(&policy(), now);
+        let table = [
+            (Usage::Unused, at(0), true),
+            (Usage::GivenBack, at(0), true),
+            (Usage::Spent, at(0), false),
+            (Usage::SpentAgain, at(0), false),
+            (Usage::Unused, Timestamp::from_millis(at(600).as_millis() - 1), true),
+            (Usage::Unused, at(600), false),
+            (Usage::Unused, Timestamp::from_millis(at(0).as_millis() - 2000), true),
+            (Usage::Unused, Timestamp::from_millis(at(0).as_millis() - 2001), false),
+        ];
+        for (usage, now, expected) in table {
+            assert_eq!(is_live(usage, now), expected, "{usage:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn grants_are_spent_by_their_places_and_given_back_once_by_their_ids() {
+        let session =
+            Session::with_grants(vec![grant_of("A", None, 1), grant_of("B", None, 2), grant_of("C", None, 3)]);
+        let usages = |session: &Session| session.grants().iter().map(|grant| grant.usage).collect::<Vec<_>>();
+        let spent = session.spend(|index| index != 1);
+        assert_eq!(usages(&spent), [Usage::Spent, Usage::Unused, Usage::Spent]);
+        let given = spent.give_back(&[1, 3], 1).unwrap();
+        assert_eq!(usages(&given), [Usage::GivenBack, Usage::Unused, Usage::GivenBack]);
+        let again = given.spend(|index| index == 0);
+        assert_eq!(usages(&again), [Usage::SpentAgain, Usage::Unused, Usage::GivenBack]);
+        for (session, ids, generation) in
+            [(&spent, &[1_u64, 2][..], 1), (&spent, &[1], 2), (&spent, &[9], 1), (&again, &[1], 1), (&given, &[1], 1)]
+        {
+            assert_eq!(session.give_back(ids, generation), None, "{ids:?} {generation}");
+        }
+    }
+
+    #[test]
     fn only_what_was_not_sent_is_withdrawn() {
         let session = started(0);
         let withdrawn = session.withdraw_otp(1).unwrap();
