@@ -1,0 +1,124 @@
+//! T24: what happens to the server, and what a client sees. Nothing passes, nothing hangs, and all of it heals.
+//!
+//! | fault | guard | start | afterwards |
+//! |---|---|---|---|
+//! | killed | 503 | 503 | passes again, once it is back with its data; restarted empty: `missing` |
+//! | stopped (`SIGSTOP`) | 503 within the deadline | 503 | passes again |
+//! | `CLIENT PAUSE` | 503 within the deadline | 503 | passes again |
+//! | made a replica (read-only) | passes: it reads | 503 | starts again, once it is a master |
+//! | out of memory | passes: it reads | 503 for who is new | starts again, once there is room |
+//! | scripts flushed | passes | starts: the script is sent again | – |
+
+use std::{future::Future, time::Duration};
+
+use tower_step_up::{Caller, ChallengeError, CheckError, Reason, Requirement, StepUp, store::RedisStore};
+
+use crate::server::Server;
+
+fn alice() -> Caller {
+    Caller::new("alice", "1")
+}
+
+async fn stepped_up(server: &Server) -> StepUp<RedisStore> {
+    let node = server.node();
+    until(async || node.start_otp(&alice(), "SMS", None).await.is_ok()).await;
+    until(async || node.verify_otp(&alice(), "SMS", "123456").await.is_ok() || passes(&node).await).await;
+    node
+}
+
+async fn passes(node: &StepUp<RedisStore>) -> bool {
+    node.check(&alice(), &Requirement::new()).await.is_ok()
+}
+
+/// Waits for what comes by itself; a test that waits in vain ends with its runner's patience.
+async fn until<F: Future<Output = bool>>(mut is: impl FnMut() -> F) {
+    for _ in 0..600 {
+        if is().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it does not heal");
+}
+
+/// Refused, and within a time that no request may take, however busy the machine is.
+async fn is_down(node: &StepUp<RedisStore>, what: &str) {
+    for _ in 0..3 {
+        let both = async {
+            let checked = node.check(&alice(), &Requirement::new()).await;
+            assert_eq!(checked.unwrap_err(), CheckError::Unavailable, "{what}");
+            let started = node.start_otp(&Caller::new("bob", "1"), "SMS", None).await;
+            assert_eq!(started, Err(ChallengeError::Unavailable), "{what}");
+        };
+        // Two operations of 250 ms each.
+        tokio::time::timeout(Duration::from_secs(5), both).await.expect("it is answered in time");
+    }
+}
+
+#[tokio::test]
+async fn killed_and_restarted_empty() {
+    let mut server = Server::start();
+    let node = stepped_up(&server).await;
+    server.kill();
+    is_down(&node, "killed").await;
+    server.again();
+    until(async || {
+        let missing = CheckError::StepUpRequired(Reason::Missing.into());
+        node.check(&alice(), &Requirement::new()).await == Err(missing)
+    })
+    .await;
+    until(async || node.start_otp(&alice(), "SMS", None).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn stopped_and_continued() {
+    let server = Server::start();
+    let node = stepped_up(&server).await;
+    server.signal("STOP");
+    is_down(&node, "stopped").await;
+    server.signal("CONT");
+    until(async || passes(&node).await).await;
+}
+
+#[tokio::test]
+async fn paused() {
+    let server = Server::start();
+    let node = stepped_up(&server).await;
+    server.say(&["CLIENT", "PAUSE", "3000", "ALL"]);
+    is_down(&node, "paused").await;
+    until(async || passes(&node).await).await;
+}
+
+#[tokio::test]
+async fn made_a_replica_and_a_master_again() {
+    let server = Server::start();
+    let node = stepped_up(&server).await;
+    // Of nobody: it keeps its data, and takes no writes.
+    server.say(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
+    server.say(&["REPLICAOF", "127.0.0.1", "1"]);
+    let started = node.start_otp(&Caller::new("bob", "1"), "SMS", None).await;
+    assert_eq!(started, Err(ChallengeError::Unavailable));
+    server.say(&["REPLICAOF", "NO", "ONE"]);
+    until(async || passes(&node).await).await;
+    until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn out_of_memory() {
+    let server = Server::start();
+    let node = stepped_up(&server).await;
+    server.say(&["CONFIG", "SET", "maxmemory", "1"]);
+    until(async || passes(&node).await).await;
+    let started = node.start_otp(&Caller::new("bob", "1"), "SMS", None).await;
+    assert_eq!(started, Err(ChallengeError::Unavailable));
+    server.say(&["CONFIG", "SET", "maxmemory", "0"]);
+    until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn scripts_flushed() {
+    let server = Server::start();
+    let node = stepped_up(&server).await;
+    server.say(&["SCRIPT", "FLUSH"]);
+    until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
+}
