@@ -1,5 +1,9 @@
 //! The store in Redis, on servers that these tests start: the same contract as in process, several nodes, and faults.
 
+#[path = "../../examples/demo/bank.rs"]
+#[allow(dead_code, reason = "the demo of one process is another test's")]
+mod bank;
+mod demo;
 mod faults;
 mod nodes;
 mod server;
