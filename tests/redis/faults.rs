@@ -11,7 +11,9 @@
 
 use std::{future::Future, time::Duration};
 
-use tower_step_up::{Caller, ChallengeError, CheckError, Reason, Requirement, StepUp, store::RedisStore};
+use tower_step_up::{
+    Caller, ChallengeError, CheckError, ManualClock, Policy, Reason, Requirement, StepUp, store::RedisStore,
+};
 
 use crate::server::Server;
 
@@ -121,4 +123,42 @@ async fn scripts_flushed() {
     let node = stepped_up(&server).await;
     server.say(&["SCRIPT", "FLUSH"]);
     until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
+}
+
+/// What the server has lost, this process has not: a restart gives nobody a second limit of guesses.
+#[tokio::test]
+async fn a_server_that_forgets_gives_no_more_guesses() {
+    let (server, clock) = (Server::start(), ManualClock::new());
+    let policy = Policy::new().store_deadline(Duration::from_secs(10)).wrong_codes_a_day(12).wait_every(10);
+    let node = || server.builder(policy.clone()).clock(clock.clone()).build().unwrap();
+    let guess = async |node: &StepUp<RedisStore>| {
+        clock.advance(Duration::from_secs(400));
+        if node.start_otp(&alice(), "SMS", None).await.is_err() {
+            return 0;
+        }
+        let mut evaluated = 0;
+        for _ in 0..5 {
+            let answer = node.verify_otp(&alice(), "SMS", "000000").await.map(drop);
+            evaluated +=
+                usize::from(!matches!(answer, Err(ChallengeError::RateLimited(_) | ChallengeError::StateInvalid)));
+        }
+        evaluated
+    };
+    let first = node();
+    let mut evaluated = 0;
+    for _ in 0..10 {
+        evaluated += guess(&first).await;
+        server.say(&["FLUSHALL"]);
+    }
+    assert_eq!(evaluated, 12, "the limit of a day, whatever is lost");
+    let second = node();
+    for _ in 0..10 {
+        evaluated += guess(&second).await;
+        server.say(&["FLUSHALL"]);
+    }
+    assert_eq!(evaluated, 24, "another process has its own");
+    // What the first one writes again, the second sees.
+    assert_eq!(guess(&first).await, 0);
+    first.unlock("alice").await.unwrap();
+    assert!(guess(&first).await > 0, "the application's word counts for what is remembered, too");
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tower_step_up::{Policy, Secret, StepUp, discard, store::RedisStore};
+use tower_step_up::{Policy, Secret, StepUp, StepUpBuilder, discard, store::RedisStore};
 
 pub(crate) struct Server {
     port: u16,
@@ -115,16 +115,17 @@ impl Server {
     }
 
     pub(crate) fn node_with(&self, policy: Policy) -> StepUp<RedisStore> {
+        self.builder(policy).build().unwrap()
+    }
+
+    pub(crate) fn builder(&self, policy: Policy) -> StepUpBuilder<RedisStore> {
         StepUp::builder()
             .sandbox()
             .otp("SMS", discard)
             .push("BIO", discard)
-            // These machines are slow at times; a test that wants a deadline sets one.
             .policy(policy)
             .store(self.store())
             .secret(Secret::new([2; 32]).unwrap())
-            .build()
-            .unwrap()
     }
 }
 
