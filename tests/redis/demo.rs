@@ -36,7 +36,7 @@ async fn patiently(demo: &Router, method: &str, path: &str, token: &str, body: &
 #[tokio::test]
 async fn two_demos_are_one() {
     let server = Server::start();
-    let url = format!("redis://127.0.0.1:{}/", server.port());
+    let url = server.address();
     let [a, b] = [(); 2].map(|()| bank::app_on(SystemClock, &url).unwrap());
     let credentials = r#"{"username":"alice","password":"alice"}"#;
     let (status, login) = patiently(&a, "POST", "/login", "", credentials).await;

@@ -8,6 +8,9 @@
 //! | made a replica (read-only) | passes: it reads | 503 | starts again, once it is a master |
 //! | out of memory | passes: it reads | 503 for who is new | starts again, once there is room |
 //! | scripts flushed | passes | starts: the script is sent again | – |
+//! | slow network | 503 within the deadline | 503 | passes again |
+//! | a replica that lagged is promoted | `missing` for what it has not seen | starts | guesses count on |
+//! | everything forgotten, again and again | `missing` | refused at the day's limit, which the process remembers | – |
 
 use std::{future::Future, time::Duration};
 
@@ -15,7 +18,7 @@ use tower_step_up::{
     Caller, ChallengeError, CheckError, ManualClock, Policy, Reason, Requirement, StepUp, store::RedisStore,
 };
 
-use crate::server::Server;
+use crate::{proxy::Proxy, server::Server};
 
 fn alice() -> Caller {
     Caller::new("alice", "1")
@@ -161,4 +164,58 @@ async fn a_server_that_forgets_gives_no_more_guesses() {
     assert_eq!(guess(&first).await, 0);
     first.unlock("alice").await.unwrap();
     assert!(guess(&first).await > 0, "the application's word counts for what is remembered, too");
+}
+
+#[tokio::test]
+async fn a_slow_network() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port()).await;
+    let node = server.builder_at(&proxy.address(), Policy::new()).build().unwrap();
+    until(async || node.start_otp(&alice(), "SMS", None).await.is_ok()).await;
+    until(async || node.verify_otp(&alice(), "SMS", "123456").await.is_ok() || passes(&node).await).await;
+    proxy.delay(Duration::from_millis(400));
+    is_down(&node, "slow").await;
+    proxy.delay(Duration::ZERO);
+    until(async || passes(&node).await).await;
+}
+
+/// The replica that is promoted has not seen the last writes: what it lacks is refused, and guesses count on.
+#[tokio::test]
+async fn a_replica_that_lagged_is_promoted() {
+    let mut master = Server::start();
+    let replica = Server::start();
+    let between = Proxy::start(master.port()).await;
+    replica.say(&["REPLICAOF", "127.0.0.1", &between.port().to_string()]);
+    until(async || replica.say(&["INFO", "replication"]).contains("master_link_status:up")).await;
+    let proxy = Proxy::start(master.port()).await;
+    let clock = ManualClock::new();
+    let policy = Policy::new().store_deadline(Duration::from_secs(5)).wrong_codes_a_day(5);
+    let node = server_at(&master, &proxy, policy, &clock);
+    node.start_otp(&alice(), "SMS", None).await.unwrap();
+    assert_eq!(master.number(&["WAIT", "1", "10000"]), 1, "the replica has the start");
+    between.delay(Duration::from_secs(3600));
+    for _ in 0..4 {
+        assert!(matches!(
+            node.verify_otp(&alice(), "SMS", "000000").await.map(drop),
+            Err(ChallengeError::CodeInvalid | ChallengeError::OneTryRemaining)
+        ));
+    }
+    let bob = Caller::new("bob", "1");
+    node.start_otp(&bob, "SMS", None).await.unwrap();
+    node.verify_otp(&bob, "SMS", "123456").await.unwrap();
+
+    master.kill();
+    replica.say(&["REPLICAOF", "NO", "ONE"]);
+    proxy.lead_to(replica.port());
+    let missing = || CheckError::StepUpRequired(Reason::Missing.into());
+    until(async || node.check(&bob, &Requirement::new()).await == Err(missing())).await;
+    // Four of the five of a day are gone from the store, and not from this process.
+    let fifth = node.verify_otp(&alice(), "SMS", "000000").await.map(drop);
+    assert!(matches!(fifth, Err(ChallengeError::CodeInvalid)), "{fifth:?}");
+    let right = node.verify_otp(&alice(), "SMS", "123456").await.map(drop);
+    assert!(matches!(right, Err(ChallengeError::RateLimited(_))), "{right:?}");
+}
+
+fn server_at(server: &Server, proxy: &Proxy, policy: Policy, clock: &ManualClock) -> StepUp<RedisStore> {
+    server.builder_at(&proxy.address(), policy).clock(clock.clone()).build().unwrap()
 }

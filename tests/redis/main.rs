@@ -6,6 +6,7 @@ mod bank;
 mod demo;
 mod faults;
 mod nodes;
+mod proxy;
 mod server;
 mod wire;
 

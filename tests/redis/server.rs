@@ -104,9 +104,12 @@ impl Server {
         self.port
     }
 
+    pub(crate) fn address(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
     pub(crate) fn store(&self) -> RedisStore {
-        let address = format!("redis://127.0.0.1:{}/", self.port);
-        RedisStore::open(address, Secret::new([1; 32]).unwrap()).unwrap()
+        store(&self.address())
     }
 
     /// A node: an engine of its own on this server.
@@ -119,14 +122,23 @@ impl Server {
     }
 
     pub(crate) fn builder(&self, policy: Policy) -> StepUpBuilder<RedisStore> {
+        self.builder_at(&self.address(), policy)
+    }
+
+    /// By another way than its own address.
+    pub(crate) fn builder_at(&self, address: &str, policy: Policy) -> StepUpBuilder<RedisStore> {
         StepUp::builder()
             .sandbox()
             .otp("SMS", discard)
             .push("BIO", discard)
             .policy(policy)
-            .store(self.store())
+            .store(store(address))
             .secret(Secret::new([2; 32]).unwrap())
     }
+}
+
+fn store(address: &str) -> RedisStore {
+    RedisStore::open(address, Secret::new([1; 32]).unwrap()).unwrap()
 }
 
 impl Drop for Server {
