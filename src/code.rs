@@ -134,7 +134,7 @@ impl Secret {
     }
 
     /// A keyed hash. HMAC takes a key of any length; the error is only how the library's trait is written.
-    #[cfg(feature = "redis")]
+    #[cfg(feature = "_redis")]
     pub(crate) fn mac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.0).expect("HMAC takes a key of any length")
     }

@@ -60,12 +60,12 @@ use crate::{sends::Sends, session::Session, subject::Subject};
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 mod memory;
-#[cfg(feature = "redis")]
+#[cfg(feature = "_redis")]
 mod redis;
 mod remote;
 mod upkeep;
 
-#[cfg(feature = "redis")]
+#[cfg(feature = "_redis")]
 pub use self::redis::{Managed, RedisStore};
 pub use self::{
     memory::MemoryStore,
