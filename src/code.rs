@@ -133,6 +133,12 @@ impl Secret {
         Ok(Self(bytes))
     }
 
+    /// A keyed hash. HMAC takes a key of any length; the error is only how the library's trait is written.
+    #[cfg(feature = "_redis")]
+    pub(crate) fn mac(&self) -> Hmac<Sha256> {
+        Hmac::new_from_slice(&self.0).expect("HMAC takes a key of any length")
+    }
+
     pub(crate) fn generate(random: Random) -> Result<Self, ConfigError> {
         let mut bytes = random_bytes::<32>(random).map_err(|RandomFailed| ConfigError::Random)?;
         let secret = Self::new(bytes);

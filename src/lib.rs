@@ -25,6 +25,8 @@ mod key;
 mod log;
 #[cfg(feature = "metrics")]
 mod meter;
+#[doc = include_str!("../docs/operations.md")]
+pub mod operations {}
 mod policy;
 mod purpose;
 mod requirement;

@@ -27,6 +27,8 @@ pub(crate) struct Subject {
     failures: Vec<Failures>,
     /// Codes compared in the last 24 hours that were not right, over all channels.
     wrong: Vec<Attempt>,
+    /// When the application unlocked the user last, in the last 24 hours: what was wrong before counts no more.
+    forgiven: Option<Timestamp>,
     /// Messages of the last 24 hours.
     sends: Sends,
     /// Pushes declined since the last that was approved.
@@ -46,9 +48,9 @@ struct Failures {
 
 /// One comparison, counted before it was made, under an id by which it can be taken out again.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Attempt {
-    id: u64,
-    at: Timestamp,
+pub(crate) struct Attempt {
+    pub(crate) id: u64,
+    pub(crate) at: Timestamp,
 }
 
 /// Pushes that were declined in a row.
@@ -118,6 +120,7 @@ impl Subject {
             locked: None,
             failures: Vec::new(),
             wrong: Vec::new(),
+            forgiven: None,
             sends: Sends::default(),
             denials: None,
             challenges: Vec::new(),
@@ -133,11 +136,13 @@ impl Subject {
     pub(crate) fn keep_until(&self) -> Timestamp {
         let failures = self.failures.iter().filter_map(Failures::last).map(|at| at.saturating_add(FAILURES_KEPT));
         let wrong = self.wrong.iter().map(|attempt| attempt.at.saturating_add(DAY));
+        let forgiven = self.forgiven.map(|at| at.saturating_add(DAY));
         let locked = self.locked.map(|at| at.saturating_add(LOCK_KEPT));
         let denials = self.denials.map(|denials| denials.last.saturating_add(DAY));
         let challenges = self.challenges.iter().map(|challenge| challenge.deadline);
         let sessions = self.sessions.iter().map(|session| session.until);
-        let stamps = failures.chain(wrong).chain(locked).chain(denials).chain(challenges).chain(sessions);
+        let stamps =
+            failures.chain(wrong).chain(forgiven).chain(locked).chain(denials).chain(challenges).chain(sessions);
         stamps.fold(self.sends.keep_until(), Timestamp::max)
     }
 }
@@ -165,6 +170,7 @@ impl Subject {
         self.locked = None;
         self.failures = Vec::new();
         self.wrong = Vec::new();
+        self.forgiven = Some(now);
         self.denials = None;
         let latest = now.saturating_add(policy.skew);
         self.sends.forget_after(latest);
@@ -195,6 +201,17 @@ impl Subject {
             Some(failures) => failures.attempts.push(attempt),
             None => self.failures.push(Failures { channel: channel.into(), attempts: vec![attempt] }),
         }
+    }
+
+    /// Counts wrong codes again that somebody remembers and this record does not: it has lost them.
+    pub(crate) fn remember(&mut self, wrong: Vec<Attempt>, now: Timestamp) {
+        let counts = |attempt: &Attempt| {
+            now < attempt.at.saturating_add(DAY) && self.forgiven.is_none_or(|forgiven| forgiven < attempt.at)
+        };
+        let lost =
+            wrong.into_iter().filter(counts).filter(|attempt| !self.wrong.iter().any(|known| known.id == attempt.id));
+        let lost: Vec<_> = lost.collect();
+        self.wrong.extend(lost);
     }
 
     /// Takes an attempt out again that turned out to have nothing to compare with.

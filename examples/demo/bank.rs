@@ -6,10 +6,12 @@
 mod phones;
 #[path = "reply.rs"]
 mod reply;
+#[path = "shared.rs"]
+mod shared;
 #[path = "users.rs"]
 mod users;
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use axum::{
     Json, Router,
@@ -23,23 +25,33 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_http::csrf::CsrfLayer;
-use tower_step_up::{Binding, Clock, RequireStepUp, Requirement, StepUp};
+use tower_step_up::{Binding, Clock, MemoryStore, RequireStepUp, Requirement, StepUp, store::RedisStore};
 
 use self::{
     reply::Problem,
-    users::{LoggedIn, Users},
+    shared::{Records, Shared},
+    users::{Account, LoggedIn, Users},
 };
 
 #[derive(Clone)]
 struct Bank {
     users: Users,
-    step_up: StepUp, // +
+    step_up: StepUp<Records>, // +
 }
 
-/// The bank.
+/// The bank, in this process.
 pub(crate) fn app(clock: impl Clock) -> Router {
-    let users = Users::default();
+    build(clock, Users::default(), Records::Here(MemoryStore::new()))
+}
 
+/// One of several that share their logins and step-ups in Redis.
+#[allow(dead_code, reason = "tests of the bank alone have no Redis")]
+pub(crate) fn app_on(clock: impl Clock, redis: &str) -> Result<Router, Box<dyn Error>> {
+    let records = RedisStore::open(redis, shared::secret(1))?;
+    Ok(build(clock, Users::shared(Shared::open(redis)?), Records::Shared(records)))
+}
+
+fn build(clock: impl Clock, users: Users, records: Records) -> Router {
     // + What a step-up is here. The sandbox sends nothing, and its code is always 123456: never use it outside
     //   development. A real bank names what sends its messages instead of `discard`.
     let step_up = StepUp::builder()
@@ -49,6 +61,8 @@ pub(crate) fn app(clock: impl Clock) -> Router {
         .push("BIOMETRIC", tower_step_up::discard)
         .enrolment(users.clone())
         .public_path("/stepup/challenges")
+        .store(records)
+        .secret(shared::secret(2))
         .build()
         .expect("names and paths are constants, and right");
 
@@ -91,14 +105,14 @@ pub(crate) fn app(clock: impl Clock) -> Router {
 }
 
 /// `GET /accounts`: a login is enough.
-async fn accounts(State(bank): State<Bank>, LoggedIn(caller): LoggedIn) -> Json<Value> {
-    let sent = bank.users.with(caller.subject(), |account| account.cents_sent).unwrap_or_default();
+async fn accounts(State(bank): State<Bank>, LoggedIn(caller): LoggedIn) -> Result<Json<Value>, Problem> {
+    let sent = bank.users.with(caller.subject(), |account| account.cents_sent).await?;
     let left = 1_250_000_u64.saturating_sub(sent);
     let balance = format!("{}.{:02}", left / 100, left % 100);
-    Json(json!({ "accounts": [
+    Ok(Json(json!({ "accounts": [
         { "id": "1", "name": "Current account", "balance": balance, "currency": "EUR" },
         { "id": "2", "name": "Savings", "balance": "48000.00", "currency": "EUR" },
-    ] }))
+    ] })))
 }
 
 #[derive(Deserialize)]
@@ -113,7 +127,7 @@ async fn transfer(
     caller: LoggedIn,
     transfer: Result<Json<Transfer>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    send(bank, caller, transfer?)
+    send(bank, caller, transfer?).await
 }
 
 /// `POST /payouts`: guarded, by a step-up for this very request, which it spends.
@@ -124,7 +138,7 @@ async fn payout(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let grant = caller.grant().cloned();
     let sent = match payout {
-        Ok(payout) => send(bank, LoggedIn(caller), payout),
+        Ok(payout) => send(bank, LoggedIn(caller), payout).await,
         Err(rejection) => Err(rejection.into()),
     };
     // + Nothing was paid, so the step-up was not used.
@@ -151,7 +165,7 @@ fn is_payee(to: &str) -> bool {
     !to.trim().is_empty() && to.len() <= 128
 }
 
-fn send(
+async fn send(
     State(bank): State<Bank>,
     LoggedIn(caller): LoggedIn,
     Json(Transfer { to, amount }): Json<Transfer>,
@@ -164,7 +178,8 @@ fn send(
     }
     let cents = cents(&amount).ok_or_else(|| Problem::invalid("amount", "RANGE"))?;
     let id = users::random_id()?;
-    bank.users.with(caller.subject(), |account| account.cents_sent = account.cents_sent.saturating_add(cents));
+    let add = |account: &mut Account| account.cents_sent = account.cents_sent.saturating_add(cents);
+    bank.users.with(caller.subject(), add).await?;
     // + How this was approved, for the records.
     let approved_by = caller.grant().map(tower_step_up::Grant::channel);
     let transfer = json!({ "id": id, "to": to, "amount": amount, "approvedBy": approved_by });

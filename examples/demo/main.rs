@@ -1,7 +1,8 @@
 //! A small bank whose transfers ask for a step-up: `cargo run --example demo`, then open the address it prints.
 //!
 //! It listens on 127.0.0.1:3000, or where `DEMO_ADDR` says. Everything happens in the sandbox of tower-step-up, so
-//! nothing is sent and nothing is to be installed. The bank itself is in `bank.rs`.
+//! nothing is sent and nothing is to be installed. With `DEMO_REDIS_URL`, such as `redis://127.0.0.1/`, logins and
+//! step-ups are in Redis, and several demos behave as one. The bank itself is in `bank.rs`.
 
 mod bank;
 
@@ -27,7 +28,13 @@ async fn serve(address: &str) -> io::Result<()> {
     let address = listener.local_addr()?;
     // Whoever started this may not be reading: that is no reason to stop.
     let _ = introduce(&mut io::stdout().lock(), address);
-    axum::serve(listener, bank::app(SystemClock)).await
+    let bank = match env::var("DEMO_REDIS_URL") {
+        Ok(url) => {
+            bank::app_on(SystemClock, &url).map_err(|error| io::Error::other(format!("DEMO_REDIS_URL: {error}")))?
+        }
+        Err(_) => bank::app(SystemClock),
+    };
+    axum::serve(listener, bank).await
 }
 
 /// What to try. Every line works when pasted into a shell, in this order.

@@ -24,7 +24,7 @@ impl Enrolment for Users {
     async fn resolve(&self, caller: &Caller, channel: &str) -> Result<Recipient, Refused> {
         let name = caller.subject();
         let begins = |with: &str| name.starts_with(with);
-        let phone = self.with(name, |account| account.phone.clone()).flatten();
+        let phone = self.with(name, |account| account.phone.clone()).await.map_err(|_| Refused::Unavailable)?;
         match channel {
             _ if begins("dave") => Err(Refused::Forbidden),
             "SMS" if begins("carol") => Err(Refused::NotSupported),
@@ -58,7 +58,7 @@ pub(super) async fn enrol(
     if number.len() > 32 || !(7..=15).contains(&unsigned.len()) || !unsigned.bytes().all(|c| c.is_ascii_digit()) {
         return Err(Problem::invalid("number", "REGEX"));
     }
-    bank.users.with(caller.subject(), |account| account.unconfirmed_phone = Some(digits));
+    bank.users.with(caller.subject(), |account| account.unconfirmed_phone = Some(digits)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn confirm(
         account.phone = account.unconfirmed_phone.take();
         Ok(StatusCode::NO_CONTENT)
     };
-    bank.users.with(caller.subject(), confirm).unwrap_or_else(|| Err(Problem::unauthorized("Log in first")))
+    bank.users.with(caller.subject(), confirm).await?
 }
 
 fn check(channel: &str) -> Result<(), Problem> {
@@ -125,7 +125,7 @@ type Answered = Result<StatusCode, Problem>;
 /// The answer from the phone. Here it comes from anybody who knows the id; a real bank has authenticated the phone,
 /// knows whose it is, and answers for that user only.
 async fn answer(bank: &Bank, id: &str, answer: &PushAnswer) -> Answered {
-    for name in bank.users.names() {
+    for name in bank.users.names().await? {
         // + What the user said.
         match bank.step_up.answer_push(&name, id, answer.clone()).await {
             Ok(()) => return Ok(StatusCode::NO_CONTENT),

@@ -46,6 +46,12 @@ impl From<JsonRejection> for Problem {
     }
 }
 
+impl From<redis::RedisError> for Problem {
+    fn from(_: redis::RedisError) -> Self {
+        Self::unavailable()
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self(status, body) = self;

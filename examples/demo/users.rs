@@ -11,21 +11,25 @@ use axum::{
     extract::{FromRequestParts, Request, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header::AUTHORIZATION, request::Parts},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tower_step_up::Caller;
 
-use super::{Bank, reply::Problem};
+use super::{Bank, reply::Problem, shared::Shared};
 
 /// A login ends by itself after this time …
-const LOGIN_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+pub(super) const LOGIN_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 /// … and of users and of live logins there are at most this many: beyond it nobody can log in.
 const LIMIT: usize = 100_000;
 
+/// Users and logins: in this process, or shared with other demos.
 #[derive(Clone, Default)]
-pub(super) struct Users(Arc<Mutex<Tables>>);
+pub(super) struct Users {
+    here: Arc<Mutex<Tables>>,
+    shared: Option<Shared>,
+}
 
 #[derive(Default)]
 struct Tables {
@@ -36,7 +40,7 @@ struct Tables {
 }
 
 /// What the bank knows about a user.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Account {
     pub(super) cents_sent: u64,
     pub(super) phone: Option<String>,
@@ -44,13 +48,21 @@ pub(super) struct Account {
 }
 
 impl Users {
+    pub(super) fn shared(shared: Shared) -> Self {
+        Self { here: Arc::default(), shared: Some(shared) }
+    }
+
     fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Logs a user in: the token.
-    fn login(&self, name: &str) -> Result<String, Problem> {
+    async fn login(&self, name: &str) -> Result<String, Problem> {
         let token = random_id()?;
+        if let Some(shared) = &self.shared {
+            shared.login(&token, name).await?;
+            return Ok(token);
+        }
         let mut tables = self.tables();
         if tables.logins.len() >= LIMIT {
             tables.logins.retain(|_, (_, since)| since.elapsed() < LOGIN_LIFE);
@@ -66,23 +78,36 @@ impl Users {
         Ok(token)
     }
 
-    fn find(&self, token: &str) -> Option<Caller> {
+    async fn find(&self, token: &str) -> Result<Option<Caller>, Problem> {
+        if let Some(shared) = &self.shared {
+            return Ok(shared.find(token).await?.map(|name| Caller::new(name, token)));
+        }
         let tables = self.tables();
-        let (caller, since) = tables.logins.get(token)?;
-        (since.elapsed() < LOGIN_LIFE).then(|| caller.clone())
+        let login = tables.logins.get(token).filter(|(_, since)| since.elapsed() < LOGIN_LIFE);
+        Ok(login.map(|(caller, _)| caller.clone()))
     }
 
-    fn forget(&self, token: &str) {
+    async fn forget(&self, token: &str) -> Result<(), Problem> {
+        if let Some(shared) = &self.shared {
+            shared.forget(token).await?;
+        }
         self.tables().logins.remove(token);
+        Ok(())
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        self.tables().accounts.keys().cloned().collect()
+    pub(super) async fn names(&self) -> Result<Vec<String>, Problem> {
+        match &self.shared {
+            Some(shared) => Ok(shared.names().await?),
+            None => Ok(self.tables().accounts.keys().cloned().collect()),
+        }
     }
 
     /// Reads or changes what the bank knows about a user.
-    pub(super) fn with<T>(&self, name: &str, f: impl FnOnce(&mut Account) -> T) -> Option<T> {
-        self.tables().accounts.get_mut(name).map(f)
+    pub(super) async fn with<T>(&self, name: &str, f: impl FnOnce(&mut Account) -> T) -> Result<T, Problem> {
+        match &self.shared {
+            Some(shared) => Ok(shared.with(name, f).await?),
+            None => Ok(f(self.tables().accounts.entry(name.to_owned()).or_default())),
+        }
     }
 }
 
@@ -109,7 +134,7 @@ pub(super) async fn login(
     if !is_user || username.len() > 64 || password != username {
         return Err(Problem::unauthorized("Wrong name or password"));
     }
-    Ok(Json(json!({ "token": bank.users.login(&username)? })))
+    Ok(Json(json!({ "token": bank.users.login(&username).await? })))
 }
 
 /// `POST /logout`.
@@ -121,16 +146,22 @@ pub(super) async fn logout(
     // + The elevation goes with the login.
     bank.step_up.revoke(&caller).await.map_err(|_| Problem::unavailable())?;
     if let Some(token) = bearer(&headers) {
-        bank.users.forget(token);
+        bank.users.forget(token).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Finds out who is asking. Everybody may pass: what needs a login says so itself.
 pub(super) async fn authenticate(State(bank): State<Bank>, mut request: Request, next: Next) -> Response {
-    if let Some(caller) = bearer(request.headers()).and_then(|token| bank.users.find(token)) {
+    let found = match bearer(request.headers()) {
+        Some(token) => bank.users.find(token).await,
+        None => Ok(None),
+    };
+    match found {
         // + Guard and companion look for the caller here.
-        request.extensions_mut().insert(caller);
+        Ok(Some(caller)) => drop(request.extensions_mut().insert(caller)),
+        Ok(None) => {}
+        Err(down) => return down.into_response(),
     }
     next.run(request).await
 }

@@ -8,6 +8,7 @@ use super::{
     Engine, StepUp,
     application::ErasedEnrolment,
     channel::{Channel, Channels, Deliver},
+    floor::Floor,
     rates::Rates,
 };
 use crate::{
@@ -292,6 +293,7 @@ impl<S: Store> StepUpBuilder<S> {
             authenticate,
             grpc_domain: self.grpc_domain,
             rates: Rates::default(),
+            floor: Floor::default(),
             observers: self.observers,
             no_caller: log::OnceAMinute::default(),
         })))

@@ -8,6 +8,7 @@ mod aim;
 mod application;
 mod builder;
 mod channel;
+mod floor;
 mod life;
 mod once;
 mod otp;
@@ -18,7 +19,7 @@ mod rates;
 mod records;
 mod start;
 
-use self::{application::ErasedEnrolment, rates::Rates, records::as_session};
+use self::{application::ErasedEnrolment, floor::Floor, rates::Rates, records::as_session};
 pub use self::{
     builder::StepUpBuilder,
     proof::{Proof, ProofError},
@@ -89,6 +90,7 @@ pub(crate) struct Engine<S> {
     keyring: Keyring,
     random: Random,
     rates: Rates,
+    floor: Floor,
     observers: Observers,
     no_caller: log::OnceAMinute,
 }

@@ -138,6 +138,9 @@ impl<S: Store> Engine<S> {
                     return Err(refused.into());
                 }
             };
+            if S::SHARED && matches!(outcome, Compared::Wrong(_)) {
+                self.floor.add(subject_key, attempt, now);
+            }
             let start = next.otp_start().unwrap_or_default();
             let Swap::Done(written) = self.swap_session(session_key, session.as_ref(), next, now).await? else {
                 session = self.load(session_key).await?;
@@ -217,6 +220,7 @@ impl<S: Store> Engine<S> {
             challenge.may_verify(channel, current.map(Subject::generation), knows, &self.policy, now)?;
             // Without the user's record no generation matches, so there is one.
             let mut next = current.ok_or(ChallengeError::StateInvalid)?.clone();
+            self.remember(subject_key, &mut next, now);
             next.check_locked(channel, &self.policy, now)?;
             next.count(channel, attempt, now);
             self.list(&mut next, session_key, None, now).await?;

@@ -144,6 +144,27 @@ impl<S: Store> Engine<S> {
         Err(ChallengeError::Unavailable)
     }
 
+    /// Changes a user's record, or writes one.
+    pub(super) async fn put_subject(
+        &self,
+        key: &Key,
+        change: impl Fn(&mut Subject, Timestamp),
+    ) -> Result<(), ChallengeError> {
+        for _ in 0..ROUNDS {
+            let stored = self.load(key).await?;
+            let mut next = match self.subject_of(stored.as_ref())? {
+                Some(subject) => subject.clone(),
+                None => Subject::new(self.ids.next_u64()),
+            };
+            let now = self.now();
+            change(&mut next, now);
+            if let Swap::Done(_) = self.swap_subject(key, stored.as_ref(), next, now).await? {
+                return Ok(());
+            }
+        }
+        Err(ChallengeError::Unavailable)
+    }
+
     /// Changes a recipient's record, if there is a recipient and it has one.
     pub(super) async fn change_recipient(
         &self,
@@ -160,6 +181,13 @@ impl<S: Store> Engine<S> {
             }
         }
         Err(ChallengeError::Unavailable)
+    }
+
+    /// Counts what this process has seen, and a store outside may have lost.
+    pub(super) fn remember(&self, key: &Key, subject: &mut Subject, now: Timestamp) {
+        if S::SHARED {
+            subject.remember(self.floor.of(key), now);
+        }
     }
 
     /// Lists the session in the user's record before its own is written, for a start that may take it back or for good.

@@ -102,6 +102,7 @@ impl<S: Store> Engine<S> {
                 Some(subject) => subject.clone(),
                 None => Subject::new(self.ids.next_u64()),
             };
+            self.remember(subject_key, &mut next_subject, now);
             next_subject.check_disabled(channel, policy, now)?;
             let resolved = enrolled.clone()?;
             let empty = Session::default();

@@ -60,9 +60,13 @@ use crate::{sends::Sends, session::Session, subject::Subject};
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 mod memory;
+#[cfg(feature = "_redis")]
+mod redis;
 mod remote;
 mod upkeep;
 
+#[cfg(feature = "_redis")]
+pub use self::redis::{Managed, RedisStore};
 pub use self::{
     memory::MemoryStore,
     remote::{Remote, RemoteStore},

@@ -1,0 +1,32 @@
+//! The store in Redis, on servers that these tests start: the same contract as in process, several nodes, and faults.
+
+#[path = "../../examples/demo/bank.rs"]
+#[allow(dead_code, reason = "the demo of one process is another test's")]
+mod bank;
+mod demo;
+mod faults;
+mod nodes;
+mod proxy;
+mod server;
+mod wire;
+
+use server::Server;
+use tower_step_up::store::conformance;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_holds_the_contract_of_stores() {
+    conformance::all(Server::start().store()).await;
+}
+
+/// Any other way of connecting has the same contract.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_holds_it_over_a_connection_of_the_applications_own() {
+    let server = Server::start();
+    let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
+    let connection = client.get_multiplexed_async_connection().await.unwrap();
+    let key = tower_step_up::Secret::new([1; 32]).unwrap();
+    let store = tower_step_up::store::RedisStore::over(connection, key).prefix("step-up:own:");
+    conformance::one_swap_of_many_is_done(store.clone()).await;
+    conformance::records_are_kept_whole(store).await;
+    assert!(server.keys().iter().all(|key| key.starts_with("step-up:own:")));
+}

@@ -1,0 +1,149 @@
+//! A Redis server of the test's own, on a free port, gone with the test.
+
+use std::{
+    env, fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use tower_step_up::{Policy, Secret, StepUp, StepUpBuilder, discard, store::RedisStore};
+
+pub(crate) struct Server {
+    port: u16,
+    directory: PathBuf,
+    more: Vec<String>,
+    process: Option<Child>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With more options on its command line.
+    pub(crate) fn with(more: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+        let directory = env::temp_dir().join(format!("step-up-redis-{port}"));
+        fs::create_dir_all(&directory).expect("a directory of its own");
+        let more = more.iter().map(ToString::to_string).collect();
+        let mut server = Self { port, directory, more, process: None };
+        server.again();
+        server
+    }
+
+    /// Starts it, empty, at the same address.
+    pub(crate) fn again(&mut self) {
+        let program = env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
+        let port = self.port.to_string();
+        let spawned = Command::new(&program)
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+            .arg(&self.directory)
+            .args(&self.more)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.process = Some(spawned.unwrap_or_else(|error| {
+            panic!(
+                "{program} cannot be started: {error}. These tests need a Redis or Valkey server: apt-get install \
+                 redis-server, or REDIS_SERVER=/path/to/valkey-server"
+            )
+        }));
+        while self.try_say(&["PING"]).is_none_or(|answer| !answer.starts_with("+PONG")) {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &*id]).status().is_ok_and(|status| status.success()));
+    }
+
+    /// Says something to it, on a connection of its own: its answer as it came.
+    pub(crate) fn say(&self, command: &[&str]) -> String {
+        self.try_say(command).expect("it answers")
+    }
+
+    fn try_say(&self, command: &[&str]) -> Option<String> {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        socket.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        let mut request = format!("*{}\r\n", command.len());
+        for word in command {
+            request += &format!("${}\r\n{word}\r\n", word.len());
+        }
+        socket.write_all(request.as_bytes()).ok()?;
+        socket.shutdown(std::net::Shutdown::Write).ok()?;
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).ok()?;
+        Some(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// Every key, by its name.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let answer = self.say(&["KEYS", "*"]);
+        answer.split("\r\n").filter(|line| line.starts_with("step-up:")).map(str::to_owned).collect()
+    }
+
+    pub(crate) fn number(&self, command: &[&str]) -> i64 {
+        let answer = self.say(command);
+        answer.trim_start_matches(':').trim().parse().unwrap_or_else(|_| panic!("{command:?}: {answer}"))
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    pub(crate) fn store(&self) -> RedisStore {
+        store(&self.address())
+    }
+
+    /// A node: an engine of its own on this server.
+    pub(crate) fn node(&self) -> StepUp<RedisStore> {
+        self.node_with(Policy::new())
+    }
+
+    pub(crate) fn node_with(&self, policy: Policy) -> StepUp<RedisStore> {
+        self.builder(policy).build().unwrap()
+    }
+
+    pub(crate) fn builder(&self, policy: Policy) -> StepUpBuilder<RedisStore> {
+        self.builder_at(&self.address(), policy)
+    }
+
+    /// By another way than its own address.
+    pub(crate) fn builder_at(&self, address: &str, policy: Policy) -> StepUpBuilder<RedisStore> {
+        StepUp::builder()
+            .sandbox()
+            .otp("SMS", discard)
+            .push("BIO", discard)
+            .policy(policy)
+            .store(store(address))
+            .secret(Secret::new([2; 32]).unwrap())
+    }
+}
+
+fn store(address: &str) -> RedisStore {
+    RedisStore::open(address, Secret::new([1; 32]).unwrap()).unwrap()
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
