@@ -607,7 +607,11 @@ mod tests {
         for (row, (grants, requirement, now, expected)) in table.into_iter().enumerate() {
             let session = Session::with_grants(grants);
             let decided = match decide(Some(&session), &requirement, None, &Policy::new(), self::at(now)) {
-                Ok(satisfied) => format!("{:#b}", satisfied.all),
+                Ok(satisfied) => {
+                    let taken: Vec<_> = (0..4).filter(|index| satisfied.contains(*index)).collect();
+                    assert_eq!(satisfied.all, taken.iter().map(|index| 1 << index).sum::<u32>());
+                    format!("{:#b}", satisfied.all)
+                }
                 Err(unmet) => {
                     let part = |part: &UnmetPart| format!("{} {}", part.channel(), part.reason());
                     let parts: Vec<_> = unmet.parts().iter().map(part).collect();
@@ -656,6 +660,22 @@ mod tests {
         assert!(when(|request| request.method == http::Method::GET));
         assert!(!when(|request| request.method == http::Method::POST));
         assert!(when(|_| panic!("the application's own")));
+        let conditional = Requirement::new().when(|_| true);
+        assert_eq!((conditional.is_conditional(), Requirement::new().is_conditional()), (true, false));
+        assert_eq!(conditional.clone(), conditional);
+        assert_ne!(conditional, Requirement::new().when(|_| true), "another closure may decide otherwise");
+    }
+
+    #[test]
+    fn what_is_said_of_a_requirement_and_what_it_lacks() {
+        let any = Requirement::new;
+        assert_eq!((any().is_once(), any().once().is_once()), (false, true));
+        assert_eq!((any().accepts("X"), any().channels(["SMS"]).accepts("X")), (true, false));
+        assert!(any().all_of(["SMS", "BIO"]).accepts("BIO"));
+        let unmet = Unmet::from(Reason::Spent).bound(Some("canary".into()));
+        assert_eq!(unmet.binding(), Some("canary"));
+        let printed = format!("{unmet:?}");
+        assert!(printed.contains("Spent") && !printed.contains("canary"), "{printed}");
     }
 
     #[test]
@@ -671,6 +691,7 @@ mod tests {
             Err(ConfigError::UnknownChannel { channel: "EMAIL".into() })
         );
         assert_eq!(check(any().scope("pay")), Err(ConfigError::UnknownScope { scope: "pay".into() }));
+        assert_eq!(check_scope(&"x".repeat(128)), Ok(()));
         assert_eq!(check(any().or_session()), Err(ConfigError::OrSession));
         assert_eq!(check(any().scope("pay:eur").or_session().once()), Ok(()));
         assert_eq!(check(any().all_of([Factor::new("SMS").max_age(Duration::ZERO)])), Err(ConfigError::MaxAge));
