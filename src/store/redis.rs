@@ -18,6 +18,7 @@ use ::redis::{
 use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use tokio::runtime::Handle;
 
 use super::{BoxFuture, Key, Lookup, Revision, Store, StoreError, Stored, Swapped};
 use crate::code::Secret;
@@ -79,12 +80,16 @@ struct Shared {
 impl RedisStore {
     /// A store at one address, such as `redis://host/`, `rediss://user:password@host:6380/` (TLS needs a TLS feature of
     /// the crate `redis` in the application) or `unix:///path`. It connects with the first operation and again whenever
-    /// the connection is lost, so a server that is down when this is called is no error. Call it within a tokio runtime.
+    /// the connection is lost, so a server that is down when this is called is no error. Call it within a tokio runtime,
+    /// which must live as long as the store.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where the address is none.
+    /// [`StoreError`] where the address is none, and outside of a runtime.
     pub fn open(address: impl IntoConnectionInfo, key_of_records: Secret) -> Result<Self, StoreError> {
+        if Handle::try_current().is_err() {
+            return Err(StoreError::new("redis: open the store within a tokio runtime, which drives its connection"));
+        }
         let client = Client::open(address).map_err(failed)?;
         Ok(Self::over(Managed::new(client)?, key_of_records))
     }
@@ -205,7 +210,9 @@ impl Managed {
         let is_due = Duration::from_millis(now.saturating_sub(last)) >= REPLACED_AT_MOST || last == 0;
         let is_mine =
             || self.0.replaced.compare_exchange(last, now.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        // Who gives up may do so after the runtime has gone.
         if is_due
+            && Handle::try_current().is_ok()
             && is_mine()
             && let Ok(next) = connect(&self.0.client)
         {

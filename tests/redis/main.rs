@@ -11,11 +11,23 @@ mod server;
 mod wire;
 
 use server::Server;
-use tower_step_up::store::conformance;
+use tower_step_up::store::{RedisStore, conformance};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_holds_the_contract_of_stores() {
     conformance::all(Server::start().store()).await;
+}
+
+/// A mistake that would show at the first request shows when the store is opened.
+#[test]
+fn mistakes_are_found_when_opened() {
+    let key = || tower_step_up::Secret::new([1; 32]).unwrap();
+    let outside = RedisStore::open("redis://127.0.0.1/", key()).unwrap_err();
+    assert!(outside.to_string().contains("runtime"), "{outside}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    assert!(RedisStore::open("http://user:canary@127.0.0.1/", key()).is_err_and(|e| !e.to_string().contains("canary")));
+    assert!(RedisStore::open("redis://127.0.0.1/", key()).is_ok());
 }
 
 /// Any other way of connecting has the same contract.
@@ -25,7 +37,7 @@ async fn it_holds_it_over_a_connection_of_the_applications_own() {
     let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
     let key = tower_step_up::Secret::new([1; 32]).unwrap();
-    let store = tower_step_up::store::RedisStore::over(connection, key).prefix("step-up:own:");
+    let store = RedisStore::over(connection, key).prefix("step-up:own:");
     conformance::one_swap_of_many_is_done(store.clone()).await;
     conformance::records_are_kept_whole(store).await;
     assert!(server.keys().iter().all(|key| key.starts_with("step-up:own:")));
