@@ -6,8 +6,12 @@ mod support;
 
 mod app;
 
+mod bodies;
+mod bound;
+mod nested;
 mod once;
 mod once_store;
+mod tokens;
 
 use std::time::Duration;
 
