@@ -11,6 +11,7 @@ mod bound;
 mod nested;
 mod once;
 mod once_store;
+mod table;
 mod tokens;
 
 use std::time::Duration;
