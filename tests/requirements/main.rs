@@ -8,9 +8,11 @@ mod app;
 
 mod bodies;
 mod bound;
+mod client;
 mod nested;
 mod once;
 mod once_store;
+mod proofs;
 mod table;
 mod tokens;
 
