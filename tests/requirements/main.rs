@@ -1,6 +1,8 @@
 //! Requirements, from outside: what a route asks for, and what lets a request pass, once and for what it was approved.
 //! Time is stepped by hand and nothing sleeps.
 
+#[path = "../../examples/demo/bank.rs"]
+mod bank;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -9,10 +11,13 @@ mod app;
 mod bodies;
 mod bound;
 mod client;
+mod covered;
 mod nested;
+mod oauth;
 mod once;
 mod once_store;
 mod proofs;
+mod shadow;
 mod table;
 mod tokens;
 
