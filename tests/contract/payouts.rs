@@ -138,3 +138,21 @@ async fn malformed_payouts() {
     let large = format!(r#"{{"to":"{}","amount":10}}"#, "x".repeat(64 * 1024));
     assert_eq!(payout(&alice, &large).await.says(), "413");
 }
+
+/// A payout that the handler refuses was not made, so its approval is given back, once.
+#[tokio::test]
+async fn what_was_not_paid_is_given_back() {
+    let app = App::demo();
+    let alice = app.login("alice").await;
+    let undeclared = || alice.ask("POST", "/payouts").body(TEN.into()).send();
+    approve(&alice, &undeclared().await).await;
+    assert_eq!(undeclared().await.says(), "400", "the guard lets it pass, and the handler takes only JSON");
+    assert_eq!(undeclared().await.says(), "400", "it was given back");
+    assert_eq!(payout(&alice, TEN).await.says(), "403 STEP_UP_REQUIRED spent", "and not again");
+
+    app.wait(15);
+    approve(&alice, &undeclared().await).await;
+    assert_eq!(undeclared().await.says(), "400");
+    assert_eq!(payout(&alice, TEN).await.says(), "201", "the same payout, declared");
+    assert_eq!(payout(&alice, TEN).await.says(), "403 STEP_UP_REQUIRED spent");
+}

@@ -17,6 +17,7 @@ mod oauth;
 mod once;
 mod once_store;
 mod proofs;
+mod replays;
 mod shadow;
 mod table;
 mod tokens;

@@ -1,5 +1,10 @@
 //! What is spent while the store fails (T24): nothing passes, and nothing is spent but where its answer was lost.
 
+use std::convert::Infallible;
+
+use axum::{body::Body, response::Response};
+use http::Request;
+use tower::Service;
 use tower_step_up::{ChallengeError, CheckError, ManualClock, Refusal, Requirement};
 
 use crate::{
@@ -8,6 +13,7 @@ use crate::{
     get, grant,
     once::{Passed, guarded, passes},
     remote,
+    replays::approved,
     support::{Elsewhere, Fails},
 };
 
@@ -29,16 +35,26 @@ async fn one_operation_fails() {
         let step_up = remote(&clock, &store);
         grant(&step_up, &alice(), "KEY").await;
         let guard = guarded(&step_up, once(), &passed);
-        store.fail_after(skip, how);
-        let refused = hear(guard.clone(), get(&alice())).await;
-        assert_eq!(refused.says(), "503 UNAVAILABLE", "{skip} {how:?}");
-        assert_eq!(refused.refusal, Some(Refusal::Unavailable));
-        assert_eq!(refused.headers["retry-after"], "1");
-        assert!(!store.fail_no_more(), "{skip} {how:?}: it has failed");
-        assert_eq!(passes(&passed), 0, "{skip} {how:?}");
-        assert_eq!(hear(guard.clone(), get(&alice())).await.says(), next, "{skip} {how:?}");
-        assert_eq!(hear(guard, get(&alice())).await.says(), "403 spent", "{skip} {how:?}");
+        fails_once(guard, &store, &passed, skip, how, next).await;
+        let passed = Passed::default();
+        let bound = approved(&step_up, &alice(), &passed).await;
+        fails_once(bound, &store, &passed, skip, how, next).await;
     }
+}
+
+async fn fails_once<T>(guard: T, store: &Elsewhere, passed: &Passed, skip: usize, how: Fails, next: &str)
+where
+    T: Service<Request<Body>, Response = Response, Error = Infallible> + Clone,
+{
+    store.fail_after(skip, how);
+    let refused = hear(guard.clone(), get(&alice())).await;
+    assert_eq!(refused.says(), "503 UNAVAILABLE", "{skip} {how:?}");
+    assert_eq!(refused.refusal, Some(Refusal::Unavailable));
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert!(!store.fail_no_more(), "{skip} {how:?}: it has failed");
+    assert_eq!(passes(passed), 0, "{skip} {how:?}");
+    assert_eq!(hear(guard.clone(), get(&alice())).await.says(), next, "{skip} {how:?}");
+    assert_eq!(hear(guard, get(&alice())).await.says(), "403 spent", "{skip} {how:?}");
 }
 
 #[tokio::test(start_paused = true)]
