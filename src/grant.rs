@@ -83,8 +83,8 @@ impl Grant {
     }
 
     /// Makes a grant that this request has spent live again, for a handler that failed before it did anything: with its
-    /// old end, for what it was for, and once. Whether it did: not where it was not spent, has been given back before,
-    /// or where it, its session or its generation is gone.
+    /// old end, for what it was for, and once. Whether it did: not where it was not spent, has been given back before
+    /// or has expired, or where it, its session or its generation is gone.
     ///
     /// Never automatic. A handler that calls it after a part of its work was done lets that part be repeated.
     ///

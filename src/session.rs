@@ -461,13 +461,14 @@ impl Session {
         next
     }
 
-    /// Gives back what one request has spent, in its generation and for the first time; `None` where that cannot be
-    /// done for all of it.
-    pub(crate) fn give_back(&self, ids: &[u64], generation: u64) -> Option<Self> {
+    /// Gives back what one request has spent, in its life and generation and for the first time; `None` where that
+    /// cannot be done for all of it.
+    pub(crate) fn give_back(&self, ids: &[u64], generation: u64, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         for id in ids {
             let is_it = |grant: &&mut Granted| grant.id == *id && grant.generation == generation;
-            let grant = next.grants.iter_mut().find(is_it).filter(|grant| grant.usage == Usage::Spent)?;
+            let could_be_used = |grant: &&mut Granted| grant.usage == Usage::Spent && now < grant.expires_at;
+            let grant = next.grants.iter_mut().find(is_it).filter(could_be_used)?;
             grant.usage = Usage::GivenBack;
         }
         Some(next)

@@ -84,7 +84,8 @@ impl<S: Store> Engine<S> {
         // seen here or swept there.
         let subject = self.load(&Key::subject(&spent.subject)).await?;
         let Some(generation) = self.subject_of(subject.as_ref())?.map(Subject::generation) else { return Ok(false) };
-        let given = self.change_session(&spent.session, |session, _| session.give_back(&spent.ids, generation)).await?;
+        let give_back = |session: &Session, now| session.give_back(&spent.ids, generation, now);
+        let given = self.change_session(&spent.session, give_back).await?;
         if given {
             self.tell(&Event::GivenBack { subject: &spent.subject });
         }

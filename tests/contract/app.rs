@@ -24,7 +24,7 @@ pub(crate) const WRONG: &str = "000000";
 /// When these tests begin, in milliseconds since the epoch.
 pub(crate) const DAWN: u64 = 1_800_000_000_000;
 /// What is guarded: by the demo, and by the apps in `own.rs`.
-const GUARDED: [&str; 3] = ["/transfers", "/cards/1", "/vault"];
+const GUARDED: [&str; 4] = ["/transfers", "/payouts", "/cards/1", "/vault"];
 
 #[derive(Clone)]
 pub(crate) struct App {

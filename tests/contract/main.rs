@@ -21,6 +21,7 @@ mod malformed;
 mod numbers;
 mod order;
 mod paths;
+mod payouts;
 mod policy;
 mod push;
 mod races;

@@ -1,0 +1,285 @@
+//! Bodies of bound requests: read once a caller is known, up to a limit and a deadline, and handed on as they were.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    response::Response,
+};
+use http::{HeaderMap, Request, request::Parts};
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, Full, StreamBody};
+use tokio_stream::StreamExt;
+use tonic_types::StatusExt;
+use tower::{Layer, Service, service_fn};
+use tower_step_up::{
+    Binding, ManualClock, Proof, Purpose, Refusal, RequireStepUp, Requirement, StepUp, guard::Replayed,
+};
+
+use crate::{
+    alice,
+    app::{Answer, hear},
+    local, of, secs,
+};
+
+const LIMIT: usize = 64 * 1024;
+const APPROVED: &str = "Approve this";
+
+/// Answers with the body and the trailers that it got.
+fn echo() -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+    service_fn(async |request: Request<Body>| Ok(Response::new(request.into_body())))
+}
+
+/// A bound guard around a handler that repeats what it hears.
+fn bound(
+    step_up: &StepUp,
+    binding: Binding,
+) -> impl Service<Request<Body>, Response = Response, Error = Infallible> + Clone {
+    RequireStepUp::new(step_up).bind(binding).rebuild_with(Body::new::<Replayed>).layer(echo())
+}
+
+fn described(text: impl Into<Option<&'static str>>) -> Binding {
+    let text = text.into();
+    Binding::new(Binding::uri_as_received, move |_: &Parts, _: &[u8]| text.map(Into::into))
+}
+
+async fn call(step_up: &StepUp, binding: Binding, request: Request<Body>) -> Answer {
+    hear(bound(step_up, binding), request).await
+}
+
+/// Steps up for what a refusal names.
+async fn approve(step_up: &StepUp, refused: &Answer) {
+    let Some(Refusal::StepUpRequired(unmet)) = &refused.refusal else { panic!("{refused:?}") };
+    let purpose = Purpose::new().binding(unmet.binding().expect("a binding"));
+    step_up.grant(&alice(), Proof::new("KEY").purpose(purpose)).await.unwrap();
+}
+
+/// Bytes of unknown length, in frames of a kibibyte.
+fn stream(bytes: usize) -> Body {
+    let frames = (0..bytes.div_ceil(1024)).map(move |at| (bytes - at * 1024).min(1024));
+    let frames = frames.map(|len| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; len]))));
+    Body::new(StreamBody::new(tokio_stream::iter(frames)))
+}
+
+/// A body that must not be touched.
+struct Untouched;
+
+impl http_body::Body for Untouched {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        panic!("the body was polled")
+    }
+}
+
+/// A body that says how long it is, and is not read for that.
+struct Claims(u64);
+
+impl http_body::Body for Claims {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        panic!("the body was polled")
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
+
+#[tokio::test]
+async fn the_limit_is_64_kib() {
+    let clock = ManualClock::new();
+    let step_up = local(&clock);
+    for body in [|len| Body::from(vec![b'x'; len]), stream] {
+        let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(body(LIMIT)))).await;
+        approve(&step_up, &refused).await;
+        let passed = call(&step_up, described(APPROVED), of(&alice(), Request::new(body(LIMIT)))).await;
+        assert_eq!((passed.says().as_str(), passed.body.len()), ("200", LIMIT));
+        let larger = call(&step_up, described(APPROVED), of(&alice(), Request::new(body(LIMIT + 1)))).await;
+        assert_eq!((larger.says().as_str(), &larger.refusal), ("413", &Some(Refusal::TooLarge)));
+        assert_eq!(larger.json(), serde_json::json!({ "message": "The body is too large" }));
+    }
+    let claims = call(&step_up, described(APPROVED), of(&alice(), Request::new(Body::new(Claims(1 << 40))))).await;
+    assert_eq!(claims.says(), "413");
+}
+
+/// What has begun and does not end, and what breaks off.
+#[tokio::test(start_paused = true)]
+async fn a_body_is_read_in_time_and_whole() {
+    let clock = ManualClock::new();
+    let step_up = local(&clock);
+    let begun = || tokio_stream::iter([Ok::<_, std::io::Error>(Frame::data(Bytes::from("{")))]);
+    let slow = Body::new(StreamBody::new(begun().chain(tokio_stream::pending())));
+    let start = tokio::time::Instant::now();
+    let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(slow))).await;
+    assert_eq!((refused.says().as_str(), &refused.refusal), ("408", &Some(Refusal::TooSlow)));
+    assert_eq!(start.elapsed(), secs(5));
+    assert_eq!(refused.json(), serde_json::json!({ "message": "The body did not come in time" }));
+
+    let broken = begun().chain(tokio_stream::once(Err(std::io::Error::other("broken"))));
+    let broken = Body::new(StreamBody::new(broken));
+    let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(broken))).await;
+    assert_eq!((refused.says().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)));
+    assert_eq!(refused.json(), serde_json::json!({ "message": "Invalid request" }));
+}
+
+/// Whoever is nobody sends no bytes that are read, and neither does a route that leaves the body out.
+#[tokio::test]
+async fn bodies_that_need_not_be_read_are_not() {
+    let clock = ManualClock::new();
+    let step_up = local(&clock);
+    let untouched = || Request::new(Body::new(Untouched));
+    assert_eq!(call(&step_up, described(APPROVED), untouched()).await.says(), "401 UNAUTHORIZED");
+
+    let drops = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::<Body>::default()));
+    let bodiless = RequireStepUp::new(&step_up).bind(described(APPROVED).without_body()).layer(drops);
+    let refused = hear(bodiless.clone(), of(&alice(), untouched())).await;
+    assert_eq!(refused.says(), "403 missing");
+    approve(&step_up, &refused).await;
+    assert_eq!(hear(bodiless.clone(), of(&alice(), untouched())).await.says(), "200");
+    assert_eq!(hear(bodiless, of(&alice(), untouched())).await.says(), "403 spent");
+
+    let never = Requirement::new().when(|_| false);
+    let never = RequireStepUp::with(&step_up, never).unwrap().bind(described(APPROVED)).layer(drops);
+    assert_eq!(hear(never, untouched()).await.says(), "200");
+    let shadow = RequireStepUp::new(&step_up).shadow().bind(described(APPROVED)).layer(drops);
+    assert_eq!(hear(shadow, of(&alice(), untouched())).await.says(), "200");
+}
+
+/// A body that is left out is not bound either, whatever it says; one that is bound is described.
+#[tokio::test]
+async fn what_a_route_without_body_binds() {
+    let clock = ManualClock::new();
+    let step_up = local(&clock);
+    let binding =
+        || Binding::new(Binding::uri_as_received, |_: &Parts, body: &[u8]| Some(format!("{} bytes", body.len())));
+    let request = |body: &'static str| of(&alice(), Request::new(Body::from(body)));
+    approve(&step_up, &call(&step_up, binding().without_body(), request("one")).await).await;
+    // Not the same as a body that is empty.
+    assert_eq!(call(&step_up, binding(), request("")).await.says(), "403 mismatch");
+    let passed = call(&step_up, binding().without_body(), request("another")).await;
+    assert_eq!((passed.says().as_str(), &*passed.body), ("200", &b"another"[..]));
+}
+
+#[tokio::test]
+async fn trailers_are_handed_on() {
+    let clock = ManualClock::new();
+    let step_up = local(&clock);
+    let trailers = HeaderMap::from_iter([("checksum".parse().unwrap(), "1".parse().unwrap())]);
+    for data in ["", "data"] {
+        let with_trailers = || {
+            let body = Full::new(Bytes::from(data)).with_trailers(std::future::ready(Some(Ok(trailers.clone()))));
+            of(&alice(), Request::new(Body::new(body)))
+        };
+        approve(&step_up, &call(&step_up, described(APPROVED), with_trailers()).await).await;
+        let passed = call(&step_up, described(APPROVED), with_trailers()).await;
+        assert_eq!((passed.says().as_str(), &*passed.body), ("200", data.as_bytes()));
+        assert_eq!(passed.trailers.as_ref(), Some(&trailers));
+    }
+}
+
+/// Without `rebuild_with`, a body is made of its bytes.
+#[tokio::test]
+async fn a_body_is_made_of_its_bytes() {
+    let clock = ManualClock::new();
+    let step_up = local(&clock);
+    let guard = RequireStepUp::new(&step_up).bind(described(APPROVED));
+    let echo = service_fn(async |request: Request<Full<Bytes>>| {
+        Ok::<_, Infallible>(Response::new(Body::new(request.into_body())))
+    });
+    let mut guarded = guard.layer(echo);
+    let mut request = || {
+        let mut request = Request::new(Full::new(Bytes::from("data")));
+        request.extensions_mut().insert(alice());
+        guarded.call(request)
+    };
+    approve(&step_up, &Answer::of(request().await.unwrap()).await).await;
+    assert_eq!(&*Answer::of(request().await.unwrap()).await.body, b"data");
+}
+
+/// What a user could not read, or would read as something else, is not asked for.
+#[tokio::test]
+async fn what_cannot_be_described_is_invalid() {
+    let clock = ManualClock::new();
+    let step_up = local(&clock);
+    let too_long: &'static str = Box::leak("x".repeat(1025).into_boxed_str());
+    let texts = [
+        None,
+        Some(""),
+        Some(" \u{a0}"),
+        Some("Pay\n10"),
+        Some("Pay\r10"),
+        Some("Pay\t10"),
+        Some("Pay\0"),
+        Some("Pay\u{7f}"),
+        Some("Pay\u{85}10"),
+        Some("Pay \u{202e}01 EUR"),
+        Some("Pay \u{2066}01 EUR\u{2069}"),
+        Some("Pay \u{200f}10"),
+        Some("Pay \u{61c}10"),
+        Some(too_long),
+    ];
+    for text in texts {
+        let refused = call(&step_up, described(text), of(&alice(), Request::new(Body::from("{}")))).await;
+        assert_eq!((refused.says().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)), "{text:?}");
+        assert_eq!(refused.json(), serde_json::json!({ "message": "Invalid request" }), "{text:?}");
+    }
+    let longest: &'static str = Box::leak("ü".repeat(512).into_boxed_str());
+    let asked = call(&step_up, described(longest), of(&alice(), get_empty())).await;
+    assert_eq!(asked.says(), "403 missing");
+    approve(&step_up, &asked).await;
+    assert_eq!(call(&step_up, described(longest), of(&alice(), get_empty())).await.says(), "200");
+}
+
+fn get_empty() -> Request<Body> {
+    Request::new(Body::empty())
+}
+
+/// A client that speaks gRPC is refused in its terms, whatever is wrong: with the token among the metadata.
+#[tokio::test(start_paused = true)]
+async fn grpc_clients_are_refused_in_their_terms() {
+    let clock = ManualClock::new();
+    let step_up = local(&clock);
+    let nobody = |body: Body| {
+        let request = Request::post("/bank.v1.Bank/Pay").header("content-type", "application/grpc").body(body);
+        request.unwrap()
+    };
+    let message = |body: Body| of(&alice(), nobody(body));
+    let broken = StreamBody::new(tokio_stream::once(Err::<Frame<Bytes>, _>(std::io::Error::other("broken"))));
+    let slow = StreamBody::new(tokio_stream::pending::<Result<Frame<Bytes>, Infallible>>());
+    let table = [
+        (nobody(Body::new(Untouched)), 16, "UNAUTHORIZED"),
+        (message(stream(LIMIT + 1)), 11, "MESSAGE_TOO_LARGE"),
+        (message(Body::new(slow)), 4, "MESSAGE_TOO_SLOW"),
+        (message(Body::new(broken)), 3, "INVALID_REQUEST"),
+        (message(Body::from("\0\0\0\0\0")), 7, "STEP_UP_REQUIRED"),
+    ];
+    for (request, code, reason) in table {
+        let refused = call(&step_up, described(APPROVED), request).await;
+        assert_eq!((refused.status, &*refused.body, &refused.trailers), (200, &b""[..], &None), "{reason}");
+        assert_eq!(refused.headers["content-type"], "application/grpc");
+        let status = tonic::Status::from_header_map(&refused.headers).unwrap();
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((i32::from(status.code()), info.reason.as_str()), (code, reason));
+        let Some(binding) = info.metadata.get("binding") else {
+            assert_ne!(code, 7, "a step-up is needed, and nothing says for what");
+            continue;
+        };
+        let purpose = Purpose::new().binding(binding);
+        step_up.grant(&alice(), Proof::new("KEY").purpose(purpose)).await.unwrap();
+        let request = || message(Body::from("\0\0\0\0\0"));
+        let passed = call(&step_up, described(APPROVED), request()).await;
+        assert_eq!(&*passed.body, b"\0\0\0\0\0");
+        let replayed = call(&step_up, described(APPROVED), request()).await;
+        let status = tonic::Status::from_header_map(&replayed.headers).unwrap();
+        assert_eq!(status.get_details_error_info().unwrap().metadata["reason"], "spent");
+    }
+}

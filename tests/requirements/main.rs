@@ -1,0 +1,99 @@
+//! Requirements, from outside: what a route asks for, and what lets a request pass, once and for what it was approved.
+//! Time is stepped by hand and nothing sleeps.
+
+#[path = "../../examples/demo/bank.rs"]
+mod bank;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod app;
+
+mod bodies;
+mod bound;
+mod client;
+mod covered;
+mod nested;
+mod oauth;
+mod once;
+mod once_store;
+mod proofs;
+mod replays;
+mod shadow;
+mod table;
+mod tokens;
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use tower_step_up::{Caller, ManualClock, Policy, Proof, Secret, StepUp, StepUpBuilder, discard, store::Remote};
+
+use support::Elsewhere;
+
+/// Where the companion is mounted.
+const COMPANION: &str = "/stepup/challenges";
+/// The code of the sandbox.
+const CODE: &str = "123456";
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn alice() -> Caller {
+    Caller::new("alice", "1")
+}
+
+/// Two channels for codes, one for pushes, two for what the application verifies itself.
+fn builder(clock: &ManualClock) -> StepUpBuilder {
+    StepUp::builder()
+        .sandbox()
+        .otp("SMS", discard)
+        .otp("EMAIL", discard)
+        .push("BIO", discard)
+        .proof("KEY")
+        .proof("CARD")
+        .clock(clock.clone())
+        .public_path(COMPANION)
+        // A machine that is busy is no store that is down.
+        .policy(Policy::new().store_deadline(secs(10)))
+}
+
+fn local(clock: &ManualClock) -> StepUp {
+    builder(clock).build().unwrap()
+}
+
+fn remote(clock: &ManualClock, store: &Elsewhere) -> StepUp<Remote<Elsewhere>> {
+    builder(clock).store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
+}
+
+/// Steps a session up.
+async fn grant<S: tower_step_up::Store>(step_up: &StepUp<S>, caller: &Caller, channel: &str) {
+    step_up.grant(caller, Proof::new(channel)).await.unwrap();
+}
+
+/// A request of a caller.
+fn of(caller: &Caller, mut request: Request<Body>) -> Request<Body> {
+    request.extensions_mut().insert(caller.clone());
+    request
+}
+
+fn get(caller: &Caller) -> Request<Body> {
+    of(caller, Request::new(Body::empty()))
+}
+
+/// Runs so many futures at the same time, all released together.
+async fn together<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    tasks: usize,
+    make: impl Fn(usize) -> F,
+) -> Vec<T> {
+    let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(tasks));
+    let mut running = tokio::task::JoinSet::new();
+    for task in 0..tasks {
+        let (barrier, task) = (barrier.clone(), make(task));
+        running.spawn(async move {
+            barrier.wait().await;
+            task.await
+        });
+    }
+    running.join_all().await
+}
