@@ -152,9 +152,9 @@ impl Answer {
     }
 
     /// Everything that a client could tell two answers apart by, but what is fresh on each.
-    pub(crate) fn bytes(&self) -> (u16, Vec<(String, Vec<u8>)>, Bytes, Option<HeaderMap>) {
-        let headers = self.headers.iter().filter(|(name, _)| *name != "request-ref");
-        let headers = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
+    pub(crate) fn bytes(&self) -> (u16, HeaderMap, Bytes, Option<HeaderMap>) {
+        let mut headers = self.headers.clone();
+        headers.remove("request-ref");
         (self.status, headers, self.body.clone(), self.trailers.clone())
     }
 }

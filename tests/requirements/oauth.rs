@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// One challenge: its scheme, and its parameters in their order.
-type Challenge = (String, Vec<(String, String)>);
+type Challenge = (String, Params);
+type Params = Vec<(String, String)>;
 
 /// `auth-scheme [ 1*SP #auth-param ]` with `auth-param = token BWS "=" BWS quoted-string` (RFC 6750 quotes them all).
 fn parse(header: &[u8]) -> Option<Challenge> {
@@ -81,7 +82,7 @@ fn challenge(answer: &Answer) -> Challenge {
     parse(all[0].as_bytes()).unwrap_or_else(|| panic!("{answer:?}"))
 }
 
-fn params(answer: &Answer) -> Vec<(String, String)> {
+fn params(answer: &Answer) -> Params {
     let (scheme, params) = challenge(answer);
     assert_eq!(scheme, "Bearer");
     params
@@ -90,7 +91,7 @@ fn params(answer: &Answer) -> Vec<(String, String)> {
 #[test]
 fn the_parser_is_strict() {
     let one = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
-    let good: [(&[u8], Vec<(String, String)>); 4] = [
+    let good: [(&[u8], Params); 4] = [
         (b"Bearer", vec![]),
         (b"Bearer a=\"\"", one("a", "")),
         (b"Bearer a=\"b, c=\\\"d\\\\\"", one("a", "b, c=\"d\\")),

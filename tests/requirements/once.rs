@@ -134,9 +134,9 @@ async fn gives_back<S: Store>(
     gives: bool,
     expected: Option<Reason>,
 ) {
-    let spend = async || step_up.check(&alice(), &once()).await.unwrap();
+    let once_more = async || step_up.check(&alice(), &once()).await.unwrap();
     grant(step_up, &alice(), "KEY").await;
-    let spent = spend().await;
+    let spent = once_more().await;
     let ends = spent.expires_at();
     let elsewhere = Caller::new("alice", "2");
     match between {
@@ -145,7 +145,7 @@ async fn gives_back<S: Store>(
         "given back" => assert!(spent.clone().give_back().await.unwrap()),
         "given back and spent" => {
             assert!(spent.give_back().await.unwrap());
-            assert!(!spend().await.give_back().await.unwrap(), "by whomever");
+            assert!(!once_more().await.give_back().await.unwrap(), "by whomever");
         }
         "expired" => clock.advance(secs(600)),
         "expired and forgotten" => {
@@ -159,7 +159,7 @@ async fn gives_back<S: Store>(
         "another in its place" => grant(step_up, &alice(), "KEY").await,
         "another in its place, and spent" => {
             grant(step_up, &alice(), "KEY").await;
-            spend().await;
+            once_more().await;
         }
         _ => {}
     }

@@ -101,3 +101,22 @@ async fn giving_back_fails() {
         assert_eq!(spent.give_back().await, Ok(false), "{skip} {how:?}");
     }
 }
+
+/// Where everything was revoked and the store failed half-way, some sessions keep what they have; what was spent is
+/// not given back there.
+#[tokio::test]
+async fn a_revocation_fails_half_way() {
+    // The user's record and its swap, the record again, the session's and its swap. From the first swap on it is
+    // another generation.
+    for (skip, gives) in [(0, true), (1, true), (2, false), (3, false), (4, false)] {
+        let (clock, store) = (ManualClock::new(), Elsewhere::default());
+        let step_up = remote(&clock, &store);
+        grant(&step_up, &alice(), "KEY").await;
+        let spent = step_up.check(&alice(), &once()).await.unwrap();
+        store.fail_after(skip, Fails::Undone);
+        assert_eq!(step_up.revoke_all("alice").await, Err(ChallengeError::Unavailable), "{skip}");
+        assert!(!store.fail_no_more(), "{skip}: it has failed");
+        assert_eq!(spent.give_back().await, Ok(gives), "{skip}");
+        assert_eq!(step_up.check(&alice(), &once()).await.is_ok(), gives, "{skip}");
+    }
+}
