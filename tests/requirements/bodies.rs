@@ -232,6 +232,8 @@ async fn what_cannot_be_described_is_invalid() {
         assert_eq!((refused.says().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)), "{text:?}");
         assert_eq!(refused.json(), serde_json::json!({ "message": "Invalid request" }), "{text:?}");
     }
+    let panics = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| panic!("the application's own"));
+    assert_eq!(call(&step_up, panics, of(&alice(), get_empty())).await.says(), "400");
     let longest: &'static str = Box::leak("ü".repeat(512).into_boxed_str());
     let asked = call(&step_up, described(longest), of(&alice(), get_empty())).await;
     assert_eq!(asked.says(), "403 missing");

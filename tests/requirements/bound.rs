@@ -107,6 +107,8 @@ fn others() -> Vec<(&'static str, Request<Body>)> {
         ("header", with(ask("POST", "/pay/out?x=1", "alice/1", PAYOUT), &[("currency", "USD")])),
         ("no header", ask("POST", "/pay/out?x=1", "alice/1", PAYOUT)),
         ("header twice", with(payout("alice/1"), &[("currency", "EUR")])),
+        ("content type", with(payout("alice/1"), &[("content-type", "text/plain")])),
+        ("content encoding", with(payout("alice/1"), &[("content-encoding", "gzip")])),
         ("amount", post("/pay/out?x=1", r#"{"amount":11,"to":"DE1"}"#)),
         ("payee", post("/pay/out?x=1", r#"{"amount":10,"to":"DE2"}"#)),
         ("a space", post("/pay/out?x=1", r#"{"amount":10, "to":"DE1"}"#)),
