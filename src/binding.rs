@@ -60,11 +60,16 @@ const NO_SCOPE: u8 = u8::MAX;
 #[derive(Clone)]
 #[must_use]
 pub struct Binding {
-    uri: Arc<dyn Fn(&Parts) -> Option<Uri> + Send + Sync>,
-    describe: Arc<dyn Fn(&Parts, &[u8]) -> Option<String> + Send + Sync>,
+    uri: Arc<FindUri>,
+    describe: Arc<Describe>,
     headers: Vec<HeaderName>,
     body: bool,
 }
+
+/// Tells the URI as the client sent it.
+type FindUri = dyn Fn(&Parts) -> Option<Uri> + Send + Sync;
+/// Makes the text that the user approves.
+type Describe = dyn Fn(&Parts, &[u8]) -> Option<String> + Send + Sync;
 
 impl Binding {
     /// Binds the method, the path and the query, the body, `Content-Type` and `Content-Encoding`.

@@ -114,8 +114,8 @@ pub async fn assert_guarded<R, ReqBody, ResBody>(
     R::Error: fmt::Debug,
     ReqBody: Default,
 {
-    let routes = routes(router, login).await;
-    let mut mistakes: Vec<String> = routes
+    let covered = routes(router, login).await;
+    let mut mistakes: Vec<String> = covered
         .iter()
         .filter_map(|route| match (route.guarded, open.iter().any(|name| names(name, route))) {
             (false, false) => Some(format!("{route} is not guarded: guard it, or name it as open")),
@@ -123,7 +123,7 @@ pub async fn assert_guarded<R, ReqBody, ResBody>(
             _ => None,
         })
         .collect();
-    let unknown = open.iter().filter(|name| !routes.iter().any(|route| names(name, route)));
+    let unknown = open.iter().filter(|name| !covered.iter().any(|route| names(name, route)));
     mistakes.extend(unknown.map(|name| format!("{name} is named as open, and there is no such route")));
     assert!(mistakes.is_empty(), "\n{}\n", mistakes.join("\n"));
 }

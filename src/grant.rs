@@ -121,7 +121,7 @@ impl Grant {
         }
     }
 
-    pub(crate) fn to_be_given_back(self, spent: Arc<dyn GiveBack>) -> Self {
+    pub(crate) fn with_give_back(self, spent: Arc<dyn GiveBack>) -> Self {
         Self { spent: Some(spent), ..self }
     }
 

@@ -1,6 +1,9 @@
 //! What several demos share where `DEMO_REDIS_URL` is set: logins and accounts here, step-ups in the crate's own store.
 
-use redis::{AsyncTypedCommands, Client, RedisResult, aio::ConnectionManager};
+use redis::{
+    AsyncTypedCommands, Client, RedisResult,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
 use serde_json::json;
 use tower_step_up::{
     MemoryStore, Secret,
@@ -48,7 +51,7 @@ pub(super) struct Shared(ConnectionManager);
 
 impl Shared {
     pub(super) fn open(url: &str) -> RedisResult<Self> {
-        ConnectionManager::new_lazy_with_config(Client::open(url)?, Default::default()).map(Self)
+        ConnectionManager::new_lazy_with_config(Client::open(url)?, ConnectionManagerConfig::default()).map(Self)
     }
 
     pub(super) async fn login(&self, token: &str, name: &str) -> RedisResult<()> {

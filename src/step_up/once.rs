@@ -51,7 +51,7 @@ impl<S: Store> StepUp<S> {
             let grant = written.and_then(|written| Grant::of(written, satisfied.first));
             let grant = grant.ok_or(CheckError::Unavailable)?;
             engine.tell(&Event::Spent { subject: caller.subject(), channel: grant.channel() });
-            return Ok(grant.to_be_given_back(Arc::new(spent)));
+            return Ok(grant.with_give_back(Arc::new(spent)));
         }
         Err(CheckError::Unavailable)
     }

@@ -269,11 +269,11 @@ impl Terms {
         if !self.requirement.takes_all() {
             return write(body(&self.requirement, unmet, &self.channels, self.start.as_deref()));
         }
-        let lacks = |name: &&Box<str>| unmet.parts().iter().any(|part| *part.channel() == ***name);
+        let lacks = |name: &str| unmet.parts().iter().any(|part| part.channel() == name);
         let channels = ChannelNames {
-            otp: self.channels.otp.iter().filter(lacks).cloned().collect(),
-            push: self.channels.push.iter().filter(lacks).cloned().collect(),
-            proof: self.channels.proof.iter().filter(lacks).cloned().collect(),
+            otp: self.channels.otp.iter().filter(|name| lacks(name)).cloned().collect(),
+            push: self.channels.push.iter().filter(|name| lacks(name)).cloned().collect(),
+            proof: self.channels.proof.iter().filter(|name| lacks(name)).cloned().collect(),
         };
         let start = self.public_path.as_deref().map(|path| start_paths(path, &channels));
         write(body(&self.requirement, unmet, &channels, start.as_deref()))

@@ -69,14 +69,14 @@ impl OAuth {
     }
 
     fn challenge(&self, terms: &Terms) -> HeaderValue {
-        let mut challenge =
-            format!("Bearer error=\"insufficient_user_authentication\", error_description=\"{}\"", self.description);
-        if let Some(values) = &self.acr_values {
-            challenge += &format!(", acr_values=\"{values}\"");
-        }
-        if let Some(age) = terms.requirement.max_age {
-            challenge += &format!(", max_age=\"{}\"", age.as_secs());
-        }
+        let acr_values = self.acr_values.as_ref().map(|values| format!(", acr_values=\"{values}\""));
+        let max_age = terms.requirement.max_age.map(|age| format!(", max_age=\"{}\"", age.as_secs()));
+        let challenge = format!(
+            "Bearer error=\"insufficient_user_authentication\", error_description=\"{}\"{}{}",
+            self.description,
+            acr_values.unwrap_or_default(),
+            max_age.unwrap_or_default()
+        );
         // Printable ASCII, by the checks above.
         HeaderValue::try_from(challenge).unwrap_or(BEARER)
     }
