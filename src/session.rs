@@ -876,14 +876,14 @@ mod tests {
         let usages = |session: &Session| session.grants().iter().map(|grant| grant.usage).collect::<Vec<_>>();
         let spent = session.spend(|index| index != 1);
         assert_eq!(usages(&spent), [Usage::Spent, Usage::Unused, Usage::Spent]);
-        let given = spent.give_back(&[1, 3], 1).unwrap();
+        let given = spent.give_back(&[1, 3], 1, at(5)).unwrap();
         assert_eq!(usages(&given), [Usage::GivenBack, Usage::Unused, Usage::GivenBack]);
         let again = given.spend(|index| index == 0);
         assert_eq!(usages(&again), [Usage::SpentAgain, Usage::Unused, Usage::GivenBack]);
         for (session, ids, generation) in
             [(&spent, &[1_u64, 2][..], 1), (&spent, &[1], 2), (&spent, &[9], 1), (&again, &[1], 1), (&given, &[1], 1)]
         {
-            assert_eq!(session.give_back(ids, generation), None, "{ids:?} {generation}");
+            assert_eq!(session.give_back(ids, generation, at(5)), None, "{ids:?} {generation}");
         }
     }
 
