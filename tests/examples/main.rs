@@ -1,0 +1,8 @@
+//! The examples that show one thing each: every one is driven as its own lines say, and where it has to refuse.
+
+mod client;
+mod dynamic_linking;
+mod one_time;
+mod refusals;
+mod scope_and_age;
+mod totp;
