@@ -6,14 +6,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Extension, Json, State};
+use axum::extract::{Json, State};
 use axum::{Router, http::StatusCode, middleware::from_fn, routing::get, routing::post};
 use serde::Deserialize;
 use totp_rs::{Builder, Secret, Totp};
-use tower_step_up::{Caller, Clock, Proof, ProofError, RequireStepUp, Requirement, StepUp};
+use tower_step_up::{Clock, Proof, ProofError, RequireStepUp, Requirement, StepUp};
 
 #[path = "support/local.rs"]
 mod local;
+use local::LoggedIn;
 
 /// Wrong codes in a row until the user is locked. Of a million codes, three are right at any time.
 const TRIES: u8 = 5;
@@ -62,10 +63,9 @@ struct Given {
 
 async fn verify(
     State(app): State<Arc<App>>,
-    caller: Option<Extension<Caller>>,
+    LoggedIn(caller): LoggedIn,
     Json(given): Json<Given>,
 ) -> Result<StatusCode, StatusCode> {
-    let Extension(caller) = caller.ok_or(StatusCode::UNAUTHORIZED)?;
     match app.take(caller.subject(), &given.code) {
         Taken::Yes => {}
         Taken::No { and_lock: false } => return Err(StatusCode::CONFLICT),
@@ -112,8 +112,7 @@ impl App {
 }
 
 /// Stands in for the authenticator app on the user's phone: the code of now.
-async fn phone(State(app): State<Arc<App>>, caller: Option<Extension<Caller>>) -> Result<String, StatusCode> {
-    let Extension(caller) = caller.ok_or(StatusCode::UNAUTHORIZED)?;
+async fn phone(State(app): State<Arc<App>>, LoggedIn(caller): LoggedIn) -> Result<String, StatusCode> {
     let users = app.users.lock().unwrap_or_else(PoisonError::into_inner);
     let user = users.get(caller.subject()).ok_or(StatusCode::NOT_FOUND)?;
     Ok(user.totp.generate(app.clock.now().as_millis() / 1000).to_string())
