@@ -7,4 +7,5 @@ mod one_time;
 mod passkey;
 mod refusals;
 mod scope_and_age;
+mod tonic;
 mod totp;
