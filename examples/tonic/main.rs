@@ -3,22 +3,30 @@
 //! It listens on 127.0.0.1:50051, or where `TONIC_ADDR` says. Everything happens in the sandbox of tower-step-up, so
 //! nothing is sent. Lines that are tower-step-up's are marked with `+`.
 
-use std::{env, error::Error, io, io::Write, net::SocketAddr};
+use std::{env, error::Error, io, io::Write, net::SocketAddr, time::Duration};
 
-use bank::{Account, AccountsRequest, AccountsResponse, TransferRequest, TransferResponse, bank_server};
-use tokio::net::TcpListener;
+use bank::{
+    Account, AccountsRequest, AccountsResponse, Payment, TransferRequest, TransferResponse, WatchRequest, bank_server,
+    payments_server,
+};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    time::{interval, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Request, Response, Status,
     metadata::MetadataMap,
-    service::InterceptorLayer,
+    service::{InterceptorLayer, Routes},
     transport::{Server, server::TcpIncoming},
 };
 use tower::Layer;
-use tower_step_up::{Caller, Recipient, Refused, RequireStepUp, StepUp, discard};
+use tower_step_up::{Caller, Clock, ConfigError, Recipient, Refused, RequireStepUp, StepUp, SystemClock, discard};
 
 /// Generated from `proto/bank/v1/bank.proto`.
 #[allow(clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
-mod bank {
+pub(crate) mod bank {
     include!("bank.v1.rs");
 }
 
@@ -44,6 +52,37 @@ impl bank_server::Bank for Bank {
     }
 }
 
+struct Payments;
+
+#[tonic::async_trait]
+impl payments_server::Payments for Payments {
+    type WatchStream = ReceiverStream<Result<Payment, Status>>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        // + The guard has looked once, when the stream was opened, so the stream ends itself when the grant does. One
+        //   that is to end at a logout as well asks `step_up.check(..)` before each message.
+        let grant = request.extensions().get::<Caller>().and_then(Caller::grant);
+        let expires_at = grant.ok_or_else(|| Status::internal("not guarded"))?.expires_at();
+        let left = expires_at.saturating_since(SystemClock.now());
+
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let payments = async {
+                let mut every_second = interval(Duration::from_secs(1));
+                let mut number = 1;
+                while sender.send(Ok(Payment { number })).await.is_ok() {
+                    every_second.tick().await;
+                    number += 1;
+                }
+            };
+            if timeout(left, payments).await.is_err() {
+                let _ = sender.send(Err(Status::permission_denied("the step-up has ended"))).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
 /// Who is asking: `authorization: Bearer alice-1` is alice in her session 1. A real server verifies a token here.
 fn authenticate(metadata: &MetadataMap) -> Option<Caller> {
     let mut values = metadata.get_all("authorization").iter();
@@ -66,23 +105,32 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Whoever started this may not be reading: that is no reason to stop.
     let _ = introduce(&mut io::stdout().lock(), listener.local_addr()?);
 
-    // + What steps up, and the guard: Accounts is open, everything else of the bank is guarded.
-    let step_up = StepUp::builder().sandbox().otp("SMS", discard).push("BIOMETRIC", discard).enrolment(enrolment);
-    let step_up = step_up.grpc_domain("bank.example").build()?;
-    let guard = RequireStepUp::new(&step_up).grpc().exempt(bank_server::SERVICE_NAME, "Accounts")?;
-
     Server::builder()
-        .layer(InterceptorLayer::new(|mut request: Request<()>| {
-            if let Some(caller) = authenticate(request.metadata()) {
-                request.extensions_mut().insert(caller);
-            }
-            Ok(request)
-        }))
-        .add_service(guard.layer(bank_server::BankServer::new(Bank))) // + wrapped
-        .add_service(step_up.grpc_challenges()) // + outside the guard
+        .layer(InterceptorLayer::new(identify))
+        .add_routes(routes()?)
         .serve_with_incoming(TcpIncoming::from(listener))
         .await?;
     Ok(())
+}
+
+pub(crate) fn identify(mut request: Request<()>) -> Result<Request<()>, Status> {
+    if let Some(caller) = authenticate(request.metadata()) {
+        request.extensions_mut().insert(caller);
+    }
+    Ok(request)
+}
+
+pub(crate) fn routes() -> Result<Routes, ConfigError> {
+    // + What steps up, and the guards: Accounts is open, everything else of the bank is guarded.
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).push("BIOMETRIC", discard).enrolment(enrolment);
+    let step_up = step_up.grpc_domain("bank.example").build()?;
+    let guard = RequireStepUp::new(&step_up).grpc();
+
+    let payments = guard.clone().layer(payments_server::PaymentsServer::new(Payments)); // + wrapped
+    let guard = guard.exempt(bank_server::SERVICE_NAME, "Accounts")?;
+    Ok(Routes::new(guard.layer(bank_server::BankServer::new(Bank))) // + wrapped
+        .add_service(payments)
+        .add_service(step_up.grpc_challenges())) // + outside the guards
 }
 
 /// What to try. Every line works when pasted into a shell in the crate's directory, in this order.
@@ -95,6 +143,7 @@ fn introduce(out: &mut impl Write, address: SocketAddr) -> io::Result<()> {
     let start = call("stepup/v1/step_up.proto", r#"{"channel":"SMS"}"#, "stepup.v1.StepUp/StartOtp");
     let code = r#"{"channel":"SMS","verification_code":"123456"}"#;
     let verify = call("stepup/v1/step_up.proto", code, "stepup.v1.StepUp/VerifyOtp");
+    let watch = call("bank/v1/bank.proto", "{}", "bank.v1.Payments/Watch");
     write!(
         out,
         r"listening on http://{address}
@@ -104,6 +153,9 @@ fn introduce(out: &mut impl Write, address: SocketAddr) -> io::Result<()> {
 {start}
 {verify}
 {transfer}
+
+# A stream that ends when the step-up does, after ten minutes.
+{watch}
 
 # With Python: the same, and what the refusal says.
 python3 -m venv target/grpc-python && target/grpc-python/bin/pip install -q grpcio-tools googleapis-common-protos

@@ -1,0 +1,66 @@
+//! What the small examples have in common: who is asking, and serving on this machine.
+
+use std::{
+    env,
+    io::{self, Write},
+};
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, Request},
+    http::{StatusCode, header::AUTHORIZATION, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use tokio::net::TcpListener;
+use tower_step_up::Caller;
+
+/// `authorization: Bearer alice-1` is alice in her session 1. A real app verifies a token here.
+pub(crate) async fn authenticate(mut request: Request, next: Next) -> Response {
+    if let Some((session, caller)) = caller(&request) {
+        request.extensions_mut().insert(session);
+        request.extensions_mut().insert(caller);
+    }
+    next.run(request).await
+}
+
+/// The id of the session, for what an app keeps by it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Session(Box<str>);
+
+fn caller(request: &Request) -> Option<(Session, Caller)> {
+    let mut values = request.headers().get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
+    let (user, session) = token.rsplit_once('-')?;
+    session.parse::<u32>().ok().map(|_| (Session(token.into()), Caller::new(user, token)))
+}
+
+/// Who is logged in; 401 for anybody else.
+#[allow(dead_code, reason = "where a handler asks for it")]
+pub(crate) struct LoggedIn(pub(crate) Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for LoggedIn {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        parts.extensions.get().cloned().map(Self).ok_or(StatusCode::UNAUTHORIZED)
+    }
+}
+
+/// Serves on 127.0.0.1:3000, or where `EXAMPLE_ADDR` says, and prints what to try there.
+pub(crate) async fn serve(app: Router, what_to_try: &str) -> io::Result<()> {
+    let listener = TcpListener::bind(env::var("EXAMPLE_ADDR").as_deref().unwrap_or("127.0.0.1:3000")).await?;
+    let address = listener.local_addr()?;
+    let mut out = io::stdout();
+    // Whoever started this may not be reading: that is no reason to stop.
+    let _ = write!(
+        out,
+        "listening on http://{address}\n\n\
+         # Paste these lines into a shell, one by one.\n\
+         APP=http://{address}; ALICE='authorization: Bearer alice-1'; JSON='content-type: application/json'\n\
+         {what_to_try}"
+    );
+    let _ = out.flush();
+    axum::serve(listener, app).await
+}
