@@ -170,7 +170,7 @@ async fn a_server_that_forgets_gives_no_more_guesses() {
 async fn a_slow_network() {
     let server = Server::start();
     let proxy = Proxy::start(server.port()).await;
-    let node = server.builder_at(&proxy.address(), Policy::new()).build().unwrap();
+    let node = Server::builder_at(&proxy.address(), Policy::new()).build().unwrap();
     until(async || node.start_otp(&alice(), "SMS", None).await.is_ok()).await;
     until(async || node.verify_otp(&alice(), "SMS", "123456").await.is_ok() || passes(&node).await).await;
     proxy.delay(Duration::from_millis(400));
@@ -190,7 +190,7 @@ async fn a_replica_that_lagged_is_promoted() {
     let proxy = Proxy::start(master.port()).await;
     let clock = ManualClock::new();
     let policy = Policy::new().store_deadline(Duration::from_secs(5)).wrong_codes_a_day(5);
-    let node = server_at(&master, &proxy, policy, &clock);
+    let node = Server::builder_at(&proxy.address(), policy).clock(clock.clone()).build().unwrap();
     node.start_otp(&alice(), "SMS", None).await.unwrap();
     assert_eq!(master.number(&["WAIT", "1", "10000"]), 1, "the replica has the start");
     between.delay(Duration::from_secs(3600));
@@ -214,8 +214,4 @@ async fn a_replica_that_lagged_is_promoted() {
     assert!(matches!(fifth, Err(ChallengeError::CodeInvalid)), "{fifth:?}");
     let right = node.verify_otp(&alice(), "SMS", "123456").await.map(drop);
     assert!(matches!(right, Err(ChallengeError::RateLimited(_))), "{right:?}");
-}
-
-fn server_at(server: &Server, proxy: &Proxy, policy: Policy, clock: &ManualClock) -> StepUp<RedisStore> {
-    server.builder_at(&proxy.address(), policy).clock(clock.clone()).build().unwrap()
 }

@@ -78,10 +78,8 @@ impl Server {
     fn try_say(&self, command: &[&str]) -> Option<String> {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        let mut request = format!("*{}\r\n", command.len());
-        for word in command {
-            request += &format!("${}\r\n{word}\r\n", word.len());
-        }
+        let words = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        let request = format!("*{}\r\n{}", command.len(), words.collect::<String>());
         socket.write_all(request.as_bytes()).ok()?;
         socket.shutdown(std::net::Shutdown::Write).ok()?;
         let mut answer = Vec::new();
@@ -122,11 +120,11 @@ impl Server {
     }
 
     pub(crate) fn builder(&self, policy: Policy) -> StepUpBuilder<RedisStore> {
-        self.builder_at(&self.address(), policy)
+        Self::builder_at(&self.address(), policy)
     }
 
     /// By another way than its own address.
-    pub(crate) fn builder_at(&self, address: &str, policy: Policy) -> StepUpBuilder<RedisStore> {
+    pub(crate) fn builder_at(address: &str, policy: Policy) -> StepUpBuilder<RedisStore> {
         StepUp::builder()
             .sandbox()
             .otp("SMS", discard)
