@@ -50,7 +50,11 @@ impl<S: Send + Sync> FromRequestParts<S> for LoggedIn {
 
 /// Serves on 127.0.0.1:3000, or where `EXAMPLE_ADDR` says, and prints what to try there.
 pub(crate) async fn serve(app: Router, what_to_try: &str) -> io::Result<()> {
-    let listener = TcpListener::bind(env::var("EXAMPLE_ADDR").as_deref().unwrap_or("127.0.0.1:3000")).await?;
+    let address = env::var("EXAMPLE_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".into());
+    let listener = TcpListener::bind(&address).await.map_err(|error| {
+        let hint = format!("{address}: {error}; EXAMPLE_ADDR=127.0.0.1:0 takes any free port");
+        io::Error::new(error.kind(), hint)
+    })?;
     let address = listener.local_addr()?;
     let mut out = io::stdout();
     // Whoever started this may not be reading: that is no reason to stop.
