@@ -141,9 +141,9 @@ async fn payout(
         Ok(payout) => send(bank, LoggedIn(caller), payout).await,
         Err(rejection) => Err(rejection.into()),
     };
-    // + Nothing was paid, so the step-up was not used.
-    if sent.is_err()
-        && let Some(grant) = grant
+    // + Nothing was paid, so the step-up was not used. After any other error something may have been.
+    if let (Err(problem), Some(grant)) = (&sent, grant)
+        && problem.is_of_the_request()
     {
         let _ = grant.give_back().await;
     }

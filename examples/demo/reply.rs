@@ -16,6 +16,11 @@ impl Problem {
         Self(status, json!({ "errorCode": code, "message": message }))
     }
 
+    /// Whether the request was refused as it stands, so that nothing was done.
+    pub(super) fn is_of_the_request(&self) -> bool {
+        self.0.is_client_error()
+    }
+
     pub(super) fn unauthorized(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
     }
