@@ -72,8 +72,8 @@ curl -i $BANK/stepup/challenges/push/BIOMETRIC/$PUSH {auth}; echo
 # very payout, once. The second time it is spent, and another amount finds a mismatch.
 {payout}
 BINDING=$(curl -s $BANK/payouts {auth} {json} -d '{{"to":"carol","amount":250}}' | sed 's/.*"binding":"//; s/".*//')
-curl -i $BANK/stepup/challenges/otp/SMS {auth} {json} -d "{{\"binding\":\"$BINDING\"}}"
-curl -i $BANK/stepup/challenges/otp/SMS/verify {auth} {json} -d '{{"verificationCode":"123456"}}'
+PUSH=$(curl -s $BANK/stepup/challenges/push/BIOMETRIC {auth} {json} -d "{{\"binding\":\"$BINDING\"}}" | tr -cd 0-9)
+curl -i -X POST $BANK/simulate/push/$PUSH/accept
 {payout}
 {payout}
 
