@@ -6,10 +6,10 @@ use axum::body::Body as HttpBody;
 use http::StatusCode;
 use tonic::{Code, Response, Status, body::Body, service::Routes, transport::Channel};
 use tonic_types::StatusExt;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 use tower_step_up::{
-    Caller, ChallengeError, DeliveryError, ManualClock, OtpMessage, Policy, PushAnswer, Recipient, Refused, Secret,
-    StepUp, StepUpBuilder, Store, discard,
+    Binding, Caller, ChallengeError, DeliveryError, ManualClock, OtpMessage, Policy, PushAnswer, Recipient, Refusal,
+    Refused, RequireStepUp, Secret, StepUp, StepUpBuilder, Store, discard,
 };
 
 use crate::{
@@ -380,4 +380,40 @@ async fn every_way_in_shares_one_budget() {
             clock.advance(Duration::from_secs(15));
         }
     }
+}
+
+/// A start takes the token of a refusal, and says what is wrong with any other.
+#[tokio::test]
+async fn a_start_may_be_bound() {
+    let step_up = step_up();
+    let describe = |_: &http::request::Parts, _: &[u8]| Some("Pay 10 EUR to bob".to_owned());
+    let binding = Binding::new(Binding::uri_as_received, describe);
+    let inner = tower::service_fn(async |_: http::Request<HttpBody>| {
+        Ok::<_, std::convert::Infallible>(http::Response::new(HttpBody::empty()))
+    });
+    let guarded = RequireStepUp::new(&step_up).bind(binding).layer(inner);
+    let request = || {
+        let mut request = http::Request::post("/payouts").body(HttpBody::from("10")).unwrap();
+        request.extensions_mut().insert(alice());
+        request
+    };
+    let refused = guarded.clone().oneshot(request()).await.unwrap();
+    let Some(Refusal::StepUpRequired(unmet)) = refused.extensions().get() else { panic!("it passes") };
+    let token = unmet.binding().unwrap();
+
+    let mut client = Client::of(&step_up).await;
+    let mut start = async |binding: &str| {
+        let message = StartOtpRequest { channel: "SMS".into(), scope: None, binding: Some(binding.into()) };
+        stamped(client.client.start_otp(by("alice", message)).await).map(drop)
+    };
+    let wrong = |error: &str| [("binding".to_owned(), error.to_owned())];
+    assert_eq!(fields(start(" ").await), wrong("HAS_TEXT"));
+    assert_eq!(fields(start("?").await), wrong("REGEX"));
+    assert_eq!(fields(start(&"A".repeat(2049)).await), wrong("SIZE"));
+    let of_another = format!("{}{}", &token[..token.len() - 2], if token.ends_with("AA") { "BA" } else { "AA" });
+    assert_eq!(fields(start(&of_another).await), wrong("NOT_IN"));
+    start(token).await.unwrap();
+    client.verify("SMS", Some("123456")).await.unwrap();
+    assert_eq!(guarded.clone().oneshot(request()).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(guarded.oneshot(request()).await.unwrap().status(), StatusCode::FORBIDDEN, "it is spent");
 }
