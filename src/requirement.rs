@@ -357,8 +357,8 @@ impl Unmet {
         self.binding.as_deref()
     }
 
-    pub(crate) fn bound(self, binding: Option<Box<str>>) -> Self {
-        Self { binding, ..self }
+    pub(crate) fn bound(self, binding: Box<str>) -> Self {
+        Self { binding: Some(binding), ..self }
     }
 }
 
@@ -672,7 +672,7 @@ mod tests {
         assert_eq!((any().is_once(), any().once().is_once()), (false, true));
         assert_eq!((any().accepts("X"), any().channels(["SMS"]).accepts("X")), (true, false));
         assert!(any().all_of(["SMS", "BIO"]).accepts("BIO"));
-        let unmet = Unmet::from(Reason::Spent).bound(Some("canary".into()));
+        let unmet = Unmet::from(Reason::Spent).bound("canary".into());
         assert_eq!(unmet.binding(), Some("canary"));
         let printed = format!("{unmet:?}");
         assert!(printed.contains("Spent") && !printed.contains("canary"), "{printed}");

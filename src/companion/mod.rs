@@ -179,13 +179,13 @@ impl<S: Store> ChallengeService<S> {
             }
             Operation::VerifyOtp { channel } => {
                 let code = code(fields, step_up.0.policy.code_digits);
-                let invalid = code.err().map(InvalidField::code);
-                let invalid: Vec<_> = unknown(channels.otp_names(), channel).into_iter().chain(invalid).collect();
-                let Ok(code) = code else { return Err(Refused::Invalid(invalid)) };
-                if !invalid.is_empty() {
-                    return Err(Refused::Invalid(invalid));
-                }
-                step_up.verify_otp(caller, channel, code).await?;
+                match (unknown(channels.otp_names(), channel), code) {
+                    (None, Ok(code)) => step_up.verify_otp(caller, channel, code).await?,
+                    (unknown, code) => {
+                        let code = code.err().map(InvalidField::code);
+                        return Err(Refused::Invalid(unknown.into_iter().chain(code).collect()));
+                    }
+                };
                 Ok(wire::no_content())
             }
         }

@@ -193,15 +193,10 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
     {
         let shared = &*self.shared;
         let (mut parts, body) = request.into_parts();
-        if shared.exempts(&parts.uri) || !shared.applies(&mut parts) {
-            return ready.call(Request::from_parts(parts, body)).await;
-        }
-        let Some(caller) = parts.extensions.get::<Caller>().cloned() else {
-            shared.engine().note_no_caller();
-            if shared.shadow {
-                return ready.call(Request::from_parts(parts, body)).await;
-            }
-            return Ok(shared.refuse(Refusal::NoCaller, &parts));
+        let caller = match shared.asks(&mut parts) {
+            Ok(Some(caller)) => caller,
+            Ok(None) => return ready.call(Request::from_parts(parts, body)).await,
+            Err(refusal) => return Ok(shared.refuse(refusal, &parts)),
         };
         if shared.shadow {
             // A body that was read in part could not be handed on: it is let be, and taken for one not approved.
@@ -209,12 +204,12 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
             let mut request = Request::from_parts(parts, body);
             let decided = match operation {
                 Some(operation) => {
-                    let loaded = shared.engine().load_now(&caller).await;
+                    let loaded = shared.engine().look_up(caller.session_key()).await;
                     shared.engine().decide(loaded, shared.requirement(), Some(&operation.digest))
                 }
                 None => Err(CheckError::StepUpRequired(Reason::Mismatch.into())),
             };
-            let _ = shared.admit(request.extensions_mut(), decided.map(|(grant, _)| grant));
+            let _ = shared.admit(request.extensions_mut(), decided);
             return ready.call(request).await;
         }
         let (data, body) = if self.binding.needs_body() {
@@ -247,7 +242,7 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
             CheckError::StepUpRequired(unmet) => {
                 let scope = self.shared.requirement().scope.clone();
                 let token = self.shared.engine().seal_binding(caller, operation, scope);
-                CheckError::StepUpRequired(unmet.bound(Some(token.into())))
+                CheckError::StepUpRequired(unmet.bound(token.into()))
             }
             CheckError::Unavailable => error,
         }

@@ -135,8 +135,8 @@ where
                     let loaded = ready!(deadline.poll(load, cx)).unwrap_or_else(|| Err(StoreError::deadline()));
                     // Taken in the poll that leaves this state.
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    let engine = waiting.shared.engine();
-                    let decided = engine.decide(loaded, waiting.shared.requirement(), None).map(|(grant, _)| grant);
+                    let shared = &waiting.shared;
+                    let decided = shared.engine().decide(loaded, shared.requirement(), None);
                     waiting.go_on(decided)
                 }
                 StateProj::Spending { future, waiting } => {

@@ -7,7 +7,7 @@ use tower::Layer;
 
 use super::{
     bound::BindStepUp,
-    refuse::{Grpc, Json, Negotiate, Refusal, Refuse, Terms},
+    refuse::{Grpc, Json, Negotiate, Refuse, Terms},
     service::Guard,
     shared::Shared,
 };
@@ -92,19 +92,12 @@ impl<S: Store, R> RequireStepUp<S, R> {
         R: Refuse<B>,
     {
         let shared = &*self.0;
-        if shared.exempts(&request.uri) || !shared.applies(request) {
-            return Ok(None);
-        }
-        let engine = shared.engine();
-        let Some(caller) = request.extensions.get::<Caller>().cloned() else {
-            engine.note_no_caller();
-            return if shared.shadow { Ok(None) } else { Err(shared.refuse(Refusal::NoCaller, request)) };
+        let caller = match shared.asks(request) {
+            Ok(Some(caller)) => caller,
+            Ok(None) => return Ok(None),
+            Err(refusal) => return Err(shared.refuse(refusal, request)),
         };
-        let decided = if engine.spends(shared.requirement()) && !shared.shadow {
-            shared.step_up.spend(&caller, shared.requirement(), None).await
-        } else {
-            engine.decide(engine.load_now(&caller).await, shared.requirement(), None).map(|(grant, _)| grant)
-        };
+        let decided = shared.step_up.ask(&caller, shared.requirement(), shared.spends()).await;
         match shared.admit(&mut request.extensions, decided) {
             Ok(()) => Ok(request.extensions.get::<Caller>().and_then(Caller::grant).cloned()),
             Err(refusal) => Err(shared.refuse(refusal, request)),

@@ -71,15 +71,14 @@ where
             let (parts, _) = request.into_parts();
             return ResponseFuture::refused(shared.refuse(Refusal::NoCaller, &parts));
         };
-        // In the shadow nothing is spent.
-        if engine.spends(shared.requirement()) && !shared.shadow {
+        if shared.spends() {
             let (step_up, terms, caller) = (shared.step_up.clone(), Arc::clone(&shared.terms), caller.clone());
             let spending = Box::pin(async move { step_up.spend(&caller, &terms.requirement, None).await });
             return ResponseFuture::spending(spending, self.take_ready(), request, Arc::clone(&self.shared));
         }
         match engine.store.load(caller.session_key()) {
             Lookup::Ready(loaded) => {
-                let decided = engine.decide(loaded, shared.requirement(), None).map(|(grant, _)| grant);
+                let decided = engine.decide(loaded, shared.requirement(), None);
                 match shared.admit(request.extensions_mut(), decided) {
                     Ok(()) => ResponseFuture::inner(self.inner.call(request)),
                     Err(refusal) => {

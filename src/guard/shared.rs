@@ -62,6 +62,26 @@ impl<S: Store, R> Shared<S, R> {
         true
     }
 
+    /// Who has to step up for a request; nobody where it passes as it is.
+    pub(super) fn asks(&self, request: &mut Parts) -> Result<Option<Caller>, Refusal> {
+        if self.exempts(&request.uri) || !self.applies(request) {
+            return Ok(None);
+        }
+        let caller = request.extensions.get::<Caller>().cloned();
+        if caller.is_none() {
+            self.engine().note_no_caller();
+            if !self.shadow {
+                return Err(Refusal::NoCaller);
+            }
+        }
+        Ok(caller)
+    }
+
+    /// Whether a request spends what lets it pass; in the shadow none does.
+    pub(super) fn spends(&self) -> bool {
+        self.engine().spends(self.requirement()) && !self.shadow
+    }
+
     /// Lets the request pass, with the grant in its caller, where the handler finds it.
     pub(super) fn admit(&self, request: &mut Extensions, decided: Result<Grant, CheckError>) -> Result<(), Refusal> {
         let caller = request.get_mut::<Caller>().ok_or(Refusal::NoCaller)?;

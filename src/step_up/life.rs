@@ -201,10 +201,7 @@ impl<S: Store> Engine<S> {
             let now = self.now();
             let Some(old) = self.session_of(stored_old.as_ref())? else { return Ok(()) };
             // A user who was forgotten has nothing that could be elevated, but a session's starts are kept for longer.
-            let mut next = match self.subject_of(stored_subject.as_ref())? {
-                Some(subject) => subject.clone(),
-                None => Subject::new(self.ids.next_u64()),
-            };
+            let mut next = self.subject_or_new(stored_subject.as_ref())?;
             let generation = next.generation();
             // The old id stays listed: until its record is gone, it may hold a grant.
             next.close_session(old_key);

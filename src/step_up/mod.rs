@@ -28,7 +28,7 @@ pub use self::{
 pub(crate) use self::{
     builder::check_path,
     channel::Channels,
-    outside::{BoxFuture, Deadline, finish, within},
+    outside::{BoxFuture, Deadline, within},
 };
 use crate::{
     binding::OperationDigest,
@@ -161,12 +161,25 @@ impl<S: Store> StepUp<S> {
     /// [`CheckError`], and nothing may then be done for the caller.
     pub async fn check(&self, caller: &Caller, requirement: &Requirement) -> Result<Grant, CheckError> {
         let engine = &*self.0;
-        let checked = if engine.spends(requirement) {
-            self.spend(caller, requirement, None).await
-        } else {
-            engine.decide(engine.load_now(caller).await, requirement, None).map(|(grant, _)| grant)
-        };
-        checked.inspect_err(|error| engine.tell_unmet(caller, error))
+        let checked = self.ask(caller, requirement, engine.spends(requirement)).await;
+        checked.inspect_err(|error| {
+            if let CheckError::StepUpRequired(unmet) = error {
+                engine.tell(&Event::GuardRefused { subject: caller.subject(), reason: unmet.reason() });
+            }
+        })
+    }
+
+    /// Decides for a caller, and spends what satisfies the requirement or leaves it.
+    pub(crate) async fn ask(
+        &self,
+        caller: &Caller,
+        requirement: &Requirement,
+        spends: bool,
+    ) -> Result<Grant, CheckError> {
+        if spends {
+            return self.spend(caller, requirement, None).await;
+        }
+        self.0.decide(self.0.look_up(caller.session_key()).await, requirement, None)
     }
 
     /// Where a caller stands: their grants, and the channels that they have enrolled.
@@ -248,19 +261,25 @@ impl<S: Store> Engine<S> {
         requirement.is_once() || self.policy.one_time
     }
 
-    /// The session's record, as a decision takes it.
-    pub(crate) async fn load_now(&self, caller: &Caller) -> Result<Option<Stored>, StoreError> {
-        finish::<S>(self.store.load(caller.session_key()), self.policy.store_deadline).await
-    }
-
-    /// The one decision behind layer, extractor and [`StepUp::check`]: the grant that a handler is shown, and all that
-    /// it took.
+    /// The grant that lets a request pass.
     pub(crate) fn decide(
         &self,
         loaded: Result<Option<Stored>, StoreError>,
         requirement: &Requirement,
         operation: Option<&OperationDigest>,
-    ) -> Result<(Grant, Satisfied), CheckError> {
+    ) -> Result<Grant, CheckError> {
+        let (stored, satisfied) = self.satisfied(loaded, requirement, operation)?;
+        Grant::of(stored, satisfied.first).ok_or_else(|| CheckError::StepUpRequired(Reason::Missing.into()))
+    }
+
+    /// The one decision behind layer, extractor and [`StepUp::check`]: a session's record, and which of its grants it
+    /// takes.
+    fn satisfied(
+        &self,
+        loaded: Result<Option<Stored>, StoreError>,
+        requirement: &Requirement,
+        operation: Option<&OperationDigest>,
+    ) -> Result<(Stored, Satisfied), CheckError> {
         let unavailable = |error: StoreError| {
             self.tell(&Event::StoreFailed { error: &error });
             CheckError::Unavailable
@@ -269,16 +288,8 @@ impl<S: Store> Engine<S> {
         let session = as_session(stored.as_ref()).map_err(unavailable)?;
         let decided = decide(session, requirement, operation, &self.policy, self.now());
         let satisfied = decided.map_err(CheckError::StepUpRequired)?;
-        let grant = stored.and_then(|stored| Grant::of(stored, satisfied.first));
-        let grant = grant.ok_or_else(|| CheckError::StepUpRequired(Reason::Missing.into()))?;
-        Ok((grant, satisfied))
-    }
-
-    /// Tells that a caller has to step up, if it is that.
-    pub(crate) fn tell_unmet(&self, caller: &Caller, error: &CheckError) {
-        if let CheckError::StepUpRequired(unmet) = error {
-            self.tell(&Event::GuardRefused { subject: caller.subject(), reason: unmet.reason() });
-        }
+        let stored = stored.ok_or_else(|| CheckError::StepUpRequired(Reason::Missing.into()))?;
+        Ok((stored, satisfied))
     }
 
     /// Tells of what was refused, with the channel if it is one of ours: a name from outside is no label.

@@ -30,26 +30,22 @@ impl<S: Store> StepUp<S> {
         let engine = &*self.0;
         let session_key = caller.session_key();
         for _ in 0..ROUNDS {
-            let loaded = engine.load_now(caller).await;
-            let stored = loaded.as_ref().ok().and_then(Clone::clone);
-            let (_, satisfied) = engine.decide(loaded, requirement, operation)?;
-            let session = engine.session_of(stored.as_ref())?.ok_or(CheckError::Unavailable)?;
-            let ids = |session: &Session| {
-                let spent = session.grants().iter().enumerate().filter(|(index, _)| satisfied.contains(*index));
-                spent.map(|(_, grant)| grant.id).collect()
-            };
-            let spent = Spent {
-                step_up: self.clone(),
-                subject: caller.subject().into(),
-                session: *session_key,
-                ids: ids(session),
-            };
+            let loaded = engine.look_up(session_key).await;
+            let (stored, satisfied) = engine.satisfied(loaded, requirement, operation)?;
+            let session = engine.session_of(Some(&stored))?.ok_or(CheckError::Unavailable)?;
             let next = session.spend(|index| satisfied.contains(index));
-            let swapped = engine.swap_session(session_key, stored.as_ref(), next, engine.now()).await?;
+            let swapped = engine.swap_session(session_key, Some(&stored), next, engine.now()).await?;
             let Swap::Done(written) = swapped else { continue };
             // What was written a moment before its end may be gone, and was spent all the same.
             let grant = written.and_then(|written| Grant::of(written, satisfied.first));
             let grant = grant.ok_or(CheckError::Unavailable)?;
+            let taken = session.grants().iter().enumerate().filter(|(index, _)| satisfied.contains(*index));
+            let spent = Spent {
+                step_up: self.clone(),
+                subject: caller.subject().into(),
+                session: *session_key,
+                ids: taken.map(|(_, grant)| grant.id).collect(),
+            };
             engine.tell(&Event::Spent { subject: caller.subject(), channel: grant.channel() });
             return Ok(grant.with_give_back(Arc::new(spent)));
         }

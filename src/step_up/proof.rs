@@ -15,7 +15,6 @@ use crate::{
     purpose::Purpose,
     session::{Granted, Session, Usage},
     store::Store,
-    subject::Subject,
 };
 
 /// What the application has verified itself: a passkey, a TOTP code, a fresh login at an identity provider.
@@ -162,10 +161,7 @@ impl<S: Store> Engine<S> {
             if now >= expires_at {
                 return Err(ProofError::Expired);
             }
-            let mut next_subject = match self.subject_of(subject.as_ref())? {
-                Some(subject) => subject.clone(),
-                None => Subject::new(self.ids.next_u64()),
-            };
+            let mut next_subject = self.subject_or_new(subject.as_ref())?;
             if next_subject.is_locked() {
                 return Err(ProofError::Locked);
             }

@@ -33,8 +33,12 @@ pub(super) enum Swap {
 /// Records of the store.
 impl<S: Store> Engine<S> {
     pub(super) async fn load(&self, key: &Key) -> Result<Option<Stored>, ChallengeError> {
-        let loaded = finish::<S>(self.store.load(key), self.policy.store_deadline).await;
-        loaded.map_err(|error| self.failed(&error))
+        self.look_up(key).await.map_err(|error| self.failed(&error))
+    }
+
+    /// The same, and whoever asks tells what failed.
+    pub(crate) async fn look_up(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        finish::<S>(self.store.load(key), self.policy.store_deadline).await
     }
 
     /// The user's record and the session's, in one round trip.
@@ -152,10 +156,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), ChallengeError> {
         for _ in 0..ROUNDS {
             let stored = self.load(key).await?;
-            let mut next = match self.subject_of(stored.as_ref())? {
-                Some(subject) => subject.clone(),
-                None => Subject::new(self.ids.next_u64()),
-            };
+            let mut next = self.subject_or_new(stored.as_ref())?;
             let now = self.now();
             change(&mut next, now);
             if let Swap::Done(_) = self.swap_subject(key, stored.as_ref(), next, now).await? {
@@ -229,6 +230,11 @@ impl<S: Store> Engine<S> {
             None => Ok(None),
             Some(Record::Session(_) | Record::Recipient(_)) => Err(self.failed(&StoreError::unreadable())),
         }
+    }
+
+    /// A user's record to be changed: theirs, or the first one.
+    pub(super) fn subject_or_new(&self, stored: Option<&Stored>) -> Result<Subject, ChallengeError> {
+        Ok(self.subject_of(stored)?.cloned().unwrap_or_else(|| Subject::new(self.ids.next_u64())))
     }
 
     pub(super) fn recipient_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Sends>, ChallengeError> {

@@ -98,10 +98,7 @@ impl<S: Store> Engine<S> {
             let (loaded, stored_recipient) = both(self.load_both(subject_key, session_key), load_recipient).await;
             let ((subject, session), stored_recipient) = (loaded?, stored_recipient?);
             let now = self.now();
-            let mut next_subject = match self.subject_of(subject.as_ref())? {
-                Some(subject) => subject.clone(),
-                None => Subject::new(self.ids.next_u64()),
-            };
+            let mut next_subject = self.subject_or_new(subject.as_ref())?;
             self.remember(subject_key, &mut next_subject, now);
             next_subject.check_disabled(channel, policy, now)?;
             let resolved = enrolled.clone()?;

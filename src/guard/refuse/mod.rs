@@ -107,9 +107,9 @@ struct Built<T> {
 }
 
 impl<T> Built<T> {
-    /// `None` for one that names channels, or a binding.
-    fn get(&self, refusal: &Refusal) -> Option<&T> {
-        Some(match refusal {
+    /// What is unmet, for one that names channels or a binding.
+    fn get<'a>(&self, refusal: &'a Refusal) -> Result<&T, &'a Unmet> {
+        Ok(match refusal {
             Refusal::NoCaller => &self.no_caller,
             Refusal::Unavailable => &self.unavailable,
             Refusal::Invalid => &self.invalid,
@@ -117,9 +117,9 @@ impl<T> Built<T> {
             Refusal::TooSlow => &self.too_slow,
             Refusal::StepUpRequired(unmet) if unmet.parts().is_empty() && unmet.binding().is_none() => {
                 let place = Reason::ALL.iter().position(|known| *known == unmet.reason());
-                &self.step_up_required[place?]
+                &self.step_up_required[place.unwrap_or_default()]
             }
-            Refusal::StepUpRequired(_) => return None,
+            Refusal::StepUpRequired(unmet) => return Err(unmet),
         })
     }
 }
@@ -246,21 +246,17 @@ impl Terms {
     /// The body of the refusal as JSON.
     #[must_use]
     pub fn json(&self, refusal: &Refusal) -> Bytes {
-        match refusal {
-            Refusal::StepUpRequired(unmet) if self.json.get(refusal).is_none() => {
-                self.of_request(unmet, |body| json(&body))
-            }
-            _ => self.json.get(refusal).cloned().unwrap_or_default(),
+        match self.json.get(refusal) {
+            Ok(built) => built.clone(),
+            Err(unmet) => self.of_request(unmet, |body| json(&body)),
         }
     }
 
     fn grpc<B>(&self, refusal: &Refusal, empty: B) -> Response<B> {
-        let built = self.grpc.get(refusal).unwrap_or(&self.grpc.unavailable);
-        match refusal {
-            Refusal::StepUpRequired(unmet) if self.grpc.get(refusal).is_none() => self
-                .of_request(unmet, |body| RpcStatus::step_up_required(&self.domain, body.metadata()).trailers())
-                .response(empty),
-            _ => built.response(empty),
+        let write = |body: Body<'_>| RpcStatus::step_up_required(&self.domain, body.metadata()).trailers();
+        match self.grpc.get(refusal) {
+            Ok(built) => built.response(empty),
+            Err(unmet) => self.of_request(unmet, write).response(empty),
         }
     }
 
