@@ -134,7 +134,6 @@ impl Secret {
     }
 
     /// A keyed hash. HMAC takes a key of any length; the error is only how the library's trait is written.
-    #[cfg(feature = "_redis")]
     pub(crate) fn mac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.0).expect("HMAC takes a key of any length")
     }
@@ -165,12 +164,10 @@ struct KeyedDigest {
 }
 
 impl KeyedDigest {
-    fn new(secret: &Secret) -> Result<Self, ConfigError> {
+    fn new(secret: &Secret) -> Self {
         let digest = Sha256::new().chain_update(b"tower-step-up secret id\0").chain_update(&*secret.0).finalize();
         let id = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
-        // HMAC takes a key of any length; the error is only how the library's trait is written.
-        let mac = Hmac::new_from_slice(&secret.0).map_err(|_| ConfigError::ShortSecret)?;
-        Ok(Self { id, mac })
+        Self { id, mac: secret.mac() }
     }
 }
 
@@ -183,8 +180,8 @@ pub(crate) struct CodeDigest {
 }
 
 impl Keyring {
-    pub(crate) fn new(current: &Secret, previous: Option<&Secret>) -> Result<Self, ConfigError> {
-        Ok(Self { current: KeyedDigest::new(current)?, previous: previous.map(KeyedDigest::new).transpose()? })
+    pub(crate) fn new(current: &Secret, previous: Option<&Secret>) -> Self {
+        Self { current: KeyedDigest::new(current), previous: previous.map(KeyedDigest::new) }
     }
 
     /// Digests a code for one challenge of one session on one channel.
@@ -369,7 +366,7 @@ mod tests {
     #[test]
     fn a_digest_is_of_one_session_channel_and_secret() {
         let secret = |byte| Secret::new([byte; 32]).unwrap();
-        let ring = Keyring::new(&secret(1), None).unwrap();
+        let ring = Keyring::new(&secret(1), None);
         let (session, other) = (Key::session("a", b"1"), Key::session("a", b"2"));
         let code = OneTimeCode::sandbox(6);
         let digest = ring.digest(&session, "SMS", &code, system_random).unwrap();
@@ -378,10 +375,10 @@ mod tests {
         assert!(!ring.matches(&digest, &session, "EMAIL", "123456"));
         assert!(!ring.matches(&digest, &other, "SMS", "123456"));
 
-        let rotated = Keyring::new(&secret(2), Some(&secret(1))).unwrap();
+        let rotated = Keyring::new(&secret(2), Some(&secret(1)));
         assert!(rotated.knows(&digest));
         assert!(rotated.matches(&digest, &session, "SMS", "123456"));
-        let forgotten = Keyring::new(&secret(2), None).unwrap();
+        let forgotten = Keyring::new(&secret(2), None);
         assert!(!forgotten.knows(&digest));
         assert!(!forgotten.matches(&digest, &session, "SMS", "123456"));
     }
@@ -397,7 +394,7 @@ mod tests {
     #[test]
     fn nothing_secret_is_printed() {
         let secret = Secret::new(*b"canary canary canary canary canary").unwrap();
-        let ring = Keyring::new(&secret, None).unwrap();
+        let ring = Keyring::new(&secret, None);
         let digest = ring.digest(&Key::subject("a"), "SMS", &OneTimeCode::sandbox(6), system_random).unwrap();
         let printed = format!("{secret:?} {ring:?} {digest:?} {:?}", OneTimeCode::sandbox(6));
         assert_eq!(printed, "Secret(..) Keyring(..) CodeDigest(..) OneTimeCode(..)");

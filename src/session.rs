@@ -597,7 +597,7 @@ mod tests {
     }
 
     fn otp(channel: &str, scope: Option<&str>) -> Start<CodeDigest> {
-        let ring = Keyring::new(&Secret::new([1; 32]).unwrap(), None).unwrap();
+        let ring = Keyring::new(&Secret::new([1; 32]).unwrap(), None);
         let proof = ring.digest(&Key::subject("a"), channel, &OneTimeCode::sandbox(6), system_random).unwrap();
         Start { id: 1, channel: channel.into(), scope: scope.map(Into::into), operation: None, generation: 1, proof }
     }

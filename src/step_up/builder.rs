@@ -278,7 +278,7 @@ impl<S: Store> StepUpBuilder<S> {
             log::sandbox();
         }
         Ok(StepUp(Arc::new(Engine {
-            keyring: Keyring::new(&secret, self.previous.as_ref())?,
+            keyring: Keyring::new(&secret, self.previous.as_ref()),
             channels: self.channels,
             identify: self.identify,
             enrolment: self.enrolment,
