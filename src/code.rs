@@ -286,6 +286,8 @@ impl fmt::Debug for PushDigest {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     fn fails(_: &mut [u8]) -> Result<(), RandomFailed> {
@@ -361,6 +363,22 @@ mod tests {
             Ok(())
         }
         assert_eq!(OneTimeCode::generate(12, high_then_low).unwrap().expose(), "999999999999");
+    }
+
+    /// One digit a draw, and more than enough in the last.
+    #[test]
+    fn a_code_has_its_length_however_often_is_drawn() {
+        thread_local! {
+            static DRAWS: Cell<u8> = const { Cell::new(0) };
+        }
+        #[expect(clippy::unnecessary_wraps, reason = "the signature of a generator")]
+        fn meagre(buffer: &mut [u8]) -> Result<(), RandomFailed> {
+            DRAWS.set(DRAWS.get() + 1);
+            buffer.fill(if DRAWS.get() < 5 { 255 } else { 5 });
+            buffer[0] = 1;
+            Ok(())
+        }
+        assert_eq!(OneTimeCode::generate(6, meagre).unwrap().expose(), "111115");
     }
 
     #[test]

@@ -80,4 +80,29 @@ mod tests {
         assert_ne!(Ids::new([1; 16]).next(), Ids::new([2; 16]).next());
         assert_ne!(Ids::new([1; 16]).next_u64(), Ids::new([2; 16]).next_u64());
     }
+
+    /// Every bit of the seed counts, of whichever half, so that two processes differ by all of it.
+    #[test]
+    fn no_bit_of_the_seed_is_lost() {
+        let seed = 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210_u128;
+        let first = |seed: u128| Ids::new(seed.to_le_bytes()).next();
+        let numbers: HashSet<_> = (0..128).map(|bit| first(seed ^ (1 << bit))).chain([first(seed)]).collect();
+        assert_eq!(numbers.len(), 129);
+    }
+
+    #[test]
+    fn both_halves_of_a_reference_are_veiled() {
+        let ids = Ids::new([7; 16]);
+        let references: Vec<_> = (0..100).map(|_| ids.reference()).collect();
+        let halves: HashSet<_> =
+            references.iter().flat_map(|&reference| [low(reference), low(reference >> 64)]).collect();
+        assert_eq!(halves.len(), 200);
+    }
+
+    /// The first numbers of `SplitMix64` from the state 0, as its authors' reference implementation gives them.
+    #[test]
+    fn it_mixes_as_the_reference_does() {
+        let expected = [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f];
+        assert_eq!([1, 2, 3].map(mix), expected);
+    }
 }

@@ -62,3 +62,18 @@ impl fmt::Debug for Key {
         f.write_str("Key(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use super::*;
+
+    /// Else they would all stand in one place of a map.
+    #[test]
+    fn keys_are_spread() {
+        let hash = |user: &str| foldhash::fast::FixedState::default().hash_one(Key::subject(user));
+        assert_eq!(hash("alice"), hash("alice"));
+        assert_ne!(hash("alice"), hash("bob"));
+    }
+}

@@ -429,6 +429,7 @@ mod tests {
             ("waits.longest", p().waits(secs(60), secs(59)), false),
             ("waits.longest", p().waits(secs(60), secs(86_401)), false),
             ("waits", p().waits(secs(60), secs(60)), true),
+            ("waits.longest", p().waits(secs(60), secs(86_400)), true),
             ("disable_at", p().disable_at(0), false),
             ("disable_at", p().disable_at(100), true),
             ("disable_at", p().disable_at(101), false),

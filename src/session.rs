@@ -665,6 +665,12 @@ mod tests {
         for (name, session, channel, now, expected) in table {
             assert_eq!(may_verify(&session, channel, now), expected, "{name}");
         }
+        let mut spent = started(0);
+        guesses(&mut spent, 4, 1);
+        for (tries, expected) in [(5, Ok(())), (4, Err(ChallengeError::StateInvalid))] {
+            let allowed = policy().tries(tries);
+            assert_eq!(spent.may_verify("SMS", Some(1), |_| true, &allowed, at(1)), expected, "a policy of {tries}");
+        }
         let session = started(0);
         for (generation, knows) in [(Some(2), true), (None, true), (Some(1), false)] {
             let refused = session.may_verify("SMS", generation, |_| knows, &policy(), at(0));
@@ -782,6 +788,19 @@ mod tests {
         assert_eq!(status(&declined, "BIO", "1", 1), Some(PushStatus::Declined));
         assert_eq!(status(&session.revoked(&Policy::new(), at(1)), "BIO", "1", 1), None);
         assert_eq!(status(&session.revoked(&policy, at(302)), "BIO", "1", 302), Some(PushStatus::Expired));
+    }
+
+    #[test]
+    fn a_push_is_sent_while_it_is_pending_and_the_one_in_its_slot() {
+        let session = Session::default().start_push(push("1"), &policy(), at(0)).unwrap();
+        let id = PushDigest::new(&Key::subject("a"), "1");
+        let (declined, _) = session.answer_push(&id, 1, Said::No, |_, _, _| true, &policy(), at(1)).unwrap();
+        let table =
+            [("pending", &session, 1, true), ("another", &session, 2, false), ("answered", &declined, 1, false)];
+        for (name, session, start, expected) in table {
+            assert_eq!(session.push_sent(start).is_some(), expected, "{name}");
+        }
+        assert!(Session::default().push_sent(1).is_none());
     }
 
     #[test]

@@ -504,6 +504,43 @@ mod tests {
         assert_eq!(wait(&subject, "SMS", day), Some((100, 100)));
     }
 
+    /// Five wrong codes are a day's here: the fifth makes a wait that ends when the first is a day old.
+    #[test]
+    fn of_two_waits_as_long_the_consecutive_one_is_told() {
+        let policy = Policy::new().wrong_codes_a_day(5);
+        let mut subject = after(4, 0);
+        let day = DAY.as_secs();
+        for (last, expected) in [(day - 31, (5, Some(DAY))), (day - 30, (5, None)), (day - 29, (5, None))] {
+            let mut subject = subject.clone();
+            subject.count("SMS", 4, at(last));
+            match subject.check_locked("SMS", &policy, at(last)) {
+                Err(ChallengeError::RateLimited(limit)) => assert_eq!((limit.limit, limit.window), expected, "{last}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        subject.count("SMS", 4, at(1));
+        subject.uncount(4);
+        assert_eq!(subject.check_locked("SMS", &policy, at(1)), Ok(()));
+    }
+
+    #[test]
+    fn what_a_record_has_lost_is_counted_again_unless_it_is_old_forgiven_or_known() {
+        let attempts = |stamps: &[(u64, u64)]| stamps.iter().map(|&(id, secs)| Attempt { id, at: at(secs) }).collect();
+        let remembered = |subject: &Subject, stamps: &[(u64, u64)], now| {
+            let mut subject = subject.clone();
+            subject.remember(attempts(stamps), at(now));
+            subject.wrong.iter().map(|attempt| attempt.id).collect::<Vec<_>>()
+        };
+        let day = DAY.as_secs();
+        let empty = Subject::new(1);
+        assert_eq!(remembered(&empty, &[(1, 0), (2, 10)], day - 1), [1, 2]);
+        assert_eq!(remembered(&empty, &[(1, 0), (2, 10)], day), [2], "a day has gone by");
+        assert_eq!(remembered(&after(2, 0), &[(1, 0), (7, 0)], 0), [0, 1, 7], "one was known");
+        let mut forgiven = empty;
+        forgiven.unlock(&Policy::new(), at(5));
+        assert_eq!(remembered(&forgiven, &[(1, 4), (2, 5), (3, 6)], 7), [3]);
+    }
+
     #[test]
     fn an_attempt_is_taken_out_alone_and_a_success_clears_its_channel() {
         let mut subject = after(4, 0);
@@ -529,8 +566,14 @@ mod tests {
         assert_eq!(subject.list(&key(0), None, at(200), at(0)), Listed::Done, "listed already");
         assert_eq!(subject.list(&key(16), None, at(300), at(0)), Listed::Displaced(key(1)));
         assert_eq!(subject.sessions.len(), SESSIONS_PER_SUBJECT);
+        let ended = subject.clone();
         assert_eq!(subject.list(&key(17), None, at(300), at(150)), Listed::Done, "the ended ones made room");
         assert_eq!(subject.sessions.len(), 3);
+        for (now, left) in [(114, 4), (115, 3)] {
+            let mut subject = ended.clone();
+            subject.list(&key(17), None, at(300), at(now));
+            assert_eq!(subject.sessions.len(), left, "the last of them ends at 115, and it is {now}");
+        }
     }
 
     #[test]
@@ -593,6 +636,8 @@ mod tests {
             make(&mut subject);
             assert_eq!(open(&mut subject, 4, 3, true, 30), Ok(()), "{name}");
         }
+        subject.close_session(&Key::session("a", &9_u64.to_be_bytes()));
+        assert!([1, 2, 3].iter().all(|start| subject.is_open(*start)), "another session's end closes none");
         assert_eq!(open(&mut subject, 4, 3, true, 299), Err((3, 1)));
         assert_eq!(open(&mut subject, 4, 3, true, 300), Ok(()), "the first has expired");
     }
@@ -675,6 +720,9 @@ mod tests {
         decline(&mut subject, 8, 1803 + 86_400);
         assert_eq!(paused(&subject, 1803 + 86_400), None, "a day forgets them");
         assert_eq!(subject.keep_until(), at(1803 + 2 * 86_400));
+        let mut slow = Subject::new(1);
+        (1..=3).for_each(|i| decline(&mut slow, i, i * 80_000));
+        assert_eq!(paused(&slow, 240_000), Some(1800), "each came within a day of the one before");
     }
 
     #[test]

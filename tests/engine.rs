@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,8 +11,8 @@ use std::{
 use support::{Elsewhere, poll_at_most};
 use tower_step_up::{
     AnswerError, Caller, ChallengeError, CheckError, Clock as _, DeliveryError, ManualClock, OtpMessage, Policy,
-    PushAnswer, PushMessage, Reason, Recipient, Refused, Requirement, Secret, StepUp, Store, Timestamp, discard,
-    store::MemoryStore,
+    ProofError, Purpose, PushAnswer, PushMessage, Reason, Recipient, Refused, Requirement, Secret, StepUp, Store,
+    Timestamp, discard, store::MemoryStore,
 };
 
 const RIGHT: &str = "123456";
@@ -287,6 +288,67 @@ async fn a_clock_that_jumps_prolongs_nothing() {
     clock.set(Timestamp::from_millis(start));
     let expired = step_up.check(&alice, &Requirement::new()).await;
     assert_eq!(expired, Err(CheckError::StepUpRequired(Reason::Expired.into())), "what ended does not live again");
+}
+
+/// A challenge that is dead makes room for another, and one that is not makes none.
+#[tokio::test]
+async fn the_last_try_ends_a_challenge_for_its_user_as_well() {
+    let policy = Policy::new().tries(2).live_challenges(1).wait_every(10);
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).build().unwrap();
+    let (first, second) = (caller("alice", 1), caller("alice", 2));
+    step_up.start_otp(&first, "SMS", None).await.unwrap();
+    let wrong = async || step_up.verify_otp(&first, "SMS", WRONG).await.map(drop);
+    assert_eq!(wrong().await, Err(ChallengeError::OneTryRemaining));
+    assert!(matches!(step_up.start_otp(&second, "SMS", None).await, Err(ChallengeError::RateLimited(_))));
+    assert_eq!(wrong().await, Err(ChallengeError::ChallengeLimitExceeded));
+    step_up.start_otp(&second, "SMS", None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_purpose_says_the_scope_and_grants_are_equal_where_they_say_the_same() {
+    let step_up = sandbox();
+    let alice = caller("alice", 1);
+    step_up.start_otp(&alice, "SMS", Purpose::new().scope("payments")).await.unwrap();
+    let payments = step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
+    assert_eq!(payments.scope(), Some("payments"));
+    assert!(!passes(&step_up, &alice).await);
+    step_up.start_otp(&caller("alice", 2), "SMS", None).await.unwrap();
+    let session = step_up.verify_otp(&caller("alice", 2), "SMS", RIGHT).await.unwrap();
+    assert_eq!(step_up.check(&alice, &Requirement::new().scope("payments")).await.unwrap(), payments);
+    assert_ne!(payments, session);
+}
+
+/// What goes into a log says what is wrong, and no two of a kind say the same.
+#[test]
+fn errors_say_what_they_are() {
+    let check = [CheckError::StepUpRequired(Reason::TooOld.into()), CheckError::Unavailable].map(|e| e.to_string());
+    assert_eq!(check, ["step-up required: too_old", "temporarily unavailable"]);
+    let wrong = |left| AnswerError::WrongNumber { left };
+    let answers = [
+        AnswerError::Unknown,
+        AnswerError::Closed,
+        wrong(0),
+        wrong(1),
+        AnswerError::NumberRequired,
+        AnswerError::Unavailable,
+    ];
+    let proofs = [
+        ProofError::UnknownChannel,
+        ProofError::InTheFuture,
+        ProofError::Expired,
+        ProofError::Locked,
+        ProofError::Unavailable,
+    ];
+    let deliveries = [DeliveryError::RecipientInvalid, DeliveryError::Failed];
+    let texts = [
+        answers.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
+        proofs.iter().map(ToString::to_string).collect(),
+        deliveries.iter().map(ToString::to_string).collect(),
+    ];
+    assert_eq!(texts.each_ref().map(BTreeSet::len), [answers.len(), proofs.len(), deliveries.len()], "{texts:?}");
+    assert!(texts.iter().flatten().all(|text| text.len() > 10), "{texts:?}");
+    let refused = ChallengeError::RecipientInvalid.to_string();
+    assert!(refused.len() > 10, "{refused}");
 }
 
 /// T26: a lock-out leaves the grants that exist.

@@ -16,8 +16,8 @@ use http_body_util::BodyExt;
 use support::Elsewhere;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_step_up::{
-    Caller, ConfigError, ManualClock, Reason, Refusal, RequireStepUp, Requirement, Secret, StepUp, Store, Terms,
-    discard,
+    Binding, Caller, ConfigError, ManualClock, Reason, Refusal, RequireStepUp, Requirement, Secret, StepUp, Store,
+    Terms, discard,
 };
 
 const SECRET: &str = "the guarded body";
@@ -117,17 +117,19 @@ async fn requirements_are_said_once_and_told_to_the_client() {
 async fn another_shape_of_refusal_still_carries_what_every_one_must() {
     let step_up = step_up();
     let shape = |refusal: &Refusal, terms: &Terms, parts: &Parts| {
-        let text = format!("{refusal:?} {} {}", parts.method, terms.otp_channels().count());
+        let scope = terms.requirement() == &Requirement::new().scope("payments");
+        let text = format!("{refusal:?} {} {} {scope}", parts.method, terms.otp_channels().count());
         Response::builder().status(418).header("cache-control", "public").body(Body::from(text)).unwrap()
     };
-    let mut guarded = RequireStepUp::new(&step_up).refuse_with(shape).layer(service_fn(handler));
+    let payments = RequireStepUp::with(&step_up, Requirement::new().scope("payments")).unwrap();
+    let mut guarded = payments.refuse_with(shape).layer(service_fn(handler));
     let refused = guarded.call(request(Some(alice()))).await.unwrap();
     assert_eq!(refused.status(), 418);
     assert_eq!(refused.headers()["cache-control"], "no-store");
     assert_eq!(refused.headers()["request-ref"].len(), 32);
     assert_eq!(refused.headers()["x-stepup-sandbox"], "true");
     assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing.into())));
-    assert_eq!(body(refused).await, "StepUpRequired(Unmet { reason: Missing, parts: [], .. }) GET 2");
+    assert_eq!(body(refused).await, "StepUpRequired(Unmet { reason: Missing, parts: [], .. }) GET 2 true");
 }
 
 /// T21: only the configured source counts, and what a handler sees is what the guard found.
@@ -223,6 +225,19 @@ async fn readiness_is_forwarded_and_a_refusal_reaches_nobody() {
     let mut next = std::pin::pin!(handle.next_request());
     let poll = next.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     assert!(poll.is_pending(), "the inner service saw a request that was refused");
+}
+
+/// The same of a guard that binds.
+#[tokio::test]
+async fn a_guard_that_binds_forwards_readiness_too() {
+    let binding = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
+    let layer = RequireStepUp::new(&step_up()).bind(binding);
+    let (mut guarded, mut handle) = tower_test::mock::spawn_layer::<Request<Body>, Response<Body>, _>(layer);
+    handle.allow(0);
+    assert!(guarded.poll_ready().is_pending());
+    handle.allow(1);
+    assert!(matches!(guarded.poll_ready(), Poll::Ready(Ok(()))));
+    assert_eq!(guarded.call(request(Some(alice()))).await.unwrap().status(), 403);
 }
 
 type Set = fn(&Elsewhere, bool);

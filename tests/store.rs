@@ -79,12 +79,26 @@ broken! {
         loads_never_go_back, "a load sees";
     losing_updates_is_noticed: shelf(Fault::LosesUpdates) =>
         contended_updates_are_all_kept, "every update that was answered as done is kept";
+    losing_updates_is_noticed_where_nobody_else_writes: shelf(Fault::LosesUpdates) =>
+        an_update_replaces, "an update replaces the record and its revision";
+    losing_inserts_is_noticed: shelf(Fault::InsertsNothing) =>
+        an_insert_is_loaded, "what was inserted is loaded";
+    deleting_nothing_is_noticed: shelf(Fault::DeletesNothing) =>
+        a_delete_removes, "what was deleted loads as None";
+    writing_later_is_noticed: shelf(Fault::WritesLater) =>
+        a_load_sees_the_swap_before_it, "a load sees the swap that was answered before it";
+    keeping_all_under_one_key_is_noticed: shelf(Fault::MixesKeys) =>
+        keys_are_independent, "a record is loaded under its own key only";
+    the_suite_runs_its_rules: shelf(Fault::InsertsNothing) =>
+        all, "what was inserted is loaded";
     keeping_the_lock_of_a_dropped_swap_locks_out: shelf(Fault::KeepsLocks) =>
         a_dropped_swap_is_whole, "a swap is done sooner or later";
     taking_failures_for_absence_is_noticed: shelf(Fault::ForgetsLarge) =>
         records_are_kept_whole, "a record is loaded as it was written";
     keeping_the_first_expiry_forgets: Cached::new(Slip::KeepsExpiry) =>
         an_update_prolongs, "an update with a longer life prolongs";
+    keeping_the_first_expiry_forgets_what_is_kept_alive: Cached::new(Slip::KeepsExpiry) =>
+        updates_keep_a_short_lived_record, "a record is kept for the life that its last update gave it";
     evicting_for_room_forgets: Cached::new(Slip::Evicts) =>
         nothing_is_evicted, "no record is evicted before it expires";
     comparing_moka_and_reading_the_index_goes_in_circles: Cached::new(Slip::PartsFromIndex) =>

@@ -47,3 +47,18 @@ impl http_body::Body for AnswerBody {
         self.0.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body::Body;
+
+    use super::*;
+
+    /// By which a host writes `content-length`, and ends an answer without a body at once.
+    #[test]
+    fn a_body_knows_its_length_and_its_end() {
+        let (empty, four) = (AnswerBody::default(), AnswerBody::new(Bytes::from_static(b"four")));
+        assert_eq!([empty.size_hint().exact(), four.size_hint().exact()], [Some(0), Some(4)]);
+        assert_eq!([empty.is_end_stream(), four.is_end_stream()], [true, false]);
+    }
+}

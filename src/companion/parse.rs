@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt};
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
 
@@ -168,12 +168,6 @@ impl<'de> Visitor<'de> for Value {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Member, A::Error> {
         members(&mut map, |_, map| map.next_value_seed(Value).map(drop))?;
         Ok(Member::NotText)
-    }
-}
-
-impl<'de> Deserialize<'de> for Member {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value.deserialize(deserializer)
     }
 }
 

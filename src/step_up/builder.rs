@@ -318,7 +318,7 @@ fn is_email(name: &str) -> bool {
 /// A path that can stand before another: `/a`, `/a/b`. Not `//a`, which names a host (RFC 3986 §4.2), nor what no
 /// path may hold (§3.3).
 pub(crate) fn check_path(setting: &'static str, path: &str) -> Result<(), ConfigError> {
-    let is_path = path.len() > 1 && path.starts_with('/') && !path.starts_with("//") && !path.ends_with('/');
+    let is_path = path.starts_with('/') && !path.starts_with("//") && !path.ends_with('/');
     let is_pchar = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
     if is_path && path.bytes().all(is_pchar) { Ok(()) } else { Err(ConfigError::Path { setting, path: path.into() }) }
 }
@@ -355,6 +355,10 @@ mod tests {
         StepUp::builder().otp("SMS", discard)
     }
 
+    fn refuses_challenge(value: &str) -> (StepUpBuilder, Option<ConfigError>) {
+        (builder().authenticate(value), Some(ConfigError::Authenticate { value: value.into() }))
+    }
+
     #[test]
     fn mistakes_are_found_when_built() {
         let table = vec![
@@ -385,6 +389,14 @@ mod tests {
                 builder().authenticate("A x=\"1\", basic realm=x"),
                 Some(ConfigError::Authenticate { value: "A x=\"1\", basic realm=x".into() }),
             ),
+            // What stands between quotes is no item, and what is escaped there ends none.
+            (builder().authenticate(r#"A x="1, Basic y""#), None),
+            (builder().authenticate(r#"A x="\", Basic y""#), None),
+            (builder().authenticate(r#"A x="\\\", Basic y""#), None),
+            (builder().authenticate(r#"A x=\", Basic y""#), None),
+            refuses_challenge(r#"A x="\\", Basic y"#),
+            refuses_challenge(r#"A x="\"", Basic y"#),
+            refuses_challenge(r#"A x="a\b", Basic y"#),
             (builder().authenticate(""), Some(ConfigError::Authenticate { value: String::new() })),
             (builder().authenticate("A\r\nB: c"), Some(ConfigError::Authenticate { value: "A\r\nB: c".into() })),
             (builder().grpc_domain("bank.example"), None),

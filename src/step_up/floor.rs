@@ -79,6 +79,18 @@ mod tests {
         assert_eq!(floor.of(&alice).iter().map(|attempt| attempt.id).collect::<Vec<_>>(), [2, 3]);
     }
 
+    /// Looking through them all takes milliseconds, so it is done once a minute at most.
+    #[test]
+    fn room_is_looked_for_once_a_minute() {
+        let floor = Floor::default();
+        let user = |i: usize| Key::subject(&i.to_string());
+        (0..USERS).for_each(|i| floor.add(&user(i), 1, at(10)));
+        for (now, added) in [(86_405, 0), (86_410, 0), (86_464, 0), (86_465, 1)] {
+            floor.add(&user(USERS), 1, at(now));
+            assert_eq!(floor.of(&user(USERS)).len(), added, "{now}");
+        }
+    }
+
     #[test]
     fn users_are_bounded_and_those_of_yesterday_make_room() {
         let floor = Floor::default();

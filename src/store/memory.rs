@@ -384,6 +384,28 @@ mod tests {
         assert_eq!(store.len(), 1);
     }
 
+    /// Without a request that would do the work.
+    #[test]
+    fn what_has_expired_is_freed_where_nobody_asks() {
+        let store = MemoryStore::new();
+        let times_kept = || upkeep::times_kept(&Arc::downgrade(&store.expiry));
+        assert_eq!(store.swap_now(&key("a"), Some(rev(9)), None), Swapped::Conflict);
+        assert_eq!(times_kept(), 0, "there is nothing to free");
+        assert_eq!(store.swap_now(&key("a"), None, Some(&stored(1, HOUR))), Swapped::Done);
+        assert_eq!(store.swap_now(&key("a"), None, None), Swapped::Conflict);
+        let short = stored(2, Duration::from_millis(1));
+        assert_eq!(store.swap_now(&key("a"), Some(rev(1)), Some(&short)), Swapped::Done);
+        assert_eq!(times_kept(), 1);
+        eventually(|| store.is_empty());
+    }
+
+    #[test]
+    fn a_record_is_kept_up_to_a_quarter_longer_by_its_key() {
+        let kept: Vec<_> = (0..100_u8).map(|i| spread(&key(&i.to_string()), HOUR)).collect();
+        assert!(kept.iter().all(|kept| (HOUR..=HOUR * 5 / 4).contains(kept)), "{kept:?}");
+        assert!(kept.iter().max() > kept.iter().min().map(|least| *least + HOUR / 8).as_ref(), "{kept:?}");
+    }
+
     #[test]
     fn a_full_store_purges_at_most_once_a_second() {
         let store = MemoryStore::with_capacity(0);

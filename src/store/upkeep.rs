@@ -33,6 +33,13 @@ pub(super) fn add<U: Upkeep>(store: &Arc<U>) {
     }
 }
 
+/// How often a store stands in the list.
+#[cfg(test)]
+pub(super) fn times_kept<U: Upkeep>(store: &Weak<U>) -> usize {
+    let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.stores.iter().filter(|kept| std::ptr::addr_eq(kept.as_ptr(), store.as_ptr())).count()
+}
+
 /// Ends when nothing is left to keep.
 fn run() {
     loop {
@@ -80,9 +87,10 @@ mod tests {
             thread::sleep(Duration::from_millis(20));
         }
         let weak = Arc::downgrade(&store);
+        assert_eq!(times_kept(&weak), 1);
         drop(store);
-        while weak.strong_count() > 0 {
-            assert!(started.elapsed() < Duration::from_secs(60), "still held after a minute");
+        while weak.strong_count() > 0 || times_kept(&weak) > 0 {
+            assert!(started.elapsed() < Duration::from_secs(60), "still held, or listed, after a minute");
             thread::sleep(Duration::from_millis(20));
         }
     }

@@ -127,6 +127,25 @@ async fn what_a_sender_makes_of_it() {
     }
 }
 
+/// A push of which nobody was told the id leaves its place among the live at once. A code that may have arrived can
+/// still be typed, and keeps it.
+#[tokio::test(start_paused = true)]
+async fn what_a_late_sender_leaves_alive() {
+    let provider = Provider::new(Sender::Hangs);
+    let (otp, push) = (provider.clone(), provider.clone());
+    let step_up = StepUp::builder()
+        .otp("SMS", move |_: OtpMessage| otp.clone().act())
+        .push("BIO", move |_: PushMessage| push.clone().act())
+        .policy(Policy::new().live_challenges(1).sender_deadline(secs(1)))
+        .build()
+        .unwrap();
+    let [push, code, third] = ["1", "2", "3"].map(|session| caller("alice", session));
+    let late = Err(ChallengeError::Unavailable);
+    assert_eq!(step_up.start_push(&push, "BIO", None).await.map(drop), late);
+    assert_eq!(step_up.start_otp(&code, "SMS", None).await, late);
+    assert_eq!(limited(step_up.start_otp(&third, "SMS", None).await).0, 1);
+}
+
 /// The same, of a recipient that several users share.
 #[tokio::test(start_paused = true)]
 async fn what_a_sender_makes_of_it_for_a_recipient() {

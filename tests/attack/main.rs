@@ -10,6 +10,7 @@ mod post;
 mod buckets;
 mod day;
 mod floods;
+mod forgotten;
 mod given_back;
 mod interleaved;
 mod locked;

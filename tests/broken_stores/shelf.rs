@@ -31,6 +31,14 @@ pub(crate) enum Fault {
     KeepsLocks,
     /// Loads what is too large for it as nothing.
     ForgetsLarge,
+    /// Says of an insert that it is done, and writes nothing.
+    InsertsNothing,
+    /// Says of a delete that it is done, and leaves the record.
+    DeletesNothing,
+    /// Writes with the next swap.
+    WritesLater,
+    /// Keeps everything under one key.
+    MixesKeys,
 }
 
 /// Keeps encoded records.
@@ -48,11 +56,17 @@ struct State {
     versions: HashMap<Key, u64>,
     issued: HashMap<(Key, Revision), u64>,
     writes: u64,
+    late: Option<(Key, Option<Stored>)>,
+    only: Option<Key>,
 }
 
 impl Shelf {
     pub(crate) fn new(fault: Fault) -> Self {
         Self { fault, state: Arc::default() }
+    }
+
+    fn place_of(&self, key: Key) -> Key {
+        if self.fault == Fault::MixesKeys { *self.state().only.get_or_insert(key) } else { key }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -62,6 +76,7 @@ impl Shelf {
 
 impl RemoteStore for Shelf {
     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
+        let key = self.place_of(key);
         let cached = self.state().cache.get(&key).cloned();
         let bytes = if let Some(cached) = cached {
             cached
@@ -78,6 +93,7 @@ impl RemoteStore for Shelf {
     }
 
     async fn swap(&self, key: Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
+        let key = self.place_of(key);
         if self.fault == Fault::KeepsLocks {
             if !self.state().held.insert(key) {
                 return Ok(Swapped::Conflict);
@@ -94,12 +110,19 @@ impl RemoteStore for Shelf {
             return Ok(Swapped::Done);
         }
         let mut state = self.state();
+        if let Some((key, next)) = state.late.take() {
+            state.write(key, next);
+        }
         if !state.matches(self.fault, &key, expected)? {
             return Ok(Swapped::Conflict);
         }
         state.writes += 1;
-        if self.fault != Fault::LosesUpdates || !state.writes.is_multiple_of(50) {
-            state.write(key, next);
+        match self.fault {
+            Fault::LosesUpdates if state.writes.is_multiple_of(50) => {}
+            Fault::InsertsNothing if expected.is_none() => {}
+            Fault::DeletesNothing if next.is_none() => {}
+            Fault::WritesLater => state.late = Some((key, next)),
+            _ => state.write(key, next),
         }
         Ok(Swapped::Done)
     }

@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, Request, request::Parts};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio_stream::StreamExt;
 use tonic_types::StatusExt;
@@ -64,6 +64,37 @@ fn stream(bytes: usize) -> Body {
     let frames = (0..bytes.div_ceil(1024)).map(move |at| (bytes - at * 1024).min(1024));
     let frames = frames.map(|len| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; len]))));
     Body::new(StreamBody::new(tokio_stream::iter(frames)))
+}
+
+/// What is handed on says how long it is, and when it is over, as the body that came did.
+#[tokio::test]
+async fn a_body_that_is_handed_on_knows_its_length_and_its_end() {
+    let step_up = local(&ManualClock::new());
+    let measure = service_fn(async |request: Request<Body>| {
+        let mut body = request.into_body();
+        let mut said = vec![format!("{:?} {}", body.size_hint().exact(), body.is_end_stream())];
+        while let Some(frame) = body.frame().await {
+            let kind = if frame.unwrap().is_data() { "data" } else { "trailers" };
+            said.push(format!("{kind} {}", body.is_end_stream()));
+        }
+        Ok::<_, Infallible>(Response::new(Body::from(said.join(", "))))
+    });
+    let with_trailers = || {
+        let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), "1".parse().unwrap())]);
+        Body::new(Full::new(Bytes::from("four")).with_trailers(async move { Some(Ok(trailers)) }))
+    };
+    let table: [(&dyn Fn() -> Body, &str); 3] = [
+        (&Body::empty, "Some(0) true"),
+        (&|| Body::from("four"), "Some(4) false, data true"),
+        (&with_trailers, "Some(4) false, data false, trailers true"),
+    ];
+    for (body, expected) in table {
+        let guarded =
+            RequireStepUp::new(&step_up).bind(described(APPROVED)).rebuild_with(Body::new::<Replayed>).layer(measure);
+        let ask = async || hear(guarded.clone(), of(&alice(), Request::new(body()))).await;
+        approve(&step_up, &ask().await).await;
+        assert_eq!(ask().await.body, expected);
+    }
 }
 
 /// A body that must not be touched.

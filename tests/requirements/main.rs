@@ -12,6 +12,7 @@ mod bodies;
 mod bound;
 mod client;
 mod covered;
+mod extractors;
 mod nested;
 mod oauth;
 mod once;

@@ -22,7 +22,7 @@ pub(crate) struct Elsewhere(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    store: MemoryStore,
+    store: Mutex<MemoryStore>,
     down: AtomicBool,
     stuck: AtomicBool,
     full: AtomicBool,
@@ -71,6 +71,16 @@ impl Elsewhere {
     /// Nothing fails any more; whether something was still to.
     pub(crate) fn fail_no_more(&self) -> bool {
         self.0.fails.lock().unwrap().take().is_some()
+    }
+
+    /// Everything is gone, as in a server that is restarted empty.
+    pub(crate) fn forget(&self) {
+        *self.0.store.lock().unwrap() = MemoryStore::default();
+        self.0.written.lock().unwrap().clear();
+    }
+
+    fn store(&self) -> MemoryStore {
+        self.0.store.lock().unwrap().clone()
     }
 
     /// The keys under which records of a kind (`Session`, `Subject`, `Recipient`) stand, each with what was written
@@ -134,7 +144,8 @@ impl RemoteStore for Elsewhere {
             if let Some(bytes) = self.0.planted.lock().unwrap().get(&key) {
                 return Stored::decode(bytes).map(Some);
             }
-            match self.0.store.load(&key) {
+            let store = self.store();
+            match store.load(&key) {
                 Lookup::Ready(Ok(Some(stored))) => Stored::decode(&stored.encode()).map(Some),
                 Lookup::Ready(other) => other,
                 Lookup::Pending(load) => load.await,
@@ -150,7 +161,7 @@ impl RemoteStore for Elsewhere {
             if self.0.full.load(Ordering::SeqCst) && expected.is_none() && next.is_some() {
                 return Ok(Swapped::Full);
             }
-            let swapped = self.0.store.swap(&key, expected, next).await;
+            let swapped = self.store().swap(&key, expected, next).await;
             if let Ok(Swapped::Done) = swapped {
                 self.0.swaps.fetch_add(1, Ordering::SeqCst);
                 let mut written = self.0.written.lock().unwrap();
