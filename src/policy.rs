@@ -408,6 +408,28 @@ mod tests {
         }
     }
 
+    /// The numbers that no setting changes, written out.
+    #[test]
+    fn what_is_fixed_is_as_documented() {
+        let seconds = [
+            (REMEMBRANCE, 3_600),
+            (FAILURES_KEPT, 34_560_000),
+            (DAY, 86_400),
+            (STARTS_KEPT, 2_592_000),
+            (BODY_DEADLINE, 5),
+            (FIVE_MINUTES, 300),
+            (TEN_MINUTES, 600),
+            (HOUR, 3_600),
+            (LOCK_KEPT, 315_360_000),
+            (secs(7), 7),
+        ];
+        for (duration, expected) in seconds {
+            assert_eq!(duration, Duration::from_secs(expected));
+        }
+        assert_eq!((BODY_LIMIT, BOUND_BODY_LIMIT), (4_096, 65_536));
+        assert_eq!((GRANTS_PER_SESSION, SESSIONS_PER_SUBJECT, RECIPIENT_FACTOR, NUMBER_TRIES), (16, 16, 3, 3));
+    }
+
     #[test]
     fn each_bound_holds_on_both_sides() {
         let p = Policy::new;

@@ -420,6 +420,25 @@ fn labels_are_few() {
     assert_eq!(find(HOSTILE, logged.iter().map(String::as_bytes)), None);
 }
 
+/// Whatever is logged has the level that the page has for its event.
+#[test]
+fn each_line_has_the_level_of_the_page() {
+    let levels = crate::page::levels();
+    let (caught, _, _) = run_everything();
+    let mut seen = BTreeSet::new();
+    for line in caught.logged.take().iter().filter(|line| line.contains(" tower_step_up ")) {
+        let Some((_, event)) = line.split_once(" event=") else { continue };
+        let event = event.split(' ').next().unwrap();
+        let level = line.split(' ').next().unwrap().to_lowercase();
+        assert!(levels[event].split(", ").any(|of_page| of_page == level), "{line}");
+        seen.insert(event.to_owned());
+    }
+    for event in ["send_failed", "recipient_shared", "pushes_paused", "unlocked", "revoked", "verified", "store_failed"]
+    {
+        assert!(seen.contains(event), "{event} was not logged: {seen:?}");
+    }
+}
+
 /// Levels, target and fields, as the page has them.
 #[test]
 fn each_event_has_its_line_and_its_count() {

@@ -49,6 +49,11 @@ fn rows(heading: &str) -> Vec<Vec<&'static str>> {
     rows.skip(1).map(|row| row.split(" | ").collect()).collect()
 }
 
+/// The levels of each event.
+pub(crate) fn levels() -> BTreeMap<&'static str, &'static str> {
+    rows("## Events").into_iter().map(|row| (code(row[0])[0], row[1])).collect()
+}
+
 #[test]
 fn the_page_names_every_event_with_its_level() {
     let names: BTreeSet<_> = rows("## Events").iter().map(|row| code(row[0])[0].to_owned()).collect();
