@@ -433,8 +433,7 @@ fn each_line_has_the_level_of_the_page() {
         assert!(levels[event].split(", ").any(|of_page| of_page == level), "{line}");
         seen.insert(event.to_owned());
     }
-    for event in ["send_failed", "recipient_shared", "pushes_paused", "unlocked", "revoked", "verified", "store_failed"]
-    {
+    for event in ["send_failed", "locked", "unlocked", "revoked", "verified", "store_failed"] {
         assert!(seen.contains(event), "{event} was not logged: {seen:?}");
     }
 }
