@@ -58,6 +58,7 @@ fn subject() -> Subject {
     let now = Timestamp::from_millis(u64::MAX / 2);
     let key = Key::session("alice", b"1");
     let mut subject = Subject::new(u64::MAX);
+    subject.unlock(&Policy::default(), now);
     subject.count("SMS", 1, now);
     subject.count("E-MAIL/ü", u64::MAX, now.saturating_add(Duration::from_millis(1)));
     subject.list(&key, Some(1), now.saturating_add(Duration::from_secs(60)), now);
@@ -83,4 +84,25 @@ fn recipient() -> Sends {
     sends.verified(u64::MAX);
     sends.add(0, Kind::Push, now);
     sends
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn no_part_is_empty() {
+        for (name, record) in records().into_iter().filter(|(name, _)| !name.starts_with("empty")) {
+            let json = serde_json::to_value(record).unwrap();
+            let parts = json.as_object().unwrap().values().flat_map(|record| match record {
+                Value::Object(fields) => fields.values().collect(),
+                other => vec![other],
+            });
+            for part in parts {
+                assert!(!part.is_null() && part.as_array().is_none_or(|list| !list.is_empty()), "{name}: {json}");
+            }
+        }
+    }
 }
