@@ -1,11 +1,13 @@
 //! A Redis server of the test's own, on a free port, gone with the test.
+#![allow(dead_code, reason = "each test binary uses some of it")]
 
 use std::{
     env, fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    path::{Path, PathBuf},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::Duration,
 };
@@ -15,8 +17,28 @@ use tower_step_up::{Policy, Secret, StepUp, StepUpBuilder, discard, store::Redis
 pub(crate) struct Server {
     port: u16,
     directory: PathBuf,
-    more: Vec<String>,
+    options: Vec<String>,
     process: Option<Child>,
+}
+
+/// A port that is free, and a directory of its name, by which no other test takes it meanwhile. Below the ports that
+/// the system hands out for connections; ten thousand above it, the bus of a cluster has one, too.
+pub(crate) fn claim() -> (u16, PathBuf) {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let (first, count) = (11_000, 10_000);
+    let start = process::id().wrapping_mul(97);
+    loop {
+        let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = first + u16::try_from(start.wrapping_add(next) % count).expect("a small number");
+        let directory = env::temp_dir().join(format!("step-up-redis-{port}"));
+        if fs::create_dir(&directory).is_err() {
+            continue;
+        }
+        if [port, port + 10_000].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
+            return (port, directory);
+        }
+        let _ = fs::remove_dir(directory);
+    }
 }
 
 impl Server {
@@ -26,11 +48,27 @@ impl Server {
 
     /// With more options on its command line.
     pub(crate) fn with(more: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
-        let directory = env::temp_dir().join(format!("step-up-redis-{port}"));
-        fs::create_dir_all(&directory).expect("a directory of its own");
-        let more = more.iter().map(ToString::to_string).collect();
-        let mut server = Self { port, directory, more, process: None };
+        Self::on(claim(), more)
+    }
+
+    /// On a port that was claimed, in its directory.
+    pub(crate) fn on((port, directory): (u16, PathBuf), more: &[&str]) -> Self {
+        let mut options = vec!["--save", "", "--appendonly", "no"];
+        options.extend(more);
+        Self::run(port, directory, &options)
+    }
+
+    /// A sentinel, as its configuration says.
+    pub(crate) fn sentinel(configuration: &str) -> Self {
+        let (port, directory) = claim();
+        let file = directory.join("sentinel.conf");
+        fs::write(&file, configuration).expect("its file");
+        Self::run(port, directory, &[file.to_str().expect("a path of letters"), "--sentinel"])
+    }
+
+    fn run(port: u16, directory: PathBuf, options: &[&str]) -> Self {
+        let options = options.iter().map(ToString::to_string).collect();
+        let mut server = Self { port, directory, options, process: None };
         server.again();
         server
     }
@@ -39,22 +77,32 @@ impl Server {
     pub(crate) fn again(&mut self) {
         let program = env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
         let port = self.port.to_string();
+        let log = fs::File::create(self.directory.join("log")).expect("its log");
         let spawned = Command::new(&program)
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+            .args(&self.options)
+            .args(["--port", &port, "--bind", "127.0.0.1", "--dir"])
             .arg(&self.directory)
-            .args(&self.more)
-            .stdout(Stdio::null())
+            .stdout(log)
             .stderr(Stdio::null())
             .spawn();
-        self.process = Some(spawned.unwrap_or_else(|error| {
+        let process = self.process.insert(spawned.unwrap_or_else(|error| {
             panic!(
                 "{program} cannot be started: {error}. These tests need a Redis or Valkey server: apt-get install \
                  redis-server, or REDIS_SERVER=/path/to/valkey-server"
             )
         }));
-        while self.try_say(&["PING"]).is_none_or(|answer| !answer.starts_with("+PONG")) {
+        let id = format!("process_id:{}\r", process.id());
+        while self.try_say(&["INFO", "server"]).is_none_or(|answer| !answer.contains(&id)) {
+            let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
+            let log = || fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+            assert!(ended.is_none(), "{program} ended: {}", log());
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// A directory of its own.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     pub(crate) fn kill(&mut self) {
