@@ -15,29 +15,49 @@ use std::{
 use tower_step_up::{Policy, Secret, StepUp, StepUpBuilder, discard, store::RedisStore};
 
 pub(crate) struct Server {
-    port: u16,
-    directory: PathBuf,
+    claim: Claim,
     options: Vec<String>,
     process: Option<Child>,
 }
 
-/// A port that is free, and a directory of its name, by which no other test takes it meanwhile. Below the ports that
-/// the system hands out for connections; ten thousand above it, the bus of a cluster has one, too.
-pub(crate) fn claim() -> (u16, PathBuf) {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let (first, count) = (11_000, 10_000);
-    let start = process::id().wrapping_mul(97);
-    loop {
-        let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = first + u16::try_from(start.wrapping_add(next) % count).expect("a small number");
-        let directory = env::temp_dir().join(format!("step-up-redis-{port}"));
-        if fs::create_dir(&directory).is_err() {
-            continue;
+/// A port that was free, and a directory of its name: whoever has made that has the port. It lies below the ports that
+/// the system hands out for connections; ten thousand above it is room for the bus of a cluster.
+pub(crate) struct Claim {
+    port: u16,
+    directory: PathBuf,
+}
+
+impl Claim {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let (first, count) = (11_000, 10_000);
+        let start = process::id().wrapping_mul(97);
+        loop {
+            let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+            let port = first + u16::try_from(start.wrapping_add(next) % count).expect("a small number");
+            let directory = env::temp_dir().join(format!("step-up-redis-{port}"));
+            if fs::create_dir(&directory).is_err() {
+                continue;
+            }
+            let claim = Self { port, directory };
+            if [port, port + 10_000].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
+                return claim;
+            }
         }
-        if [port, port + 10_000].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
-            return (port, directory);
-        }
-        let _ = fs::remove_dir(directory);
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -48,27 +68,22 @@ impl Server {
 
     /// With more options on its command line.
     pub(crate) fn with(more: &[&str]) -> Self {
-        Self::on(claim(), more)
-    }
-
-    /// On a port that was claimed, in its directory.
-    pub(crate) fn on((port, directory): (u16, PathBuf), more: &[&str]) -> Self {
         let mut options = vec!["--save", "", "--appendonly", "no"];
         options.extend(more);
-        Self::run(port, directory, &options)
+        Self::run(Claim::new(), &options)
     }
 
     /// A sentinel, as its configuration says.
     pub(crate) fn sentinel(configuration: &str) -> Self {
-        let (port, directory) = claim();
-        let file = directory.join("sentinel.conf");
+        let claim = Claim::new();
+        let file = claim.directory.join("sentinel.conf");
         fs::write(&file, configuration).expect("its file");
-        Self::run(port, directory, &[file.to_str().expect("a path of letters"), "--sentinel"])
+        Self::run(claim, &[file.to_str().expect("a path of letters"), "--sentinel"])
     }
 
-    fn run(port: u16, directory: PathBuf, options: &[&str]) -> Self {
+    fn run(claim: Claim, options: &[&str]) -> Self {
         let options = options.iter().map(ToString::to_string).collect();
-        let mut server = Self { port, directory, options, process: None };
+        let mut server = Self { claim, options, process: None };
         server.again();
         server
     }
@@ -76,12 +91,12 @@ impl Server {
     /// Starts it, empty, at the same address.
     pub(crate) fn again(&mut self) {
         let program = env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
-        let port = self.port.to_string();
-        let log = fs::File::create(self.directory.join("log")).expect("its log");
+        let port = self.claim.port.to_string();
+        let log = fs::File::create(self.claim.directory.join("log")).expect("its log");
         let spawned = Command::new(&program)
             .args(&self.options)
             .args(["--port", &port, "--bind", "127.0.0.1", "--dir"])
-            .arg(&self.directory)
+            .arg(&self.claim.directory)
             .stdout(log)
             .stderr(Stdio::null())
             .spawn();
@@ -94,15 +109,10 @@ impl Server {
         let id = format!("process_id:{}\r", process.id());
         while self.try_say(&["INFO", "server"]).is_none_or(|answer| !answer.contains(&id)) {
             let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
-            let log = || fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+            let log = || fs::read_to_string(self.claim.directory.join("log")).unwrap_or_default();
             assert!(ended.is_none(), "{program} ended: {}", log());
             thread::sleep(Duration::from_millis(5));
         }
-    }
-
-    /// A directory of its own.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
     }
 
     pub(crate) fn kill(&mut self) {
@@ -124,7 +134,7 @@ impl Server {
     }
 
     fn try_say(&self, command: &[&str]) -> Option<String> {
-        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let mut socket = TcpStream::connect(("127.0.0.1", self.claim.port)).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
         let words = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
         let request = format!("*{}\r\n{}", command.len(), words.collect::<String>());
@@ -147,11 +157,11 @@ impl Server {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.claim.port
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        format!("redis://127.0.0.1:{}/", self.claim.port)
     }
 
     pub(crate) fn store(&self) -> RedisStore {
@@ -190,6 +200,5 @@ fn store(address: &str) -> RedisStore {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }

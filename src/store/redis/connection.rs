@@ -189,7 +189,9 @@ impl ConnectionLike for Managed {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let (mut connection, search) = self.connection().await?;
-            self.watch(search, connection.send_packed_command(command)).await
+            // What the server has refused comes as a value.
+            let answer = async { connection.send_packed_command(command).await?.extract_error() };
+            self.watch(search, answer).await
         })
     }
 

@@ -100,7 +100,7 @@ impl RedisStore {
     /// # fn secret(_: &str) -> Vec<u8> { vec![7; 32] }
     /// // The feature `sentinel` of the crate `redis` is the application's to switch on.
     /// let sentinels = vec!["redis://a.example:26379/", "redis://b.example:26379/", "redis://c.example:26379/"];
-    /// let sentinel = SentinelClient::build(sentinels, "step-up".into(), None, SentinelServerType::Master)?;
+    /// let sentinel = SentinelClient::build(sentinels, "step-up", None, SentinelServerType::Master)?;
     /// let sentinel = Arc::new(Mutex::new(sentinel));
     /// let find = move || {
     ///     let sentinel = Arc::clone(&sentinel);
