@@ -15,14 +15,15 @@ struct Watched {
 }
 
 impl Watched {
+    /// A machine with many tests on it must not make a master seem down that is not.
     async fn start() -> Self {
         let master = Server::start();
         let replica = Server::with(&["--replicaof", "127.0.0.1", &master.port().to_string()]);
         until(async || replica.say(&["INFO", "replication"]).contains("master_link_status:up")).await;
         let configuration = format!(
             "sentinel monitor step-up 127.0.0.1 {} 2\n\
-             sentinel down-after-milliseconds step-up 500\n\
-             sentinel failover-timeout step-up 2000\n",
+             sentinel down-after-milliseconds step-up 2000\n\
+             sentinel failover-timeout step-up 4000\n",
             master.port()
         );
         let sentinels: Vec<_> = (0..3).map(|_| Server::sentinel(&configuration)).collect();
@@ -92,8 +93,15 @@ async fn the_master_is_killed_and_the_next_is_found() {
     // The old one comes back, empty, and is made a replica; who asks anew finds the new one.
     watched.master.again();
     until(async || watched.master.say(&["INFO", "replication"]).contains("master_link_status:up")).await;
-    assert!(passes(&alice).await.is_ok());
-    let another = watched.node();
-    until(async || another.check(&bob, &Requirement::new()).await.is_ok()).await;
-    assert_eq!(passes(&carol).await.map(drop), Err(missing));
+    for node in [node.clone(), watched.node()] {
+        let settled = async |caller: &Caller| loop {
+            let answer = node.check(caller, &Requirement::new()).await.map(drop);
+            if answer != Err(CheckError::Unavailable) {
+                return answer;
+            }
+        };
+        assert_eq!(settled(&alice).await, Ok(()));
+        assert_eq!(settled(&bob).await, Ok(()));
+        assert_eq!(settled(&carol).await, Err(missing.clone()));
+    }
 }
