@@ -15,7 +15,12 @@ use tower_step_up::{
 
 use crate::server::{Claim, Server};
 
-const PASSWORD: &str = "canary-password";
+pub(crate) const PASSWORD: &str = "canary-password";
+
+/// Makes the documented user on a server, with the rights that a way to connect needs besides.
+pub(crate) fn make_user(server: &Server, besides: &[&'static str]) {
+    assert_eq!(server.say(&[&documented(), besides].concat()), "+OK\r\n");
+}
 
 /// The command that the documentation names.
 fn documented() -> Vec<&'static str> {
@@ -57,7 +62,7 @@ impl Secured {
             "--tls-auth-clients",
             "no",
         ]);
-        assert_eq!(server.say(&documented()), "+OK\r\n");
+        make_user(&server, &[]);
         Self { server, tls, authority: certificate }
     }
 

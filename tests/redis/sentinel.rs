@@ -2,11 +2,18 @@
 
 use std::{sync::Arc, time::Instant};
 
-use redis::sentinel::{SentinelClient, SentinelServerType};
+use redis::{
+    RedisConnectionInfo,
+    sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
+};
 use tokio::sync::Mutex;
 use tower_step_up::{Caller, CheckError, Reason, Requirement, Secret, StepUp, discard, store::RedisStore};
 
-use crate::{faults::until, server::Server};
+use crate::{
+    faults::until,
+    secured::{PASSWORD, make_user},
+    server::Server,
+};
 
 struct Watched {
     master: Server,
@@ -20,6 +27,9 @@ impl Watched {
         let master = Server::start();
         let replica = Server::with(&["--replicaof", "127.0.0.1", &master.port().to_string()]);
         until(async || replica.say(&["INFO", "replication"]).contains("master_link_status:up")).await;
+        for server in [&master, &replica] {
+            make_user(server, &["+role"]);
+        }
         let configuration = format!(
             "sentinel monitor step-up 127.0.0.1 {} 2\n\
              sentinel down-after-milliseconds step-up 2000\n\
@@ -42,7 +52,9 @@ impl Watched {
 
     fn node(&self) -> StepUp<RedisStore> {
         let sentinels: Vec<_> = self.sentinels.iter().map(Server::address).collect();
-        let client = SentinelClient::build(sentinels, "step-up", None, SentinelServerType::Master).unwrap();
+        let user = RedisConnectionInfo::default().set_username("step-up").set_password(PASSWORD);
+        let user = SentinelNodeConnectionInfo::default().set_redis_connection_info(user);
+        let client = SentinelClient::build(sentinels, "step-up", Some(user), SentinelServerType::Master).unwrap();
         let client = Arc::new(Mutex::new(client));
         let find = move || {
             let client = Arc::clone(&client);
@@ -92,6 +104,7 @@ async fn the_master_is_killed_and_the_next_is_found() {
 
     // The old one comes back, empty, and is made a replica; who asks anew finds the new one.
     watched.master.again();
+    make_user(&watched.master, &["+role"]);
     until(async || watched.master.say(&["INFO", "replication"]).contains("master_link_status:up")).await;
     for node in [node.clone(), watched.node()] {
         let settled = async |caller: &Caller| loop {
