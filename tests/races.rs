@@ -8,6 +8,7 @@
 
 #[cfg(feature = "redis")]
 #[path = "redis/server.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
 mod server;
 mod support;
 

@@ -16,6 +16,7 @@ mod reference;
 mod rules;
 #[cfg(feature = "redis")]
 #[path = "../redis/server.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
 mod server;
 
 use self::{

@@ -125,13 +125,16 @@ async fn everything(node: &StepUp<RedisStore>) -> bool {
         let push = node.start_push(&alice, "BIO", None).await.ok()?;
         node.answer_push("alice", &push.id, PushAnswer::Approve).await.ok()
     };
-    node.start_otp(&alice, "SMS", None).await.is_ok()
-        && node.verify_otp(&alice, "SMS", "123456").await.is_ok()
-        && node.check(&alice, &Requirement::new().once()).await.is_ok()
-        && push.await.is_some()
-        && node.transfer(&alice, &new).await.is_ok()
-        && node.check(&new, &Requirement::new()).await.is_ok()
-        && node.revoke_all("alice").await.is_ok()
+    let all = async {
+        node.start_otp(&alice, "SMS", None).await.is_ok()
+            && node.verify_otp(&alice, "SMS", "123456").await.is_ok()
+            && node.check(&alice, &Requirement::new().once()).await.is_ok()
+            && push.await.is_some()
+            && node.transfer(&alice, &new).await.is_ok()
+            && node.check(&new, &Requirement::new()).await.is_ok()
+            && node.revoke_all("alice").await.is_ok()
+    };
+    Box::pin(all).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,4 @@
 //! A Redis server of the test's own, on a free port, gone with the test.
-#![allow(dead_code, reason = "each test binary uses some of it")]
 
 use std::{
     env, fs,

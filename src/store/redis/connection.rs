@@ -58,7 +58,6 @@ enum Server {
 }
 
 /// What an error says about its connection.
-#[derive(PartialEq)]
 enum Verdict {
     Good,
     /// It stands, but the server may be another one by now.
