@@ -19,7 +19,7 @@ const SLOTS: usize = 16_384;
 
 /// What is not lost goes on, whoever is down.
 const OPTIONS: [&str; 6] =
-    ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"];
+    ["--cluster-enabled", "yes", "--cluster-node-timeout", "5000", "--cluster-require-full-coverage", "no"];
 /// What the connection needs besides the rights of the documented user.
 const BESIDES: [&str; 3] = ["+cluster|slots", "+ping", "+asking"];
 

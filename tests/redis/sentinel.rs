@@ -22,7 +22,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// A machine with many tests on it must not make a master seem down that is not.
+    /// The time-outs are long: a machine with many tests on it must not make a master seem down that is not.
     async fn start() -> Self {
         let master = Server::start();
         let replica = Server::with(&["--replicaof", "127.0.0.1", &master.port().to_string()]);
@@ -32,8 +32,8 @@ impl Watched {
         }
         let configuration = format!(
             "sentinel monitor step-up 127.0.0.1 {} 2\n\
-             sentinel down-after-milliseconds step-up 2000\n\
-             sentinel failover-timeout step-up 4000\n",
+             sentinel down-after-milliseconds step-up 5000\n\
+             sentinel failover-timeout step-up 10000\n",
             master.port()
         );
         let sentinels: Vec<_> = (0..3).map(|_| Server::sentinel(&configuration)).collect();
