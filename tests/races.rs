@@ -3,8 +3,13 @@
 //!
 //! Each race is run by threads that a barrier releases together, on the store in process and on one that yields before
 //! and after each of its operations; and, on the latter, in every order in which two tasks can take turns up to three
-//! times, which is exact and the same each time.
+//! times, which is exact and the same each time. With the feature `redis` it is run on a server, too. Wherever the store
+//! is not in process, who races is divided over two nodes: two engines with one store and one secret.
 
+#[cfg(feature = "redis")]
+#[path = "redis/server.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod server;
 mod support;
 
 use std::{
@@ -51,16 +56,31 @@ fn policy() -> Policy {
     Policy::new().sends(1000, 1000, 1000, 1000).live_challenges(10).store_deadline(Duration::from_secs(10))
 }
 
-fn in_process(policy: Policy) -> StepUp {
-    builder(policy).build().unwrap()
+/// What serves: whoever asks one of them, it is one truth.
+type Nodes<S> = [StepUp<S>; 2];
+
+/// In process there is one engine, however many hold it.
+fn in_process(policy: Policy) -> Nodes<MemoryStore> {
+    let step_up = builder(policy).build().unwrap();
+    [step_up.clone(), step_up]
 }
 
-fn elsewhere(policy: Policy) -> StepUp<Remote<Elsewhere>> {
+fn elsewhere(policy: Policy) -> Nodes<Remote<Elsewhere>> {
     elsewhere_on(&Elsewhere::default(), policy)
 }
 
-fn elsewhere_on(store: &Elsewhere, policy: Policy) -> StepUp<Remote<Elsewhere>> {
-    builder(policy).store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
+fn elsewhere_on(store: &Elsewhere, policy: Policy) -> Nodes<Remote<Elsewhere>> {
+    nodes_on(policy, || store.adapted())
+}
+
+#[cfg(feature = "redis")]
+fn in_redis(server: &server::Server, policy: Policy) -> Nodes<tower_step_up::store::RedisStore> {
+    nodes_on(policy, || server.store())
+}
+
+fn nodes_on<S: Store>(policy: Policy, store: impl Fn() -> S) -> Nodes<S> {
+    let secret = || Secret::new([7; 32]).unwrap();
+    [(); 2].map(|()| builder(policy.clone()).store(store()).secret(secret()).build().unwrap())
 }
 
 fn builder(policy: Policy) -> tower_step_up::StepUpBuilder<MemoryStore> {
@@ -71,8 +91,15 @@ fn session(user: &str, number: usize) -> Caller {
     Caller::new(user, number.to_string())
 }
 
-async fn passes<S: Store>(step_up: &StepUp<S>, caller: &Caller) -> bool {
-    step_up.check(caller, &Requirement::new()).await.is_ok()
+/// Whether a guard lets pass, on every node.
+async fn passes<S: Store>(nodes: &Nodes<S>, caller: &Caller) -> bool {
+    passes_with(nodes, caller, &Requirement::new()).await
+}
+
+async fn passes_with<S: Store>([a, b]: &Nodes<S>, caller: &Caller, requirement: &Requirement) -> bool {
+    let one = a.check(caller, requirement).await.is_ok();
+    assert_eq!(b.check(caller, requirement).await.is_ok(), one, "the other node says so, too");
+    one
 }
 
 async fn step_up_by_email<S: Store>(step_up: &StepUp<S>, caller: &Caller) {
@@ -159,333 +186,371 @@ async fn in_every_order(mut prepare: impl AsyncFnMut(usize) -> Race) {
     assert!(orders > 20, "{orders}");
 }
 
-/// Makes three tests of each race; the numbers are of rounds in process and elsewhere.
+/// Makes the tests of each race; the numbers are of rounds in process, elsewhere, and in Redis.
 macro_rules! races {
-    ($($(#[$attribute:meta])* $race:ident: $in_process:literal, $elsewhere:literal;)*) => {$(
+    ($($(#[$attribute:meta])* $race:ident: $in_process:literal, $elsewhere:literal, $in_redis:literal;)*) => {$(
         mod $race {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn in_process() {
-                let step_up = super::in_process(super::policy());
-                super::by_threads($in_process, async |round| super::$race(step_up.clone(), round).await).await;
+                let nodes = super::in_process(super::policy());
+                super::by_threads($in_process, async |round| super::$race(nodes.clone(), round).await).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn elsewhere() {
-                let step_up = super::elsewhere(super::policy());
-                super::by_threads($elsewhere, async |round| super::$race(step_up.clone(), round).await).await;
+                let nodes = super::elsewhere(super::policy());
+                super::by_threads($elsewhere, async |round| super::$race(nodes.clone(), round).await).await;
+            }
+
+            #[cfg(feature = "redis")]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn in_redis() {
+                let server = super::server::Server::start();
+                let nodes = super::in_redis(&server, super::policy());
+                super::by_threads($in_redis, async |round| super::$race(nodes.clone(), round).await).await;
             }
 
             #[tokio::test]
             $(#[$attribute])*
             async fn in_every_order() {
-                let step_up = super::elsewhere(super::policy());
-                super::in_every_order(async |round| super::$race(step_up.clone(), round).await).await;
+                let nodes = super::elsewhere(super::policy());
+                super::in_every_order(async |round| super::$race(nodes.clone(), round).await).await;
             }
         }
     )*};
 }
 
 races! {
-    revoke_and_verify: 10_000, 200;
-    revoke_and_approve: 1_000, 200;
-    revoke_all_and_verify: 500, 100;
-    revoke_all_and_approve: 1_000, 200;
-    revoke_all_and_transfer: 1_000, 200;
-    revoke_and_transfer: 500, 100;
-    transfer_and_verify: 500, 100;
-    transfer_and_approve: 500, 100;
-    transfer_and_transfer: 500, 100;
-    lock_and_start: 500, 100;
-    lock_and_verify: 500, 100;
-    decline_and_approve: 500, 100;
-    approve_and_approve: 500, 100;
-    start_and_wrong_code: 500, 100;
-    displace_and_verify: 50, 10;
+    revoke_and_verify: 10_000, 200, 50;
+    revoke_and_approve: 1_000, 200, 50;
+    revoke_all_and_verify: 500, 100, 50;
+    revoke_all_and_approve: 1_000, 200, 50;
+    revoke_all_and_transfer: 1_000, 200, 50;
+    revoke_and_transfer: 500, 100, 50;
+    transfer_and_verify: 500, 100, 50;
+    transfer_and_approve: 500, 100, 50;
+    transfer_and_transfer: 500, 100, 50;
+    lock_and_start: 500, 100, 50;
+    lock_and_verify: 500, 100, 50;
+    decline_and_approve: 500, 100, 50;
+    approve_and_approve: 500, 100, 50;
+    start_and_wrong_code: 500, 100, 50;
+    displace_and_verify: 50, 10, 20;
 }
 
 /// T16: whichever comes first, no grant is left.
-async fn revoke_and_verify<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn revoke_and_verify<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
-    step_up.start_otp(&alice, "SMS", None).await.unwrap();
-    let runners = vec![revoke(&step_up, &alice), verify(&step_up, &alice)];
+    a.start_otp(&alice, "SMS", None).await.unwrap();
+    let runners = vec![revoke(a, &alice), verify(b, &alice)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
-        assert!(!passes(&step_up, &alice).await);
+        assert!(!passes(&nodes, &alice).await);
     })
 }
 
 /// T16, of a push.
-async fn revoke_and_approve<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn revoke_and_approve<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
-    let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
-    let runners = vec![revoke(&step_up, &alice), answer(&step_up, &alice, &push.id, PushAnswer::Approve)];
+    let push = a.start_push(&alice, "BIO", None).await.unwrap();
+    let runners = vec![revoke(a, &alice), answer(b, &alice, &push.id, PushAnswer::Approve)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
-        assert!(!passes(&step_up, &alice).await);
+        assert!(!passes(&nodes, &alice).await);
     })
 }
 
 /// One session is stepped up already, and one verifies.
-async fn revoke_all_and_verify<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn revoke_all_and_verify<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let user = format!("alice{round}");
     let sessions: Vec<_> = (0..2).map(|number| session(&user, number)).collect();
-    step_up_by_email(&step_up, &sessions[0]).await;
-    step_up.start_otp(&sessions[1], "SMS", None).await.unwrap();
-    let runners = vec![revoke_all(&step_up, &user), verify(&step_up, &sessions[1])];
+    step_up_by_email(a, &sessions[0]).await;
+    a.start_otp(&sessions[1], "SMS", None).await.unwrap();
+    let runners = vec![revoke_all(a, &user), verify(b, &sessions[1])];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
         for session in &sessions {
-            assert!(!passes(&step_up, session).await);
+            assert!(!passes(&nodes, session).await);
         }
     })
 }
 
-async fn revoke_all_and_approve<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn revoke_all_and_approve<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
-    let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
-    let runners = vec![revoke_all(&step_up, alice.subject()), answer(&step_up, &alice, &push.id, PushAnswer::Approve)];
+    let push = a.start_push(&alice, "BIO", None).await.unwrap();
+    let runners = vec![revoke_all(a, alice.subject()), answer(b, &alice, &push.id, PushAnswer::Approve)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
-        assert!(!passes(&step_up, &alice).await);
+        assert!(!passes(&nodes, &alice).await);
     })
 }
 
 /// The new id may be that of a session that has a record already.
-async fn revoke_all_and_transfer<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn revoke_all_and_transfer<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let user = format!("alice{round}");
     let (old, new) = (session(&user, 1), session(&user, 2));
-    step_up_by_email(&step_up, &old).await;
+    step_up_by_email(a, &old).await;
     if round % 2 == 1 {
-        step_up.start_otp(&new, "SMS", None).await.unwrap();
+        a.start_otp(&new, "SMS", None).await.unwrap();
     }
-    let runners = vec![revoke_all(&step_up, &user), transfer(&step_up, &old, &new)];
+    let runners = vec![revoke_all(a, &user), transfer(b, &old, &new)];
     Race::new(runners, async move |succeeded| {
         assert_eq!(succeeded, [true, true]);
-        assert!(!passes(&step_up, &old).await, "the old id");
-        assert!(!passes(&step_up, &new).await, "the new id");
+        assert!(!passes(&nodes, &old).await, "the old id");
+        assert!(!passes(&nodes, &new).await, "the new id");
     })
 }
 
 /// Who revokes the old id ends the elevation there; where it was taken along before, it lives under the new one, which
 /// can be revoked.
-async fn revoke_and_transfer<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn revoke_and_transfer<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let user = format!("alice{round}");
     let (old, new) = (session(&user, 1), session(&user, 2));
-    step_up_by_email(&step_up, &old).await;
-    let runners = vec![revoke(&step_up, &old), transfer(&step_up, &old, &new)];
+    step_up_by_email(a, &old).await;
+    let runners = vec![revoke(a, &old), transfer(b, &old, &new)];
     Race::new(runners, async move |_| {
-        assert!(!passes(&step_up, &old).await, "the old id");
-        step_up.revoke(&new).await.unwrap();
-        assert!(!passes(&step_up, &new).await, "the new id");
+        assert!(!passes(&nodes, &old).await, "the old id");
+        nodes[0].revoke(&new).await.unwrap();
+        assert!(!passes(&nodes, &new).await, "the new id");
     })
 }
 
 /// What was granted before is taken along, and what is granted meanwhile is, or is not granted.
-async fn transfer_and_approve<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn transfer_and_approve<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let user = format!("alice{round}");
     let (old, new) = (session(&user, 1), session(&user, 2));
-    step_up_by_email(&step_up, &old).await;
-    let push = step_up.start_push(&old, "BIO", Some("pay")).await.unwrap();
-    let runners = vec![transfer(&step_up, &old, &new), answer(&step_up, &old, &push.id, PushAnswer::Approve)];
+    step_up_by_email(a, &old).await;
+    let push = a.start_push(&old, "BIO", Some("pay")).await.unwrap();
+    let runners = vec![transfer(a, &old, &new), answer(b, &old, &push.id, PushAnswer::Approve)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
-        assert!(!passes(&step_up, &old).await, "the old id");
-        assert!(passes(&step_up, &new).await, "the new id");
+        assert!(!passes(&nodes, &old).await, "the old id");
+        assert!(passes(&nodes, &new).await, "the new id");
         let scoped = Requirement::new().scope("pay");
-        assert!(step_up.check(&old, &scoped).await.is_err());
-        assert_eq!(step_up.check(&new, &scoped).await.is_ok(), succeeded[1]);
-        step_up.revoke_all(old.subject()).await.unwrap();
-        assert!(!passes(&step_up, &new).await, "it was listed");
+        assert!(!passes_with(&nodes, &old, &scoped).await);
+        assert_eq!(passes_with(&nodes, &new, &scoped).await, succeeded[1]);
+        nodes[1].revoke_all(old.subject()).await.unwrap();
+        assert!(!passes(&nodes, &new).await, "it was listed");
     })
 }
 
 /// A code that is verified while its session gets another id.
-async fn transfer_and_verify<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn transfer_and_verify<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let user = format!("alice{round}");
     let (old, new) = (session(&user, 1), session(&user, 2));
-    step_up.start_otp(&old, "SMS", None).await.unwrap();
-    let runners = vec![transfer(&step_up, &old, &new), verify(&step_up, &old)];
+    a.start_otp(&old, "SMS", None).await.unwrap();
+    let runners = vec![transfer(a, &old, &new), verify(b, &old)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
-        assert!(!passes(&step_up, &old).await, "the old id");
-        assert_eq!(passes(&step_up, &new).await, succeeded[1], "the new id");
+        assert!(!passes(&nodes, &old).await, "the old id");
+        assert_eq!(passes(&nodes, &new).await, succeeded[1], "the new id");
     })
 }
 
 /// One elevation stays one.
-async fn transfer_and_transfer<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn transfer_and_transfer<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let user = format!("alice{round}");
     let (old, one, other) = (session(&user, 1), session(&user, 2), session(&user, 3));
-    step_up_by_email(&step_up, &old).await;
-    let runners = vec![transfer(&step_up, &old, &one), transfer(&step_up, &old, &other)];
+    step_up_by_email(a, &old).await;
+    let runners = vec![transfer(a, &old, &one), transfer(b, &old, &other)];
     Race::new(runners, async move |_| {
-        assert!(!passes(&step_up, &old).await);
-        assert!(passes(&step_up, &one).await != passes(&step_up, &other).await);
-        step_up.revoke_all(old.subject()).await.unwrap();
-        assert!(!passes(&step_up, &one).await && !passes(&step_up, &other).await);
+        assert!(!passes(&nodes, &old).await);
+        assert!(passes(&nodes, &one).await != passes(&nodes, &other).await);
+        nodes[0].revoke_all(old.subject()).await.unwrap();
+        assert!(!passes(&nodes, &one).await && !passes(&nodes, &other).await);
     })
 }
 
 /// After a lock nothing starts and nothing verifies; a code that went out before can be verified once it is lifted.
-async fn lock_and_start<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn lock_and_start<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
     let start = run({
-        let (step_up, alice) = (step_up.clone(), alice.clone());
-        async move { step_up.start_otp(&alice, "SMS", None).await.is_ok() }
+        let (node, alice) = (b.clone(), alice.clone());
+        async move { node.start_otp(&alice, "SMS", None).await.is_ok() }
     });
-    let runners = vec![lock(&step_up, &alice), start];
+    let runners = vec![lock(a, &alice), start];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
         let forbidden = Err(ChallengeError::Forbidden);
-        assert_eq!(step_up.start_otp(&session(alice.subject(), 2), "SMS", None).await, forbidden);
-        assert_eq!(step_up.verify_otp(&alice, "SMS", RIGHT).await.map(drop), forbidden);
-        assert!(!passes(&step_up, &alice).await);
-        step_up.unlock(alice.subject()).await.unwrap();
-        assert_eq!(step_up.verify_otp(&alice, "SMS", RIGHT).await.is_ok(), succeeded[1]);
+        assert_eq!(nodes[1].start_otp(&session(alice.subject(), 2), "SMS", None).await, forbidden);
+        assert_eq!(nodes[0].verify_otp(&alice, "SMS", RIGHT).await.map(drop), forbidden);
+        assert!(!passes(&nodes, &alice).await);
+        nodes[1].unlock(alice.subject()).await.unwrap();
+        assert_eq!(nodes[0].verify_otp(&alice, "SMS", RIGHT).await.is_ok(), succeeded[1]);
     })
 }
 
-async fn lock_and_verify<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn lock_and_verify<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
-    step_up.start_otp(&alice, "SMS", None).await.unwrap();
-    let runners = vec![lock(&step_up, &alice), verify(&step_up, &alice)];
+    a.start_otp(&alice, "SMS", None).await.unwrap();
+    let runners = vec![lock(a, &alice), verify(b, &alice)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
-        assert_eq!(passes(&step_up, &alice).await, succeeded[1]);
+        assert_eq!(passes(&nodes, &alice).await, succeeded[1]);
         let again = session(alice.subject(), 2);
-        assert_eq!(step_up.start_otp(&again, "SMS", None).await, Err(ChallengeError::Forbidden));
+        assert_eq!(nodes[1].start_otp(&again, "SMS", None).await, Err(ChallengeError::Forbidden));
     })
 }
 
 /// T14: a push has one answer.
-async fn decline_and_approve<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn decline_and_approve<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
-    let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
-    let runners = vec![
-        answer(&step_up, &alice, &push.id, PushAnswer::Decline),
-        answer(&step_up, &alice, &push.id, PushAnswer::Approve),
-    ];
+    let push = a.start_push(&alice, "BIO", None).await.unwrap();
+    let runners =
+        vec![answer(a, &alice, &push.id, PushAnswer::Decline), answer(b, &alice, &push.id, PushAnswer::Approve)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0] != succeeded[1], "{succeeded:?}");
-        assert_eq!(passes(&step_up, &alice).await, succeeded[1]);
-        let status = step_up.push_status(&alice, "BIO", &push.id).await.unwrap();
+        assert_eq!(passes(&nodes, &alice).await, succeeded[1]);
+        let status = nodes[0].push_status(&alice, "BIO", &push.id).await.unwrap();
         assert_eq!(status, Some(if succeeded[1] { PushStatus::Verified } else { PushStatus::Declined }));
-        let late = step_up.answer_push(alice.subject(), &push.id, PushAnswer::Approve).await;
+        let late = nodes[1].answer_push(alice.subject(), &push.id, PushAnswer::Approve).await;
         assert_eq!(late, Err(AnswerError::Closed));
     })
 }
 
 /// T14: approved twice, it is one grant.
-async fn approve_and_approve<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn approve_and_approve<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, _] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
-    let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
-    let runners = (0..2).map(|_| answer(&step_up, &alice, &push.id, PushAnswer::Approve)).collect();
+    let push = a.start_push(&alice, "BIO", None).await.unwrap();
+    let runners = nodes.iter().map(|node| answer(node, &alice, &push.id, PushAnswer::Approve)).collect();
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0] != succeeded[1], "{succeeded:?}");
-        assert_eq!(step_up.status(&alice).await.unwrap().grants.len(), 1);
+        assert_eq!(nodes[0].status(&alice).await.unwrap().grants.len(), 1);
     })
 }
 
 /// T4: a wrong code and a start at the same time lose no count, whichever code was compared.
-async fn start_and_wrong_code<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn start_and_wrong_code<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
     let other = session(alice.subject(), 2);
-    step_up.start_otp(&alice, "SMS", None).await.unwrap();
-    step_up.start_otp(&other, "SMS", None).await.unwrap();
+    a.start_otp(&alice, "SMS", None).await.unwrap();
+    a.start_otp(&other, "SMS", None).await.unwrap();
     let wrong = run({
-        let (step_up, alice) = (step_up.clone(), alice.clone());
-        async move { step_up.verify_otp(&alice, "SMS", "000000").await == Err(ChallengeError::CodeInvalid) }
+        let (node, alice) = (b.clone(), alice.clone());
+        async move { node.verify_otp(&alice, "SMS", "000000").await == Err(ChallengeError::CodeInvalid) }
     });
     let start = run({
-        let (step_up, alice) = (step_up.clone(), session(alice.subject(), 3));
-        async move { step_up.start_otp(&alice, "SMS", None).await.is_ok() }
+        let (node, alice) = (a.clone(), session(alice.subject(), 3));
+        async move { node.start_otp(&alice, "SMS", None).await.is_ok() }
     });
     Race::new(vec![wrong, start], async move |succeeded| {
         assert_eq!(succeeded, [true, true]);
         for _ in 0..4 {
-            step_up.verify_otp(&other, "SMS", "000000").await.unwrap_err();
+            nodes[1].verify_otp(&other, "SMS", "000000").await.unwrap_err();
         }
-        let locked = step_up.verify_otp(&other, "SMS", RIGHT).await;
+        let locked = nodes[0].verify_otp(&other, "SMS", RIGHT).await;
         assert!(matches!(locked, Err(ChallengeError::RateLimited(limit)) if limit.limit == 5), "{locked:?}");
     })
 }
 
 /// A user's record lists sixteen sessions. The one that makes room for the seventeenth verifies just then: it has no
 /// grant, or one that can be revoked with all.
-async fn displace_and_verify<S: Store>(step_up: StepUp<S>, round: usize) -> Race {
+async fn displace_and_verify<S: Store>(nodes: Nodes<S>, round: usize) -> Race {
+    let [a, b] = &nodes;
     let user = format!("alice{round}");
     let sessions: Vec<_> = (0..17).map(|number| session(&user, number)).collect();
-    step_up.start_otp(&sessions[0], "SMS", None).await.unwrap();
+    a.start_otp(&sessions[0], "SMS", None).await.unwrap();
     for session in &sessions[1..16] {
-        step_up_by_email(&step_up, session).await;
+        step_up_by_email(a, session).await;
     }
     let start = run({
-        let (step_up, last) = (step_up.clone(), sessions[16].clone());
-        async move { step_up.start_otp(&last, "SMS", None).await.is_ok() }
+        let (node, last) = (a.clone(), sessions[16].clone());
+        async move { node.start_otp(&last, "SMS", None).await.is_ok() }
     });
-    let runners = vec![start, verify(&step_up, &sessions[0])];
+    let runners = vec![start, verify(b, &sessions[0])];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
-        assert!(succeeded[1] || !passes(&step_up, &sessions[0]).await);
-        step_up.revoke_all(&user).await.unwrap();
+        assert!(succeeded[1] || !passes(&nodes, &sessions[0]).await);
+        nodes[1].revoke_all(&user).await.unwrap();
         for session in &sessions {
-            assert!(!passes(&step_up, session).await);
+            assert!(!passes(&nodes, session).await);
         }
     })
 }
 
 /// With more sessions than the list holds: those that fell out of it have no grant, the others lose theirs.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoke_all_and_verify_with_more_sessions_than_are_listed() {
-    let step_up = in_process(policy());
-    by_threads(50, async |round| {
-        let (step_up, user) = (step_up.clone(), format!("alice{round}"));
+async fn revoke_all_and_verify_with_more_sessions_than_are_listed(nodes: Nodes<impl Store>, rounds: usize) {
+    by_threads(rounds, async |round| {
+        let (nodes, user) = (nodes.clone(), format!("alice{round}"));
+        let [a, b] = &nodes;
         let sessions: Vec<_> = (0..20).map(|number| session(&user, number)).collect();
         for session in &sessions[..18] {
-            step_up_by_email(&step_up, session).await;
+            step_up_by_email(a, session).await;
         }
-        step_up.start_otp(&sessions[18], "SMS", None).await.unwrap();
-        step_up.start_otp(&sessions[19], "SMS", None).await.unwrap();
+        a.start_otp(&sessions[18], "SMS", None).await.unwrap();
+        b.start_otp(&sessions[19], "SMS", None).await.unwrap();
         let runners = vec![
-            revoke_all(&step_up, &user),
-            verify(&step_up, &sessions[18]),
-            verify(&step_up, &sessions[19]),
-            transfer(&step_up, &sessions[17], &session(&user, 20)),
+            revoke_all(a, &user),
+            verify(a, &sessions[18]),
+            verify(b, &sessions[19]),
+            transfer(b, &sessions[17], &session(&user, 20)),
         ];
         Race::new(runners, async move |succeeded| {
             assert!(succeeded[0]);
             for session in &sessions {
-                assert!(!passes(&step_up, session).await);
+                assert!(!passes(&nodes, session).await);
             }
         })
     })
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoke_all_and_verify_with_more_sessions_than_are_listed_in_process() {
+    revoke_all_and_verify_with_more_sessions_than_are_listed(in_process(policy()), 50).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoke_all_and_verify_with_more_sessions_than_are_listed_elsewhere() {
+    revoke_all_and_verify_with_more_sessions_than_are_listed(elsewhere(policy()), 10).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoke_all_and_verify_with_more_sessions_than_are_listed_in_redis() {
+    let server = server::Server::start();
+    revoke_all_and_verify_with_more_sessions_than_are_listed(in_redis(&server, policy()), 20).await;
+}
+
 /// A push that was started while its session was revoked is declined: it counts, whichever came first.
 #[tokio::test]
 async fn a_denial_counts_whoever_revokes_meanwhile() {
-    let step_up = elsewhere(policy().denials(1, Duration::from_secs(1800)));
+    let nodes = elsewhere(policy().denials(1, Duration::from_secs(1800)));
+    let [a, b] = &nodes;
     for known in [false, true] {
         in_every_order(async |round| {
             let alice = session(&format!("alice{known}{round}"), 1);
             if known {
-                step_up.start_otp(&alice, "SMS", None).await.unwrap();
+                a.start_otp(&alice, "SMS", None).await.unwrap();
             }
             let id = Arc::new(Mutex::new(None));
             let start = run({
-                let (step_up, alice, id) = (step_up.clone(), alice.clone(), Arc::clone(&id));
+                let (node, alice, id) = (b.clone(), alice.clone(), Arc::clone(&id));
                 async move {
-                    let started = step_up.start_push(&alice, "BIO", None).await.unwrap();
+                    let started = node.start_push(&alice, "BIO", None).await.unwrap();
                     *id.lock().unwrap() = Some(started.id);
                     true
                 }
             });
-            let (runners, step_up) = (vec![revoke(&step_up, &alice), start], step_up.clone());
+            let (runners, [a, b]) = (vec![revoke(a, &alice), start], nodes.clone());
             Race::new(runners, async move |_| {
                 let id = id.lock().unwrap().take().unwrap();
-                let declined = step_up.answer_push(alice.subject(), &id, PushAnswer::Decline).await.is_ok();
-                let next = step_up.start_push(&session(alice.subject(), 2), "BIO", None).await.map(drop);
+                let declined = a.answer_push(alice.subject(), &id, PushAnswer::Decline).await.is_ok();
+                let next = b.start_push(&session(alice.subject(), 2), "BIO", None).await.map(drop);
                 let paused = matches!(next, Err(ChallengeError::RateLimited(limit)) if limit.limit == 1);
                 assert_eq!(paused, declined, "{next:?}");
             })
@@ -501,30 +566,31 @@ async fn no_grant_of_the_old_generation_outlives_revoking_all() {
     for push in [false, true] {
         in_every_order(async |_| {
             let store = Elsewhere::default();
-            let step_up = elsewhere_on(&store, policy());
+            let nodes = elsewhere_on(&store, policy());
+            let [a, b] = &nodes;
             let (known, new) = (session("alice", 1), session("alice", 2));
-            step_up_by_email(&step_up, &known).await;
+            step_up_by_email(a, &known).await;
             let steps = run({
-                let (step_up, new) = (step_up.clone(), new.clone());
+                let (node, new) = (b.clone(), new.clone());
                 async move {
                     if push {
-                        let Ok(push) = step_up.start_push(&new, "BIO", None).await else { return false };
-                        step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.is_ok()
+                        let Ok(push) = node.start_push(&new, "BIO", None).await else { return false };
+                        node.answer_push("alice", &push.id, PushAnswer::Approve).await.is_ok()
                     } else {
-                        step_up.start_otp(&new, "SMS", None).await.is_ok()
-                            && step_up.verify_otp(&new, "SMS", RIGHT).await.is_ok()
+                        node.start_otp(&new, "SMS", None).await.is_ok()
+                            && node.verify_otp(&new, "SMS", RIGHT).await.is_ok()
                     }
                 }
             });
-            Race::new(vec![revoke_all(&step_up, "alice"), steps], async move |succeeded| {
+            Race::new(vec![revoke_all(a, "alice"), steps], async move |succeeded| {
                 assert!(succeeded[0]);
                 let user = &records(&store, "Subject")[0];
                 let sessions = records(&store, "Session");
                 let grants = sessions.iter().flat_map(|session| session["grants"].as_array().unwrap());
                 assert!(grants.clone().all(|grant| grant["generation"] == user["generation"]), "{sessions:?}");
-                assert_eq!(grants.count(), usize::from(passes(&step_up, &new).await));
-                step_up.revoke_all("alice").await.unwrap();
-                assert!(!passes(&step_up, &new).await, "it is listed");
+                assert_eq!(grants.count(), usize::from(passes(&nodes, &new).await));
+                nodes[0].revoke_all("alice").await.unwrap();
+                assert!(!passes(&nodes, &new).await, "it is listed");
             })
         })
         .await;
@@ -539,22 +605,22 @@ fn records(store: &Elsewhere, kind: &str) -> Vec<serde_json::Value> {
 
 /// Of 64 starts in one session one succeeds. Its message is counted, and nobody else's; the others leave no challenge
 /// behind that would keep the user from starting elsewhere.
-async fn one_of_many_starts(step_up: StepUp<impl Store>, rounds: usize) {
+async fn one_of_many_starts(nodes: Nodes<impl Store>, rounds: usize) {
     by_threads(rounds, async |round| {
         let alice = session(&format!("alice{round}"), 1);
-        let starts = (0..64).map(|_| {
-            let (step_up, alice) = (step_up.clone(), alice.clone());
-            run(async move { step_up.start_otp(&alice, "SMS", None).await.is_ok() })
+        let starts = (0..64).map(|number| {
+            let (node, alice) = (nodes[number % 2].clone(), alice.clone());
+            run(async move { node.start_otp(&alice, "SMS", None).await.is_ok() })
         });
-        let (runners, step_up) = (starts.collect(), step_up.clone());
+        let (runners, [a, b]) = (starts.collect(), nodes.clone());
         Race::new(runners, async move |succeeded| {
             assert_eq!(succeeded.iter().filter(|succeeded| **succeeded).count(), 1);
             for other in [2, 3] {
-                step_up.start_otp(&session(alice.subject(), other), "SMS", None).await.unwrap();
+                a.start_otp(&session(alice.subject(), other), "SMS", None).await.unwrap();
             }
-            let fourth = step_up.start_otp(&session(alice.subject(), 4), "SMS", None).await;
+            let fourth = b.start_otp(&session(alice.subject(), 4), "SMS", None).await;
             assert!(matches!(fourth, Err(ChallengeError::RateLimited(limit)) if limit.limit == 3), "{fourth:?}");
-            step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
+            b.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
         })
     })
     .await;
@@ -573,6 +639,13 @@ async fn one_of_many_starts_in_process() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_many_starts_elsewhere() {
     one_of_many_starts(elsewhere(defaults()), 5).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_many_starts_in_redis() {
+    let server = server::Server::start();
+    one_of_many_starts(in_redis(&server, defaults()), 20).await;
 }
 
 fn revoke<S: Store>(step_up: &StepUp<S>, caller: &Caller) -> Task<bool> {

@@ -1,10 +1,14 @@
-//! The companion and guarded routes, in process: requests go through tower, answers come back as lines.
+//! The companion and guarded routes: requests go through tower, answers come back as lines. Where there are several nodes,
+//! they take turns.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
     future::ready,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -14,7 +18,8 @@ use serde_json::Value;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_step_up::{
     AnswerError, Caller, DeliveryError, ManualClock, OtpMessage, PushAnswer, PushMessage, Recipient, RequireStepUp,
-    Requirement, StepUp,
+    Requirement, StepUp, StepUpBuilder,
+    store::{MemoryStore, Store},
 };
 
 use crate::{
@@ -29,8 +34,10 @@ struct Outbox {
     sent: Option<String>,
 }
 
-pub(crate) struct Companion {
-    step_up: StepUp,
+pub(crate) struct Companion<S> {
+    nodes: Vec<StepUp<S>>,
+    /// How often a node was asked.
+    turn: AtomicUsize,
     pub(crate) clock: ManualClock,
     outbox: Arc<Mutex<Outbox>>,
     callers: Vec<Caller>,
@@ -56,8 +63,15 @@ impl Outbox {
     }
 }
 
-impl Companion {
-    pub(crate) fn new(rules: Rules) -> Self {
+impl Companion<MemoryStore> {
+    pub(crate) fn in_process(rules: Rules) -> Self {
+        Self::new(rules, 1, |builder| builder.build().unwrap())
+    }
+}
+
+impl<S: Store> Companion<S> {
+    /// Of so many nodes, which share the clock.
+    pub(crate) fn new(rules: Rules, nodes: usize, node: impl Fn(StepUpBuilder<MemoryStore>) -> StepUp<S>) -> Self {
         let (clock, outbox) = (ManualClock::new(), Arc::<Mutex<Outbox>>::default());
         let text = || {
             let outbox = outbox.clone();
@@ -67,18 +81,33 @@ impl Companion {
             let outbox = outbox.clone();
             move |message: PushMessage| ready(outbox.lock().unwrap().take(message.id()))
         };
-        let step_up = StepUp::builder()
-            .otp(Channel::Sms.name(), text())
-            .otp(Channel::Email.name(), text())
-            .push(Channel::Biometric.name(), push())
-            .push(Channel::Authy.name(), push())
-            .enrolment(async |_: Caller, _: String| Ok(Recipient::new("the family's telephone")))
-            .policy(rules.policy())
-            .clock(clock.clone())
-            .build()
-            .unwrap();
+        let builder = || {
+            StepUp::builder()
+                .otp(Channel::Sms.name(), text())
+                .otp(Channel::Email.name(), text())
+                .push(Channel::Biometric.name(), push())
+                .push(Channel::Authy.name(), push())
+                .enrolment(async |_: Caller, _: String| Ok(Recipient::new("the family's telephone")))
+                .policy(rules.policy())
+                .clock(clock.clone())
+        };
+        let nodes = (0..nodes).map(|_| node(builder())).collect();
         let callers = (0..SESSIONS).map(|session| caller(session, rules.users, 0)).collect();
-        Self { step_up, clock, outbox, callers, codes: HashMap::new(), pushes: Vec::new(), rotations: 0 }
+        Self {
+            nodes,
+            turn: AtomicUsize::new(0),
+            clock,
+            outbox,
+            callers,
+            codes: HashMap::new(),
+            pushes: Vec::new(),
+            rotations: 0,
+        }
+    }
+
+    /// Whose turn it is.
+    fn step_up(&self) -> &StepUp<S> {
+        &self.nodes[self.turn.fetch_add(1, Ordering::Relaxed) % self.nodes.len()]
     }
 
     /// Asks the companion: the line of its answer, and its body.
@@ -89,7 +118,7 @@ impl Companion {
         *request.uri_mut() = path.parse().unwrap();
         request.headers_mut().insert(CONTENT_TYPE, "application/json".parse().unwrap());
         request.extensions_mut().insert(self.callers[session].clone());
-        let response = self.step_up.challenges().oneshot(request).await.unwrap_or_else(|never| match never {});
+        let response = self.step_up().challenges().oneshot(request).await.unwrap_or_else(|never| match never {});
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap_or_else(|never| match never {}).to_bytes();
         let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
@@ -145,7 +174,7 @@ impl Companion {
             Say::WrongNumber => PushAnswer::Number(another(number)),
             Say::Decline => PushAnswer::Decline,
         };
-        match self.step_up.answer_push(&format!("user {user}"), id, answer).await {
+        match self.step_up().answer_push(&format!("user {user}"), id, answer).await {
             Ok(()) => "taken".into(),
             // How long an answered push is known is nobody's business.
             Err(AnswerError::Unknown | AnswerError::Closed) => "gone".into(),
@@ -175,7 +204,7 @@ impl Companion {
             Route::Biometric => Requirement::new().channels([Channel::Biometric.name()]),
         };
         let inside = service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) });
-        let guarded = RequireStepUp::with(&self.step_up, requirement).unwrap().json().layer(inside);
+        let guarded = RequireStepUp::with(self.step_up(), requirement).unwrap().json().layer(inside);
         let mut request = Request::new(Full::<Bytes>::default());
         request.extensions_mut().insert(self.callers[session].clone());
         let (parts, body) = guarded.oneshot(request).await.unwrap().into_parts();
@@ -191,29 +220,29 @@ impl Companion {
     }
 
     pub(crate) async fn revoke(&self, session: usize) {
-        self.step_up.revoke(&self.callers[session]).await.unwrap();
+        self.step_up().revoke(&self.callers[session]).await.unwrap();
     }
 
     /// The session goes on under another id, and the old one is left with nothing.
     pub(crate) async fn rotate(&mut self, session: usize, users: usize) -> String {
         self.rotations += 1;
         let new = caller(session, users, self.rotations);
-        self.step_up.transfer(&self.callers[session], &new).await.unwrap();
+        self.step_up().transfer(&self.callers[session], &new).await.unwrap();
         let left = self.status(session).await;
         self.callers[session] = new;
         left
     }
 
     pub(crate) async fn revoke_all(&self, user: usize) {
-        self.step_up.revoke_all(&format!("user {user}")).await.unwrap();
+        self.step_up().revoke_all(&format!("user {user}")).await.unwrap();
     }
 
     pub(crate) async fn lock(&self, user: usize) {
-        self.step_up.lock(&format!("user {user}")).await.unwrap();
+        self.step_up().lock(&format!("user {user}")).await.unwrap();
     }
 
     pub(crate) async fn unlock(&self, user: usize) {
-        self.step_up.unlock(&format!("user {user}")).await.unwrap();
+        self.step_up().unlock(&format!("user {user}")).await.unwrap();
     }
 }
 

@@ -2,17 +2,22 @@
 //!
 //! The reference keeps everything that ever happened in lists and finds each answer by going through them. Every
 //! answer must be the same on both sides, so every limit holds for any sequence. The sequences are the same in every
-//! run; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` ask for others and for more.
+//! run; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` ask for others and for more. With the feature `redis`, two nodes on a
+//! server answer in turns, by the same reference.
 
 use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
-use tower_step_up::Clock as _;
+use tower_step_up::{Clock as _, store::Store};
 
 mod command;
 mod companion;
 mod reference;
 mod rules;
+#[cfg(feature = "redis")]
+#[path = "../redis/server.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod server;
 
 use self::{
     command::{Channel, Command, Guess, Post, commands},
@@ -30,7 +35,12 @@ fn line(answer: Result<String, String>) -> String {
 }
 
 /// Where there is no answer to compare, both say nothing.
-async fn both(companion: &mut Companion, reference: &mut Reference, users: usize, command: Command) -> Answers {
+async fn both<S: Store>(
+    companion: &mut Companion<S>,
+    reference: &mut Reference,
+    users: usize,
+    command: Command,
+) -> Answers {
     let (mut given, mut due) = (Vec::new(), Vec::new());
     reference.now = companion.clock.now().as_millis();
     match command {
@@ -98,10 +108,14 @@ async fn both(companion: &mut Companion, reference: &mut Reference, users: usize
 }
 
 /// Runs the commands on both sides; every answer that was given, or the first that differs.
-fn run(rules: Rules, commands: &[Command]) -> Result<Vec<String>, TestCaseError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+fn run<S: Store>(
+    rules: Rules,
+    companion: impl Fn(Rules) -> Companion<S>,
+    commands: &[Command],
+) -> Result<Vec<String>, TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (mut companion, mut reference) = (Companion::new(rules), Reference::new(rules));
+        let (mut companion, mut reference) = (companion(rules), Reference::new(rules));
         let mut answers = Vec::new();
         for (i, command) in commands.iter().enumerate() {
             let (given, due) = both(&mut companion, &mut reference, rules.users, *command).await;
@@ -115,18 +129,23 @@ fn run(rules: Rules, commands: &[Command]) -> Result<Vec<String>, TestCaseError>
     })
 }
 
-/// Runs many random sequences, which between them must meet all of these answers: else they would prove little.
-fn answers_as_the_reference(rules: Rules, met: &[&str]) {
-    let mut config = Config { failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+/// Runs so many random sequences, which between them must meet all of these answers: else they would prove little.
+fn answers_as_the_reference<S: Store>(
+    rules: Rules,
+    companion: impl Fn(Rules) -> Companion<S>,
+    cases: u32,
+    met: &[&str],
+) {
+    let mut config = Config { failure_persistence: None, max_shrink_iters: 200 * cases, ..Config::default() };
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(1);
     }
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 100;
+        config.cases = cases;
     }
     let answers = RefCell::new(BTreeSet::new());
     let run = TestRunner::new(config).run(&commands(), |commands| {
-        answers.borrow_mut().extend(run(rules, &commands)?);
+        answers.borrow_mut().extend(run(rules, &companion, &commands)?);
         Ok(())
     });
     run.unwrap_or_else(|error| panic!("{error}"));
@@ -135,36 +154,69 @@ fn answers_as_the_reference(rules: Rules, met: &[&str]) {
     }
 }
 
-#[test]
-fn by_default() {
-    let budgets = ["429 limit 3, 3;w=300", "429 limit 5, 5;w=600", "429 limit 3, 3;w=600", "429 limit 15, 15;w=3600"];
-    let others = ["429 limit 30, 30;w=86400", "429 limit 5 after", "429 limit 3 after", "200 STEPPED_UP SMS/payments"];
-    answers_as_the_reference(Rules::DEFAULT, &[budgets, others].concat());
+#[cfg(feature = "redis")]
+mod in_redis {
+    //! Two nodes on one server.
+
+    use std::{cell::Cell, time::Duration};
+
+    use tower_step_up::Secret;
+
+    use crate::{Companion, Rules, answers_as_the_reference, server::Server};
+
+    /// Runs fewer sequences than in process: each waits for a server thousands of times.
+    pub(crate) fn answers(rules: Rules, cases: u32, met: &[&str]) {
+        let (server, case) = (Server::start(), Cell::new(0));
+        let companion = |rules: Rules| {
+            case.set(case.get() + 1);
+            let store = || server.store().prefix(format!("step-up:{}:", case.get()));
+            let policy = rules.policy().store_deadline(Duration::from_secs(10));
+            Companion::new(rules, 2, |builder| {
+                let builder = builder.policy(policy.clone()).store(store());
+                builder.secret(Secret::new([2; 32]).unwrap()).build().unwrap()
+            })
+        };
+        answers_as_the_reference(rules, companion, cases, met);
+    }
 }
 
-#[test]
-fn where_every_limit_is_near() {
-    let met =
-        ["429 limit 7, 7;w=86400", "429 limit 4 after", "429 limit 2 after 1800", "number required", "wrong number, 0"];
-    answers_as_the_reference(Rules::SMALL, &met);
+/// Makes the tests of a set of rules; the numbers are of sequences in process and in Redis.
+macro_rules! by_the_rules {
+    ($($name:ident: $rules:ident, $in_process:literal, $in_redis:literal, meets $met:expr;)*) => {$(
+        mod $name {
+            use crate::{Companion, Rules, answers_as_the_reference};
+
+            #[test]
+            fn in_process() {
+                answers_as_the_reference(Rules::$rules, Companion::in_process, $in_process, &$met);
+            }
+
+            #[cfg(feature = "redis")]
+            #[test]
+            fn in_redis() {
+                crate::in_redis::answers(Rules::$rules, $in_redis, &$met);
+            }
+        }
+    )*};
 }
 
-#[test]
-fn where_guessing_goes_far() {
-    let met = ["429 limit 2 after 30", "429 limit 2 after 60", "429 limit 2 after 120", "429 limit 12, 12;w=86400"];
-    answers_as_the_reference(Rules::GUESSING, &met);
-}
-
-#[test]
-fn where_a_session_starts_few() {
-    let met = ["409 CHALLENGE_LIMIT_EXCEEDED", "200 VERIFIED", "200 DECLINED", "200 EXPIRED"];
-    answers_as_the_reference(Rules::FEW_STARTS, &met);
-}
-
-#[test]
-fn where_many_share_a_telephone() {
-    let met = ["429 limit 3, 3;w=300", "429 limit 9, 9;w=3600", "429 limit 12, 12;w=86400"];
-    answers_as_the_reference(Rules::SHARED_PHONE, &met);
+by_the_rules! {
+    by_default: DEFAULT, 100, 30, meets [
+        "429 limit 3, 3;w=300", "429 limit 5, 5;w=600", "429 limit 3, 3;w=600", "429 limit 15, 15;w=3600",
+        "429 limit 30, 30;w=86400", "429 limit 5 after", "429 limit 3 after", "200 STEPPED_UP SMS/payments",
+    ];
+    where_every_limit_is_near: SMALL, 100, 50, meets [
+        "429 limit 7, 7;w=86400", "429 limit 4 after", "429 limit 2 after 1800", "number required", "wrong number, 0",
+    ];
+    where_guessing_goes_far: GUESSING, 100, 30, meets [
+        "429 limit 2 after 30", "429 limit 2 after 60", "429 limit 2 after 120", "429 limit 12, 12;w=86400",
+    ];
+    where_a_session_starts_few: FEW_STARTS, 100, 50, meets [
+        "409 CHALLENGE_LIMIT_EXCEEDED", "200 VERIFIED", "200 DECLINED", "200 EXPIRED",
+    ];
+    where_many_share_a_telephone: SHARED_PHONE, 100, 30, meets [
+        "429 limit 3, 3;w=300", "429 limit 9, 9;w=3600", "429 limit 12, 12;w=86400",
+    ];
 }
 
 /// Three wrong guesses, and then starts that are not sent: whoever makes a sender fail does not get their tries back
@@ -192,7 +244,7 @@ fn tries_pass_through_starts_that_were_not_sent() {
         let wrong = |times| Command::Verify { session: 0, channel: Channel::Sms, guess: Guess::Wrong, times };
         let before = [start(Post::Arrives), wrong(3)];
         let after = [start(Post::Arrives), wrong(1)];
-        let answers = run(Rules::DEFAULT, &[&before, between, &after].concat()).expect(name);
+        let answers = run(Rules::DEFAULT, Companion::in_process, &[&before, between, &after].concat()).expect(name);
         assert_eq!(answers.last().unwrap(), expected, "{name}");
     }
 }

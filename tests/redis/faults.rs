@@ -36,7 +36,7 @@ async fn passes(node: &StepUp<RedisStore>) -> bool {
 }
 
 /// Waits for what comes by itself; a test that waits in vain ends with its runner's patience.
-async fn until<F: Future<Output = bool>>(mut is: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(mut is: impl FnMut() -> F) {
     for _ in 0..600 {
         if is().await {
             return;

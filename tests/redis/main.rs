@@ -3,10 +3,14 @@
 #[path = "../../examples/demo/bank.rs"]
 #[allow(dead_code, reason = "the demo of one process is another test's")]
 mod bank;
+mod cluster;
 mod demo;
+mod discovery;
 mod faults;
 mod nodes;
 mod proxy;
+mod secured;
+mod sentinel;
 mod server;
 mod wire;
 

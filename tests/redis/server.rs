@@ -4,8 +4,9 @@ use std::{
     env, fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    path::{Path, PathBuf},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::Duration,
 };
@@ -13,10 +14,50 @@ use std::{
 use tower_step_up::{Policy, Secret, StepUp, StepUpBuilder, discard, store::RedisStore};
 
 pub(crate) struct Server {
+    claim: Claim,
+    options: Vec<String>,
+    process: Option<Child>,
+}
+
+/// A port that was free, and a directory of its name: whoever has made that has the port. It lies below the ports that
+/// the system hands out for connections; ten thousand above it is room for the bus of a cluster.
+pub(crate) struct Claim {
     port: u16,
     directory: PathBuf,
-    more: Vec<String>,
-    process: Option<Child>,
+}
+
+impl Claim {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let (first, count) = (11_000, 10_000);
+        let start = process::id().wrapping_mul(97);
+        loop {
+            let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+            let port = first + u16::try_from(start.wrapping_add(next) % count).expect("a small number");
+            let directory = env::temp_dir().join(format!("step-up-redis-{port}"));
+            if fs::create_dir(&directory).is_err() {
+                continue;
+            }
+            let claim = Self { port, directory };
+            if [port, port + 10_000].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
+                return claim;
+            }
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
 }
 
 impl Server {
@@ -26,11 +67,22 @@ impl Server {
 
     /// With more options on its command line.
     pub(crate) fn with(more: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
-        let directory = env::temp_dir().join(format!("step-up-redis-{port}"));
-        fs::create_dir_all(&directory).expect("a directory of its own");
-        let more = more.iter().map(ToString::to_string).collect();
-        let mut server = Self { port, directory, more, process: None };
+        let mut options = vec!["--save", "", "--appendonly", "no"];
+        options.extend(more);
+        Self::run(Claim::new(), &options)
+    }
+
+    /// A sentinel, as its configuration says.
+    pub(crate) fn sentinel(configuration: &str) -> Self {
+        let claim = Claim::new();
+        let file = claim.directory.join("sentinel.conf");
+        fs::write(&file, configuration).expect("its file");
+        Self::run(claim, &[file.to_str().expect("a path of letters"), "--sentinel"])
+    }
+
+    fn run(claim: Claim, options: &[&str]) -> Self {
+        let options = options.iter().map(ToString::to_string).collect();
+        let mut server = Self { claim, options, process: None };
         server.again();
         server
     }
@@ -38,21 +90,26 @@ impl Server {
     /// Starts it, empty, at the same address.
     pub(crate) fn again(&mut self) {
         let program = env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
-        let port = self.port.to_string();
+        let port = self.claim.port.to_string();
+        let log = fs::File::create(self.claim.directory.join("log")).expect("its log");
         let spawned = Command::new(&program)
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
-            .arg(&self.directory)
-            .args(&self.more)
-            .stdout(Stdio::null())
+            .args(&self.options)
+            .args(["--port", &port, "--bind", "127.0.0.1", "--dir"])
+            .arg(&self.claim.directory)
+            .stdout(log)
             .stderr(Stdio::null())
             .spawn();
-        self.process = Some(spawned.unwrap_or_else(|error| {
+        let process = self.process.insert(spawned.unwrap_or_else(|error| {
             panic!(
                 "{program} cannot be started: {error}. These tests need a Redis or Valkey server: apt-get install \
                  redis-server, or REDIS_SERVER=/path/to/valkey-server"
             )
         }));
-        while self.try_say(&["PING"]).is_none_or(|answer| !answer.starts_with("+PONG")) {
+        let id = format!("process_id:{}\r", process.id());
+        while self.try_say(&["INFO", "server"]).is_none_or(|answer| !answer.contains(&id)) {
+            let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
+            let log = || fs::read_to_string(self.claim.directory.join("log")).unwrap_or_default();
+            assert!(ended.is_none(), "{program} ended: {}", log());
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -76,7 +133,7 @@ impl Server {
     }
 
     fn try_say(&self, command: &[&str]) -> Option<String> {
-        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let mut socket = TcpStream::connect(("127.0.0.1", self.claim.port)).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
         let words = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
         let request = format!("*{}\r\n{}", command.len(), words.collect::<String>());
@@ -99,11 +156,11 @@ impl Server {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.claim.port
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        format!("redis://127.0.0.1:{}/", self.claim.port)
     }
 
     pub(crate) fn store(&self) -> RedisStore {
@@ -142,6 +199,5 @@ fn store(address: &str) -> RedisStore {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_step_up::{Caller, Policy, Requirement};
+use tower_step_up::{Caller, Policy, PushAnswer, Requirement};
 
 use crate::server::Server;
 
@@ -13,7 +13,8 @@ fn commands(server: &Server, name: &str) -> u64 {
     line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
 }
 
-/// A start and a verification take 3 and 4 round trips: both loads go together. A guard takes one.
+/// A start and a verification take 3 and 4 round trips: both loads go together. A guard takes one. A
+/// push takes 5: it is noted as sent afterwards.
 #[tokio::test]
 async fn round_trips_are_few() {
     let server = Server::start();
@@ -31,6 +32,19 @@ async fn round_trips_are_few() {
     assert_eq!((after.0 - before.0, after.1 - before.1), (4, 5), "that is 2 + 5 round trips");
     node.check(&alice, &Requirement::new()).await.unwrap();
     assert_eq!((count("get"), count("evalsha")), (after.0 + 1, after.1), "a guard is one GET");
+
+    let bob = Caller::new("bob", "1");
+    let mut last = (count("get"), count("evalsha"));
+    let mut since = || {
+        let before = std::mem::replace(&mut last, (count("get"), count("evalsha")));
+        (last.0 - before.0, last.1 - before.1)
+    };
+    let push = node.start_push(&bob, "BIO", None).await.unwrap();
+    assert_eq!(since(), (3, 3), "a push is started: a pair of loads, two swaps, and it is noted as sent");
+    node.push_status(&bob, "BIO", &push.id).await.unwrap();
+    assert_eq!(since(), (1, 0), "it is polled");
+    node.answer_push("bob", &push.id, PushAnswer::Approve).await.unwrap();
+    assert_eq!(since(), (2, 2), "it is approved");
 }
 
 /// T25: every key ends by itself. T12: no user, session or code stands in a name or a value.

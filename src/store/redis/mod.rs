@@ -2,26 +2,21 @@
 
 use std::{
     fmt,
-    future::Future,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    future::{Future, ready},
+    sync::Arc,
 };
 
-use ::redis::{
-    Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult, Script,
-    ServerErrorKind, Value,
-    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
-};
+use ::redis::{Client, Cmd, IntoConnectionInfo, RedisError, RedisResult, Script, aio::ConnectionLike};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tokio::runtime::Handle;
 
+pub use self::connection::Managed;
 use super::{BoxFuture, Key, Lookup, Revision, Store, StoreError, Stored, Swapped};
 use crate::code::Secret;
+
+mod connection;
 
 /// Compares the revision, the first 16 bytes, and sets or deletes: nobody's write comes in between. What is set ends
 /// by itself, so no crash leaves a key without an end.
@@ -29,13 +24,6 @@ const SWAP: &str = r"
 if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1";
-
-/// How long a connection attempt and a command may take. Mostly the engine gives up before, by its own deadline.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Who is given up after so long was not merely in a hurry.
-const SLOW: Duration = Duration::from_millis(100);
-/// A connection is replaced at most so often.
-const REPLACED_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Keeps records in Redis or Valkey, 6 or later, so that several processes see the same challenges and grants.
 ///
@@ -87,18 +75,63 @@ impl RedisStore {
     ///
     /// [`StoreError`] where the address is none, and outside of a runtime.
     pub fn open(address: impl IntoConnectionInfo, key_of_records: Secret) -> Result<Self, StoreError> {
-        if Handle::try_current().is_err() {
-            return Err(StoreError::new("redis: open the store within a tokio runtime, which drives its connection"));
-        }
         let client = Client::open(address).map_err(failed)?;
-        Ok(Self::over(Managed::new(client)?, key_of_records))
+        Self::discover(move || ready(Ok(client.clone())), key_of_records)
+    }
+
+    /// A store at an address that may change: `find` says where the server is. It is asked with the first operation, and
+    /// again whenever the connection is lost or refused, hangs, or leads to a replica. So it serves Sentinel, service
+    /// discovery, passwords that are rotated, and TLS with an authority of one's own
+    /// (`redis::Client::build_with_tls`). Call it within a tokio runtime, which must live as long as the store.
+    ///
+    /// One search serves every operation that waits for it, and goes on when they give up: finding and connecting may
+    /// take ten seconds. Where it fails, those operations are refused, and the next one asks again. It is asked at most
+    /// ten times a second, and once where a connection stands.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    ///
+    /// use redis::sentinel::{SentinelClient, SentinelServerType};
+    /// use tokio::sync::Mutex;
+    /// use tower_step_up::{Secret, store::RedisStore};
+    ///
+    /// # fn secret(_: &str) -> Vec<u8> { vec![7; 32] }
+    /// // The feature `sentinel` of the crate `redis` is the application's to switch on.
+    /// let sentinels = vec!["redis://a.example:26379/", "redis://b.example:26379/", "redis://c.example:26379/"];
+    /// let sentinel = SentinelClient::build(sentinels, "step-up", None, SentinelServerType::Master)?;
+    /// let sentinel = Arc::new(Mutex::new(sentinel));
+    /// let find = move || {
+    ///     let sentinel = Arc::clone(&sentinel);
+    ///     async move { sentinel.lock().await.async_get_client().await }
+    /// };
+    /// let store = RedisStore::discover(find, Secret::new(secret("records"))?)?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] outside of a runtime.
+    ///
+    /// # Security
+    ///
+    /// `find` must name the server that takes the writes. From a replica, a guard would not see a revocation.
+    pub fn discover<F>(find: impl Fn() -> F + Send + Sync + 'static, key_of_records: Secret) -> Result<Self, StoreError>
+    where
+        F: Future<Output = RedisResult<Client>> + Send + 'static,
+    {
+        let runtime = Handle::try_current().map_err(|_| {
+            StoreError::new("redis: open the store within a tokio runtime, which drives its connection")
+        })?;
+        Ok(Self::over(Managed::new(find, runtime), key_of_records))
     }
 }
 
 impl<C> RedisStore<C> {
-    /// A store over a connection of the application's own, such as a `redis::cluster_async::ClusterConnection`, or one
-    /// that Sentinel has found: any that is cloned for each operation and reconnects by itself. Every operation is on
-    /// one key, so a cluster needs no hash tags. It must not read from replicas.
+    /// A store over a connection of the application's own, such as a `redis::cluster_async::ClusterConnection`: any that
+    /// is cloned for each operation and reconnects by itself. Every operation is on one key, so a cluster needs no hash
+    /// tags. It must not read from replicas.
     pub fn over(connection: C, key_of_records: Secret) -> Self {
         let names = key_of_records.mac();
         Self { connection, shared: Arc::new(Shared { prefix: "step-up:".into(), names, swap: Script::new(SWAP) }) }
@@ -154,124 +187,21 @@ const LONGEST: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
 /// The kind of an error and the server's own code: its text could name an address.
 fn failed(error: RedisError) -> StoreError {
-    match error.code() {
-        Some(code) => StoreError::new(format_args!("redis: {code}")),
-        None => StoreError::new(format_args!("redis: {}", error.category())),
-    }
+    let what = match error.code() {
+        Some(code) => code,
+        None if error.is_timeout() => "timed out",
+        None if error.is_connection_refusal() => "connection refused",
+        None if error.is_connection_dropped() => "connection lost",
+        // Mostly of one's own authority, and found by nobody who reads of an I/O error.
+        None if error.is_io_error() && error.to_string().contains("certificate") => "certificate not accepted",
+        None => error.category(),
+    };
+    StoreError::new(format_args!("redis: {what}"))
 }
 
 /// Prints neither keys nor the address, which may hold a password.
 impl<C> fmt::Debug for RedisStore<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore").field("prefix", &self.shared.prefix).finish_non_exhaustive()
-    }
-}
-
-/// The connection of [`RedisStore::open`]: one for all operations, which reconnects by itself, also where the server has
-/// become a replica or does not answer any more.
-#[derive(Clone)]
-pub struct Managed(Arc<Inner>);
-
-struct Inner {
-    client: Client,
-    current: Mutex<ConnectionManager>,
-    began: Instant,
-    /// When it was replaced last, in milliseconds from the beginning.
-    replaced: AtomicU64,
-}
-
-impl Managed {
-    fn new(client: Client) -> Result<Self, StoreError> {
-        let current = Mutex::new(connect(&client).map_err(failed)?);
-        Ok(Self(Arc::new(Inner { client, current, began: Instant::now(), replaced: AtomicU64::new(0) })))
-    }
-
-    fn current(&self) -> ConnectionManager {
-        self.0.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Awaits an answer, and replaces a connection that leads to a replica or nowhere: the name may lead to another
-    /// server by now.
-    async fn watch<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let mut waiting = Waiting { managed: self, since: Some(Instant::now()) };
-        let answer = answer.await;
-        waiting.since = None;
-        if let Err(error) = &answer
-            && (error.is_timeout() || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly))
-        {
-            self.replace();
-        }
-        answer
-    }
-
-    fn replace(&self) {
-        let now = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let last = self.0.replaced.load(Ordering::Relaxed);
-        let is_due = Duration::from_millis(now.saturating_sub(last)) >= REPLACED_AT_MOST || last == 0;
-        let is_mine =
-            || self.0.replaced.compare_exchange(last, now.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        // Who gives up may do so after the runtime has gone.
-        if is_due
-            && Handle::try_current().is_ok()
-            && is_mine()
-            && let Ok(next) = connect(&self.0.client)
-        {
-            *self.0.current.lock().unwrap_or_else(PoisonError::into_inner) = next;
-        }
-    }
-}
-
-/// An operation under way. Where it is dropped, somebody has given up waiting.
-struct Waiting<'a> {
-    managed: &'a Managed,
-    since: Option<Instant>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self.since.is_some_and(|since| since.elapsed() >= SLOW) {
-            self.managed.replace();
-        }
-    }
-}
-
-fn connect(client: &Client) -> RedisResult<ConnectionManager> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE))
-        // The next operation tries again.
-        .set_number_of_retries(0);
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
-}
-
-impl ConnectionLike for Managed {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move {
-            let mut current = self.current();
-            self.watch(current.send_packed_command(command)).await
-        })
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        commands: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async move {
-            let mut current = self.current();
-            self.watch(current.send_packed_commands(commands, offset, count)).await
-        })
-    }
-
-    fn get_db(&self) -> i64 {
-        self.0.client.get_connection_info().redis_settings().db()
-    }
-}
-
-/// Prints no address.
-impl fmt::Debug for Managed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Managed(..)")
     }
 }

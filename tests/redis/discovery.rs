@@ -1,0 +1,236 @@
+//! Where the server is, is asked: at first, and whenever the connection leads nowhere.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use futures_util::future::join_all;
+use redis::{Client, ErrorKind, RedisResult};
+use tokio::sync::Semaphore;
+use tower_step_up::{
+    Caller, CheckError, Event, Policy, Reason, Requirement, Secret, StepUp, discard, store::RedisStore,
+};
+
+use crate::{
+    faults::until,
+    nodes::patient,
+    server::{Claim, Server},
+};
+
+/// Says what it is told to say, and how often it was asked.
+#[derive(Clone)]
+struct Directory {
+    says: Arc<dyn Fn() -> RedisResult<Client> + Send + Sync>,
+    asked: Arc<AtomicUsize>,
+    /// Each answer takes one.
+    answers: Arc<Semaphore>,
+    current: Arc<Mutex<String>>,
+    told: Arc<Mutex<Vec<String>>>,
+}
+
+impl Directory {
+    fn of(server: &Server) -> Self {
+        let current = Arc::new(Mutex::new(server.address()));
+        let address = Arc::clone(&current);
+        Self { current, ..Self::saying(move || Client::open(address.lock().unwrap().as_str())) }
+    }
+
+    fn saying(says: impl Fn() -> RedisResult<Client> + Send + Sync + 'static) -> Self {
+        Self {
+            says: Arc::new(says),
+            asked: Arc::default(),
+            answers: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            current: Arc::default(),
+            told: Arc::default(),
+        }
+    }
+
+    fn leads_to(&self, server: &Server) {
+        *self.current.lock().unwrap() = server.address();
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn node(&self, policy: Policy) -> StepUp<RedisStore> {
+        let (directory, told) = (self.clone(), Arc::clone(&self.told));
+        let find = move || {
+            let directory = directory.clone();
+            directory.asked.fetch_add(1, Ordering::SeqCst);
+            async move {
+                directory.answers.acquire().await.unwrap().forget();
+                (directory.says)()
+            }
+        };
+        StepUp::builder()
+            .sandbox()
+            .otp("SMS", discard)
+            .policy(policy)
+            .store(RedisStore::discover(find, Secret::new([1; 32]).unwrap()).unwrap())
+            .secret(Secret::new([2; 32]).unwrap())
+            .observe(move |event: &Event<'_>| {
+                if let Event::StoreFailed { error } = event {
+                    told.lock().unwrap().push(error.to_string());
+                }
+            })
+            .build()
+            .unwrap()
+    }
+}
+
+fn alice() -> Caller {
+    Caller::new("alice", "1")
+}
+
+async fn check(node: &StepUp<RedisStore>) -> Result<(), CheckError> {
+    node.check(&alice(), &Requirement::new()).await.map(drop)
+}
+
+fn missing() -> Result<(), CheckError> {
+    Err(CheckError::StepUpRequired(Reason::Missing.into()))
+}
+
+/// A thousand requests wait for one answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_ask_once() {
+    let server = Server::start();
+    let directory = Directory { answers: Arc::new(Semaphore::new(0)), ..Directory::of(&server) };
+    let node = directory.node(patient());
+    assert_eq!(directory.asked(), 0, "nobody has asked for anything");
+    let requests: Vec<_> = (0..1000)
+        .map(|_| {
+            let node = node.clone();
+            tokio::spawn(async move { check(&node).await })
+        })
+        .collect();
+    until(async || directory.asked() > 0).await;
+    directory.answers.add_permits(1000);
+    for answer in join_all(requests).await {
+        assert_eq!(answer.unwrap(), missing());
+    }
+    assert_eq!(directory.asked(), 1);
+}
+
+/// Whoever waits gives up at the deadline; the search goes on, and the next ones find its answer.
+#[tokio::test]
+async fn a_slow_search_is_not_begun_anew_by_whoever_gives_up() {
+    let server = Server::start();
+    let directory = Directory { answers: Arc::new(Semaphore::new(0)), ..Directory::of(&server) };
+    let hasty = directory.node(Policy::new());
+    for _ in 0..4 {
+        assert_eq!(check(&hasty).await, Err(CheckError::Unavailable));
+    }
+    assert_eq!(directory.asked(), 1);
+    directory.answers.add_permits(1);
+    until(async || check(&hasty).await == missing()).await;
+    assert_eq!(directory.asked(), 1);
+}
+
+/// Who never answers is asked again, after a while.
+#[tokio::test(start_paused = true)]
+async fn a_search_that_hangs_ends() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&asked);
+    let find = move || {
+        counts.fetch_add(1, Ordering::SeqCst);
+        pending::<RedisResult<Client>>()
+    };
+    let store = RedisStore::discover(find, Secret::new([1; 32]).unwrap()).unwrap();
+    let node = StepUp::builder().otp("SMS", discard).store(store).secret(Secret::new([2; 32]).unwrap());
+    let node = node.build().unwrap();
+    for _ in 0..100 {
+        assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+    }
+    let asked = asked.load(Ordering::SeqCst);
+    // A hundred deadlines of 250 ms.
+    assert!((2..=3).contains(&asked), "{asked}");
+}
+
+/// Where the answer is a failure, that is the operation's, and the next one asks again. It may panic, too.
+#[tokio::test]
+async fn a_search_that_fails_is_begun_again_by_the_next_request() {
+    let server = Server::start();
+    let (address, number) = (server.address(), AtomicUsize::new(0));
+    let directory = Directory::saying(move || match number.fetch_add(1, Ordering::SeqCst) {
+        0 => Err((ErrorKind::MasterNameNotFoundBySentinel, "canary", "canary 10.0.0.1".to_owned()).into()),
+        1 => panic!("this panic is part of the test"),
+        2 => Client::open(format!("redis://canary:canary@127.0.0.1:{}/", Claim::new().port())),
+        3 => Client::open("http://canary:canary@127.0.0.1/"),
+        _ => Client::open(&*address),
+    });
+    let node = directory.node(patient());
+    for asked in 1..=4 {
+        assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+        assert_eq!(directory.asked(), asked);
+    }
+    assert_eq!(check(&node).await, missing());
+    let told = directory.told.lock().unwrap();
+    let why = ["master name not found by sentinel", "client error", "connection refused", "invalid client config"];
+    assert_eq!(*told, why.map(|why| format!("the store failed: redis: {why}")));
+}
+
+/// The server is another one: after the old one was killed, hangs, or takes no writes any more.
+#[tokio::test]
+async fn whatever_happens_to_the_old_server_the_new_one_is_found() {
+    for what in ["killed", "hangs", "read-only"] {
+        let (mut old, new) = (Server::start(), Server::start());
+        let directory = Directory::of(&old);
+        let node = directory.node(Policy::new());
+        until(async || node.start_otp(&alice(), "SMS", None).await.is_ok()).await;
+        until(async || node.verify_otp(&alice(), "SMS", "123456").await.is_ok() || check(&node).await.is_ok()).await;
+        directory.leads_to(&new);
+        match what {
+            "killed" => old.kill(),
+            "hangs" => old.signal("STOP"),
+            _ => drop(old.say(&["REPLICAOF", "127.0.0.1", "1"])),
+        }
+        until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
+        assert_eq!(new.keys().len(), 2, "{what}: it is the new one");
+        until(async || check(&node).await == missing()).await;
+    }
+}
+
+/// A server that stays read-only, or slow, is not asked for with every request.
+#[tokio::test]
+async fn a_connection_that_stands_is_doubted_once_a_second() {
+    let server = Server::start();
+    let directory = Directory::of(&server);
+    let node = directory.node(patient());
+    assert_eq!(check(&node).await, missing());
+    server.say(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
+    server.say(&["REPLICAOF", "127.0.0.1", "1"]);
+    let began = std::time::Instant::now();
+    for _ in 0..200 {
+        assert!(node.start_otp(&alice(), "SMS", None).await.is_err());
+    }
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
+    let asked = directory.asked();
+    assert!(asked <= 2 + seconds, "{asked} times in {seconds} seconds");
+    assert_eq!(check(&node).await, missing(), "it can still be read");
+}
+
+/// The runtime of the store has gone: what is asked of it is refused, and nothing panics.
+#[test]
+fn without_its_runtime_everything_is_refused() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = Server::start();
+    let first = runtime();
+    let node = first.block_on(async { Directory::of(&server).node(Policy::new()) });
+    assert_eq!(first.block_on(check(&node)), missing());
+    drop(first);
+    let second = runtime();
+    for _ in 0..3 {
+        assert_eq!(second.block_on(check(&node)), Err(CheckError::Unavailable));
+    }
+}
+
+#[tokio::test]
+async fn debug_prints_no_address() {
+    let store = RedisStore::open("redis://canary:canary@canary.example/", Secret::new([1; 32]).unwrap()).unwrap();
+    assert!(!format!("{store:?}").contains("canary"));
+}
