@@ -391,6 +391,9 @@ mod tests {
         let times_kept = || upkeep::times_kept(&Arc::downgrade(&store.expiry));
         assert_eq!(store.swap_now(&key("a"), Some(rev(9)), None), Swapped::Conflict);
         assert_eq!(times_kept(), 0, "there is nothing to free");
+        let full = MemoryStore::with_capacity(0);
+        assert_eq!(full.swap_now(&key("a"), None, Some(&stored(1, HOUR))), Swapped::Full);
+        assert_eq!(upkeep::times_kept(&Arc::downgrade(&full.expiry)), 0, "nor here");
         assert_eq!(store.swap_now(&key("a"), None, Some(&stored(1, HOUR))), Swapped::Done);
         assert_eq!(store.swap_now(&key("a"), None, None), Swapped::Conflict);
         let short = stored(2, Duration::from_millis(1));

@@ -75,7 +75,10 @@ impl RedisStore {
     ///
     /// [`StoreError`] where the address is none, and outside of a runtime.
     pub fn open(address: impl IntoConnectionInfo, key_of_records: Secret) -> Result<Self, StoreError> {
-        let client = Client::open(address).map_err(failed)?;
+        let address = address.into_connection_info().map_err(failed)?;
+        // What is written is small and waited for: gathering it up to a full packet would only delay it.
+        let at_once = address.tcp_settings().clone().set_nodelay(true);
+        let client = Client::open(address.set_tcp_settings(at_once)).map_err(failed)?;
         Self::discover(move || ready(Ok(client.clone())), key_of_records)
     }
 
