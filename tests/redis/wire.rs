@@ -47,6 +47,9 @@ async fn round_trips_are_few() {
     assert_eq!(since(), (2, 2), "it is approved");
 }
 
+/// As long as the application's lock is kept, in milliseconds.
+const TEN_YEARS: i64 = 315_360_000_000;
+
 /// T25: every key ends by itself. T12: no user, session or code stands in a name or a value.
 #[tokio::test]
 async fn every_key_ends_and_names_nobody() {
@@ -74,6 +77,8 @@ async fn every_key_ends_and_names_nobody() {
     look("push");
     node.lock("canary-user").await.unwrap();
     look("locked");
+    let longest = server.keys().iter().map(|key| server.number(&["PTTL", key])).max().unwrap();
+    assert!((TEN_YEARS - 60_000..=TEN_YEARS).contains(&longest), "a lock is kept for {longest} ms");
     node.revoke_all("canary-user").await.unwrap();
     look("revoked");
 }
