@@ -2,10 +2,12 @@
 
 use std::{
     future::pending,
+    io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use futures_util::future::join_all;
@@ -161,23 +163,57 @@ async fn a_search_that_fails_is_begun_again_by_the_next_request() {
         1 => panic!("this panic is part of the test"),
         2 => Client::open(format!("redis://canary:canary@127.0.0.1:{}/", Claim::new().port())),
         3 => Client::open("http://canary:canary@127.0.0.1/"),
+        4 => Err(io::Error::other("canary").into()),
         _ => Client::open(&*address),
     });
     let node = directory.node(patient());
-    for asked in 1..=4 {
+    for asked in 1..=5 {
         assert_eq!(check(&node).await, Err(CheckError::Unavailable));
         assert_eq!(directory.asked(), asked);
     }
     assert_eq!(check(&node).await, missing());
     let told = directory.told.lock().unwrap();
-    let why = ["master name not found by sentinel", "client error", "connection refused", "invalid client config"];
+    let why = [
+        "master name not found by sentinel",
+        "client error",
+        "connection refused",
+        "invalid client config",
+        "I/O error",
+    ];
     assert_eq!(*told, why.map(|why| format!("the store failed: redis: {why}")));
+}
+
+/// Whoever is asked for the server may be hard pressed by then.
+#[tokio::test(start_paused = true)]
+async fn searches_that_fail_begin_ten_times_a_second_at_most() {
+    let directory = Directory::saying(|| Err(io::Error::other("canary").into()));
+    let node = directory.node(patient());
+    let began = tokio::time::Instant::now();
+    for _ in 0..20 {
+        assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+    }
+    assert_eq!(directory.asked(), 20);
+    let tenths = began.elapsed().as_millis() / 100;
+    assert!((19..=20).contains(&tenths), "{tenths} tenths of a second");
+}
+
+/// Where the policy waits for longer than the connection does.
+#[tokio::test]
+async fn a_server_that_hangs_is_told_so() {
+    let server = Server::start();
+    let directory = Directory::of(&server);
+    let node = directory.node(patient());
+    assert_eq!(check(&node).await, missing());
+    server.signal("STOP");
+    assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+    server.signal("CONT");
+    assert_eq!(*directory.told.lock().unwrap(), ["the store failed: redis: timed out"]);
 }
 
 /// The server is another one: after the old one was killed, hangs, or takes no writes any more.
 #[tokio::test]
 async fn whatever_happens_to_the_old_server_the_new_one_is_found() {
-    for what in ["killed", "hangs", "read-only"] {
+    for what in ["killed", "hangs", "read-only", "cut off from its replicas"] {
         let (mut old, new) = (Server::start(), Server::start());
         let directory = Directory::of(&old);
         let node = directory.node(Policy::new());
@@ -187,12 +223,46 @@ async fn whatever_happens_to_the_old_server_the_new_one_is_found() {
         match what {
             "killed" => old.kill(),
             "hangs" => old.signal("STOP"),
+            "cut off from its replicas" => drop(old.say(&["CONFIG", "SET", "min-replicas-to-write", "1"])),
             _ => drop(old.say(&["REPLICAOF", "127.0.0.1", "1"])),
         }
         until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
         assert_eq!(new.keys().len(), 2, "{what}: it is the new one");
         until(async || check(&node).await == missing()).await;
     }
+}
+
+/// Also where everybody gives up before a pause could be told from a hang by their own waiting.
+#[tokio::test]
+async fn a_server_that_hangs_is_left_however_short_the_deadline() {
+    let (old, new) = (Server::start(), Server::start());
+    let directory = Directory::of(&old);
+    let node = directory.node(Policy::new().store_deadline(Duration::from_millis(50)));
+    until(async || check(&node).await == missing()).await;
+    directory.leads_to(&new);
+    old.signal("STOP");
+    until(async || check(&node).await == missing()).await;
+}
+
+/// A server that pauses goes on serving after it, though nobody can say where another is.
+#[tokio::test]
+async fn a_connection_that_stands_is_kept_until_another_is_found() {
+    let server = Server::start();
+    let (address, asked) = (server.address(), AtomicUsize::new(0));
+    let directory = Directory::saying(move || match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Client::open(&*address),
+        _ => Err(io::Error::other("nobody knows").into()),
+    });
+    let node = directory.node(Policy::new());
+    until(async || check(&node).await == missing()).await;
+    server.signal("STOP");
+    until(async || {
+        assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+        directory.asked() > 1
+    })
+    .await;
+    server.signal("CONT");
+    until(async || check(&node).await == missing()).await;
 }
 
 /// A server that stays read-only, or slow, is not asked for with every request.

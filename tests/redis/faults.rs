@@ -6,6 +6,7 @@
 //! | stopped (`SIGSTOP`) | 503 within the deadline | 503 | passes again |
 //! | `CLIENT PAUSE` | 503 within the deadline | 503 | passes again |
 //! | made a replica (read-only) | passes: it reads | 503 | starts again, once it is a master |
+//! | the same, with `replica-serve-stale-data no` | 503 | 503 | passes again, once it is a master |
 //! | out of memory | passes: it reads | 503 for who is new | starts again, once there is room |
 //! | scripts flushed | passes | starts: the script is sent again | – |
 //! | slow network | 503 within the deadline | 503 | passes again |
@@ -106,6 +107,18 @@ async fn made_a_replica_and_a_master_again() {
     server.say(&["REPLICAOF", "NO", "ONE"]);
     until(async || passes(&node).await).await;
     until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
+}
+
+/// With `replica-serve-stale-data no`, as the page asks for: what a replica without its master holds may be old.
+#[tokio::test]
+async fn a_replica_without_its_master_is_not_read() {
+    let server = Server::start();
+    let node = stepped_up(&server).await;
+    server.say(&["CONFIG", "SET", "replica-serve-stale-data", "no"]);
+    server.say(&["REPLICAOF", "127.0.0.1", "1"]);
+    is_down(&node, "MASTERDOWN").await;
+    server.say(&["REPLICAOF", "NO", "ONE"]);
+    until(async || passes(&node).await).await;
 }
 
 #[tokio::test]

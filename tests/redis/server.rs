@@ -31,7 +31,7 @@ impl Claim {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let (first, count) = (11_000, 10_000);
         let start = process::id().wrapping_mul(97);
-        loop {
+        for _ in 0..count {
             let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
             let port = first + u16::try_from(start.wrapping_add(next) % count).expect("a small number");
             let directory = env::temp_dir().join(format!("step-up-redis-{port}"));
@@ -43,6 +43,7 @@ impl Claim {
                 return claim;
             }
         }
+        panic!("no port of {count} from {first} on is free, or {} cannot be written", env::temp_dir().display())
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -25,10 +25,10 @@ use super::BoxFuture;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a search may take in all: finding the server, and connecting.
 const SEARCH: Duration = Duration::from_secs(10);
-/// Who is given up after so long was not merely in a hurry.
+/// Who is given up after so long, without an answer to anybody since, was not merely in a hurry.
 const SLOW: Duration = Duration::from_millis(100);
-/// A connection that stands, and leads to a replica or is slow, is looked for anew at most so often.
-const DOUBTED_AT_MOST: Duration = Duration::from_secs(1);
+/// A connection that stands is trusted for so long before it is looked for anew, and is so at most so often.
+const TRUSTED: Duration = Duration::from_secs(1);
 /// Between the beginnings of two searches, whatever has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,25 +43,36 @@ struct Inner {
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
-    server: Server,
+    found: Option<Found>,
+    /// A search under way, by one task, for whoever waits: it goes on when they give up.
+    sought: Option<Sought>,
     /// Searches that have begun, and when the last one did.
     searches: u64,
     began: Option<Instant>,
 }
 
-enum Server {
-    Unknown,
-    /// By one task, for whoever waits: it goes on when they give up.
-    Sought(watch::Receiver<Option<RedisResult<MultiplexedConnection>>>),
-    Found(MultiplexedConnection),
+type Sought = watch::Receiver<Option<RedisResult<Found>>>;
+
+/// A connection in use.
+#[derive(Clone)]
+struct Found {
+    connection: MultiplexedConnection,
+    /// The number of its search.
+    search: u64,
+    since: Instant,
+    /// When it answered last, whatever it said.
+    answered: Arc<Mutex<Instant>>,
 }
 
 /// What an error says about its connection.
 enum Verdict {
     Good,
-    /// It stands, but the server may be another one by now.
-    Doubtful,
+    /// It may hang. Another one is looked for beside it, for nothing may come of that.
+    Slow,
+    /// It leads to a server that takes no writes, or takes us no more: another one may do so by now.
+    Wrong,
     Lost,
 }
 
@@ -71,81 +82,108 @@ impl Managed {
     where
         F: Future<Output = RedisResult<Client>> + Send + 'static,
     {
-        let state = State { server: Server::Unknown, searches: 0, began: None };
-        Self(Arc::new(Inner { find: Box::new(move || Box::pin(find())), runtime, state: Mutex::new(state) }))
+        let find: Box<dyn Fn() -> _ + Send + Sync> = Box::new(move || -> BoxFuture<_> { Box::pin(find()) });
+        Self(Arc::new(Inner { find, runtime, state: Mutex::default() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection, and the number of the search that has found it.
-    async fn connection(&self) -> RedisResult<(MultiplexedConnection, u64)> {
-        let (search, mut sought) = {
+    /// The connection in use, or what the search for one comes to.
+    async fn found(&self) -> RedisResult<Found> {
+        let mut sought = {
             let mut state = self.state();
-            match &state.server {
-                Server::Found(connection) => return Ok((connection.clone(), state.searches)),
-                Server::Sought(sought) => (state.searches, sought.clone()),
-                Server::Unknown => self.search(&mut state),
+            match &state.found {
+                Some(found) => return Ok(found.clone()),
+                None => state.sought().unwrap_or_else(|| self.search(&mut state)),
             }
         };
         let found = sought.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
-        let found = found.unwrap_or_else(|| {
-            // The task has ended without a word: it has panicked, or its runtime is gone.
-            self.give_up(search);
-            Err((ErrorKind::Client, "the search for the server was broken off").into())
-        });
-        Ok((found?, search))
+        // A task that ends without a word has panicked, or its runtime is gone.
+        found.unwrap_or_else(|| Err((ErrorKind::Client, "the search for the server was broken off").into()))
     }
 
     /// Begins a search.
-    fn search(&self, state: &mut State) -> (u64, watch::Receiver<Option<RedisResult<MultiplexedConnection>>>) {
+    fn search(&self, state: &mut State) -> Sought {
         let (tell, sought) = watch::channel(None);
         let now = Instant::now();
         let begins = state.began.map_or(now, |began| now.max(began + PAUSE));
-        *state = State { server: Server::Sought(sought.clone()), searches: state.searches + 1, began: Some(begins) };
+        state.searches += 1;
+        state.began = Some(begins);
+        state.sought = Some(sought.clone());
         let (managed, search) = (self.clone(), state.searches);
         self.0.runtime.spawn(async move {
             sleep_until(begins).await;
             let found = timeout(SEARCH, async { connect(&(managed.0.find)().await?).await }).await;
             let found = found.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-            managed.end(search, found.as_ref().ok());
+            let found = found.map(|connection| Found::new(connection, search));
+            {
+                let mut state = managed.state();
+                state.sought = None;
+                // Where nothing was found, what is in use goes on.
+                state.found = found.as_ref().ok().or(state.found.as_ref()).cloned();
+            }
             tell.send_replace(Some(found));
         });
-        (search, sought)
-    }
-
-    /// A search has ended. Where it has found nothing, the next operation begins another.
-    fn end(&self, search: u64, found: Option<&MultiplexedConnection>) {
-        let mut state = self.state();
-        if state.searches == search {
-            state.server = found.cloned().map_or(Server::Unknown, Server::Found);
-        }
-    }
-
-    /// What a search has found, or whether it goes on, is not asked for any more: the next operation begins another.
-    fn give_up(&self, search: u64) {
-        self.end(search, None);
-    }
-
-    /// It is not known whether what a search has found is the right server.
-    fn doubt(&self, search: u64) {
-        if self.state().began.is_none_or(|began| began.elapsed() >= DOUBTED_AT_MOST) {
-            self.give_up(search);
-        }
+        sought
     }
 
     /// Awaits an answer, and sees whether the connection is still the right one.
-    async fn watch<T>(&self, search: u64, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let mut waiting = Waiting { managed: self, search, since: Some(Instant::now()) };
+    async fn watch<T>(&self, found: &Found, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let mut waiting = Waiting { managed: self, found, since: Some(Instant::now()) };
         let answer = answer.await;
         waiting.since = None;
         match answer.as_ref().err().map_or(Verdict::Good, Verdict::of) {
-            Verdict::Good => {}
-            Verdict::Doubtful => self.doubt(search),
-            Verdict::Lost => self.give_up(search),
+            Verdict::Good => found.has_answered(),
+            Verdict::Wrong if found.since.elapsed() < TRUSTED => found.has_answered(),
+            Verdict::Slow => self.doubt(found),
+            Verdict::Wrong | Verdict::Lost => self.leave(found),
         }
         answer
+    }
+
+    /// It is used no more: the next operation begins a search.
+    fn leave(&self, left: &Found) {
+        self.state().found.take_if(|found| found.search == left.search);
+    }
+
+    /// Looks for another one beside it, unless that is being done, or was so just now.
+    fn doubt(&self, doubted: &Found) {
+        let mut state = self.state();
+        let is_in_use = state.found.as_ref().is_some_and(|found| found.search == doubted.search);
+        let is_due = [Some(doubted.since), state.began].into_iter().flatten().all(|at| at.elapsed() >= TRUSTED);
+        if is_in_use && is_due && state.sought().is_none() {
+            self.search(&mut state);
+        }
+    }
+}
+
+impl State {
+    /// The search under way. One that has ended without a word is none.
+    fn sought(&self) -> Option<Sought> {
+        self.sought.clone().filter(|sought| sought.has_changed().is_ok())
+    }
+}
+
+impl Found {
+    fn new(connection: MultiplexedConnection, search: u64) -> Self {
+        let since = Instant::now();
+        Self { connection, search, since, answered: Arc::new(Mutex::new(since)) }
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Instant> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_answered(&self) {
+        *self.answered() = Instant::now();
+    }
+
+    /// Whether somebody who has waited since then waits for nothing: answers come in order.
+    fn hangs(&self, since: Instant) -> bool {
+        let answered = *self.answered();
+        answered <= since && (since.elapsed() >= SLOW || answered.elapsed() >= TRUSTED)
     }
 }
 
@@ -154,31 +192,35 @@ impl Verdict {
         if error.is_unrecoverable_error() {
             return Self::Lost;
         }
-        let is_replica =
-            matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown));
-        if error.is_io_error() || is_replica || error.code() == Some("NOAUTH") {
-            return Self::Doubtful;
+        match (error.kind(), error.code()) {
+            (ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown), _)
+            | (_, Some("NOREPLICAS" | "NOAUTH")) => Self::Wrong,
+            _ if error.is_io_error() => Self::Slow,
+            _ => Self::Good,
         }
-        Self::Good
     }
 }
 
 /// An operation under way. Where it is dropped, somebody has given up waiting.
 struct Waiting<'a> {
     managed: &'a Managed,
-    search: u64,
+    found: &'a Found,
     since: Option<Instant>,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.since.is_some_and(|since| since.elapsed() >= SLOW) {
-            self.managed.doubt(self.search);
+        if self.since.is_some_and(|since| self.found.hangs(since)) {
+            self.managed.doubt(self.found);
         }
     }
 }
 
 async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
+    let info = client.get_connection_info();
+    // What is written is small and waited for: gathering it up to a full packet would only delay it.
+    let at_once = info.tcp_settings().clone().set_nodelay(true);
+    let client = Client::open(info.clone().set_tcp_settings(at_once))?;
     let config =
         AsyncConnectionConfig::new().set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
     client.get_multiplexed_async_connection_with_config(&config).await
@@ -187,10 +229,11 @@ async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
 impl ConnectionLike for Managed {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let (mut connection, search) = self.connection().await?;
+            let found = self.found().await?;
+            let mut connection = found.connection.clone();
             // What the server has refused comes as a value.
             let answer = async { connection.send_packed_command(command).await?.extract_error() };
-            self.watch(search, answer).await
+            self.watch(&found, answer).await
         })
     }
 
@@ -201,16 +244,14 @@ impl ConnectionLike for Managed {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let (mut connection, search) = self.connection().await?;
-            self.watch(search, connection.send_packed_commands(commands, offset, count)).await
+            let found = self.found().await?;
+            let mut connection = found.connection.clone();
+            self.watch(&found, connection.send_packed_commands(commands, offset, count)).await
         })
     }
 
     fn get_db(&self) -> i64 {
-        match &self.state().server {
-            Server::Found(connection) => connection.get_db(),
-            Server::Unknown | Server::Sought(_) => 0,
-        }
+        self.state().found.as_ref().map_or(0, |found| found.connection.get_db())
     }
 }
 

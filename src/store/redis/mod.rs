@@ -25,7 +25,7 @@ if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1";
 
-/// Keeps records in Redis or Valkey, 6 or later, so that several processes see the same challenges and grants.
+/// Keeps records in Redis 7 or later, or in Valkey, so that several processes see the same challenges and grants.
 ///
 /// A load is one `GET`, a swap one script on one key. There is no cache in front: what one process revokes is refused
 /// by every other at its next request. The guard costs one round trip.
@@ -40,7 +40,7 @@ return 1";
 /// let store = RedisStore::open("rediss://step-up:password@redis.example/", Secret::new(secret("records"))?)?;
 /// let step_up = StepUp::builder()
 ///     .otp("SMS", tower_step_up::discard)
-///     .store(store.prefix("bank:step-up:"))
+///     .store(store)
 ///     .secret(Secret::new(secret("codes"))?)
 ///     .build()?;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -75,35 +75,36 @@ impl RedisStore {
     ///
     /// [`StoreError`] where the address is none, and outside of a runtime.
     pub fn open(address: impl IntoConnectionInfo, key_of_records: Secret) -> Result<Self, StoreError> {
-        let address = address.into_connection_info().map_err(failed)?;
-        // What is written is small and waited for: gathering it up to a full packet would only delay it.
-        let at_once = address.tcp_settings().clone().set_nodelay(true);
-        let client = Client::open(address.set_tcp_settings(at_once)).map_err(failed)?;
+        let client = Client::open(address).map_err(failed)?;
         Self::discover(move || ready(Ok(client.clone())), key_of_records)
     }
 
     /// A store at an address that may change: `find` says where the server is. It is asked with the first operation, and
-    /// again whenever the connection is lost or refused, hangs, or leads to a replica. So it serves Sentinel, service
-    /// discovery, passwords that are rotated, and TLS with an authority of one's own
+    /// again whenever the connection is lost or refused, hangs, or leads to a server that takes no writes. So it serves
+    /// Sentinel, service discovery, passwords that are rotated, and TLS with an authority of one's own
     /// (`redis::Client::build_with_tls`). Call it within a tokio runtime, which must live as long as the store.
     ///
     /// One search serves every operation that waits for it, and goes on when they give up: finding and connecting may
-    /// take ten seconds. Where it fails, those operations are refused, and the next one asks again. It is asked at most
-    /// ten times a second, and once where a connection stands.
+    /// take ten seconds. Where it fails, those operations are refused, and the next one asks again. A connection that
+    /// hangs stays in use until another is found. It is asked at most ten times a second, and once where a connection
+    /// stands; it must not block its thread.
     ///
     /// # Example
     ///
     /// ```no_run
     /// use std::sync::Arc;
     ///
-    /// use redis::sentinel::{SentinelClient, SentinelServerType};
+    /// use redis::{RedisConnectionInfo, TlsMode};
+    /// use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
     /// use tokio::sync::Mutex;
     /// use tower_step_up::{Secret, store::RedisStore};
     ///
     /// # fn secret(_: &str) -> Vec<u8> { vec![7; 32] }
     /// // The feature `sentinel` of the crate `redis` is the application's to switch on.
     /// let sentinels = vec!["redis://a.example:26379/", "redis://b.example:26379/", "redis://c.example:26379/"];
-    /// let sentinel = SentinelClient::build(sentinels, "step-up", None, SentinelServerType::Master)?;
+    /// let user = RedisConnectionInfo::default().set_username("step-up").set_password("password");
+    /// let server = SentinelNodeConnectionInfo::default().set_tls_mode(TlsMode::Secure).set_redis_connection_info(user);
+    /// let sentinel = SentinelClient::build(sentinels, "step-up", Some(server), SentinelServerType::Master)?;
     /// let sentinel = Arc::new(Mutex::new(sentinel));
     /// let find = move || {
     ///     let sentinel = Arc::clone(&sentinel);
@@ -196,7 +197,7 @@ fn failed(error: RedisError) -> StoreError {
         None if error.is_connection_refusal() => "connection refused",
         None if error.is_connection_dropped() => "connection lost",
         // Mostly of one's own authority, and found by nobody who reads of an I/O error.
-        None if error.is_io_error() && error.to_string().contains("certificate") => "certificate not accepted",
+        None if error.to_string().contains("certificate") => "certificate not accepted",
         None => error.category(),
     };
     StoreError::new(format_args!("redis: {what}"))
