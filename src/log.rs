@@ -1,6 +1,6 @@
 //! The lines this crate logs, all in one place. No secret, code, session or user stands in any.
 //!
-//! Without the feature `tracing` only the sandbox speaks, on standard error: it must not go unnoticed.
+//! Without the feature `tracing` only what must not go unnoticed when an app is built speaks, on standard error.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -22,6 +22,18 @@ pub(crate) fn sandbox() {
     tracing::warn!(target: TARGET, "{SANDBOX}");
     #[cfg(not(feature = "tracing"))]
     eprintln!("warning: {SANDBOX}");
+}
+
+const UNBOUND: &str = "a guard without .bind(..) refuses everybody, for the policy takes bound step-ups alone: bind it, or \
+                       leave Policy::bound_grants out";
+
+/// A guard that can let nobody pass was put before a service: said at most once a minute.
+#[cfg_attr(not(feature = "tracing"), expect(clippy::print_stderr, reason = "there is no log to write to"))]
+pub(crate) fn unbound() {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: TARGET, "{UNBOUND}");
+    #[cfg(not(feature = "tracing"))]
+    eprintln!("warning: {UNBOUND}");
 }
 
 /// A request without a caller reached a guard or the companion: said at most once a minute.

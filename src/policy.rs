@@ -162,7 +162,8 @@ impl Policy {
     /// one operation, once, and only what it was [bound](crate::Binding) to (art. 4(1), art. 5). Everything else is as
     /// in [`new`](Self::new).
     ///
-    /// A guard without a binding, and [`StepUp::check`](crate::StepUp::check), refuse everybody under it.
+    /// A guard without a binding, and [`StepUp::check`](crate::StepUp::check), refuse everybody under it. A warning says
+    /// so where such a guard is put before a service.
     pub const fn psd2() -> Self {
         Self::new().disable_at(5).push_number(2).one_time_grants().bound_grants()
     }
@@ -314,7 +315,8 @@ impl Policy {
         self
     }
 
-    /// Only grants that are [bound](crate::Binding) to an operation open anything. Off unless set.
+    /// Only grants that are [bound](crate::Binding) to an operation open anything: every guard needs a
+    /// [binding](crate::RequireStepUp::bind). Off unless set.
     pub const fn bound_grants(mut self) -> Self {
         self.bound = true;
         self

@@ -170,6 +170,7 @@ impl<S, R, Svc> Layer<Svc> for RequireStepUp<S, R> {
     type Service = Guard<Svc, S, R>;
 
     fn layer(&self, inner: Svc) -> Self::Service {
+        self.0.engine().note_unbound();
         Guard::new(inner, Arc::clone(&self.0))
     }
 }

@@ -296,6 +296,7 @@ impl<S: Store> StepUpBuilder<S> {
             floor: Floor::default(),
             observers: self.observers,
             no_caller: log::OnceAMinute::default(),
+            unbound: log::OnceAMinute::default(),
         })))
     }
 }

@@ -93,6 +93,7 @@ pub(crate) struct Engine<S> {
     floor: Floor,
     observers: Observers,
     no_caller: log::OnceAMinute,
+    unbound: log::OnceAMinute,
 }
 
 /// Where a caller stands.
@@ -214,6 +215,15 @@ impl<S> fmt::Debug for StepUp<S> {
             .field("policy", &self.0.policy)
             .field("sandbox", &self.0.sandbox)
             .finish_non_exhaustive()
+    }
+}
+
+impl<S> Engine<S> {
+    /// A guard that binds nothing was put before a service.
+    pub(crate) fn note_unbound(&self) {
+        if self.policy.bound && self.unbound.first(self.clock.now()) {
+            log::unbound();
+        }
     }
 }
 

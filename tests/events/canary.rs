@@ -9,12 +9,12 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_step_up::{
-    Caller, DeliveryError, Event, ManualClock, OtpMessage, OtpSender, Policy, PushAnswer, PushMessage, PushSender,
-    Recipient, RequireStepUp, Requirement, Secret, StepUp, discard, store::Remote,
+    Binding, Caller, DeliveryError, Event, ManualClock, OtpMessage, OtpSender, Policy, PushAnswer, PushMessage,
+    PushSender, Recipient, RequireStepUp, Requirement, Secret, StepUp, discard, store::Remote,
 };
 
 use crate::{
@@ -436,6 +436,29 @@ fn each_line_has_the_level_of_the_page() {
     for event in ["send_failed", "locked", "unlocked", "revoked", "verified", "store_failed"] {
         assert!(seen.contains(event), "{event} was not logged: {seen:?}");
     }
+}
+
+/// Under a policy that takes bound step-ups alone, a guard that binds nothing lets nobody pass. That is said before the
+/// first request.
+#[test]
+fn a_guard_that_can_let_nobody_pass_says_so() {
+    let binding = || Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
+    let layered = |policy: Policy, bind: bool| {
+        let (logged, counted) = (Lines::default(), Lines::default());
+        caught(&logged, &counted, || {
+            let step_up = StepUp::builder().otp("SMS", discard).policy(policy).build().unwrap();
+            for _ in 0..2 {
+                let guard = RequireStepUp::new(&step_up);
+                if bind { drop(guard.bind(binding()).layer(())) } else { drop(guard.layer(())) }
+            }
+        });
+        logged.take().into_iter().filter(|line| line.contains("tower_step_up")).collect::<Vec<_>>()
+    };
+    let expected = "WARN tower_step_up message=a guard without .bind(..) refuses everybody, for the policy takes bound \
+                    step-ups alone: bind it, or leave Policy::bound_grants out";
+    assert_eq!(layered(Policy::psd2(), false), [expected]);
+    assert_eq!(layered(Policy::psd2(), true), [""; 0]);
+    assert_eq!(layered(Policy::new(), false), [""; 0]);
 }
 
 /// Levels, target and fields, as the page has them.
