@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
@@ -59,8 +59,8 @@ impl Directory {
         self.asked.load(Ordering::SeqCst)
     }
 
-    fn node(&self, policy: Policy) -> StepUp<RedisStore> {
-        let (directory, told) = (self.clone(), Arc::clone(&self.told));
+    fn store(&self) -> RedisStore {
+        let directory = self.clone();
         let find = move || {
             let directory = directory.clone();
             directory.asked.fetch_add(1, Ordering::SeqCst);
@@ -69,11 +69,20 @@ impl Directory {
                 (directory.says)()
             }
         };
+        RedisStore::discover(find, Secret::new([1; 32]).unwrap()).unwrap()
+    }
+
+    fn node(&self, policy: Policy) -> StepUp<RedisStore> {
+        self.node_over(self.store(), policy)
+    }
+
+    fn node_over(&self, store: RedisStore, policy: Policy) -> StepUp<RedisStore> {
+        let told = Arc::clone(&self.told);
         StepUp::builder()
             .sandbox()
             .otp("SMS", discard)
             .policy(policy)
-            .store(RedisStore::discover(find, Secret::new([1; 32]).unwrap()).unwrap())
+            .store(store)
             .secret(Secret::new([2; 32]).unwrap())
             .observe(move |event: &Event<'_>| {
                 if let Event::StoreFailed { error } = event {
@@ -199,15 +208,17 @@ async fn searches_that_fail_begin_ten_times_a_second_at_most() {
 
 /// Where the policy waits for longer than the connection does.
 #[tokio::test]
-async fn a_server_that_hangs_is_told_so() {
-    let server = Server::start();
+async fn a_server_that_hangs_or_ends_is_told_so() {
+    let mut server = Server::start();
     let directory = Directory::of(&server);
     let node = directory.node(patient());
     assert_eq!(check(&node).await, missing());
     server.signal("STOP");
     assert_eq!(check(&node).await, Err(CheckError::Unavailable));
-    server.signal("CONT");
-    assert_eq!(*directory.told.lock().unwrap(), ["the store failed: redis: timed out"]);
+    server.kill();
+    assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+    let expected = ["timed out", "connection lost"].map(|why| format!("the store failed: redis: {why}"));
+    assert_eq!(*directory.told.lock().unwrap(), expected);
 }
 
 /// The server is another one: after the old one was killed, hangs, or takes no writes any more.
@@ -230,6 +241,76 @@ async fn whatever_happens_to_the_old_server_the_new_one_is_found() {
         assert_eq!(new.keys().len(), 2, "{what}: it is the new one");
         until(async || check(&node).await == missing()).await;
     }
+}
+
+/// Who has waited for the old one hears that it is gone when the new one is in use, which is not left for that.
+#[tokio::test]
+async fn the_end_of_an_old_connection_is_not_that_of_the_new_one() {
+    let (mut old, new) = (Server::start(), Server::start());
+    let directory = Directory::of(&old);
+    let store = directory.store();
+    let waits = directory.node_over(store.clone(), patient());
+    let hasty = directory.node_over(store, Policy::new());
+    assert_eq!(check(&waits).await, missing());
+    old.signal("STOP");
+    directory.leads_to(&new);
+    let waiting = tokio::spawn({
+        let waits = waits.clone();
+        async move { check(&waits).await }
+    });
+    until(async || check(&hasty).await == missing()).await;
+    let asked = directory.asked();
+    old.kill();
+    assert_eq!(waiting.await.unwrap(), Err(CheckError::Unavailable));
+    assert_eq!(check(&waits).await, missing());
+    assert_eq!(directory.asked(), asked);
+}
+
+/// Clients go away all the time. That says nothing of a server that answers the others.
+#[tokio::test]
+async fn a_request_that_is_dropped_is_no_sign_of_a_server_that_hangs() {
+    let server = Server::start();
+    let directory = Directory::of(&server);
+    let node = directory.node(patient());
+    let began = Instant::now();
+    until(async || {
+        assert_eq!(check(&node).await, missing());
+        began.elapsed() > Duration::from_millis(1100)
+    })
+    .await;
+    let mut asked = directory.asked();
+    for _ in 0..20 {
+        let began = Instant::now();
+        assert_eq!(check(&node).await, missing());
+        {
+            // Until it waits for the answer.
+            let mut dropped = std::pin::pin!(check(&node));
+            assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(dropped.as_mut().poll(cx).is_pending())).await);
+        }
+        // A machine that stands still for so long cannot be told from a server that does.
+        if began.elapsed() < Duration::from_millis(100) {
+            assert_eq!(check(&node).await, missing());
+            assert_eq!(directory.asked(), asked);
+        }
+        asked = directory.asked();
+    }
+    assert!(asked < 10, "{asked}");
+}
+
+/// One search at a time, however many find that the server hangs.
+#[tokio::test]
+async fn beside_a_connection_that_hangs_there_is_one_search() {
+    let server = Server::start();
+    let directory = Directory { answers: Arc::new(Semaphore::new(1)), ..Directory::of(&server) };
+    let store = directory.store();
+    assert_eq!(check(&directory.node_over(store.clone(), patient())).await, missing());
+    let hasty = directory.node_over(store, Policy::new());
+    server.signal("STOP");
+    // Twelve deadlines of 250 ms.
+    for _ in 0..12 {
+        assert_eq!(check(&hasty).await, Err(CheckError::Unavailable));
+    }
+    assert_eq!(directory.asked(), 2);
 }
 
 /// Also where everybody gives up before a pause could be told from a hang by their own waiting.
@@ -274,7 +355,7 @@ async fn a_connection_that_stands_is_doubted_once_a_second() {
     assert_eq!(check(&node).await, missing());
     server.say(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
     server.say(&["REPLICAOF", "127.0.0.1", "1"]);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     for _ in 0..200 {
         assert!(node.start_otp(&alice(), "SMS", None).await.is_err());
     }

@@ -13,10 +13,14 @@
 //! | a replica that lagged is promoted | `missing` for what it has not seen | starts | guesses count on |
 //! | everything forgotten, again and again | `missing` | refused at the day's limit, which the process remembers | – |
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tower_step_up::{
-    Caller, ChallengeError, CheckError, ManualClock, Policy, Reason, Requirement, StepUp, store::RedisStore,
+    Caller, ChallengeError, CheckError, Event, ManualClock, Policy, Reason, Requirement, StepUp, store::RedisStore,
 };
 
 use crate::{proxy::Proxy, server::Server};
@@ -129,6 +133,18 @@ async fn out_of_memory() {
     until(async || passes(&node).await).await;
     let started = node.start_otp(&Caller::new("bob", "1"), "SMS", None).await;
     assert_eq!(started, Err(ChallengeError::Unavailable));
+    // As any store that is full says so.
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tells = Arc::clone(&told);
+    let patient = server.builder(Policy::new().store_deadline(Duration::from_secs(10)));
+    let patient = patient.observe(move |event: &Event<'_>| {
+        if let Event::StoreFailed { error } = event {
+            tells.lock().unwrap().push(error.to_string());
+        }
+    });
+    let started = patient.build().unwrap().start_otp(&Caller::new("bob", "1"), "SMS", None).await;
+    assert_eq!(started, Err(ChallengeError::Unavailable));
+    assert_eq!(*told.lock().unwrap(), ["the store has no room for another record"]);
     server.say(&["CONFIG", "SET", "maxmemory", "0"]);
     until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
 }

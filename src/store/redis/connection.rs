@@ -48,8 +48,7 @@ struct State {
     found: Option<Found>,
     /// A search under way, by one task, for whoever waits: it goes on when they give up.
     sought: Option<Sought>,
-    /// Searches that have begun, and when the last one did.
-    searches: u64,
+    /// When the last search began.
     began: Option<Instant>,
 }
 
@@ -59,10 +58,8 @@ type Sought = watch::Receiver<Option<RedisResult<Found>>>;
 #[derive(Clone)]
 struct Found {
     connection: MultiplexedConnection,
-    /// The number of its search.
-    search: u64,
     since: Instant,
-    /// When it answered last, whatever it said.
+    /// When it answered last, whatever it said. Of this very connection, and no other.
     answered: Arc<Mutex<Instant>>,
 }
 
@@ -109,15 +106,14 @@ impl Managed {
         let (tell, sought) = watch::channel(None);
         let now = Instant::now();
         let begins = state.began.map_or(now, |began| now.max(began + PAUSE));
-        state.searches += 1;
         state.began = Some(begins);
         state.sought = Some(sought.clone());
-        let (managed, search) = (self.clone(), state.searches);
+        let managed = self.clone();
         self.0.runtime.spawn(async move {
             sleep_until(begins).await;
             let found = timeout(SEARCH, async { connect(&(managed.0.find)().await?).await }).await;
             let found = found.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-            let found = found.map(|connection| Found::new(connection, search));
+            let found = found.map(Found::new);
             {
                 let mut state = managed.state();
                 state.sought = None;
@@ -145,13 +141,13 @@ impl Managed {
 
     /// It is used no more: the next operation begins a search.
     fn leave(&self, left: &Found) {
-        self.state().found.take_if(|found| found.search == left.search);
+        self.state().found.take_if(|found| found.is(left));
     }
 
     /// Looks for another one beside it, unless that is being done, or was so just now.
     fn doubt(&self, doubted: &Found) {
         let mut state = self.state();
-        let is_in_use = state.found.as_ref().is_some_and(|found| found.search == doubted.search);
+        let is_in_use = state.found.as_ref().is_some_and(|found| found.is(doubted));
         let is_due = [Some(doubted.since), state.began].into_iter().flatten().all(|at| at.elapsed() >= TRUSTED);
         if is_in_use && is_due && state.sought().is_none() {
             self.search(&mut state);
@@ -167,9 +163,13 @@ impl State {
 }
 
 impl Found {
-    fn new(connection: MultiplexedConnection, search: u64) -> Self {
+    fn new(connection: MultiplexedConnection) -> Self {
         let since = Instant::now();
-        Self { connection, search, since, answered: Arc::new(Mutex::new(since)) }
+        Self { connection, since, answered: Arc::new(Mutex::new(since)) }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.answered, &other.answered)
     }
 
     fn answered(&self) -> MutexGuard<'_, Instant> {
