@@ -297,6 +297,23 @@ async fn a_request_that_is_dropped_is_no_sign_of_a_server_that_hangs() {
     assert!(asked < 10, "{asked}");
 }
 
+/// A server that is full is the right one all the same.
+#[tokio::test]
+async fn what_a_server_refuses_is_no_reason_to_leave_it() {
+    let server = Server::start();
+    let directory = Directory::of(&server);
+    let node = directory.node(patient());
+    assert_eq!(check(&node).await, missing());
+    server.say(&["CONFIG", "SET", "maxmemory", "1"]);
+    let began = Instant::now();
+    until(async || {
+        assert!(node.start_otp(&alice(), "SMS", None).await.is_err());
+        began.elapsed() > Duration::from_millis(1200)
+    })
+    .await;
+    assert_eq!(directory.asked(), 1);
+}
+
 /// One search at a time, however many find that the server hangs.
 #[tokio::test]
 async fn beside_a_connection_that_hangs_there_is_one_search() {
