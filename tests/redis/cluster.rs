@@ -9,10 +9,9 @@ use tower_step_up::{
 };
 
 use crate::{
-    faults::until,
     nodes::{one_truth, patient},
     secured::{PASSWORD, make_user},
-    server::Server,
+    server::{Server, until},
 };
 
 const SLOTS: usize = 16_384;
@@ -195,7 +194,7 @@ async fn one_master_of_three_is_killed_and_its_replica_takes_over() {
     let [lost, kept] = two_users(&cluster).await;
     let node = cluster.node(Policy::new()).await;
     until(async || check(&node, &lost).await.is_ok() && check(&node, &kept).await.is_ok()).await;
-    assert!(cluster.0[0].number(&["WAIT", "1", "10000"]) >= 1, "the replica has it all");
+    cluster.0[0].is_copied_to(&replica).await;
     // Every master knows the replica, and so lets it be one.
     for server in &cluster.0 {
         until(async || server.say(&["CLUSTER", "NODES"]).contains("slave")).await;

@@ -18,9 +18,8 @@ use tower_step_up::{
 };
 
 use crate::{
-    faults::until,
     nodes::patient,
-    server::{Claim, Server},
+    server::{Claim, Server, until},
 };
 
 /// Says what it is told to say, and how often it was asked.

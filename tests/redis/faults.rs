@@ -14,7 +14,6 @@
 //! | everything forgotten, again and again | `missing` | refused at the day's limit, which the process remembers | – |
 
 use std::{
-    future::Future,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -23,7 +22,10 @@ use tower_step_up::{
     Caller, ChallengeError, CheckError, Event, ManualClock, Policy, Reason, Requirement, StepUp, store::RedisStore,
 };
 
-use crate::{proxy::Proxy, server::Server};
+use crate::{
+    proxy::Proxy,
+    server::{Server, until},
+};
 
 fn alice() -> Caller {
     Caller::new("alice", "1")
@@ -38,17 +40,6 @@ async fn stepped_up(server: &Server) -> StepUp<RedisStore> {
 
 async fn passes(node: &StepUp<RedisStore>) -> bool {
     node.check(&alice(), &Requirement::new()).await.is_ok()
-}
-
-/// Waits for what comes by itself; a test that waits in vain ends with its runner's patience.
-pub(crate) async fn until<F: Future<Output = bool>>(mut is: impl FnMut() -> F) {
-    for _ in 0..600 {
-        if is().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("it does not heal");
 }
 
 /// Refused, and within a time that no request may take, however busy the machine is.
@@ -221,7 +212,7 @@ async fn a_replica_that_lagged_is_promoted() {
     let policy = Policy::new().store_deadline(Duration::from_secs(5)).wrong_codes_a_day(5);
     let node = Server::builder_at(&proxy.address(), policy).clock(clock.clone()).build().unwrap();
     node.start_otp(&alice(), "SMS", None).await.unwrap();
-    assert_eq!(master.number(&["WAIT", "1", "10000"]), 1, "the replica has the start");
+    master.is_copied_to(&replica).await;
     between.delay(Duration::from_secs(3600));
     for _ in 0..4 {
         assert!(matches!(

@@ -13,7 +13,7 @@ use tower_step_up::{
     store::{RedisStore, conformance},
 };
 
-use crate::server::{Claim, Server};
+use crate::server::{Claim, Server, until};
 
 pub(crate) const PASSWORD: &str = "canary-password";
 
@@ -209,5 +209,5 @@ async fn a_password_may_be_rotated() {
     secured.server.say(&["ACL", "SETUSER", "step-up", "resetpass", ">canary-next"]);
     secured.server.say(&["CLIENT", "KILL", "USER", "step-up"]);
     "canary-next".clone_into(&mut password.lock().unwrap());
-    crate::faults::until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
+    until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
 }

@@ -2,8 +2,10 @@
 
 use std::{
     env, fs,
+    future::Future,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    panic::Location,
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -92,7 +94,8 @@ impl Server {
     pub(crate) fn again(&mut self) {
         let program = env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
         let port = self.claim.port.to_string();
-        let log = fs::File::create(self.claim.directory.join("log")).expect("its log");
+        let log =
+            fs::File::options().create(true).append(true).open(self.claim.directory.join("log")).expect("its log");
         let spawned = Command::new(&program)
             .args(&self.options)
             .args(["--port", &port, "--bind", "127.0.0.1", "--dir"])
@@ -109,10 +112,13 @@ impl Server {
         let id = format!("process_id:{}\r", process.id());
         while self.try_say(&["INFO", "server"]).is_none_or(|answer| !answer.contains(&id)) {
             let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
-            let log = || fs::read_to_string(self.claim.directory.join("log")).unwrap_or_default();
-            assert!(ended.is_none(), "{program} ended: {}", log());
+            assert!(ended.is_none(), "{program} ended: {}", self.log());
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.claim.directory.join("log")).unwrap_or_default()
     }
 
     pub(crate) fn kill(&mut self) {
@@ -154,6 +160,18 @@ impl Server {
     pub(crate) fn number(&self, command: &[&str]) -> i64 {
         let answer = self.say(command);
         answer.trim_start_matches(':').trim().parse().unwrap_or_else(|_| panic!("{command:?}: {answer}"))
+    }
+
+    /// Waits until the other server, a replica of this one, has all that is written here.
+    pub(crate) async fn is_copied_to(&self, replica: &Self) {
+        let written = self.offset();
+        until(async || replica.offset() >= written).await;
+    }
+
+    fn offset(&self) -> u64 {
+        let answer = self.say(&["INFO", "replication"]);
+        let line = answer.split("\r\n").find_map(|line| line.strip_prefix("master_repl_offset:"));
+        line.and_then(|offset| offset.parse().ok()).unwrap_or_else(|| panic!("no offset: {answer}"))
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -200,5 +218,27 @@ fn store(address: &str) -> RedisStore {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+        // Where a test fails, what its servers said last may tell why.
+        if thread::panicking() {
+            let log = self.log();
+            let last = log.lines().count().saturating_sub(20);
+            let last: Vec<_> = log.lines().skip(last).collect();
+            eprintln!("the server at {}:\n{}", self.claim.port, last.join("\n"));
+        }
+    }
+}
+
+/// Waits for what comes by itself; a test that waits in vain ends with its runner's patience.
+#[track_caller]
+pub(crate) fn until<F: Future<Output = bool>>(mut is: impl FnMut() -> F) -> impl Future<Output = ()> {
+    let place = Location::caller();
+    async move {
+        for _ in 0..600 {
+            if is().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it does not heal: {place}");
     }
 }
