@@ -16,9 +16,9 @@ use crate::{
 
 const SLOTS: usize = 16_384;
 
-/// What is not lost goes on, whoever is down.
+/// What is not lost goes on, whoever is down; and nodes have a minute to meet: those that have not by then never do.
 const OPTIONS: [&str; 6] =
-    ["--cluster-enabled", "yes", "--cluster-node-timeout", "5000", "--cluster-require-full-coverage", "no"];
+    ["--cluster-enabled", "yes", "--cluster-node-timeout", "60000", "--cluster-require-full-coverage", "no"];
 /// What the connection needs besides the rights of the documented user.
 const BESIDES: [&str; 3] = ["+cluster|slots", "+ping", "+asking"];
 
@@ -195,9 +195,12 @@ async fn one_master_of_three_is_killed_and_its_replica_takes_over() {
     let node = cluster.node(Policy::new()).await;
     until(async || check(&node, &lost).await.is_ok() && check(&node, &kept).await.is_ok()).await;
     cluster.0[0].is_copied_to(&replica).await;
-    // Every master knows the replica, and so lets it be one.
+    // Every master knows whose replica it is, and so lets it be one.
     for server in &cluster.0 {
-        until(async || server.say(&["CLUSTER", "NODES"]).contains("slave")).await;
+        until(async || server.say(&["CLUSTER", "NODES"]).contains(&format!("slave {id}"))).await;
+    }
+    for server in cluster.0.iter().chain([&replica]) {
+        assert_eq!(server.say(&["CONFIG", "SET", "cluster-node-timeout", "5000"]), "+OK\r\n");
     }
 
     cluster.0[0].kill();
