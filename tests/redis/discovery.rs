@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::join_all;
 use redis::{Client, ErrorKind, RedisResult};
-use tokio::sync::Semaphore;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tower_step_up::{
     Caller, CheckError, Event, Policy, Reason, Requirement, Secret, StepUp, discard, store::RedisStore,
 };
@@ -216,8 +216,36 @@ async fn a_server_that_hangs_or_ends_is_told_so() {
     assert_eq!(check(&node).await, Err(CheckError::Unavailable));
     server.kill();
     assert_eq!(check(&node).await, Err(CheckError::Unavailable));
-    let expected = ["timed out", "connection lost"].map(|why| format!("the store failed: redis: {why}"));
+    let expected = ["timed out", "connection refused"].map(|why| format!("the store failed: redis: {why}"));
     assert_eq!(*directory.told.lock().unwrap(), expected);
+
+    let closes = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("redis://{}/", closes.local_addr().unwrap());
+    tokio::spawn(async move { while closes.accept().await.is_ok() {} });
+    let directory = Directory::saying(move || Client::open(address.as_str()));
+    assert_eq!(check(&directory.node(patient())).await, Err(CheckError::Unavailable));
+    assert_eq!(*directory.told.lock().unwrap(), ["the store failed: redis: connection lost"]);
+}
+
+/// As servers and what lies before them do with who says nothing for a while.
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_costs_no_request() {
+    let server = Server::start();
+    let directory = Directory::of(&server);
+    let node = directory.node(patient());
+    for round in 0..20 {
+        let caller = Caller::new(format!("user {round}"), "1");
+        let close = async |is_seen: bool| {
+            assert_eq!(server.say(&["CLIENT", "KILL", "TYPE", "normal"]), ":1\r\n");
+            tokio::time::sleep(Duration::from_millis(if is_seen { 10 } else { 0 })).await;
+        };
+        node.start_otp(&caller, "SMS", None).await.unwrap();
+        close(round % 2 == 0).await;
+        node.verify_otp(&caller, "SMS", "123456").await.unwrap();
+        close(round % 2 == 1).await;
+        node.check(&caller, &Requirement::new()).await.unwrap();
+    }
+    assert_eq!(*directory.told.lock().unwrap(), [""; 0]);
 }
 
 /// The server is another one: after the old one was killed, hangs, or takes no writes any more.
@@ -260,7 +288,7 @@ async fn the_end_of_an_old_connection_is_not_that_of_the_new_one() {
     until(async || check(&hasty).await == missing()).await;
     let asked = directory.asked();
     old.kill();
-    assert_eq!(waiting.await.unwrap(), Err(CheckError::Unavailable));
+    assert_eq!(waiting.await.unwrap(), missing(), "and asks there");
     assert_eq!(check(&waits).await, missing());
     assert_eq!(directory.asked(), asked);
 }

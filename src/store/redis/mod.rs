@@ -163,8 +163,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
     fn load(&self, key: &Key) -> Lookup<Self::Load> {
         let (mut connection, name) = (self.connection.clone(), self.name(key));
         Lookup::Pending(Box::pin(async move {
-            let bytes: Option<Vec<u8>> = Cmd::get(name).query_async(&mut connection).await.map_err(failed)?;
-            bytes.map(|bytes| Stored::decode(&bytes)).transpose()
+            let get = Cmd::get(name);
+            let mut answer: RedisResult<Option<Vec<u8>>> = get.query_async(&mut connection).await;
+            // A connection that nobody has used for a while may have been closed, and asking again changes nothing.
+            if answer.as_ref().is_err_and(|error| error.is_connection_dropped() && !error.is_connection_refusal()) {
+                answer = get.query_async(&mut connection).await;
+            }
+            answer.map_err(failed)?.map(|bytes| Stored::decode(&bytes)).transpose()
         }))
     }
 
