@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use tower::{Layer, Service, service_fn};
-use tower_step_up::{RequireStepUp, StepUp};
+use tower_step_up::{Binding, RequireStepUp, StepUp};
 
 /// tonic's body is not made of bytes.
 async fn tonic(_: Request<()>) -> Result<Response<tonic::body::Body>, Infallible> {
@@ -18,7 +19,14 @@ async fn other(_: Request<()>) -> Result<Response<Other>, Infallible> {
     Ok(Response::new(Other("")))
 }
 
+/// A request that is read cannot be made again of its bytes.
+async fn asked_by_tonic(_: Request<tonic::body::Body>) -> Result<Response<Bytes>, Infallible> {
+    Ok(Response::default())
+}
+
 fn serve<S: Service<Request<()>>>(_: S) {}
+
+fn serve_tonic<S: Service<Request<tonic::body::Body>>>(_: S) {}
 
 fn main() {
     let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build().unwrap();
@@ -29,5 +37,9 @@ fn main() {
 
     serve(guard.clone().layer(service_fn(other)));
     serve(guard.clone().grpc().layer(service_fn(other)));
-    serve(guard.refuse_with(|_, _: &_, _: &_| Response::new(Other("refused"))).layer(service_fn(other)));
+    serve(guard.clone().refuse_with(|_, _: &_, _: &_| Response::new(Other("refused"))).layer(service_fn(other)));
+
+    let binding = Binding::new(Binding::uri_as_received, |_, _| None);
+    serve_tonic(guard.clone().layer(service_fn(asked_by_tonic)));
+    serve_tonic(guard.bind(binding).layer(service_fn(asked_by_tonic)));
 }
