@@ -16,24 +16,25 @@ const SANDBOX: &str = "step-up runs as a SANDBOX: nothing is sent and every code
 const TARGET: &str = "tower_step_up";
 
 /// The sandbox was built.
-#[cfg_attr(not(feature = "tracing"), expect(clippy::print_stderr, reason = "there is no log to write to"))]
 pub(crate) fn sandbox() {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(target: TARGET, "{SANDBOX}");
-    #[cfg(not(feature = "tracing"))]
-    eprintln!("warning: {SANDBOX}");
+    warn(SANDBOX);
 }
 
 const UNBOUND: &str = "a guard without .bind(..) refuses everybody, for the policy takes bound step-ups alone: bind it, or \
                        leave Policy::bound_grants out";
 
 /// A guard that can let nobody pass was put before a service: said at most once a minute.
-#[cfg_attr(not(feature = "tracing"), expect(clippy::print_stderr, reason = "there is no log to write to"))]
 pub(crate) fn unbound() {
+    warn(UNBOUND);
+}
+
+/// Must not go unnoticed.
+#[cfg_attr(not(feature = "tracing"), expect(clippy::print_stderr, reason = "there is no log to write to"))]
+fn warn(text: &str) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(target: TARGET, "{UNBOUND}");
+    tracing::warn!(target: TARGET, "{text}");
     #[cfg(not(feature = "tracing"))]
-    eprintln!("warning: {UNBOUND}");
+    eprintln!("warning: {text}");
 }
 
 /// A request without a caller reached a guard or the companion: said at most once a minute.

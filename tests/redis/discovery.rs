@@ -237,6 +237,7 @@ async fn a_connection_that_was_closed_meanwhile_costs_no_request() {
         let caller = Caller::new(format!("user {round}"), "1");
         let close = async |is_seen: bool| {
             assert_eq!(server.say(&["CLIENT", "KILL", "TYPE", "normal"]), ":1\r\n");
+            // By then it has mostly been seen here, which nothing tells; the next request is served either way.
             tokio::time::sleep(Duration::from_millis(if is_seen { 10 } else { 0 })).await;
         };
         node.start_otp(&caller, "SMS", None).await.unwrap();

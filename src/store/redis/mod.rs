@@ -166,7 +166,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
             let get = Cmd::get(name);
             let mut answer: RedisResult<Option<Vec<u8>>> = get.query_async(&mut connection).await;
             // A connection that nobody has used for a while may have been closed, and asking again changes nothing.
-            if answer.as_ref().is_err_and(|error| error.is_connection_dropped() && !error.is_connection_refusal()) {
+            if answer.as_ref().is_err_and(is_lost) {
                 answer = get.query_async(&mut connection).await;
             }
             answer.map_err(failed)?.map(|bytes| Stored::decode(&bytes)).transpose()
@@ -194,13 +194,18 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
 /// A hundred years in milliseconds: the server refuses an end past the range of its clock.
 const LONGEST: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
+/// Whether there was a connection, and is no more.
+fn is_lost(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_connection_refusal()
+}
+
 /// The kind of an error and the server's own code: its text could name an address.
 fn failed(error: RedisError) -> StoreError {
     let what = match error.code() {
         Some(code) => code,
         None if error.is_timeout() => "timed out",
         None if error.is_connection_refusal() => "connection refused",
-        None if error.is_connection_dropped() => "connection lost",
+        None if is_lost(&error) => "connection lost",
         // Mostly of one's own authority, and found by nobody who reads of an I/O error.
         None if error.to_string().contains("certificate") => "certificate not accepted",
         None => error.category(),
