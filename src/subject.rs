@@ -76,6 +76,8 @@ struct Challenge {
     recipient: Option<Key>,
     /// Whether it can still be verified.
     open: bool,
+    /// Of a push: whether the user's answer to it has been counted.
+    answered: bool,
 }
 
 /// A challenge that is about to start.
@@ -100,8 +102,34 @@ impl Opening<'_> {
 struct LiveSession {
     key: Key,
     until: Timestamp,
-    /// The start that has listed it, as long as nobody else relies on that.
+    /// The start that has listed it, as long as no other operation relies on that.
     by: Option<u64>,
+    /// Changes whenever it is listed, so that a revocation unlists only what it has seen.
+    ticket: u64,
+}
+
+/// Which operation lists a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListedBy {
+    /// A start, which takes the entry back where it comes to nothing.
+    Start(u64),
+    /// An operation that may write a grant.
+    Grant(u64),
+}
+
+impl ListedBy {
+    const fn start(self) -> Option<u64> {
+        match self {
+            Self::Start(id) => Some(id),
+            Self::Grant(_) => None,
+        }
+    }
+
+    const fn ticket(self) -> u64 {
+        match self {
+            Self::Start(id) | Self::Grant(id) => id,
+        }
+    }
 }
 
 /// What listing a session came to.
@@ -260,13 +288,14 @@ impl Subject {
 
 /// Sessions.
 impl Subject {
-    /// Lists a session before its record is written, so that everything of a user can be revoked. `by` is the start
-    /// that may take it back.
-    pub(crate) fn list(&mut self, session: &Key, by: Option<u64>, until: Timestamp, now: Timestamp) -> Listed {
+    /// Lists a session before its record is written, so that everything of a user can be revoked.
+    pub(crate) fn list(&mut self, session: &Key, by: ListedBy, until: Timestamp, now: Timestamp) -> Listed {
+        let (by, ticket) = (by.start(), by.ticket());
         self.sessions.retain(|live| now < live.until);
         if let Some(live) = self.sessions.iter_mut().find(|live| live.key == *session) {
             live.until = live.until.max(until);
             live.by = live.by.filter(|_| live.by == by);
+            live.ticket = ticket;
             return Listed::Done;
         }
         let mut displaced = Listed::Done;
@@ -278,7 +307,7 @@ impl Subject {
             displaced = Listed::Displaced(oldest);
         }
         self.sessions.reserve_exact(1);
-        self.sessions.push(LiveSession { key: *session, until, by });
+        self.sessions.push(LiveSession { key: *session, until, by, ticket });
         displaced
     }
 
@@ -288,10 +317,27 @@ impl Subject {
         self.sessions.shrink_to_fit();
     }
 
-    /// Begins a new generation, in which nothing that was started before verifies.
+    /// Whether a session is listed: only then is a grant in it found by whoever revokes everything (T32).
+    pub(crate) fn lists(&self, session: &Key) -> bool {
+        self.ticket(session).is_some()
+    }
+
+    /// Under which ticket a session is listed.
+    pub(crate) fn ticket(&self, session: &Key) -> Option<u64> {
+        self.sessions.iter().find(|live| live.key == *session).map(|live| live.ticket)
+    }
+
+    /// A session was revoked: unlists it, unless an operation has listed it since, or a start relies on its entry.
+    pub(crate) fn unlist_revoked(&mut self, session: &Key, ticket: Option<u64>) {
+        self.sessions.retain(|live| live.key != *session || Some(live.ticket) != ticket || live.by.is_some());
+        self.sessions.shrink_to_fit();
+    }
+
+    /// Begins a new generation, in which nothing that was started before verifies. Pushes stay in the list, closed: the
+    /// phone's "No" to one of them counts all the same.
     pub(crate) fn revoke_all(&mut self, generation: u64) {
         self.generation = generation;
-        self.challenges = Vec::new();
+        self.close_where(|_| true);
     }
 
     /// The sessions that may hold a grant or a challenge.
@@ -325,6 +371,7 @@ impl Subject {
             push: opening.push,
             recipient: opening.recipient,
             open: true,
+            answered: false,
         });
         Ok(())
     }
@@ -343,11 +390,13 @@ impl Subject {
             self.denials = None;
         }
         self.close(start);
+        self.answer(start, Timestamp::from_millis(0));
     }
 
-    /// A push was declined; whether pushes pause from now on. Said twice of one push, it counts once: then it is closed.
+    /// A push was declined; whether pushes pause from now on. A "No" counts whatever became of the push meanwhile, and
+    /// once: an attacker who drops the push before it is declined must not keep it from counting (T13).
     pub(crate) fn declined(&mut self, start: u64, policy: &Policy, now: Timestamp) -> bool {
-        if !self.is_open(start) {
+        if !self.answer(start, now) {
             return false;
         }
         let before = self.denials.filter(|denials| now < denials.last.saturating_add(DAY));
@@ -358,6 +407,13 @@ impl Subject {
         self.denials = Some(if pauses { Denials { count: 0, paused: Some(now), ..denials } } else { denials });
         self.close(start);
         pauses
+    }
+
+    /// Notes that a push was answered; whether this is the first answer, before its deadline.
+    fn answer(&mut self, start: u64, now: Timestamp) -> bool {
+        let is_open_to_answers =
+            |challenge: &&mut Challenge| challenge.start == start && !challenge.answered && now < challenge.deadline;
+        self.challenges.iter_mut().find(is_open_to_answers).map(|challenge| challenge.answered = true).is_some()
     }
 
     /// A challenge that can no longer be verified makes room for another.
@@ -371,6 +427,7 @@ impl Subject {
     }
 
     /// Whether a challenge counts as alive.
+    #[cfg(test)]
     pub(crate) fn is_open(&self, start: u64) -> bool {
         self.challenges.iter().any(|challenge| challenge.open && challenge.start == start)
     }
@@ -561,17 +618,21 @@ mod tests {
         let mut subject = Subject::new(1);
         let key = |i: u64| Key::session("a", &i.to_be_bytes());
         for i in 0..16 {
-            assert_eq!(subject.list(&key(i), None, at(100 + i), at(0)), Listed::Done);
+            assert_eq!(subject.list(&key(i), ListedBy::Grant(i), at(100 + i), at(0)), Listed::Done);
         }
-        assert_eq!(subject.list(&key(0), None, at(200), at(0)), Listed::Done, "listed already");
-        assert_eq!(subject.list(&key(16), None, at(300), at(0)), Listed::Displaced(key(1)));
+        assert_eq!(subject.list(&key(0), ListedBy::Grant(0), at(200), at(0)), Listed::Done, "listed already");
+        assert_eq!(subject.list(&key(16), ListedBy::Grant(16), at(300), at(0)), Listed::Displaced(key(1)));
         assert_eq!(subject.sessions.len(), SESSIONS_PER_SUBJECT);
         let ended = subject.clone();
-        assert_eq!(subject.list(&key(17), None, at(300), at(150)), Listed::Done, "the ended ones made room");
+        assert_eq!(
+            subject.list(&key(17), ListedBy::Grant(17), at(300), at(150)),
+            Listed::Done,
+            "the ended ones made room"
+        );
         assert_eq!(subject.sessions.len(), 3);
         for (now, left) in [(114, 4), (115, 3)] {
             let mut subject = ended.clone();
-            subject.list(&key(17), None, at(300), at(now));
+            subject.list(&key(17), ListedBy::Grant(17), at(300), at(now));
             assert_eq!(subject.sessions.len(), left, "the last of them ends at 115, and it is {now}");
         }
     }
@@ -583,7 +644,7 @@ mod tests {
         let listed =
             [(1, Some(7)), (1, Some(7)), (2, Some(7)), (2, Some(8)), (3, Some(7)), (3, None), (4, None), (4, Some(7))];
         for (session, by) in listed {
-            subject.list(&key(session), by, at(300), at(0));
+            subject.list(&key(session), by.map_or(ListedBy::Grant(1), ListedBy::Start), at(300), at(0));
         }
         subject.unlist(9);
         assert_eq!(subject.sessions.len(), 4);
@@ -668,7 +729,8 @@ mod tests {
         open(&mut subject, 8, 1, true, 300).unwrap();
         assert_eq!(subject.find_push(&id(7)), None);
         subject.revoke_all(2);
-        assert_eq!(subject.find_push(&id(8)), None);
+        assert_eq!(subject.find_push(&id(8)), Some((&session, 8)), "its refusal counts all the same");
+        assert!(!subject.is_open(8));
     }
 
     /// A push that is declined; the budgets of messages are not at stake here.
@@ -682,6 +744,7 @@ mod tests {
             push: Some(id(start)),
             recipient: None,
             open: true,
+            answered: false,
         });
         subject.declined(start, &Policy::new(), at(now));
     }

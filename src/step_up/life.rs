@@ -1,7 +1,5 @@
 //! What ends an elevation, moves it, or keeps a user from getting one: revoked, transferred, locked.
 
-use std::time::Duration;
-
 use super::{
     Engine, StepUp,
     records::{ROUNDS, Swap},
@@ -11,12 +9,9 @@ use crate::{
     error::ChallengeError,
     event::{Event, Lock},
     session::Session,
-    store::{Key, Record, Store},
-    subject::Subject,
+    store::{Key, Store},
+    subject::{ListedBy, Subject},
 };
-
-/// How long a record that has nothing to keep yet stands in for what is about to be written.
-const PLACE_KEPT: Duration = Duration::from_secs(60);
 
 impl<S: Store> StepUp<S> {
     /// Drops a session's elevation: its grants and pending challenges. Tries, the time of the last start and
@@ -30,15 +25,20 @@ impl<S: Store> StepUp<S> {
     pub async fn revoke(&self, caller: &Caller) -> Result<(), ChallengeError> {
         let engine = &*self.0;
         let subject_key = &caller.subject_key();
+        // Read before the session is changed: what lists it after that is not this call's to unlist. Where it cannot be
+        // read, the session ends all the same.
+        let stored = engine.load(subject_key).await;
         let dropped = engine.revoke_session(caller.session_key()).await?;
         engine.tell(&Event::Revoked { subject: caller.subject(), everywhere: false });
-        // Those that were dropped, and not whatever the session has by now: one that starts meanwhile is alive.
-        let stored = engine.load(subject_key).await?;
-        let counted = engine.subject_of(stored.as_ref())?;
-        if counted.is_some_and(|subject| dropped.iter().any(|start| subject.is_open(*start))) {
-            let close = |subject: &mut Subject| dropped.iter().for_each(|start| subject.close(*start));
-            engine.change_subject(subject_key, stored, close).await?;
-        }
+        let stored = stored?;
+        let ticket = engine.subject_of(stored.as_ref())?.and_then(|subject| subject.ticket(caller.session_key()));
+        let end = |subject: &mut Subject| {
+            // Those that were dropped, and not whatever the session has by now: one that starts meanwhile is alive.
+            dropped.iter().for_each(|start| subject.close(*start));
+            // A proof that is being recorded finds itself unlisted, and records nothing.
+            subject.unlist_revoked(caller.session_key(), ticket);
+        };
+        engine.change_subject(subject_key, stored, end).await?;
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl<S: Store> StepUp<S> {
     /// [`revoke_all`](Self::revoke_all) ends those.
     ///
     /// For what this crate cannot know, and to restore what a restart forgot (see [`Event::Locked`]). It is kept for
-    /// ten years.
+    /// ten years. A verification that is under way at the same time grants nothing once this has returned.
     ///
     /// # Example
     ///
@@ -155,11 +155,20 @@ impl<S: Store> StepUp<S> {
     ///
     /// # Errors
     ///
-    /// [`ChallengeError::Unavailable`] where the store is down or full: the user is not locked.
+    /// [`ChallengeError::Unavailable`] where the store is down or full: the user may not be locked. Call it again.
     pub async fn lock(&self, subject: &str) -> Result<(), ChallengeError> {
         let engine = &*self.0;
         let key = &Key::subject(subject);
         engine.put_subject(key, Subject::lock).await?;
+        // A verification that is under way has read its session's record: it finds that changed, and then the lock.
+        let stored = engine.load(key).await?;
+        let sessions: Vec<Key> =
+            engine.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
+        let mut touched = Ok(());
+        for session in &sessions {
+            touched = engine.touch_session(session).await.and(touched);
+        }
+        touched?;
         engine.tell(&Event::Locked { subject, channel: None, lock: Lock::UntilUnlocked });
         Ok(())
     }
@@ -205,27 +214,16 @@ impl<S: Store> Engine<S> {
             let generation = next.generation();
             // The old id stays listed: until its record is gone, it may hold a grant.
             next.close_session(old_key);
-            self.list(&mut next, new_key, None, now).await?;
+            self.list(&mut next, new_key, ListedBy::Grant(self.ids.next_u64()), now).await?;
             let Swap::Done(_) = self.swap_subject(subject_key, stored_subject.as_ref(), next, now).await? else {
                 continue;
             };
             let carried = old.without_pending(&self.policy, now);
-            if !self.take_place(new_key).await? {
-                continue;
-            }
+            self.take_place(new_key).await?;
             let Swap::Done(_) = self.swap_for(old_key, stored_old.as_ref(), None).await? else { continue };
             return self.carry(subject_key, generation, new_key, &carried).await;
         }
         Err(ChallengeError::Unavailable)
-    }
-
-    /// Makes sure that there is a record; whether there is.
-    async fn take_place(&self, key: &Key) -> Result<bool, ChallengeError> {
-        if self.load(key).await?.is_some() {
-            return Ok(true);
-        }
-        let place = Some((Record::Session(Session::default()), PLACE_KEPT));
-        Ok(matches!(self.swap_for(key, None, place).await?, Swap::Done(_)))
     }
 
     /// Writes what was carried into its place, unless everything of the user was revoked meanwhile.
@@ -240,8 +238,8 @@ impl<S: Store> Engine<S> {
             // In this order: see `transfer`.
             let place = self.load(new_key).await?;
             let subject = self.load(subject_key).await?;
-            let unchanged =
-                self.subject_of(subject.as_ref())?.is_some_and(|subject| subject.generation() == generation);
+            let is_unchanged = |subject: &Subject| subject.generation() == generation && subject.lists(new_key);
+            let unchanged = self.subject_of(subject.as_ref())?.is_some_and(is_unchanged);
             let Some(session) = self.session_of(place.as_ref())?.filter(|_| unchanged) else { return Ok(()) };
             let next = session.carrying(carried, generation);
             if let Swap::Done(_) = self.swap_session(new_key, place.as_ref(), next, self.now()).await? {
@@ -254,6 +252,8 @@ impl<S: Store> Engine<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{clock::ManualClock, delivery::discard, policy::Policy};
 

@@ -19,7 +19,7 @@ use crate::{
     purpose::Purpose,
     session::{Compared, Session, Start},
     store::{Key, Store, Stored},
-    subject::Subject,
+    subject::{ListedBy, Subject},
 };
 
 impl<S: Store> StepUp<S> {
@@ -143,7 +143,12 @@ impl<S: Store> Engine<S> {
             }
             let start = next.otp_start().unwrap_or_default();
             let Swap::Done(written) = self.swap_session(session_key, session.as_ref(), next, now).await? else {
-                session = self.load(session_key).await?;
+                let current;
+                (current, session) = self.load_both(subject_key, session_key).await?;
+                // The application may have locked the user meanwhile. What was counted stays so.
+                if self.subject_of(current.as_ref())?.is_some_and(Subject::is_locked) {
+                    return Err(ChallengeError::Forbidden.into());
+                }
                 continue;
             };
             // The session's record decides. Where the user's cannot be written any more, it counts too much.
@@ -223,7 +228,7 @@ impl<S: Store> Engine<S> {
             self.remember(subject_key, &mut next, now);
             next.check_locked(channel, &self.policy, now)?;
             next.count(channel, attempt, now);
-            self.list(&mut next, session_key, None, now).await?;
+            self.list(&mut next, session_key, ListedBy::Grant(attempt), now).await?;
             if let Swap::Done(subject) = self.swap_subject(subject_key, subject.as_ref(), next, now).await? {
                 return Ok(Counted { subject, session });
             }

@@ -13,8 +13,9 @@ use crate::{
     event::Event,
     grant::Grant,
     purpose::Purpose,
-    session::{Granted, Session, Usage},
-    store::Store,
+    session::{Granted, Usage},
+    store::{Key, Store},
+    subject::{ListedBy, Subject},
 };
 
 /// What the application has verified itself: a passkey, a TOTP code, a fresh login at an identity provider.
@@ -73,6 +74,8 @@ pub enum ProofError {
     Expired,
     /// The application has locked the user.
     Locked,
+    /// The session, or everything of the user, was revoked while the proof was being recorded.
+    Revoked,
     /// The store is down, too slow or full. Nothing was granted.
     Unavailable,
 }
@@ -86,6 +89,7 @@ impl fmt::Display for ProofError {
             Self::InTheFuture => "it was verified in the future; compare the clocks",
             Self::Expired => "it was verified longer ago than a grant lives",
             Self::Locked => "the user is locked",
+            Self::Revoked => "the session was revoked meanwhile; have the user prove it again",
             Self::Unavailable => "temporarily unavailable; try again",
         })
     }
@@ -139,7 +143,6 @@ impl<S: Store> StepUp<S> {
 
 impl<S: Store> Engine<S> {
     async fn grant(&self, caller: &Caller, proof: Proof<'_>) -> Result<Grant, ProofError> {
-        let policy = &self.policy;
         if !self.channels.proof.iter().any(|known| known == proof.channel) {
             return Err(ProofError::UnknownChannel);
         }
@@ -150,21 +153,34 @@ impl<S: Store> Engine<S> {
         })?;
         let id = self.ids.next_u64();
         let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
+        let mut first: Option<Seen> = None;
         for _ in 0..ROUNDS {
-            let (subject, session) = self.load_both(subject_key, session_key).await?;
+            // Listed, and its place taken, before anything else of the user is relied on: whoever revokes from here on
+            // either is seen below, or finds that place and changes it.
+            let stored = self.load(subject_key).await?;
             let now = self.now();
-            let verified_at = proof.verified_at.unwrap_or(now);
-            if verified_at > now.saturating_add(policy.skew) {
-                return Err(ProofError::InTheFuture);
-            }
-            let expires_at = verified_at.saturating_add(policy.grant_life);
-            if now >= expires_at {
-                return Err(ProofError::Expired);
-            }
-            let mut next_subject = self.subject_or_new(subject.as_ref())?;
-            if next_subject.is_locked() {
-                return Err(ProofError::Locked);
-            }
+            self.life_of(&proof, now)?;
+            let mut subject = self.subject_or_new(stored.as_ref())?;
+            let known = stored.is_some();
+            let seen = *first.get_or_insert(Seen {
+                generation: known.then(|| subject.generation()),
+                listed: subject.lists(session_key),
+            });
+            seen.check(&subject, session_key)?;
+            self.list(&mut subject, session_key, ListedBy::Grant(id), now).await?;
+            let generation = subject.generation();
+            let Swap::Done(_) = self.swap_subject(subject_key, stored.as_ref(), subject, now).await? else { continue };
+            first = Some(Seen { generation: Some(generation), listed: true });
+            self.take_place(session_key).await?;
+
+            // In this order: a revocation after the place was read changes it.
+            let place = self.load(session_key).await?;
+            let stored = self.load(subject_key).await?;
+            let now = self.now();
+            let subject = self.subject_of(stored.as_ref())?.ok_or(ProofError::Unavailable)?;
+            Seen { generation: Some(generation), listed: true }.check(subject, session_key)?;
+            let Some(session) = self.session_of(place.as_ref())? else { continue };
+            let (verified_at, expires_at) = self.life_of(&proof, now)?;
             let granted = Granted {
                 id,
                 channel: proof.channel.into(),
@@ -172,17 +188,11 @@ impl<S: Store> Engine<S> {
                 operation: aim.digest(),
                 verified_at,
                 expires_at,
-                generation: next_subject.generation(),
+                generation,
                 usage: Usage::Unused,
             };
-            // Listed before its record is written, so that who revokes all finds it.
-            self.list(&mut next_subject, session_key, None, now).await?;
-            let Swap::Done(_) = self.swap_subject(subject_key, subject.as_ref(), next_subject, now).await? else {
-                continue;
-            };
-            let empty = Session::default();
-            let next = self.session_of(session.as_ref())?.unwrap_or(&empty).granted(granted, now);
-            if let Swap::Done(written) = self.swap_session(session_key, session.as_ref(), next, now).await? {
+            let next = session.granted(granted, now);
+            if let Swap::Done(written) = self.swap_session(session_key, place.as_ref(), next, now).await? {
                 let grant = written.and_then(Grant::newest).ok_or(ProofError::Unavailable)?;
                 let (subject, channel, scope) = (caller.subject(), grant.channel(), grant.scope());
                 self.tell(&Event::Verified { subject, channel, scope });
@@ -190,5 +200,36 @@ impl<S: Store> Engine<S> {
             }
         }
         Err(ProofError::Unavailable)
+    }
+
+    /// When a proof was verified, and until when its grant lives.
+    fn life_of(&self, proof: &Proof<'_>, now: Timestamp) -> Result<(Timestamp, Timestamp), ProofError> {
+        let verified_at = proof.verified_at.unwrap_or(now);
+        let expires_at = verified_at.saturating_add(self.policy.grant_life);
+        if verified_at > now.saturating_add(self.policy.skew) {
+            return Err(ProofError::InTheFuture);
+        }
+        if now >= expires_at { Err(ProofError::Expired) } else { Ok((verified_at, expires_at)) }
+    }
+}
+
+/// What a proof has found of its user: a revocation since then has changed it, and ends the recording (T32).
+#[derive(Clone, Copy)]
+struct Seen {
+    /// `None` where there was no record.
+    generation: Option<u64>,
+    listed: bool,
+}
+
+impl Seen {
+    fn check(self, subject: &Subject, session: &Key) -> Result<(), ProofError> {
+        if subject.is_locked() {
+            return Err(ProofError::Locked);
+        }
+        let revoked_all = self.generation.is_some_and(|generation| generation != subject.generation());
+        if revoked_all || (self.listed && !subject.lists(session)) {
+            return Err(ProofError::Revoked);
+        }
+        Ok(())
     }
 }

@@ -235,28 +235,36 @@ impl<S: Store> Engine<S> {
             let (session_key, start) = current.find_push(&digest).ok_or(AnswerError::Unknown)?;
             let (session_key, generation) = (*session_key, current.generation());
             let recipient = current.recipient_of(start);
-            if current.is_locked() && said != Said::No {
-                return Err(AnswerError::Closed);
-            }
             let session = self.load(&session_key).await?;
+            if said != Said::No {
+                // Looked at again after the session was read: a lock or a revocation since then changes the session's
+                // record. What is not listed is not found by whoever revokes everything, so nothing is granted there.
+                let again = self.load(&subject_key).await?;
+                let may_be_granted = |user: &Subject| !user.is_locked() && user.lists(&session_key);
+                if !self.subject_of(again.as_ref())?.is_some_and(may_be_granted) {
+                    return Err(AnswerError::Closed);
+                }
+            }
             let now = self.now();
             let matches = |digest: &CodeDigest, channel: &str, typed: &str| {
                 self.keyring.matches(digest, &session_key, channel, typed)
             };
-            let pending = self.session_of(session.as_ref())?.ok_or(AnswerError::Closed)?;
-            let (next, answered) = pending.answer_push(&digest, generation, said, matches, &self.policy, now).map_err(
-                |not| match not {
-                    NotAnswered::TooLate => AnswerError::Closed,
-                    NotAnswered::NumberRequired => AnswerError::NumberRequired,
-                },
-            )?;
-            if matches!(answered, Answered::Declined | Answered::WrongNumber { left: 0 }) {
+            let empty = Session::default();
+            let pending = self.session_of(session.as_ref())?.unwrap_or(&empty);
+            let taken = pending.answer_push(&digest, generation, said, matches, &self.policy, now);
+            // A "No" counts whatever became of the push: dropping it first must not spare an attacker the pause.
+            let declines = said == Said::No || matches!(taken, Ok((_, Answered::WrongNumber { left: 0 })));
+            if declines {
                 let declined = |subject: &mut Subject| subject.declined(start, &self.policy, now);
                 let pauses = self.change_subject(&subject_key, stored.clone(), declined).await?;
                 if let (Some(true), Some((channel, _))) = (pauses, pending.push_is_for()) {
                     self.tell(&Event::PushesPaused { subject, channel, pause: self.policy.denial_pause });
                 }
             }
+            let (next, answered) = taken.map_err(|not| match not {
+                NotAnswered::TooLate => AnswerError::Closed,
+                NotAnswered::NumberRequired => AnswerError::NumberRequired,
+            })?;
             let Swap::Done(written) = self.swap_session(&session_key, session.as_ref(), next, now).await? else {
                 continue;
             };

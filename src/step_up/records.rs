@@ -13,7 +13,7 @@ use crate::{
     sends::Sends,
     session::Session,
     store::{Key, Record, Revision, Store, StoreError, Stored, Swapped},
-    subject::{Listed, Subject},
+    subject::{Listed, ListedBy, Subject},
 };
 
 /// How often an operation is tried again when others change the same record meanwhile. Each round somebody
@@ -22,6 +22,17 @@ pub(super) const ROUNDS: usize = 256;
 
 /// From here on a life might reach past the end of time, and what denies would be forgotten at once.
 const LATEST: Timestamp = Timestamp::from_millis(u64::MAX / 2);
+
+/// How long a record that has nothing to keep yet stands in for what is about to be written.
+const PLACE_KEPT: Duration = Duration::from_secs(60);
+
+/// Whether a session's place was free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Taken,
+    /// There is a record.
+    Occupied,
+}
 
 /// What became of a swap.
 pub(super) enum Swap {
@@ -38,7 +49,13 @@ impl<S: Store> Engine<S> {
 
     /// The same, and whoever asks tells what failed.
     pub(crate) async fn look_up(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        finish::<S>(self.store.load(key), self.policy.store_deadline).await
+        finish::<S>(self.store.load(&self.key_in_store(key)), self.policy.store_deadline).await
+    }
+
+    /// Under which key the store keeps a record. A sandbox has keys of its own, so that it neither opens nor counts
+    /// anything outside, even on a store that it shares with production (T34).
+    pub(crate) fn key_in_store(&self, key: &Key) -> Key {
+        if self.sandbox { key.in_sandbox() } else { *key }
     }
 
     /// The user's record and the session's, in one round trip.
@@ -81,7 +98,8 @@ impl<S: Store> Engine<S> {
         next: Option<(Record, Duration)>,
     ) -> Result<Swap, ChallengeError> {
         let next = next.map(|(record, ttl)| Stored::new(Revision::new(self.ids.next()), ttl, record));
-        let swap = self.store.swap(key, expected.map(Stored::revision), next.clone());
+        let key = self.key_in_store(key);
+        let swap = self.store.swap(&key, expected.map(Stored::revision), next.clone());
         let swapped = within(self.policy.store_deadline, swap).await;
         match swapped.unwrap_or_else(|| Err(StoreError::deadline())).map_err(|error| self.failed(&error))? {
             Swapped::Done => Ok(Swap::Done(next)),
@@ -140,6 +158,9 @@ impl<S: Store> Engine<S> {
         for _ in 0..ROUNDS {
             let Some(mut next) = self.subject_of(stored.as_ref())?.cloned() else { return Ok(None) };
             let given = change(&mut next);
+            if self.subject_of(stored.as_ref())? == Some(&next) {
+                return Ok(Some(given));
+            }
             if let Swap::Done(_) = self.swap_subject(key, stored.as_ref(), next, self.now()).await? {
                 return Ok(Some(given));
             }
@@ -192,32 +213,70 @@ impl<S: Store> Engine<S> {
     }
 
     /// Lists the session in the user's record before its own is written, for a start that may take it back or for good.
-    /// Where the list is full, the grants of the oldest go first.
+    /// Where the list is full, the grants of the oldest go first, and where it has no record yet, its place is taken: an
+    /// operation that was about to write one finds that something has changed.
     pub(super) async fn list(
         &self,
         subject: &mut Subject,
         session: &Key,
-        by: Option<u64>,
+        by: ListedBy,
         now: Timestamp,
     ) -> Result<(), ChallengeError> {
         let policy = &self.policy;
         let until = now.saturating_add(policy.code_life.max(policy.push_life)).saturating_add(policy.grant_life);
         match subject.list(session, by, until, now) {
             Listed::Done => Ok(()),
-            Listed::Displaced(oldest) => self.revoke_session(&oldest).await.map(drop),
+            Listed::Displaced(oldest) => {
+                if self.take_place(&oldest).await? == Place::Occupied {
+                    self.revoke_session(&oldest).await?;
+                }
+                Ok(())
+            }
         }
     }
 
-    /// Revokes what a session holds; the starts of its challenges. It is written anew in any case: who read it before
-    /// must not write over this.
+    /// Makes sure that a session has a record, so that whoever writes it later has to swap, and a revocation in between
+    /// is noticed: a record with a grant in it is never inserted (T32).
+    pub(super) async fn take_place(&self, key: &Key) -> Result<Place, ChallengeError> {
+        if self.load(key).await?.is_some() {
+            return Ok(Place::Occupied);
+        }
+        let place = Some((Record::Session(Session::default()), PLACE_KEPT));
+        match self.swap_for(key, None, place).await? {
+            Swap::Done(_) => Ok(Place::Taken),
+            Swap::Conflict => Ok(Place::Occupied),
+        }
+    }
+
+    /// Revokes what a session holds; the starts of its challenges. It is written anew even if it holds nothing, so that
+    /// an operation that has read it before cannot write over this. After a conflict that is ensured already: a record
+    /// that another operation has left without any elevation is left as it is, so that a storm of revocations costs
+    /// each of them a write at most (T40).
     pub(super) async fn revoke_session(&self, key: &Key) -> Result<Vec<u64>, ChallengeError> {
         let mut starts = Vec::new();
+        let mut conflicted = false;
         let revoke = |session: &Session, now| {
             starts = session.otp_start().into_iter().chain(session.push_start()).collect();
-            Some(session.revoked(&self.policy, now))
+            let again = std::mem::replace(&mut conflicted, true);
+            let next = session.revoked(&self.policy, now);
+            (!again || next != *session).then_some(next)
         };
         self.change_session(key, revoke).await?;
         Ok(starts)
+    }
+
+    /// Writes a session's record anew as it is, so that an operation that has read it before finds a conflict, and asks
+    /// again whether it may go on. Where somebody else has written it meanwhile, that is so already; and in one that
+    /// cannot be read nothing is granted.
+    pub(super) async fn touch_session(&self, key: &Key) -> Result<(), ChallengeError> {
+        let stored = match self.look_up(key).await {
+            Err(error) if error.is_unreadable() => return Ok(()),
+            stored => stored.map_err(|error| self.failed(&error))?,
+        };
+        match as_session(stored.as_ref()) {
+            Ok(Some(session)) => self.swap_session(key, stored.as_ref(), session.clone(), self.now()).await.map(drop),
+            Ok(None) | Err(_) => Ok(()),
+        }
     }
 
     pub(super) fn session_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Session>, ChallengeError> {

@@ -17,7 +17,7 @@ use crate::{
     sends::{Kind, Sends},
     session::Session,
     store::{Key, Record, Store},
-    subject::{Opening, Subject},
+    subject::{ListedBy, Opening, Subject},
 };
 
 /// A challenge that is to be started.
@@ -118,7 +118,7 @@ impl<S: Store> Engine<S> {
                 let taken = self.rates.take(resolved.as_str(), policy, now);
                 progress.taken = Some(taken.map_err(ChallengeError::RateLimited)?);
             }
-            self.list(&mut next_subject, session_key, Some(start), now).await?;
+            self.list(&mut next_subject, session_key, ListedBy::Start(start), now).await?;
 
             let Swap::Done(_) = self.swap_subject(subject_key, subject.as_ref(), next_subject, now).await? else {
                 continue;

@@ -264,6 +264,10 @@ impl StoreError {
         Self(Kind::Unreadable)
     }
 
+    pub(crate) const fn is_unreadable(&self) -> bool {
+        matches!(self.0, Kind::Unreadable)
+    }
+
     pub(crate) fn deadline() -> Self {
         Self(Kind::Deadline)
     }

@@ -10,7 +10,7 @@ use crate::{
     policy::Policy,
     sends::{Kind, Sends},
     session::{PushProof, Said, Session, Start},
-    subject::{Opening, Subject},
+    subject::{ListedBy, Opening, Subject},
 };
 
 pub(super) fn records() -> [(&'static str, Record); 4] {
@@ -61,7 +61,7 @@ fn subject() -> Subject {
     subject.unlock(&Policy::default(), now);
     subject.count("SMS", 1, now);
     subject.count("E-MAIL/ü", u64::MAX, now.saturating_add(Duration::from_millis(1)));
-    subject.list(&key, Some(1), now.saturating_add(Duration::from_secs(60)), now);
+    subject.list(&key, ListedBy::Start(1), now.saturating_add(Duration::from_secs(60)), now);
     let deadline = now.saturating_add(Duration::from_secs(60));
     let push = Some(PushDigest::new(&key, "id"));
     subject

@@ -33,6 +33,8 @@ struct Challenge {
     end: End,
     /// The sender did not say that it was not.
     sent: bool,
+    /// Its user said no after it had ended.
+    denied: bool,
 }
 
 struct Grant {
@@ -127,7 +129,7 @@ impl Reference {
         let goes_on = |c: &&Challenge| now < c.at + CODE_LIFE && matches!(c.end, End::Pending | End::Dropped);
         let wrong = last.filter(|_| !push).filter(goes_on).map_or(0, |last| last.wrong);
         let (end, sent) = if post == Post::Arrives { (End::Pending, true) } else { (End::Dropped, false) };
-        self.challenges.push(Challenge { user, session, channel, payments, at: now, wrong, end, sent });
+        self.challenges.push(Challenge { user, session, channel, payments, at: now, wrong, end, sent, denied: false });
         match post {
             Post::Arrives if push => Ok(if self.rules.number { "200 number".into() } else { "200".into() }),
             Post::Arrives => Ok("204".into()),
@@ -191,6 +193,9 @@ impl Reference {
     pub(crate) fn answer(&mut self, push: Push, user: usize, say: Say) -> Answer {
         let push = push.at;
         let locked = self.is_locked(user) && say != Say::Decline;
+        if self.challenges[push].user == user && say == Say::Decline && !self.is_alive(push) {
+            self.decline_late(push);
+        }
         if self.challenges[push].user != user || locked || !self.is_alive(push) {
             return Err("gone".into());
         }
@@ -211,6 +216,15 @@ impl Reference {
             }
         }
         Ok("taken".into())
+    }
+
+    /// A "No" counts whatever became of the push, once, and as long as it could have been answered.
+    fn decline_late(&mut self, push: usize) {
+        let Challenge { user, at, end, sent, denied, .. } = self.challenges[push];
+        if end == End::Dropped && sent && !denied && self.now < at + CODE_LIFE {
+            self.challenges[push].denied = true;
+            self.events.push((user, self.now, Event::Denied));
+        }
     }
 
     fn decline(&mut self, push: usize) {
