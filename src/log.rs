@@ -16,8 +16,11 @@ const SANDBOX: &str = "step-up runs as a SANDBOX: nothing is sent and every code
 const TARGET: &str = "tower_step_up";
 
 /// The sandbox was built.
+#[expect(clippy::print_stderr, reason = "it must be seen where nobody listens to the log, too")]
 pub(crate) fn sandbox() {
-    warn(SANDBOX);
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: TARGET, "{SANDBOX}");
+    eprintln!("warning: {SANDBOX}");
 }
 
 const UNBOUND: &str = "a guard without .bind(..) refuses everybody, for the policy takes bound step-ups alone: bind it, or \

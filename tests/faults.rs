@@ -44,8 +44,9 @@ use http_body_util::BodyExt;
 use support::{Elsewhere, Fails, poll_at_most};
 use tower::{Layer, Service, ServiceExt};
 use tower_step_up::{
-    AnswerError, Caller, ChallengeError, Clock as _, DeliveryError, Event, ManualClock, OtpMessage, PushAnswer,
-    PushMessage, Recipient, Refused, RequireStepUp, Requirement, Secret, StepUp, Timestamp, store::Remote,
+    AnswerError, Caller, ChallengeError, Clock as _, DeliveryError, Event, ManualClock, OtpMessage, Policy, Proof,
+    PushAnswer, PushMessage, Recipient, Refused, RequireStepUp, Requirement, Secret, StepUp, Timestamp, discard,
+    store::Remote,
 };
 
 const WRONG: &str = "000000";
@@ -132,6 +133,7 @@ impl App {
             .otp("SMS", send_code.clone())
             .otp("EMAIL", send_code)
             .push("BIO", send_push)
+            .proof("PASSKEY")
             .enrolment(enrolled)
             .observe(observe)
             .clock(clock.clone())
@@ -841,4 +843,78 @@ async fn a_push_that_was_cut_off_gives_way_to_the_next() {
     let third = start(&app, true, 3).await;
     assert!(matches!(third, Err(ChallengeError::RateLimited(limit)) if limit.limit == 3), "{third:?}");
     app.step_up.answer_push("alice", &app.push(), PushAnswer::Approve).await.unwrap();
+}
+
+/// T3: who hangs up half-way through ending everything leaves no session elevated.
+#[tokio::test]
+async fn everything_is_revoked_where_the_caller_goes_away() {
+    for polls in 1.. {
+        let store = Elsewhere::default();
+        let app = App::on(&store, ManualClock::new());
+        let sessions = [app.session(1), app.session(2), app.session(3)];
+        for session in &sessions {
+            app.step_up.grant(session, Proof::new("PASSKEY")).await.unwrap();
+        }
+        let ended = support::poll_at_most(polls, app.step_up.revoke_all("alice")).is_some();
+        app.step_up.drained().await;
+        for session in &sessions {
+            assert!(!app.passes(session).await, "dropped after {polls} polls");
+        }
+        if ended {
+            break;
+        }
+    }
+}
+
+/// A start that was counted is delivered though its client goes away: else three of them leave the user without a
+/// message, and without a start for five minutes.
+#[tokio::test]
+async fn a_start_that_was_counted_is_delivered_where_the_client_goes_away() {
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let send = {
+        let sent = Arc::clone(&sent);
+        move |message: OtpMessage| {
+            let sent = Arc::clone(&sent);
+            async move {
+                tokio::task::yield_now().await;
+                sent.lock().unwrap().push(message.code().expose().to_owned());
+                Ok(())
+            }
+        }
+    };
+    for polls in 3.. {
+        let (store, alice) = (Elsewhere::default(), Caller::new("alice", "1"));
+        let builder = StepUp::builder().otp("SMS", send.clone()).store(store.adapted());
+        let step_up = builder.secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+        sent.lock().unwrap().clear();
+        let ended = support::poll_at_most(polls, step_up.start_otp(&alice, "SMS", None)).is_some();
+        step_up.drained().await;
+        let code = sent.lock().unwrap().pop();
+        let code = code.unwrap_or_else(|| panic!("nothing was sent, dropped after {polls} polls"));
+        assert!(step_up.verify_otp(&alice, "SMS", &code).await.is_ok(), "{polls}");
+        if ended {
+            break;
+        }
+    }
+}
+
+/// T33: a client library that has lost the answer to a swap sends it again. The guess that was compared stays counted.
+#[tokio::test]
+async fn a_swap_that_is_sent_again_makes_no_guess_free() {
+    let (store, clock, alice) = (Elsewhere::default(), ManualClock::new(), Caller::new("alice", "1"));
+    store.send_twice();
+    let policy = Policy::new().tries(1).sends(1000, 1000, 1000, 1000).disable_at(5);
+    let builder = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).policy(policy);
+    let step_up = builder.store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+    let mut compared = 0;
+    for _ in 0..20 {
+        clock.advance(Duration::from_secs(3600));
+        if step_up.start_otp(&alice, "SMS", None).await.is_err() {
+            break;
+        }
+        let verified = step_up.verify_otp(&alice, "SMS", WRONG).await.map(drop);
+        assert_eq!(verified, Err(ChallengeError::ChallengeLimitExceeded));
+        compared += 1;
+    }
+    assert_eq!(compared, 5);
 }

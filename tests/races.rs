@@ -549,10 +549,10 @@ async fn a_denial_counts_whoever_revokes_meanwhile() {
             let (runners, [a, b]) = (vec![revoke(a, &alice), start], nodes.clone());
             Race::new(runners, async move |_| {
                 let id = id.lock().unwrap().take().unwrap();
-                let declined = a.answer_push(alice.subject(), &id, PushAnswer::Decline).await.is_ok();
+                let _ = a.answer_push(alice.subject(), &id, PushAnswer::Decline).await;
                 let next = b.start_push(&session(alice.subject(), 2), "BIO", None).await.map(drop);
                 let paused = matches!(next, Err(ChallengeError::RateLimited(limit)) if limit.limit == 1);
-                assert_eq!(paused, declined, "{next:?}");
+                assert!(paused, "{next:?}");
             })
         })
         .await;

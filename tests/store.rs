@@ -89,6 +89,8 @@ broken! {
         a_load_sees_the_swap_before_it, "a load sees the swap that was answered before it";
     keeping_all_under_one_key_is_noticed: shelf(Fault::MixesKeys) =>
         keys_are_independent, "a record is loaded under its own key only";
+    taking_its_own_write_for_a_conflict_is_noticed: shelf(Fault::ConflictsWithItself) =>
+        a_swap_sent_twice_is_done, "a swap whose record is there already is done";
     the_suite_runs_its_rules: shelf(Fault::InsertsNothing) =>
         all, "what was inserted is loaded";
     keeping_the_lock_of_a_dropped_swap_locks_out: shelf(Fault::KeepsLocks) =>

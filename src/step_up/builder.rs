@@ -10,6 +10,7 @@ use super::{
     channel::{Channel, Channels, Deliver},
     floor::Floor,
     rates::Rates,
+    to_the_end::Unfinished,
 };
 use crate::{
     caller::{Caller, Identify},
@@ -114,11 +115,11 @@ impl<S> StepUpBuilder<S> {
         self
     }
 
-    fn register<M>(channels: &mut Vec<Channel<M>>, duplicate: &mut Option<String>, channel: Channel<M>) {
+    fn register<M>(channels: &mut Vec<Arc<Channel<M>>>, duplicate: &mut Option<String>, channel: Channel<M>) {
         if channels.iter().any(|known| known.name == channel.name) {
             *duplicate = Some(channel.name);
         } else {
-            channels.push(channel);
+            channels.push(Arc::new(channel));
         }
     }
 
@@ -294,6 +295,7 @@ impl<S: Store> StepUpBuilder<S> {
             grpc_domain: self.grpc_domain,
             rates: Rates::default(),
             floor: Floor::default(),
+            unfinished: Unfinished::default(),
             observers: self.observers,
             no_caller: log::OnceAMinute::default(),
             unbound: log::OnceAMinute::default(),

@@ -20,8 +20,8 @@ pub(crate) struct Channel<M> {
 /// All of them, by operation.
 #[derive(Default)]
 pub(crate) struct Channels {
-    pub(crate) otp: Vec<Channel<OtpMessage>>,
-    pub(crate) push: Vec<Channel<PushMessage>>,
+    pub(crate) otp: Vec<Arc<Channel<OtpMessage>>>,
+    pub(crate) push: Vec<Arc<Channel<PushMessage>>>,
     /// Of what the application verifies itself.
     pub(crate) proof: Vec<String>,
 }
@@ -55,7 +55,7 @@ impl Channels {
 }
 
 /// Finds a channel by its name, byte for byte.
-pub(crate) fn find<'a, M>(channels: &'a [Channel<M>], name: &str) -> Option<&'a Channel<M>> {
+pub(crate) fn find<'a, M>(channels: &'a [Arc<Channel<M>>], name: &str) -> Option<&'a Arc<Channel<M>>> {
     channels.iter().find(|channel| channel.name == name)
 }
 

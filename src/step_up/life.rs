@@ -1,5 +1,7 @@
 //! What ends an elevation, moves it, or keeps a user from getting one: revoked, transferred, locked.
 
+use std::sync::Arc;
+
 use super::{
     Engine, StepUp,
     records::{ROUNDS, Swap},
@@ -70,23 +72,9 @@ impl<S: Store> StepUp<S> {
     ///
     /// [`ChallengeError::Unavailable`] where the store is down: some sessions may still be elevated. Call it again.
     pub async fn revoke_all(&self, subject: &str) -> Result<(), ChallengeError> {
-        let engine = &*self.0;
-        let key = &Key::subject(subject);
-        let generation = engine.ids.next_u64();
-        // Whatever is counted in the old generation from here on has read the user's record before, is listed in it,
-        // and finds its session's record changed.
-        let stored = engine.load(key).await?;
-        engine.change_subject(key, stored, |subject| subject.revoke_all(generation)).await?;
-        let stored = engine.load(key).await?;
-        let sessions: Vec<Key> =
-            engine.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
-        // One that cannot be changed keeps none of the others.
-        let mut revoked = Ok(());
-        for session in &sessions {
-            revoked = engine.revoke_session(session).await.and(revoked);
-        }
-        revoked?;
-        engine.tell(&Event::Revoked { subject, everywhere: true });
+        let (engine, key) = (Arc::clone(&self.0), Key::subject(subject));
+        self.0.unfinished.to_the_end(async move { engine.revoke_all(&key).await }).await?;
+        self.0.tell(&Event::Revoked { subject, everywhere: true });
         Ok(())
     }
 
@@ -125,7 +113,9 @@ impl<S: Store> StepUp<S> {
         if old.session_key() == new.session_key() {
             return Ok(());
         }
-        self.0.transfer(&old.subject_key(), old.session_key(), new.session_key()).await
+        let (engine, subject_key) = (Arc::clone(&self.0), old.subject_key());
+        let (old_key, new_key) = (*old.session_key(), *new.session_key());
+        self.0.unfinished.to_the_end(async move { engine.transfer(&subject_key, &old_key, &new_key).await }).await
     }
 
     /// Locks a user out of starting and verifying challenges, on every channel, until [`unlock`](Self::unlock): 403
@@ -157,19 +147,9 @@ impl<S: Store> StepUp<S> {
     ///
     /// [`ChallengeError::Unavailable`] where the store is down or full: the user may not be locked. Call it again.
     pub async fn lock(&self, subject: &str) -> Result<(), ChallengeError> {
-        let engine = &*self.0;
-        let key = &Key::subject(subject);
-        engine.put_subject(key, Subject::lock).await?;
-        // A verification that is under way has read its session's record: it finds that changed, and then the lock.
-        let stored = engine.load(key).await?;
-        let sessions: Vec<Key> =
-            engine.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
-        let mut touched = Ok(());
-        for session in &sessions {
-            touched = engine.touch_session(session).await.and(touched);
-        }
-        touched?;
-        engine.tell(&Event::Locked { subject, channel: None, lock: Lock::UntilUnlocked });
+        let (engine, key) = (Arc::clone(&self.0), Key::subject(subject));
+        self.0.unfinished.to_the_end(async move { engine.lock(&key).await }).await?;
+        self.0.tell(&Event::Locked { subject, channel: None, lock: Lock::UntilUnlocked });
         Ok(())
     }
 
@@ -202,6 +182,36 @@ impl<S: Store> StepUp<S> {
 }
 
 impl<S: Store> Engine<S> {
+    async fn revoke_all(&self, key: &Key) -> Result<(), ChallengeError> {
+        let generation = self.ids.next_u64();
+        // Whatever is counted in the old generation from here on has read the user's record before, is listed in it,
+        // and finds its session's record changed.
+        let stored = self.load(key).await?;
+        self.change_subject(key, stored, |subject| subject.revoke_all(generation)).await?;
+        let stored = self.load(key).await?;
+        let sessions: Vec<Key> =
+            self.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
+        // One that cannot be changed keeps none of the others.
+        let mut revoked = Ok(());
+        for session in &sessions {
+            revoked = self.revoke_session(session).await.and(revoked);
+        }
+        revoked
+    }
+
+    async fn lock(&self, key: &Key) -> Result<(), ChallengeError> {
+        self.put_subject(key, Subject::lock).await?;
+        // A verification that is under way has read its session's record: it finds that changed, and then the lock.
+        let stored = self.load(key).await?;
+        let sessions: Vec<Key> =
+            self.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
+        let mut touched = Ok(());
+        for session in &sessions {
+            touched = self.touch_session(session).await.and(touched);
+        }
+        touched
+    }
+
     /// The new record's place is taken first, without a grant in it, and the user's generation is looked at after
     /// that: so whoever revokes everything either is seen here, or finds that place and changes it.
     async fn transfer(&self, subject_key: &Key, old_key: &Key, new_key: &Key) -> Result<(), ChallengeError> {

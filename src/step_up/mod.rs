@@ -18,8 +18,9 @@ mod push;
 mod rates;
 mod records;
 mod start;
+mod to_the_end;
 
-use self::{application::ErasedEnrolment, floor::Floor, rates::Rates, records::as_session};
+use self::{application::ErasedEnrolment, floor::Floor, rates::Rates, records::as_session, to_the_end::Unfinished};
 pub use self::{
     builder::StepUpBuilder,
     proof::{Proof, ProofError},
@@ -91,6 +92,7 @@ pub(crate) struct Engine<S> {
     random: Random,
     rates: Rates,
     floor: Floor,
+    unfinished: Unfinished,
     observers: Observers,
     no_caller: log::OnceAMinute,
     unbound: log::OnceAMinute,
@@ -181,6 +183,29 @@ impl<S: Store> StepUp<S> {
             return self.spend(caller, requirement, None).await;
         }
         self.0.decide(self.0.look_up(caller.session_key()).await, requirement, None)
+    }
+
+    /// Waits for the work that goes on without its request: call it at shutdown, once no more requests are taken.
+    ///
+    /// A start that was counted, a revocation, a transfer and a lock run to their end where their request is dropped: a
+    /// client that goes away neither keeps a message from being sent nor leaves half of its sessions elevated. The rest
+    /// is done by a task on the tokio runtime in which the operation began. A runtime that ends before loses what was
+    /// still to be done, such as a message; never a count.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let step_up = tower_step_up::StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// // axum::serve(listener, app).with_graceful_shutdown(signal).await?;
+    /// step_up.drained().await;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn drained(&self) {
+        self.0.unfinished.drained().await;
     }
 
     /// Where a caller stands: their grants, and the channels that they have enrolled.

@@ -1,8 +1,11 @@
 //! One-time codes: start and verify.
 
+use std::sync::Arc;
+
 use super::{
     Engine, StepUp,
-    channel::find,
+    aim::Aim,
+    channel::{Channel, find},
     no_random,
     outside::both,
     records::{ROUNDS, Swap},
@@ -11,7 +14,7 @@ use super::{
 use crate::{
     caller::Caller,
     clock::Timestamp,
-    code::{OneTimeCode, check_form},
+    code::{CodeDigest, OneTimeCode, check_form},
     delivery::{OtpMessage, Recipient},
     error::ChallengeError,
     event::{Event, Lock, SendFailure},
@@ -76,18 +79,38 @@ impl From<ChallengeError> for NotVerified {
 }
 
 impl<S: Store> Engine<S> {
-    async fn start_otp(&self, caller: &Caller, channel: &str, purpose: Purpose<'_>) -> Result<(), ChallengeError> {
-        let policy = &self.policy;
-        let channel = find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
+    async fn start_otp(
+        self: &Arc<Self>,
+        caller: &Caller,
+        channel: &str,
+        purpose: Purpose<'_>,
+    ) -> Result<(), ChallengeError> {
+        let channel = Arc::clone(find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?);
         let aim = self.aim(caller, purpose)?;
         let enrolled = self.resolve(caller, &channel.name).await?;
 
         let code = if self.sandbox {
-            OneTimeCode::sandbox(policy.code_digits)
+            OneTimeCode::sandbox(self.policy.code_digits)
         } else {
-            OneTimeCode::generate(policy.code_digits, self.random).map_err(no_random)?
+            OneTimeCode::generate(self.policy.code_digits, self.random).map_err(no_random)?
         };
         let proof = self.keyring.digest(caller.session_key(), &channel.name, &code, self.random).map_err(no_random)?;
+        let (engine, caller) = (Arc::clone(self), caller.clone());
+        let work = async move { engine.send_otp(&caller, &channel, &aim, enrolled, code, proof).await };
+        self.unfinished.to_the_end(work).await
+    }
+
+    /// Counts a code and sends it. Nothing has been written before.
+    async fn send_otp(
+        &self,
+        caller: &Caller,
+        channel: &Channel<OtpMessage>,
+        aim: &Aim,
+        enrolled: Result<Recipient, ChallengeError>,
+        code: OneTimeCode,
+        proof: CodeDigest,
+    ) -> Result<(), ChallengeError> {
+        let policy = &self.policy;
         let id = self.ids.next_u64();
         let step = |session: &Session, generation, now| {
             let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());

@@ -1,10 +1,11 @@
 //! Pushes: start, poll and answer.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use super::{
     Engine, StepUp,
-    channel::find,
+    aim::Aim,
+    channel::{Channel, find},
     no_random,
     outside::both,
     records::{ROUNDS, Swap, as_session},
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     caller::Caller,
     code::{CodeDigest, OneTimeCode, PushDigest, push_id},
-    delivery::PushMessage,
+    delivery::{PushMessage, Recipient},
     error::ChallengeError,
     event::Event,
     purpose::Purpose,
@@ -171,18 +172,18 @@ impl<S: Store> StepUp<S> {
 
 impl<S: Store> Engine<S> {
     async fn start_push(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         channel: &str,
         purpose: Purpose<'_>,
     ) -> Result<PushStarted, ChallengeError> {
-        let policy = &self.policy;
-        let channel = find(&self.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
+        let channel = Arc::clone(find(&self.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?);
         let aim = self.aim(caller, purpose)?;
         let enrolled = self.resolve(caller, &channel.name).await?;
 
         let id = push_id(self.random).map_err(no_random)?;
-        let number = policy
+        let number = self
+            .policy
             .push_number
             .map(|digits| OneTimeCode::generate(digits, self.random))
             .transpose()
@@ -193,6 +194,25 @@ impl<S: Store> Engine<S> {
         };
         let digest_of_id = PushDigest::new(&caller.subject_key(), &id);
         let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()?, sent: false };
+        let (engine, caller) = (Arc::clone(self), caller.clone());
+        let work = async move {
+            engine.send_push(&caller, &channel, &aim, enrolled, &id, proof).await?;
+            Ok(PushStarted { id, number: number.map(|number| number.expose().to_owned()) })
+        };
+        self.unfinished.to_the_end(work).await
+    }
+
+    /// Counts a push and sends it. Nothing has been written before.
+    async fn send_push(
+        &self,
+        caller: &Caller,
+        channel: &Channel<PushMessage>,
+        aim: &Aim,
+        enrolled: Result<Recipient, ChallengeError>,
+        id: &str,
+        proof: PushProof,
+    ) -> Result<(), ChallengeError> {
+        let (policy, digest_of_id) = (&self.policy, proof.id);
         let start = self.ids.next_u64();
         let step = |session: &Session, generation, now| {
             let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
@@ -208,7 +228,7 @@ impl<S: Store> Engine<S> {
         let begun = self.begin(&beginning, enrolled, step).await?;
 
         let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_life);
-        if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.clone() }).await {
+        if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.to_owned() }).await {
             // Nobody was told the id, so nobody could poll it: whether it arrives or not, it must not stand in the way
             // of the next.
             self.change_session(caller.session_key(), |session, _| session.withdraw_push(start)).await?;
@@ -217,7 +237,7 @@ impl<S: Store> Engine<S> {
         }
         // Where this fails, the next start takes its place early.
         let _ = self.change_session(caller.session_key(), |session, _| session.push_sent(start)).await;
-        Ok(PushStarted { id, number: number.map(|number| number.expose().to_owned()) })
+        Ok(())
     }
 
     /// What counts against the user is written before the session's record, and what counts for them after it.

@@ -59,6 +59,7 @@ pub async fn all<S: Store>(store: S) {
     records_are_kept_whole(store.clone()).await;
     bytes_are_read_exactly_or_refused();
     an_insert_over_a_record_conflicts(store.clone()).await;
+    a_swap_sent_twice_is_done(store.clone()).await;
     a_wrong_revision_conflicts(store.clone()).await;
     an_absent_record_matches_no_revision(store.clone()).await;
     an_update_replaces(store.clone()).await;
@@ -139,9 +140,30 @@ pub async fn an_insert_over_a_record_conflicts<S: Store>(store: S) {
     let key = probe.key("occupied");
     let stored = probe.insert(&key, 1).await;
     probe.conflict(&key, None, Some(&probe.number(2)), "an insert where there is a record is a conflict").await;
-    probe.conflict(&key, None, Some(&stored), "an insert of the very record that is there is a conflict").await;
     probe.conflict(&key, None, None, "expecting no record where there is one is a conflict").await;
     probe.holds(&key, Some(&stored), "an insert that conflicts changes nothing").await;
+}
+
+/// A swap that is sent again after it was done is done, and changes nothing: a client library does so where the answer
+/// was lost. Once somebody else has written, it is a conflict.
+pub async fn a_swap_sent_twice_is_done<S: Store>(store: S) {
+    let probe = Probe::new(store);
+    let key = probe.key("sent twice");
+    let (first, second, third) = (probe.number(1), probe.number(2), probe.number(3));
+    let rule = "a swap whose record is there already is done";
+    for _ in 0..2 {
+        probe.done(&key, None, Some(&first), rule).await;
+        probe.holds(&key, Some(&first), rule).await;
+    }
+    for _ in 0..2 {
+        probe.done(&key, Some(first.revision()), Some(&second), rule).await;
+        probe.holds(&key, Some(&second), rule).await;
+    }
+    probe.done(&key, Some(second.revision()), Some(&third), rule).await;
+    for (expected, late) in [(None, &first), (Some(first.revision()), &second)] {
+        probe.conflict(&key, expected, Some(late), "a swap that comes after somebody else's is a conflict").await;
+        probe.holds(&key, Some(&third), "a late swap writes nothing over a later one").await;
+    }
 }
 
 /// A swap from any revision but the record's own is a conflict, and changes nothing.

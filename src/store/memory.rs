@@ -130,7 +130,8 @@ impl MemoryStore {
 
     fn swap_now(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Swapped {
         // Who comes too late need not queue for the key.
-        if self.index.revision(key) != expected {
+        let current = self.index.revision(key);
+        if current != expected && (current.is_none() || current != next.map(Stored::revision)) {
             return Swapped::Conflict;
         }
         let mut swapped = Swapped::Conflict;
@@ -211,7 +212,11 @@ impl Index {
     fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Swapped {
         let records = self.records.pin();
         let current = records.get(key);
-        if current.map(Stored::revision) != expected {
+        let revision = current.map(Stored::revision);
+        if next.is_some_and(|next| revision == Some(next.revision())) {
+            return Swapped::Done;
+        }
+        if revision != expected {
             return Swapped::Conflict;
         }
         let still_there = match (current, next) {

@@ -31,6 +31,9 @@
 //!     ) -> Result<Swapped, StoreError> {
 //!         let mut shelf = self.0.lock().map_err(StoreError::new)?;
 //!         let current = shelf.get(&key).map(|bytes| Revision::of(bytes)).transpose()?;
+//!         if current.is_some() && current == next.as_ref().map(Stored::revision) {
+//!             return Ok(Swapped::Done); // sent again, after the answer was lost
+//!         }
 //!         if current != expected {
 //!             return Ok(Swapped::Conflict);
 //!         }
@@ -210,6 +213,8 @@ pub enum Lookup<F> {
 /// # Security
 ///
 /// - `swap` is atomic: between the comparison and the write, nobody else's write comes in.
+/// - A swap whose `next` stands there already is `Done`, and not a conflict: a client library may send it again after
+///   it has lost the answer, and the engine would take an attempt out of the count that was compared (T33).
 /// - A load sees every swap that was answered `Done` before it began. No reads from replicas, no caches.
 /// - Nothing that exists is evicted before its [`ttl`](Stored::ttl): a lost lock is a bypass.
 /// - A failure is an `Err` and never `Ok(None)`: an error refuses, an absent lock lets pass.

@@ -44,7 +44,7 @@ async fn round_trips_are_few() {
     node.push_status(&bob, "BIO", &push.id).await.unwrap();
     assert_eq!(since(), (1, 0), "it is polled");
     node.answer_push("bob", &push.id, PushAnswer::Approve).await.unwrap();
-    assert_eq!(since(), (2, 2), "it is approved");
+    assert_eq!(since(), (3, 2), "it is approved: the user's record is looked at again once the session's was read");
 }
 
 /// As long as the application's lock is kept, in milliseconds.

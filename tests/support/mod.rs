@@ -26,6 +26,7 @@ struct State {
     down: AtomicBool,
     stuck: AtomicBool,
     full: AtomicBool,
+    twice: AtomicBool,
     fails: Mutex<Option<(usize, Fails)>>,
     swaps: AtomicUsize,
     operations: AtomicUsize,
@@ -61,6 +62,11 @@ impl Elsewhere {
     /// What is not there yet finds no room from now on.
     pub(crate) fn set_full(&self, full: bool) {
         self.0.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Every swap is sent again from now on, as a client library does that has lost the answer to the first.
+    pub(crate) fn send_twice(&self) {
+        self.0.twice.store(true, Ordering::SeqCst);
     }
 
     /// The operation after the next `skip` fails, and no other.
@@ -161,7 +167,10 @@ impl RemoteStore for Elsewhere {
             if self.0.full.load(Ordering::SeqCst) && expected.is_none() && next.is_some() {
                 return Ok(Swapped::Full);
             }
-            let swapped = self.store().swap(&key, expected, next).await;
+            let mut swapped = self.store().swap(&key, expected, next.clone()).await;
+            if self.0.twice.load(Ordering::SeqCst) {
+                swapped = self.store().swap(&key, expected, next).await;
+            }
             if let Ok(Swapped::Done) = swapped {
                 self.0.swaps.fetch_add(1, Ordering::SeqCst);
                 let mut written = self.0.written.lock().unwrap();

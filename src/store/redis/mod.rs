@@ -19,9 +19,12 @@ use crate::code::Secret;
 mod connection;
 
 /// Compares the revision, the first 16 bytes, and sets or deletes: nobody's write comes in between. What is set ends
-/// by itself, so no crash leaves a key without an end.
+/// by itself, so no crash leaves a key without an end. Where the record to be written is there already, a client library
+/// has sent the script again after it had lost the answer: that is done, and no conflict (T33).
 const SWAP: &str = r"
-if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then return 0 end
+local revision = redis.call('GETRANGE', KEYS[1], 0, 15)
+if ARGV[2] ~= '' and revision == string.sub(ARGV[2], 1, 16) then return 1 end
+if revision ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1";
 
