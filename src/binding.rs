@@ -75,8 +75,8 @@ impl Binding {
     /// Binds the method, the path and the query, the body, `Content-Type` and `Content-Encoding`.
     ///
     /// `uri` tells the URI as the client sent it: [`uri_as_received`](Self::uri_as_received), unless something outside
-    /// the guard has changed it. `describe` makes the text that the user approves: 1 to 1024 bytes without characters
-    /// that control or turn the line; anything else is refused with 400, and so is a request at which either panics.
+    /// the guard has changed it. `describe` makes the text that the user approves: 1 to 1024 bytes without control,
+    /// format and other invisible characters; ZWJ and ZWNJ may join two visible ones. Anything else is refused with 400, and so is a request at which either panics.
     pub fn new(
         uri: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
         describe: impl Fn(&Parts, &[u8]) -> Option<String> + Send + Sync + 'static,
@@ -114,7 +114,7 @@ impl Binding {
     pub(crate) fn operation(&self, request: &Parts, body: &[u8]) -> Option<Operation> {
         let asked = || Some(((self.describe)(request, body)?, (self.uri)(request)?));
         let (text, uri) = catch_unwind(AssertUnwindSafe(asked)).ok()??;
-        if text.trim().is_empty() || text.len() > TEXT_LIMIT || text.chars().any(disguises) {
+        if text.trim().is_empty() || text.len() > TEXT_LIMIT || misleads(&text) {
             return None;
         }
         let path = uri.path_and_query().map_or("", |path| path.as_str());
@@ -142,10 +142,39 @@ impl fmt::Debug for Binding {
     }
 }
 
-/// Characters that make a text read as another: controls, and those that turn its direction (Unicode TR 9 §2).
-fn disguises(c: char) -> bool {
+/// Whether a text may read as another than the one that is bound: by a hidden character, or one that moves the rest.
+///
+/// The two joiners are allowed where scripts and emoji need them: between two visible characters.
+fn misleads(text: &str) -> bool {
+    let is_visible = |c: char| !c.is_whitespace() && !is_hidden(c);
+    let mut before = None;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let joins = matches!(c, '\u{200c}' | '\u{200d}')
+            && before.is_some_and(is_visible)
+            && rest.peek().copied().is_some_and(is_visible);
+        if is_hidden(c) && !joins {
+            return true;
+        }
+        before = Some(c);
+    }
+    false
+}
+
+/// Characters that print nothing of their own, or change how others print. From the Unicode Character Database 16.0:
+/// `General_Category` Cc, Cf, Zl, Zp, and Zs but for U+0020, U+00A0 and U+202F; `Default_Ignorable_Code_Point` of
+/// `DerivedCoreProperties.txt`; and the noncharacters. All of them but the spaces are disallowed by PRECIS, too
+/// (RFC 8264 §9).
+fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || u32::from(c) & 0xfffe == 0xfffe
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
+            | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{1680}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{205f}'..='\u{206f}' | '\u{3000}' | '\u{3164}'
+            | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A digest over fields, each with its length in front, so that no two can run together.
@@ -313,6 +342,45 @@ mod tests {
         assert_eq!(panics.operation(&request, b""), None);
         let longest = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("ü".repeat(512)));
         assert!(longest.operation(&request, b"").is_some());
+    }
+
+    /// Single code points, and what may stand around the joiners.
+    #[test]
+    fn texts_that_mislead() {
+        let points = "0000 0009 000A 000D 001B 007F 0085 009F 00AD 034F 0600 061C 06DD 070F 0890 08E2 115F 1160 1680 17B4 \
+            17B5 180B 180E 180F 2000 200A 200B 200C 200D 200E 200F 2028 2029 202A 202E 205F 2060 2064 2065 2066 2069 206A \
+            206F 3000 3164 FDD0 FE00 FE0F FEFF FFA0 FFF0 FFF9 FFFB FFFE FFFF 110BD 13430 1BCA0 1D173 1D17A 1FFFE 10FFFF \
+            E0001 E0020 E007F E0100 E0FFF";
+        for point in points.split_whitespace() {
+            let c = char::from_u32(u32::from_str_radix(point, 16).unwrap()).unwrap();
+            for text in [format!("Pay{c} 10"), format!("Pay {c}10"), format!("{c}Pay"), format!("Pay{c}")] {
+                assert!(misleads(&text), "{point}: {text:?}");
+            }
+        }
+        let joined = [
+            "a\u{200d}\u{200d}b",
+            "a\u{200c}\u{200d}b",
+            "a\u{200d}\u{ad}b",
+            "a\u{a0}\u{200d}b",
+            "\u{200d}",
+            "\u{200c}a",
+        ];
+        for text in joined {
+            assert!(misleads(text), "{text:?}");
+        }
+        let fine = [
+            "Pay 10\u{a0}000,00\u{202f}€ to Zoë & Søn",
+            "支付 100 元给 李雷",
+            "ادفع ١٠ دنانير",
+            "می\u{200c}خواهم",
+            "ക്\u{200d}ഷ",
+            "Pay the 👩\u{200d}👧",
+            "e\u{301}",
+            "",
+        ];
+        for text in fine {
+            assert!(!misleads(text), "{text:?}");
+        }
     }
 
     #[test]

@@ -256,6 +256,8 @@ async fn what_cannot_be_described_is_invalid() {
         Some("Pay \u{2066}01 EUR\u{2069}"),
         Some("Pay \u{200f}10"),
         Some("Pay \u{61c}10"),
+        Some("Pay 10\u{2028}to Bob"),
+        Some("Pay 1\u{200b}0"),
         Some(too_long),
     ];
     for text in texts {
