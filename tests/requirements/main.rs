@@ -17,6 +17,7 @@ mod nested;
 mod oauth;
 mod once;
 mod once_store;
+mod panics;
 mod proofs;
 mod replays;
 mod shadow;
