@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     fmt,
     future::Future,
     mem,
@@ -161,6 +162,7 @@ where
     F: Rebuild<ReqBody> + Clone + Send + Sync + 'static,
     ReqBody: Body + Send + 'static,
     ReqBody::Data: Send,
+    ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     type Response = Response<ResBody>;
     type Error = Svc::Error;
@@ -190,6 +192,7 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
         R: Refuse<ResBody>,
         F: Rebuild<ReqBody>,
         ReqBody: Body,
+        ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let shared = &*self.shared;
         let (mut parts, body) = request.into_parts();

@@ -7,12 +7,13 @@ use std::{
 };
 
 use axum::{
+    Router,
     body::{Body, Bytes},
     response::Response,
 };
 use http::{HeaderMap, Request, request::Parts};
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use tokio_stream::StreamExt;
 use tonic_types::StatusExt;
 use tower::{Layer, Service, service_fn};
@@ -22,7 +23,7 @@ use tower_step_up::{
 
 use crate::{
     alice,
-    app::{Answer, hear},
+    app::{Answer, App, companion, hear},
     local, of, secs,
 };
 
@@ -140,6 +141,20 @@ async fn the_limit_is_64_kib() {
     }
     let claims = call(&step_up, described(APPROVED), of(&alice(), Request::new(Body::new(Claims(1 << 40))))).await;
     assert_eq!(claims.says(), "413");
+}
+
+/// A limit outside of the guard is found in a body of unknown length, too: by the guard, and by the companion.
+#[tokio::test]
+async fn a_limit_outside_says_too_large() {
+    let step_up = local(&ManualClock::new());
+    let limited = || Body::new(Limited::new(stream(2000), 1999));
+    let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(limited()))).await;
+    assert_eq!((refused.says().as_str(), &refused.refusal), ("413", &Some(Refusal::TooLarge)));
+    let app = App::new(&step_up, Router::new());
+    let mut start = companion("POST", "/otp/SMS", "alice/1", &serde_json::Value::Null);
+    *start.body_mut() = limited();
+    let refused = app.ask(start).await;
+    assert_eq!(refused.says(), "413");
 }
 
 /// What has begun and does not end, and what breaks off.
