@@ -18,7 +18,7 @@ use tower::{Layer, Service};
 
 use super::{
     refuse::{Negotiate, Refusal, Refuse},
-    shared::Shared,
+    shared::{Shared, forbid_storing},
 };
 use crate::{
     binding::{Binding, Operation},
@@ -231,10 +231,17 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
             return Ok(shared.refuse(Refusal::Invalid, &parts));
         };
         let mut request = Request::from_parts(parts, body);
+        let no_store = shared.forbids_storing(request.method(), request.headers());
         let decided = shared.step_up.spend(&caller, shared.requirement(), Some(&operation.digest)).await;
         let decided = decided.map_err(|error| self.with_binding(error, &caller, operation));
         match shared.admit(request.extensions_mut(), decided) {
-            Ok(()) => ready.call(request).await,
+            Ok(()) => {
+                let mut answer = ready.call(request).await?;
+                if no_store {
+                    forbid_storing(answer.headers_mut());
+                }
+                Ok(answer)
+            }
             Err(refusal) => Ok(shared.refuse(refusal, &request.into_parts().0)),
         }
     }

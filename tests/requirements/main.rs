@@ -10,6 +10,7 @@ mod app;
 
 mod bodies;
 mod bound;
+mod caches;
 mod client;
 mod covered;
 mod extractors;
