@@ -16,7 +16,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use tokio_stream::StreamExt;
 use tonic_types::StatusExt;
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service, limit::ConcurrencyLimit, service_fn};
 use tower_step_up::{
     Binding, ManualClock, Proof, Purpose, Refusal, RequireStepUp, Requirement, StepUp, guard::Replayed,
 };
@@ -175,6 +175,36 @@ async fn a_body_is_read_in_time_and_whole() {
     let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(broken))).await;
     assert_eq!((refused.says().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)));
     assert_eq!(refused.json(), serde_json::json!({ "message": "Invalid request" }));
+}
+
+/// What is slow to send its body holds nothing that the inner service counts.
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_holds_no_permit_of_the_inner_service() {
+    let step_up = local(&ManualClock::new());
+    let inner = ConcurrencyLimit::new(echo(), 1);
+    let guarded = RequireStepUp::new(&step_up).bind(described(APPROVED)).rebuild_with(Body::new::<Replayed>);
+    let guarded = guarded.layer(inner.clone());
+    let slow = Body::new(StreamBody::new(tokio_stream::pending::<Result<Frame<Bytes>, Infallible>>()));
+    let mut first = Box::pin(hear(guarded.clone(), of(&alice(), Request::new(slow))));
+    assert!(futures_util::poll!(&mut first).is_pending());
+
+    let start = tokio::time::Instant::now();
+    approve(&step_up, &hear(guarded.clone(), of(&alice(), get_empty())).await).await;
+    assert_eq!(hear(guarded.clone(), of(&alice(), get_empty())).await.says(), "200");
+    assert_eq!(start.elapsed(), secs(0));
+    assert_eq!(first.await.says(), "408");
+
+    // What may pass waits for the inner service.
+    approve(&step_up, &hear(guarded.clone(), of(&alice(), get_empty())).await).await;
+    let mut busy = inner;
+    std::future::poll_fn(|cx| busy.poll_ready(cx)).await.unwrap();
+    let mut waits = Box::pin(hear(guarded, of(&alice(), get_empty())));
+    for _ in 0..9 {
+        tokio::task::yield_now().await;
+        assert!(futures_util::poll!(&mut waits).is_pending());
+    }
+    drop(busy);
+    assert_eq!(waits.await.says(), "200");
 }
 
 /// Whoever is nobody sends no bytes that are read, and neither does a route that leaves the body out.
