@@ -9,8 +9,9 @@ use std::{
 use base64ct::{Base64UrlUnpadded, Encoding};
 use http::{
     HeaderName, Uri,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HOST},
     request::Parts,
+    uri::Authority,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -28,7 +29,7 @@ const NO_SCOPE: u8 = u8::MAX;
 
 /// What makes up the operation that a step-up is bound to: PSD2 calls it dynamic linking (Regulation 2018/389 art. 5).
 ///
-/// The method, the path with its query, and, unless left out, every byte of the body; and some headers.
+/// The method, the authority (`bank.example:8443`), the path with its query, and, unless left out, every byte of the body; and some headers.
 /// With them goes the text that the user approves, which the application makes of the request. A step-up for one
 /// transfer then opens that very transfer, once, and no other.
 ///
@@ -54,6 +55,8 @@ const NO_SCOPE: u8 = u8::MAX;
 /// - **The path must be the one that the client sent.** axum strips the prefix of a nested router before a guard
 ///   inside sees the path, so `/eu/cards/1` and `/us/cards/1` may look the same. Take it from axum there, with
 ///   `|parts| Some(parts.extensions.get::<axum::extract::OriginalUri>()?.0.clone())`; `None` is refused.
+/// - **A proxy in front must forward `Host`** as the client sent it, and not set one for all. Where it cannot,
+///   [`authority`](Self::authority) says how the authority is found.
 /// - `describe` must say the same of the same request: its text is bound too. It must read the body as the handler
 ///   does, name the payee and the amount, and never shorten what decides.
 /// - Nothing outside the request is bound: a price that the handler looks up, say, may have changed.
@@ -61,6 +64,7 @@ const NO_SCOPE: u8 = u8::MAX;
 #[must_use]
 pub struct Binding {
     uri: Arc<FindUri>,
+    authority: Arc<FindAuthority>,
     describe: Arc<Describe>,
     headers: Vec<HeaderName>,
     body: bool,
@@ -68,11 +72,13 @@ pub struct Binding {
 
 /// Tells the URI as the client sent it.
 type FindUri = dyn Fn(&Parts) -> Option<Uri> + Send + Sync;
+/// Tells the authority that the client asked, in its one spelling; empty where there is none.
+type FindAuthority = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 /// Makes the text that the user approves.
 type Describe = dyn Fn(&Parts, &[u8]) -> Option<String> + Send + Sync;
 
 impl Binding {
-    /// Binds the method, the path and the query, the body, `Content-Type` and `Content-Encoding`.
+    /// Binds the method, the authority, the path and the query, the body, `Content-Type` and `Content-Encoding`.
     ///
     /// `uri` tells the URI as the client sent it: [`uri_as_received`](Self::uri_as_received), unless something outside
     /// the guard has changed it. `describe` makes the text that the user approves: 1 to 1024 bytes without control,
@@ -83,13 +89,40 @@ impl Binding {
     ) -> Self {
         // By these two a handler may read the same bytes in another way.
         let headers = vec![CONTENT_TYPE, CONTENT_ENCODING];
-        Self { uri: Arc::new(uri), describe: Arc::new(describe), headers, body: true }
+        let authority = Arc::new(authority_as_received);
+        Self { uri: Arc::new(uri), authority, describe: Arc::new(describe), headers, body: true }
     }
 
     /// The URI as the guard has received it: right on hyper, on tonic, and in axum outside nested routers.
     #[must_use]
     pub fn uri_as_received(request: &Parts) -> Option<Uri> {
         Some(request.uri.clone())
+    }
+
+    /// Finds the authority another way; `None` is refused with 400, and so is a panic.
+    ///
+    /// By default it is that of the request's URI (`:authority` in HTTP/2, or an absolute URI), otherwise the `Host`
+    /// header; a request with several is refused with 400, and one without either has an empty authority. Upper case
+    /// and the default ports 80 and 443 make no difference.
+    ///
+    /// # Example
+    ///
+    /// Behind a proxy that sets `X-Forwarded-Host` on every request, whatever the client sent:
+    ///
+    /// ```
+    /// use http::request::Parts;
+    /// use tower_step_up::Binding;
+    ///
+    /// let forwarded = |request: &Parts| request.headers.get("x-forwarded-host")?.to_str().ok()?.parse().ok();
+    /// let binding = Binding::new(Binding::uri_as_received, |_, _| Some("Pay".into())).authority(forwarded);
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// A header that the client can set tells nothing: `X-Forwarded-Host` only counts where a proxy overwrites it.
+    pub fn authority(mut self, find: impl Fn(&Parts) -> Option<Authority> + Send + Sync + 'static) -> Self {
+        self.authority = Arc::new(move |request| normal(&find(request)?));
+        self
     }
 
     /// Binds a header as well: all its values, in their order. One that is absent is not one that is empty. Name each by
@@ -112,14 +145,15 @@ impl Binding {
 
     /// The operation of a request; `None` for one that cannot be told or described.
     pub(crate) fn operation(&self, request: &Parts, body: &[u8]) -> Option<Operation> {
-        let asked = || Some(((self.describe)(request, body)?, (self.uri)(request)?));
-        let (text, uri) = catch_unwind(AssertUnwindSafe(asked)).ok()??;
+        let asked = || Some(((self.describe)(request, body)?, (self.uri)(request)?, (self.authority)(request)?));
+        let (text, uri, authority) = catch_unwind(AssertUnwindSafe(asked)).ok()??;
         if text.trim().is_empty() || text.len() > TEXT_LIMIT || misleads(&text) {
             return None;
         }
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         let mut digest = Fields(Sha256::new_with_prefix(b"step-up/operation\0"));
         digest.add(request.method.as_str().as_bytes());
+        digest.add(authority.as_bytes());
         digest.add(path.as_bytes());
         digest.count(self.headers.len());
         for name in &self.headers {
@@ -140,6 +174,34 @@ impl fmt::Debug for Binding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Binding").field("headers", &self.headers).field("body", &self.body).finish_non_exhaustive()
     }
+}
+
+/// The authority as the guard has received it.
+fn authority_as_received(request: &Parts) -> Option<String> {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    match (request.uri.authority(), hosts.next(), hosts.next()) {
+        (_, _, Some(_)) => None,
+        (Some(authority), ..) => normal(authority),
+        (None, Some(host), None) if !host.is_empty() => normal(&Authority::try_from(host.as_bytes()).ok()?),
+        (None, ..) => Some(String::new()),
+    }
+}
+
+/// One spelling for one authority: lower case, no default port. A user in it is refused: `bank.example@evil.example`.
+fn normal(authority: &Authority) -> Option<String> {
+    let host = authority.host();
+    let after = authority.as_str().strip_prefix(host)?;
+    let port = match after.strip_prefix(':') {
+        None if after.is_empty() => None,
+        None => return None,
+        Some("") => None,
+        Some(port) => Some(port.parse::<u16>().ok()?),
+    };
+    let host = host.to_ascii_lowercase();
+    Some(match port {
+        None | Some(80 | 443) => host,
+        Some(port) => format!("{host}:{port}"),
+    })
 }
 
 /// Whether a text may read as another than the one that is bound: by a hidden character, or one that moves the rest.
@@ -322,11 +384,64 @@ mod tests {
         for (i, one) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|other| other != one), "{i}");
         }
-        let again = digest(&whole, "POST", "http://any.example/a", &[("x-b", "unbound")], "1");
+        let again = digest(&whole, "POST", "/a", &[("x-b", "unbound")], "1");
         assert_eq!(again, all[0], "what is not bound");
         let bodiless = whole.without_body();
         assert_eq!(digest(&bodiless, "POST", "/a", &[], ""), digest(&bodiless, "POST", "/a", &[], ""));
         assert_ne!(digest(&bodiless, "POST", "/a", &[], ""), all[7], "no body is bound, and an empty one is");
+    }
+
+    /// A URI, the `Host` headers, and the authority that is bound.
+    #[test]
+    fn authorities_have_one_spelling() {
+        let table: [(&str, &[&str], Option<&str>); 22] = [
+            ("/", &[], Some("")),
+            ("/", &[""], Some("")),
+            ("/", &["eu.example"], Some("eu.example")),
+            ("/", &["EU.Example"], Some("eu.example")),
+            ("/", &["eu.example:443"], Some("eu.example")),
+            ("/", &["eu.example:80"], Some("eu.example")),
+            ("/", &["eu.example:"], Some("eu.example")),
+            ("/", &["eu.example:08443"], Some("eu.example:8443")),
+            ("/", &["eu.example."], Some("eu.example.")),
+            ("/", &["[2001:DB8::1]:8443"], Some("[2001:db8::1]:8443")),
+            ("/", &["[::1]"], Some("[::1]")),
+            ("/", &["127.0.0.1:3000"], Some("127.0.0.1:3000")),
+            ("/", &["eu.example", "us.example"], None),
+            ("/", &["eu.example", "eu.example"], None),
+            ("/", &["eu.example, us.example"], None),
+            ("/", &["eu.example@us.example"], None),
+            ("/", &["eu.example:99999"], None),
+            ("/", &["eu.example/us"], None),
+            ("http://EU.example:80/", &[], Some("eu.example")),
+            ("https://eu.example/", &["us.example"], Some("eu.example")),
+            ("https://eu.example/", &["us.example", "eu.example"], None),
+            ("https://us.example@eu.example/", &[], None),
+        ];
+        for (uri, hosts, expected) in table {
+            let mut request =
+                Request::get(uri).header("x-forwarded-host", "evil.example").body(()).unwrap().into_parts().0;
+            for host in hosts {
+                request.headers.append(HOST, HeaderValue::from_static(host));
+            }
+            assert_eq!(authority_as_received(&request).as_deref(), expected, "{uri} {hosts:?}");
+            let operation = binding().operation(&request, b"");
+            assert_eq!(operation.is_some(), expected.is_some(), "{uri} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn the_authority_is_bound_as_the_application_finds_it() {
+        let whole = binding();
+        let of = |binding: &Binding, host: &str| digest(binding, "POST", "/a", &[("host", host)], "1");
+        assert_ne!(of(&whole, "eu.example"), of(&whole, "us.example"));
+        assert_eq!(of(&whole, "eu.example"), digest(&whole, "POST", "https://EU.example:443/a", &[], "1"));
+        let single = whole.clone().authority(|_| Some(Authority::from_static("Bank.example:443")));
+        assert_eq!(of(&single, "eu.example"), of(&single, "us.example"));
+        assert_eq!(of(&single, "eu.example"), of(&whole, "bank.example"));
+        let request = Request::new(()).into_parts().0;
+        assert_eq!(whole.clone().authority(|_| None).operation(&request, b""), None);
+        assert_eq!(whole.authority(|_| panic!("the application's own")).operation(&request, b""), None);
     }
 
     #[test]
