@@ -66,6 +66,7 @@ pub struct Binding {
     uri: Arc<FindUri>,
     authority: Arc<FindAuthority>,
     describe: Arc<Describe>,
+    content: Option<Arc<Content>>,
     headers: Vec<HeaderName>,
     body: bool,
 }
@@ -76,6 +77,10 @@ type FindUri = dyn Fn(&Parts) -> Option<Uri> + Send + Sync;
 type FindAuthority = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 /// Makes the text that the user approves.
 type Describe = dyn Fn(&Parts, &[u8]) -> Option<String> + Send + Sync;
+/// Names the bytes that make up the operation.
+type Content = dyn Fn(&Parts, &[u8]) -> Option<Vec<u8>> + Send + Sync;
+/// By these two a handler may read the same bytes in another way.
+const OF_THE_BODY: [HeaderName; 2] = [CONTENT_TYPE, CONTENT_ENCODING];
 
 impl Binding {
     /// Binds the method, the authority, the path and the query, the body, `Content-Type` and `Content-Encoding`.
@@ -87,10 +92,9 @@ impl Binding {
         uri: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
         describe: impl Fn(&Parts, &[u8]) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        // By these two a handler may read the same bytes in another way.
-        let headers = vec![CONTENT_TYPE, CONTENT_ENCODING];
         let authority = Arc::new(authority_as_received);
-        Self { uri: Arc::new(uri), authority, describe: Arc::new(describe), headers, body: true }
+        let (uri, describe) = (Arc::new(uri), Arc::new(describe));
+        Self { uri, authority, describe, content: None, headers: Vec::new(), body: true }
     }
 
     /// The URI as the guard has received it: right on hyper, on tonic, and in axum outside nested routers.
@@ -132,6 +136,44 @@ impl Binding {
         self
     }
 
+    /// Binds these bytes in place of the body, of `Content-Type` and of `Content-Encoding`: for bodies that a client
+    /// spells in another way each time, such as `multipart/form-data` with its random boundary. `None` is refused with
+    /// 400, and so is a panic.
+    ///
+    /// `describe` still gets the body as it was sent, and so does the handler.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::request::Parts;
+    /// use tower_step_up::Binding;
+    ///
+    /// /// All fields of a form, in their order, each with its name and length in front; `None` for any other body.
+    /// fn fields(request: &Parts, body: &[u8]) -> Option<Vec<u8>> {
+    ///     # let _ = (request, body);
+    ///     // Parsed by the same crate as in the handler.
+    ///     # None
+    /// }
+    ///
+    /// let binding = Binding::new(Binding::uri_as_received, |_, _| Some("Pay".into())).content(fields);
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// What is left out can be changed after the approval. Name every field by which the handler decides, read the body
+    /// as the handler does, and put lengths in front, so that `a=1` and `b=2` cannot become `a=1b` and `=2`.
+    pub fn content(mut self, content: impl Fn(&Parts, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        self.content = Some(Arc::new(content));
+        self
+    }
+
+    /// The headers that are bound.
+    fn headers(&self) -> impl ExactSizeIterator<Item = &HeaderName> {
+        let of_the_body = if self.content.is_some() { &[][..] } else { &OF_THE_BODY };
+        let count = of_the_body.len() + self.headers.len();
+        (0..count).map(move |at| of_the_body.get(at).unwrap_or_else(|| &self.headers[at - of_the_body.len()]))
+    }
+
     /// Leaves the body out, for operations that have none: it is not read, and `describe` gets an empty one.
     pub fn without_body(mut self) -> Self {
         self.body = false;
@@ -145,8 +187,14 @@ impl Binding {
 
     /// The operation of a request; `None` for one that cannot be told or described.
     pub(crate) fn operation(&self, request: &Parts, body: &[u8]) -> Option<Operation> {
-        let asked = || Some(((self.describe)(request, body)?, (self.uri)(request)?, (self.authority)(request)?));
-        let (text, uri, authority) = catch_unwind(AssertUnwindSafe(asked)).ok()??;
+        let asked = || {
+            let content = match &self.content {
+                Some(content) => Some(content(request, body)?),
+                None => None,
+            };
+            Some(((self.describe)(request, body)?, (self.uri)(request)?, (self.authority)(request)?, content))
+        };
+        let (text, uri, authority, content) = catch_unwind(AssertUnwindSafe(asked)).ok()??;
         if text.trim().is_empty() || text.len() > TEXT_LIMIT || misleads(&text) {
             return None;
         }
@@ -155,15 +203,21 @@ impl Binding {
         digest.add(request.method.as_str().as_bytes());
         digest.add(authority.as_bytes());
         digest.add(path.as_bytes());
-        digest.count(self.headers.len());
-        for name in &self.headers {
+        digest.count(self.headers().len());
+        for name in self.headers() {
             digest.add(name.as_str().as_bytes());
             let values = request.headers.get_all(name);
             digest.count(values.iter().count());
             values.iter().for_each(|value| digest.add(value.as_bytes()));
         }
-        digest.count(self.body.into());
-        digest.add(if self.body { body } else { &[] });
+        // No body, the body, or what the application has made of it.
+        let (kind, bound) = match &content {
+            Some(content) => (2, &content[..]),
+            None if self.body => (1, body),
+            None => (0, &[][..]),
+        };
+        digest.count(kind);
+        digest.add(bound);
         digest.add(text.as_bytes());
         Some(Operation { digest: OperationDigest(digest.0.finalize().into()), text: text.into() })
     }
@@ -172,7 +226,8 @@ impl Binding {
 /// Prints which headers are bound, and whether the body is.
 impl fmt::Debug for Binding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Binding").field("headers", &self.headers).field("body", &self.body).finish_non_exhaustive()
+        let headers: Vec<_> = self.headers().collect();
+        f.debug_struct("Binding").field("headers", &headers).field("body", &self.body).finish_non_exhaustive()
     }
 }
 
@@ -442,6 +497,27 @@ mod tests {
         let request = Request::new(()).into_parts().0;
         assert_eq!(whole.clone().authority(|_| None).operation(&request, b""), None);
         assert_eq!(whole.authority(|_| panic!("the application's own")).operation(&request, b""), None);
+    }
+
+    /// The fields of a form as they are, whatever separates them.
+    #[test]
+    fn the_application_names_the_content() {
+        let fields = |request: &Parts, body: &[u8]| {
+            let separator = request.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+            Some(str::from_utf8(body).ok()?.replace(separator, "\n").into_bytes())
+        };
+        let whole = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
+        let named = whole.clone().content(fields);
+        let of = |binding: &Binding, separator: &str, body: &str| {
+            digest(binding, "POST", "/a", &[("content-type", separator), ("content-encoding", separator)], body)
+        };
+        assert_eq!(of(&named, "--x", "a--xb"), of(&named, "--y", "a--yb"));
+        assert_ne!(of(&named, "--x", "a--xb"), of(&named, "--x", "a--xc"));
+        let typed = named.clone().header(CONTENT_TYPE);
+        assert_ne!(of(&typed, "--x", "a--xb"), of(&typed, "--y", "a--yb"), "bound by its name");
+        let request = Request::new(()).into_parts().0;
+        assert_eq!(named.operation(&request, b"a"), None, "no content type");
+        assert_eq!(whole.content(|_, _| panic!("the application's own")).operation(&request, b"a"), None);
     }
 
     #[test]

@@ -245,6 +245,29 @@ async fn what_a_route_without_body_binds() {
     assert_eq!((passed.says().as_str(), &*passed.body), ("200", &b"another"[..]));
 }
 
+/// A client that retries a form separates its parts in another way, and the handler gets what was sent.
+#[tokio::test]
+async fn a_form_passes_with_another_boundary() {
+    let step_up = local(&ManualClock::new());
+    let form = |boundary: &str, amount: u32| {
+        let part = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"amount\"\r\n\r\n{amount}\r\n");
+        let request = Request::post("/pay").header("content-type", format!("multipart/form-data; boundary={boundary}"));
+        of(&alice(), request.body(Body::from(format!("{part}--{boundary}--\r\n"))).unwrap())
+    };
+    let parts = |request: &Parts, body: &[u8]| {
+        let (_, boundary) = request.headers.get("content-type")?.to_str().ok()?.split_once("boundary=")?;
+        Some(str::from_utf8(body).ok()?.replace(boundary, "").into_bytes())
+    };
+    let binding = || described(APPROVED).content(parts);
+    approve(&step_up, &call(&step_up, binding(), form("one", 10)).await).await;
+    assert_eq!(call(&step_up, binding(), form("two", 11)).await.says(), "403 mismatch");
+    let untyped = of(&alice(), Request::post("/pay").body(Body::from("10")).unwrap());
+    assert_eq!(call(&step_up, binding(), untyped).await.says(), "400");
+    let passed = call(&step_up, binding(), form("two", 10)).await;
+    assert_eq!(passed.says(), "200");
+    assert!(passed.body.starts_with(b"--two\r\n"));
+}
+
 #[tokio::test]
 async fn trailers_are_handed_on() {
     let clock = ManualClock::new();
