@@ -9,8 +9,9 @@ use std::{
 use base64ct::{Base64UrlUnpadded, Encoding};
 use http::{
     HeaderName, Uri,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HOST},
     request::Parts,
+    uri::Authority,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -28,7 +29,7 @@ const NO_SCOPE: u8 = u8::MAX;
 
 /// What makes up the operation that a step-up is bound to: PSD2 calls it dynamic linking (Regulation 2018/389 art. 5).
 ///
-/// The method, the path with its query, and, unless left out, every byte of the body; and some headers.
+/// The method, the authority (`bank.example:8443`), the path with its query, and, unless left out, every byte of the body; and some headers.
 /// With them goes the text that the user approves, which the application makes of the request. A step-up for one
 /// transfer then opens that very transfer, once, and no other.
 ///
@@ -54,6 +55,8 @@ const NO_SCOPE: u8 = u8::MAX;
 /// - **The path must be the one that the client sent.** axum strips the prefix of a nested router before a guard
 ///   inside sees the path, so `/eu/cards/1` and `/us/cards/1` may look the same. Take it from axum there, with
 ///   `|parts| Some(parts.extensions.get::<axum::extract::OriginalUri>()?.0.clone())`; `None` is refused.
+/// - **A proxy in front must forward `Host`** as the client sent it, and not set one for all. Where it cannot,
+///   [`authority`](Self::authority) says how the authority is found.
 /// - `describe` must say the same of the same request: its text is bound too. It must read the body as the handler
 ///   does, name the payee and the amount, and never shorten what decides.
 /// - Nothing outside the request is bound: a price that the handler looks up, say, may have changed.
@@ -61,29 +64,37 @@ const NO_SCOPE: u8 = u8::MAX;
 #[must_use]
 pub struct Binding {
     uri: Arc<FindUri>,
+    authority: Arc<FindAuthority>,
     describe: Arc<Describe>,
+    content: Option<Arc<Content>>,
     headers: Vec<HeaderName>,
     body: bool,
 }
 
 /// Tells the URI as the client sent it.
 type FindUri = dyn Fn(&Parts) -> Option<Uri> + Send + Sync;
+/// Tells the authority that the client asked, in its one spelling; empty where there is none.
+type FindAuthority = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 /// Makes the text that the user approves.
 type Describe = dyn Fn(&Parts, &[u8]) -> Option<String> + Send + Sync;
+/// Names the bytes that make up the operation.
+type Content = dyn Fn(&Parts, &[u8]) -> Option<Vec<u8>> + Send + Sync;
+/// By these two a handler may read the same bytes in another way.
+const OF_THE_BODY: [HeaderName; 2] = [CONTENT_TYPE, CONTENT_ENCODING];
 
 impl Binding {
-    /// Binds the method, the path and the query, the body, `Content-Type` and `Content-Encoding`.
+    /// Binds the method, the authority, the path and the query, the body, `Content-Type` and `Content-Encoding`.
     ///
     /// `uri` tells the URI as the client sent it: [`uri_as_received`](Self::uri_as_received), unless something outside
-    /// the guard has changed it. `describe` makes the text that the user approves: 1 to 1024 bytes without characters
-    /// that control or turn the line; anything else is refused with 400, and so is a request at which either panics.
+    /// the guard has changed it. `describe` makes the text that the user approves: 1 to 1024 bytes without control,
+    /// format and other invisible characters; ZWJ and ZWNJ may join two visible ones. Anything else is refused with 400, and so is a request at which either panics.
     pub fn new(
         uri: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
         describe: impl Fn(&Parts, &[u8]) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        // By these two a handler may read the same bytes in another way.
-        let headers = vec![CONTENT_TYPE, CONTENT_ENCODING];
-        Self { uri: Arc::new(uri), describe: Arc::new(describe), headers, body: true }
+        let authority = Arc::new(authority_as_received);
+        let (uri, describe) = (Arc::new(uri), Arc::new(describe));
+        Self { uri, authority, describe, content: None, headers: Vec::new(), body: true }
     }
 
     /// The URI as the guard has received it: right on hyper, on tonic, and in axum outside nested routers.
@@ -92,11 +103,75 @@ impl Binding {
         Some(request.uri.clone())
     }
 
+    /// Finds the authority another way; `None` is refused with 400, and so is a panic.
+    ///
+    /// By default it is that of the request's URI (`:authority` in HTTP/2, or an absolute URI), otherwise the `Host`
+    /// header; a request with several is refused with 400, and one without either has an empty authority. Upper case
+    /// and the default ports 80 and 443 make no difference.
+    ///
+    /// # Example
+    ///
+    /// Behind a proxy that sets `X-Forwarded-Host` on every request, whatever the client sent:
+    ///
+    /// ```
+    /// use http::request::Parts;
+    /// use tower_step_up::Binding;
+    ///
+    /// let forwarded = |request: &Parts| request.headers.get("x-forwarded-host")?.to_str().ok()?.parse().ok();
+    /// let binding = Binding::new(Binding::uri_as_received, |_, _| Some("Pay".into())).authority(forwarded);
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// A header that the client can set tells nothing: `X-Forwarded-Host` only counts where a proxy overwrites it.
+    pub fn authority(mut self, find: impl Fn(&Parts) -> Option<Authority> + Send + Sync + 'static) -> Self {
+        self.authority = Arc::new(move |request| normal(&find(request)?));
+        self
+    }
+
     /// Binds a header as well: all its values, in their order. One that is absent is not one that is empty. Name each by
     /// which the handler decides.
     pub fn header(mut self, name: HeaderName) -> Self {
         self.headers.push(name);
         self
+    }
+
+    /// Binds these bytes in place of the body, of `Content-Type` and of `Content-Encoding`: for bodies that a client
+    /// spells in another way each time, such as `multipart/form-data` with its random boundary. `None` is refused with
+    /// 400, and so is a panic.
+    ///
+    /// `describe` still gets the body as it was sent, and so does the handler.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::request::Parts;
+    /// use tower_step_up::Binding;
+    ///
+    /// /// All fields of a form, in their order, each with its name and length in front; `None` for any other body.
+    /// fn fields(request: &Parts, body: &[u8]) -> Option<Vec<u8>> {
+    ///     # let _ = (request, body);
+    ///     // Parsed by the same crate as in the handler.
+    ///     # None
+    /// }
+    ///
+    /// let binding = Binding::new(Binding::uri_as_received, |_, _| Some("Pay".into())).content(fields);
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// What is left out can be changed after the approval. Name every field by which the handler decides, read the body
+    /// as the handler does, and put lengths in front, so that `a=1` and `b=2` cannot become `a=1b` and `=2`.
+    pub fn content(mut self, content: impl Fn(&Parts, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        self.content = Some(Arc::new(content));
+        self
+    }
+
+    /// The headers that are bound.
+    fn headers(&self) -> impl ExactSizeIterator<Item = &HeaderName> {
+        let of_the_body = if self.content.is_some() { &[][..] } else { &OF_THE_BODY };
+        let count = of_the_body.len() + self.headers.len();
+        (0..count).map(move |at| of_the_body.get(at).unwrap_or_else(|| &self.headers[at - of_the_body.len()]))
     }
 
     /// Leaves the body out, for operations that have none: it is not read, and `describe` gets an empty one.
@@ -112,24 +187,37 @@ impl Binding {
 
     /// The operation of a request; `None` for one that cannot be told or described.
     pub(crate) fn operation(&self, request: &Parts, body: &[u8]) -> Option<Operation> {
-        let asked = || Some(((self.describe)(request, body)?, (self.uri)(request)?));
-        let (text, uri) = catch_unwind(AssertUnwindSafe(asked)).ok()??;
-        if text.trim().is_empty() || text.len() > TEXT_LIMIT || text.chars().any(disguises) {
+        let asked = || {
+            let content = match &self.content {
+                Some(content) => Some(content(request, body)?),
+                None => None,
+            };
+            Some(((self.describe)(request, body)?, (self.uri)(request)?, (self.authority)(request)?, content))
+        };
+        let (text, uri, authority, content) = catch_unwind(AssertUnwindSafe(asked)).ok()??;
+        if text.trim().is_empty() || text.len() > TEXT_LIMIT || misleads(&text) {
             return None;
         }
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         let mut digest = Fields(Sha256::new_with_prefix(b"step-up/operation\0"));
         digest.add(request.method.as_str().as_bytes());
+        digest.add(authority.as_bytes());
         digest.add(path.as_bytes());
-        digest.count(self.headers.len());
-        for name in &self.headers {
+        digest.count(self.headers().len());
+        for name in self.headers() {
             digest.add(name.as_str().as_bytes());
             let values = request.headers.get_all(name);
             digest.count(values.iter().count());
             values.iter().for_each(|value| digest.add(value.as_bytes()));
         }
-        digest.count(self.body.into());
-        digest.add(if self.body { body } else { &[] });
+        // No body, the body, or what the application has made of it.
+        let (kind, bound) = match &content {
+            Some(content) => (2, &content[..]),
+            None if self.body => (1, body),
+            None => (0, &[][..]),
+        };
+        digest.count(kind);
+        digest.add(bound);
         digest.add(text.as_bytes());
         Some(Operation { digest: OperationDigest(digest.0.finalize().into()), text: text.into() })
     }
@@ -138,14 +226,72 @@ impl Binding {
 /// Prints which headers are bound, and whether the body is.
 impl fmt::Debug for Binding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Binding").field("headers", &self.headers).field("body", &self.body).finish_non_exhaustive()
+        let headers: Vec<_> = self.headers().collect();
+        f.debug_struct("Binding").field("headers", &headers).field("body", &self.body).finish_non_exhaustive()
     }
 }
 
-/// Characters that make a text read as another: controls, and those that turn its direction (Unicode TR 9 §2).
-fn disguises(c: char) -> bool {
+/// The authority as the guard has received it.
+fn authority_as_received(request: &Parts) -> Option<String> {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    match (request.uri.authority(), hosts.next(), hosts.next()) {
+        (_, _, Some(_)) => None,
+        (Some(authority), ..) => normal(authority),
+        (None, Some(host), None) if !host.is_empty() => normal(&Authority::try_from(host.as_bytes()).ok()?),
+        (None, ..) => Some(String::new()),
+    }
+}
+
+/// One spelling for one authority: lower case, no default port. A user in it is refused: `bank.example@evil.example`.
+fn normal(authority: &Authority) -> Option<String> {
+    let host = authority.host();
+    let after = authority.as_str().strip_prefix(host)?;
+    let port = match after.strip_prefix(':') {
+        None if after.is_empty() => None,
+        None => return None,
+        Some("") => None,
+        Some(port) => Some(port.parse::<u16>().ok()?),
+    };
+    let host = host.to_ascii_lowercase();
+    Some(match port {
+        None | Some(80 | 443) => host,
+        Some(port) => format!("{host}:{port}"),
+    })
+}
+
+/// Whether a text may read as another than the one that is bound: by a hidden character, or one that moves the rest.
+///
+/// The two joiners are allowed where scripts and emoji need them: between two visible characters.
+fn misleads(text: &str) -> bool {
+    let is_visible = |c: char| !c.is_whitespace() && !is_hidden(c);
+    let mut before = None;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let joins = matches!(c, '\u{200c}' | '\u{200d}')
+            && before.is_some_and(is_visible)
+            && rest.peek().copied().is_some_and(is_visible);
+        if is_hidden(c) && !joins {
+            return true;
+        }
+        before = Some(c);
+    }
+    false
+}
+
+/// Characters that print nothing of their own, or change how others print. From the Unicode Character Database 16.0:
+/// `General_Category` Cc, Cf, Zl, Zp, and Zs but for U+0020, U+00A0 and U+202F; `Default_Ignorable_Code_Point` of
+/// `DerivedCoreProperties.txt`; and the noncharacters. All of them but the spaces are disallowed by PRECIS, too
+/// (RFC 8264 §9).
+fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || u32::from(c) & 0xfffe == 0xfffe
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
+            | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{1680}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{205f}'..='\u{206f}' | '\u{3000}' | '\u{3164}'
+            | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A digest over fields, each with its length in front, so that no two can run together.
@@ -293,11 +439,85 @@ mod tests {
         for (i, one) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|other| other != one), "{i}");
         }
-        let again = digest(&whole, "POST", "http://any.example/a", &[("x-b", "unbound")], "1");
+        let again = digest(&whole, "POST", "/a", &[("x-b", "unbound")], "1");
         assert_eq!(again, all[0], "what is not bound");
         let bodiless = whole.without_body();
         assert_eq!(digest(&bodiless, "POST", "/a", &[], ""), digest(&bodiless, "POST", "/a", &[], ""));
         assert_ne!(digest(&bodiless, "POST", "/a", &[], ""), all[7], "no body is bound, and an empty one is");
+    }
+
+    /// A URI, the `Host` headers, and the authority that is bound.
+    #[test]
+    fn authorities_have_one_spelling() {
+        let table: [(&str, &[&str], Option<&str>); 22] = [
+            ("/", &[], Some("")),
+            ("/", &[""], Some("")),
+            ("/", &["eu.example"], Some("eu.example")),
+            ("/", &["EU.Example"], Some("eu.example")),
+            ("/", &["eu.example:443"], Some("eu.example")),
+            ("/", &["eu.example:80"], Some("eu.example")),
+            ("/", &["eu.example:"], Some("eu.example")),
+            ("/", &["eu.example:08443"], Some("eu.example:8443")),
+            ("/", &["eu.example."], Some("eu.example.")),
+            ("/", &["[2001:DB8::1]:8443"], Some("[2001:db8::1]:8443")),
+            ("/", &["[::1]"], Some("[::1]")),
+            ("/", &["127.0.0.1:3000"], Some("127.0.0.1:3000")),
+            ("/", &["eu.example", "us.example"], None),
+            ("/", &["eu.example", "eu.example"], None),
+            ("/", &["eu.example, us.example"], None),
+            ("/", &["eu.example@us.example"], None),
+            ("/", &["eu.example:99999"], None),
+            ("/", &["eu.example/us"], None),
+            ("http://EU.example:80/", &[], Some("eu.example")),
+            ("https://eu.example/", &["us.example"], Some("eu.example")),
+            ("https://eu.example/", &["us.example", "eu.example"], None),
+            ("https://us.example@eu.example/", &[], None),
+        ];
+        for (uri, hosts, expected) in table {
+            let mut request =
+                Request::get(uri).header("x-forwarded-host", "evil.example").body(()).unwrap().into_parts().0;
+            for host in hosts {
+                request.headers.append(HOST, HeaderValue::from_static(host));
+            }
+            assert_eq!(authority_as_received(&request).as_deref(), expected, "{uri} {hosts:?}");
+            let operation = binding().operation(&request, b"");
+            assert_eq!(operation.is_some(), expected.is_some(), "{uri} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn the_authority_is_bound_as_the_application_finds_it() {
+        let whole = binding();
+        let of = |binding: &Binding, host: &str| digest(binding, "POST", "/a", &[("host", host)], "1");
+        assert_ne!(of(&whole, "eu.example"), of(&whole, "us.example"));
+        assert_eq!(of(&whole, "eu.example"), digest(&whole, "POST", "https://EU.example:443/a", &[], "1"));
+        let single = whole.clone().authority(|_| Some(Authority::from_static("Bank.example:443")));
+        assert_eq!(of(&single, "eu.example"), of(&single, "us.example"));
+        assert_eq!(of(&single, "eu.example"), of(&whole, "bank.example"));
+        let request = Request::new(()).into_parts().0;
+        assert_eq!(whole.clone().authority(|_| None).operation(&request, b""), None);
+        assert_eq!(whole.authority(|_| panic!("the application's own")).operation(&request, b""), None);
+    }
+
+    /// The fields of a form as they are, whatever separates them.
+    #[test]
+    fn the_application_names_the_content() {
+        let fields = |request: &Parts, body: &[u8]| {
+            let separator = request.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+            Some(str::from_utf8(body).ok()?.replace(separator, "\n").into_bytes())
+        };
+        let whole = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
+        let named = whole.clone().content(fields);
+        let of = |binding: &Binding, separator: &str, body: &str| {
+            digest(binding, "POST", "/a", &[("content-type", separator), ("content-encoding", separator)], body)
+        };
+        assert_eq!(of(&named, "--x", "a--xb"), of(&named, "--y", "a--yb"));
+        assert_ne!(of(&named, "--x", "a--xb"), of(&named, "--x", "a--xc"));
+        let typed = named.clone().header(CONTENT_TYPE);
+        assert_ne!(of(&typed, "--x", "a--xb"), of(&typed, "--y", "a--yb"), "bound by its name");
+        let request = Request::new(()).into_parts().0;
+        assert_eq!(named.operation(&request, b"a"), None, "no content type");
+        assert_eq!(whole.content(|_, _| panic!("the application's own")).operation(&request, b"a"), None);
     }
 
     #[test]
@@ -313,6 +533,45 @@ mod tests {
         assert_eq!(panics.operation(&request, b""), None);
         let longest = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("ü".repeat(512)));
         assert!(longest.operation(&request, b"").is_some());
+    }
+
+    /// Single code points, and what may stand around the joiners.
+    #[test]
+    fn texts_that_mislead() {
+        let points = "0000 0009 000A 000D 001B 007F 0085 009F 00AD 034F 0600 061C 06DD 070F 0890 08E2 115F 1160 1680 17B4 \
+            17B5 180B 180E 180F 2000 200A 200B 200C 200D 200E 200F 2028 2029 202A 202E 205F 2060 2064 2065 2066 2069 206A \
+            206F 3000 3164 FDD0 FE00 FE0F FEFF FFA0 FFF0 FFF9 FFFB FFFE FFFF 110BD 13430 1BCA0 1D173 1D17A 1FFFE 10FFFF \
+            E0001 E0020 E007F E0100 E0FFF";
+        for point in points.split_whitespace() {
+            let c = char::from_u32(u32::from_str_radix(point, 16).unwrap()).unwrap();
+            for text in [format!("Pay{c} 10"), format!("Pay {c}10"), format!("{c}Pay"), format!("Pay{c}")] {
+                assert!(misleads(&text), "{point}: {text:?}");
+            }
+        }
+        let joined = [
+            "a\u{200d}\u{200d}b",
+            "a\u{200c}\u{200d}b",
+            "a\u{200d}\u{ad}b",
+            "a\u{a0}\u{200d}b",
+            "\u{200d}",
+            "\u{200c}a",
+        ];
+        for text in joined {
+            assert!(misleads(text), "{text:?}");
+        }
+        let fine = [
+            "Pay 10\u{a0}000,00\u{202f}€ to Zoë & Søn",
+            "支付 100 元给 李雷",
+            "ادفع ١٠ دنانير",
+            "می\u{200c}خواهم",
+            "ക്\u{200d}ഷ",
+            "Pay the 👩\u{200d}👧",
+            "e\u{301}",
+            "",
+        ];
+        for text in fine {
+            assert!(!misleads(text), "{text:?}");
+        }
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl fmt::Debug for Caller {
 ///
 /// # Security
 ///
-/// `None` refuses with 401. Return it for anything doubtful, such as two `Authorization` headers.
+/// `None` refuses with 401, and so does a panic. Return it for anything doubtful, such as two `Authorization` headers.
 pub trait Identify: Send + Sync + 'static {
     /// The caller, or `None` where nobody is logged in.
     fn identify(&self, request: &Parts) -> Option<Caller>;

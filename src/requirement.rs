@@ -13,7 +13,7 @@ use crate::{
     binding::OperationDigest,
     clock::Timestamp,
     error::{ConfigError, Malformed},
-    policy::Policy,
+    policy::{GRANTS_PER_SESSION, Policy},
     session::{Granted, Session},
 };
 
@@ -400,7 +400,7 @@ impl From<Reason> for Unmet {
 pub(crate) struct Satisfied {
     /// The one that a handler is shown.
     pub(crate) first: usize,
-    /// All of them, a bit each.
+    /// All of them, a bit each: a session has 16 at most.
     pub(crate) all: u32,
 }
 
@@ -414,7 +414,7 @@ impl Satisfied {
     }
 
     pub(crate) const fn contains(self, index: usize) -> bool {
-        self.all & (1 << index) != 0
+        index < GRANTS_PER_SESSION && self.all & (1 << index) != 0
     }
 }
 
@@ -429,7 +429,9 @@ pub(crate) fn decide(
     policy: &Policy,
     now: Timestamp,
 ) -> Result<Satisfied, Unmet> {
+    // A record with more grants than are ever written is not one of ours: none of them counts.
     let grants = session.map_or(&[][..], Session::grants);
+    let grants = if grants.len() > GRANTS_PER_SESSION { &[] } else { grants };
     let rule = Rule { requirement, operation, policy, now };
     let listed = requirement.factors.as_ref().map_or(&[][..], |factors| &factors.list);
     if !requirement.takes_all() {
@@ -651,6 +653,24 @@ mod tests {
             decided(vec![grant("SMS", Some("x"), 0)], &pay().or_session(), None, policy),
             Err(Reason::WrongScope)
         );
+    }
+
+    #[test]
+    fn a_record_with_too_many_grants_satisfies_nothing() {
+        let any = Requirement::new;
+        for (count, fits) in [(16, true), (17, false), (32, false), (41, false), (65, false)] {
+            let mut grants = vec![grant("SMS", Some("pay"), 0); count - 1];
+            grants.push(grant("SMS", None, 0));
+            let session = Session::with_grants(grants);
+            for asked in [any(), any().channels(["SMS"]), any().all_of(["SMS"])] {
+                let decided = decide(Some(&session), &asked, None, &Policy::new(), at(0));
+                let expected = if fits { Ok(count - 1) } else { Err(Reason::Missing) };
+                assert_eq!(decided.as_ref().map(|it| it.first).map_err(Unmet::reason), expected, "{count}");
+                assert!(
+                    decided.is_err() || (0..100).all(|at| decided.as_ref().unwrap().contains(at) == (at == count - 1))
+                );
+            }
+        }
     }
 
     #[test]

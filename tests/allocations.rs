@@ -123,10 +123,19 @@ fn an_allowed_request_allocates_as_much_as_without_a_guard() {
     let (step_up, alice) = stepped_up();
     let guard = RequireStepUp::new(&step_up);
 
-    let bare = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let bare = service_fn(async |_: Request<Body>| {
+        let response = Response::builder().header("content-type", "text/plain").body(Body::empty()).unwrap();
+        Ok::<_, Infallible>(response)
+    });
     assert_eq!(of_call(&mut guard.layer(bare), &alice), of_call(&mut NoOp(bare), &alice), "a plain service");
     let grpc = guard.clone().grpc().exempt("bank.v1.Bank", "Accounts").unwrap();
     assert_eq!(of_call(&mut grpc.layer(bare), &alice), of_call(&mut NoOp(bare), &alice), "with an exemption");
+
+    // An answer without any header gets a header map, which takes two, for its one header: `no-store`.
+    let empty = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    assert_eq!(of_call(&mut guard.layer(empty), &alice), of_call(&mut NoOp(empty), &alice) + 2, "no header");
+    let kept = guard.clone().keep_cache_control();
+    assert_eq!(of_call(&mut kept.layer(empty), &alice), of_call(&mut NoOp(empty), &alice), "left alone");
 
     // As hyper's own servers call it.
     let mut guarded = OnHyper(TowerToHyperService::new(guard.layer(bare)));

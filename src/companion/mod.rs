@@ -109,6 +109,7 @@ where
     S: Store,
     B: http_body::Body + Send + 'static,
     B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
@@ -131,7 +132,11 @@ where
 
 impl<S: Store> ChallengeService<S> {
     /// The order of the checks is the contract's: 404, 405, 401, 413 and 408, 400, then what the engine says.
-    async fn answer<B: http_body::Body>(&self, request: &Parts, body: B) -> Answer {
+    async fn answer<B>(&self, request: &Parts, body: B) -> Answer
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let operation = match self.strip(request.uri.path()).ok_or(NoOperation::NotFound) {
             Ok(path) => route(&request.method, path),
             Err(none) => Err(none),

@@ -65,7 +65,11 @@ pub struct GrpcChallengeService<S = MemoryStore> {
 
 impl<S: Store> GrpcChallengeService<S> {
     /// The order of the checks is that of HTTP: the method, the caller, the message's size, then its content.
-    async fn answer<B: http_body::Body>(&mut self, request: http::Request<B>) -> HttpResponse {
+    async fn answer<B>(&mut self, request: http::Request<B>) -> HttpResponse
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let (mut parts, body) = request.into_parts();
         let mut message = Full::default();
         if is_operation(&parts) {
@@ -95,6 +99,7 @@ where
     S: Store,
     B: http_body::Body + Send + 'static,
     B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Response = HttpResponse;
     type Error = Infallible;

@@ -2,9 +2,9 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     fmt,
-    future::Future,
-    mem,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,7 +17,7 @@ use tower::{Layer, Service};
 
 use super::{
     refuse::{Negotiate, Refusal, Refuse},
-    shared::Shared,
+    shared::{Shared, forbid_storing},
 };
 use crate::{
     binding::{Binding, Operation},
@@ -36,6 +36,9 @@ use crate::{
 /// the text that the [`Binding`] made of it, sealed for this session. The client starts a challenge with that token,
 /// the message shows the text, and the grant opens that very request, once. Any other finds `mismatch`, which spends
 /// nothing.
+///
+/// The guard itself is always ready: a request is read first and then waits for the inner service, and only
+/// then spends its grant.
 ///
 /// The body is read, up to 64 KiB and within 5 seconds, once a caller is known, and handed on. It must therefore be
 /// rebuilt: from bytes, or by what [`rebuild_with`](Self::rebuild_with) names.
@@ -161,28 +164,28 @@ where
     F: Rebuild<ReqBody> + Clone + Send + Sync + 'static,
     ReqBody: Body + Send + 'static,
     ReqBody::Data: Send,
+    ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     type Response = Response<ResBody>;
     type Error = Svc::Error;
     type Future = BoundResponseFuture<Response<ResBody>, Svc::Error>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+    /// Always ready: the inner service is asked once the request has been read, so that a slow body holds none of its
+    /// capacity.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // The clone has not been asked whether it is ready; the one that was must take this request.
-        let clone = self.inner.clone();
-        let ready = mem::replace(&mut self.inner, clone);
-        let layer = self.layer.clone();
-        BoundResponseFuture(Box::pin(async move { layer.pass(ready, request).await }))
+        let (inner, layer) = (self.inner.clone(), self.layer.clone());
+        BoundResponseFuture(Box::pin(async move { layer.pass(inner, request).await }))
     }
 }
 
 impl<S: Store, R, F> BindStepUp<S, R, F> {
     async fn pass<Svc, ReqBody, ResBody>(
         &self,
-        mut ready: Svc,
+        mut inner: Svc,
         request: Request<ReqBody>,
     ) -> Result<Response<ResBody>, Svc::Error>
     where
@@ -190,12 +193,13 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
         R: Refuse<ResBody>,
         F: Rebuild<ReqBody>,
         ReqBody: Body,
+        ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let shared = &*self.shared;
         let (mut parts, body) = request.into_parts();
         let caller = match shared.asks(&mut parts) {
             Ok(Some(caller)) => caller,
-            Ok(None) => return ready.call(Request::from_parts(parts, body)).await,
+            Ok(None) => return call(inner, Request::from_parts(parts, body)).await,
             Err(refusal) => return Ok(shared.refuse(refusal, &parts)),
         };
         if shared.shadow {
@@ -210,7 +214,7 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
                 None => Err(CheckError::StepUpRequired(Reason::Mismatch.into())),
             };
             let _ = shared.admit(request.extensions_mut(), decided);
-            return ready.call(request).await;
+            return call(inner, request).await;
         }
         let (data, body) = if self.binding.needs_body() {
             match read(body, BOUND_BODY_LIMIT).await {
@@ -228,10 +232,19 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
             return Ok(shared.refuse(Refusal::Invalid, &parts));
         };
         let mut request = Request::from_parts(parts, body);
+        // Before the grant is spent: an inner service that is overloaded costs nobody a step-up.
+        poll_fn(|cx| inner.poll_ready(cx)).await?;
+        let no_store = shared.forbids_storing(request.method(), request.headers());
         let decided = shared.step_up.spend(&caller, shared.requirement(), Some(&operation.digest)).await;
         let decided = decided.map_err(|error| self.with_binding(error, &caller, operation));
         match shared.admit(request.extensions_mut(), decided) {
-            Ok(()) => ready.call(request).await,
+            Ok(()) => {
+                let mut answer = inner.call(request).await?;
+                if no_store {
+                    forbid_storing(answer.headers_mut());
+                }
+                Ok(answer)
+            }
             Err(refusal) => Ok(shared.refuse(refusal, &request.into_parts().0)),
         }
     }
@@ -247,6 +260,12 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
             CheckError::Unavailable => error,
         }
     }
+}
+
+/// Calls a service once it is ready.
+async fn call<Svc: Service<Request<B>>, B>(mut inner: Svc, request: Request<B>) -> Result<Svc::Response, Svc::Error> {
+    poll_fn(|cx| inner.poll_ready(cx)).await?;
+    inner.call(request).await
 }
 
 impl From<Unread> for Refusal {

@@ -12,7 +12,10 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::{refuse::Refuse, shared::Shared};
+use super::{
+    refuse::Refuse,
+    shared::{Shared, forbid_storing},
+};
 use crate::{
     grant::Grant,
     step_up::{BoxFuture, CheckError, Deadline},
@@ -41,6 +44,8 @@ pin_project! {
         Inner {
             #[pin]
             future: Svc::Future,
+            // Whether a grant has let the request pass, and its answer is not for caches.
+            no_store: bool,
         },
         Refused {
             response: Option<Svc::Response>,
@@ -74,8 +79,9 @@ where
 {
     fn go_on(self, decided: Result<Grant, CheckError>) -> State<Svc, ReqBody, S, R> {
         let Self { mut ready, mut request, shared } = self;
+        let no_store = shared.forbids_storing(request.method(), request.headers());
         match shared.admit(request.extensions_mut(), decided) {
-            Ok(()) => State::Inner { future: ready.call(request) },
+            Ok(()) => State::Inner { future: ready.call(request), no_store },
             Err(refusal) => {
                 let (parts, _) = request.into_parts();
                 State::Refused { response: Some(shared.refuse(refusal, &parts)) }
@@ -90,7 +96,12 @@ where
     S: Store,
 {
     pub(super) fn inner(future: Svc::Future) -> Self {
-        Self { state: State::Inner { future } }
+        Self { state: State::Inner { future, no_store: false } }
+    }
+
+    /// As [`inner`](Self::inner), of a request that a grant has let pass.
+    pub(super) fn passed(future: Svc::Future, no_store: bool) -> Self {
+        Self { state: State::Inner { future, no_store } }
     }
 
     pub(super) fn refused(response: Svc::Response) -> Self {
@@ -126,7 +137,13 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProj::Inner { future } => return future.poll(cx),
+                StateProj::Inner { future, no_store } => {
+                    let mut answer = ready!(future.poll(cx));
+                    if let (Ok(answer), true) = (&mut answer, *no_store) {
+                        forbid_storing(answer.headers_mut());
+                    }
+                    return Poll::Ready(answer);
+                }
                 StateProj::Refused { response } => match response.take() {
                     Some(response) => return Poll::Ready(Ok(response)),
                     None => return Poll::Pending, // polled after completion

@@ -46,7 +46,14 @@ impl<S: Store> RequireStepUp<S> {
 
     fn build(step_up: &StepUp<S>, requirement: Requirement) -> Self {
         let terms = Arc::new(Terms::new(&step_up.0, requirement));
-        Self(Arc::new(Shared { step_up: step_up.clone(), terms, refuse: Negotiate, exempt: Vec::new(), shadow: false }))
+        Self(Arc::new(Shared {
+            step_up: step_up.clone(),
+            terms,
+            refuse: Negotiate,
+            exempt: Vec::new(),
+            shadow: false,
+            keep_cache_control: false,
+        }))
     }
 }
 
@@ -74,8 +81,9 @@ impl<S, R> RequireStepUp<S, R> {
     }
 
     fn rebuild<T>(self, refuse: T, exempt: Vec<Box<str>>) -> RequireStepUp<S, T> {
-        let (step_up, terms, shadow) = (self.0.step_up.clone(), Arc::clone(&self.0.terms), self.0.shadow);
-        RequireStepUp(Arc::new(Shared { step_up, terms, refuse, exempt, shadow }))
+        let Shared { shadow, keep_cache_control, .. } = *self.0;
+        let (step_up, terms) = (self.0.step_up.clone(), Arc::clone(&self.0.terms));
+        RequireStepUp(Arc::new(Shared { step_up, terms, refuse, exempt, shadow, keep_cache_control }))
     }
 }
 
@@ -116,9 +124,31 @@ impl<S, R: Clone> RequireStepUp<S, R> {
     ///
     /// It guards nothing.
     pub fn shadow(self) -> Self {
+        let keep_cache_control = self.0.keep_cache_control;
+        self.switched(true, keep_cache_control)
+    }
+
+    /// Adds no `Cache-Control` to the answers of the application.
+    ///
+    /// Without it, an answer to a request that a grant has let pass gets `Cache-Control: no-store` where it has no
+    /// `Cache-Control` of its own. Answers to gRPC requests, to requests that need no step-up, and in shadow mode are
+    /// left alone anyway.
+    ///
+    /// # Security
+    ///
+    /// A cache in front of the guard may then hand the answer to a client that has not stepped up, unless the
+    /// application forbids that itself. [`check`](RequireStepUp::check) and the extractors see no answer, so there the
+    /// application must.
+    pub fn keep_cache_control(self) -> Self {
+        let shadow = self.0.shadow;
+        self.switched(shadow, true)
+    }
+
+    fn switched(self, shadow: bool, keep_cache_control: bool) -> Self {
         let Shared { step_up, terms, refuse, exempt, .. } = &*self.0;
         let (step_up, terms) = (step_up.clone(), Arc::clone(terms));
-        Self(Arc::new(Shared { step_up, terms, refuse: refuse.clone(), exempt: exempt.clone(), shadow: true }))
+        let (refuse, exempt) = (refuse.clone(), exempt.clone());
+        Self(Arc::new(Shared { step_up, terms, refuse, exempt, shadow, keep_cache_control }))
     }
 }
 

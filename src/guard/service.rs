@@ -79,8 +79,9 @@ where
         match engine.store.load(&engine.key_in_store(caller.session_key())) {
             Lookup::Ready(loaded) => {
                 let decided = engine.decide(loaded, shared.requirement(), None);
+                let no_store = shared.forbids_storing(request.method(), request.headers());
                 match shared.admit(request.extensions_mut(), decided) {
-                    Ok(()) => ResponseFuture::inner(self.inner.call(request)),
+                    Ok(()) => ResponseFuture::passed(self.inner.call(request), no_store),
                     Err(refusal) => {
                         let (parts, _) = request.into_parts();
                         ResponseFuture::refused(shared.refuse(refusal, &parts))

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, Response, Uri, request::Parts};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Response, Uri, header::CACHE_CONTROL, request::Parts};
 
-use super::refuse::{Refusal, Refuse, Terms};
+use super::refuse::{Refusal, Refuse, Terms, speaks_grpc};
 use crate::{
     answer::stamp,
     caller::Caller,
@@ -15,6 +15,14 @@ use crate::{
     store::Store,
 };
 
+/// Says that an answer must not be stored, where it says nothing of caches itself: a cache in front of the guard would
+/// hand it to clients that have not stepped up.
+pub(super) fn forbid_storing(answer: &mut HeaderMap) {
+    if !answer.contains_key(CACHE_CONTROL) {
+        answer.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
 /// What every guard made by one layer shares.
 pub(super) struct Shared<S, R> {
     pub(super) step_up: StepUp<S>,
@@ -24,6 +32,8 @@ pub(super) struct Shared<S, R> {
     pub(super) exempt: Vec<Box<str>>,
     /// Whether it only tells what it would refuse.
     pub(super) shadow: bool,
+    /// Whether answers that pass may be stored by caches, as far as the application says nothing.
+    pub(super) keep_cache_control: bool,
 }
 
 impl<S, R> Shared<S, R> {
@@ -33,6 +43,11 @@ impl<S, R> Shared<S, R> {
 
     pub(super) fn requirement(&self) -> &Requirement {
         &self.terms.requirement
+    }
+
+    /// Whether the answer to a request must not be stored once a grant has let it pass. gRPC is never cached.
+    pub(super) fn forbids_storing(&self, method: &Method, headers: &HeaderMap) -> bool {
+        !self.keep_cache_control && !self.shadow && !speaks_grpc(method, headers)
     }
 
     /// Whether the request is for a method that needs no step-up.

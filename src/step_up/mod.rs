@@ -1,6 +1,10 @@
 //! [`StepUp`]: the engine. Each operation loads, asks the pure core what follows, swaps, and only then answers.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use http::{HeaderValue, request::Parts};
 
@@ -273,9 +277,10 @@ impl<S: Store> Engine<S> {
         self.identify.is_none()
     }
 
+    /// Nobody, where the application's own code panics.
     pub(crate) fn identify(&self, request: &Parts) -> Option<Caller> {
         match &self.identify {
-            Some(identify) => identify.identify(request),
+            Some(identify) => catch_unwind(AssertUnwindSafe(|| identify.identify(request))).ok().flatten(),
             None => request.extensions.get::<Caller>().cloned(),
         }
     }

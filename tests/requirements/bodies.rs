@@ -7,22 +7,23 @@ use std::{
 };
 
 use axum::{
+    Router,
     body::{Body, Bytes},
     response::Response,
 };
 use http::{HeaderMap, Request, request::Parts};
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use tokio_stream::StreamExt;
 use tonic_types::StatusExt;
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service, limit::ConcurrencyLimit, service_fn};
 use tower_step_up::{
     Binding, ManualClock, Proof, Purpose, Refusal, RequireStepUp, Requirement, StepUp, guard::Replayed,
 };
 
 use crate::{
     alice,
-    app::{Answer, hear},
+    app::{Answer, App, companion, hear},
     local, of, secs,
 };
 
@@ -142,6 +143,20 @@ async fn the_limit_is_64_kib() {
     assert_eq!(claims.says(), "413");
 }
 
+/// A limit outside of the guard is found in a body of unknown length, too: by the guard, and by the companion.
+#[tokio::test]
+async fn a_limit_outside_says_too_large() {
+    let step_up = local(&ManualClock::new());
+    let limited = || Body::new(Limited::new(stream(2000), 1999));
+    let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(limited()))).await;
+    assert_eq!((refused.says().as_str(), &refused.refusal), ("413", &Some(Refusal::TooLarge)));
+    let app = App::new(&step_up, Router::new());
+    let mut start = companion("POST", "/otp/SMS", "alice/1", &serde_json::Value::Null);
+    *start.body_mut() = limited();
+    let refused = app.ask(start).await;
+    assert_eq!(refused.says(), "413");
+}
+
 /// What has begun and does not end, and what breaks off.
 #[tokio::test(start_paused = true)]
 async fn a_body_is_read_in_time_and_whole() {
@@ -160,6 +175,36 @@ async fn a_body_is_read_in_time_and_whole() {
     let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(broken))).await;
     assert_eq!((refused.says().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)));
     assert_eq!(refused.json(), serde_json::json!({ "message": "Invalid request" }));
+}
+
+/// What is slow to send its body holds nothing that the inner service counts.
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_holds_no_permit_of_the_inner_service() {
+    let step_up = local(&ManualClock::new());
+    let inner = ConcurrencyLimit::new(echo(), 1);
+    let guarded = RequireStepUp::new(&step_up).bind(described(APPROVED)).rebuild_with(Body::new::<Replayed>);
+    let guarded = guarded.layer(inner.clone());
+    let slow = Body::new(StreamBody::new(tokio_stream::pending::<Result<Frame<Bytes>, Infallible>>()));
+    let mut first = Box::pin(hear(guarded.clone(), of(&alice(), Request::new(slow))));
+    assert!(futures_util::poll!(&mut first).is_pending());
+
+    let start = tokio::time::Instant::now();
+    approve(&step_up, &hear(guarded.clone(), of(&alice(), get_empty())).await).await;
+    assert_eq!(hear(guarded.clone(), of(&alice(), get_empty())).await.says(), "200");
+    assert_eq!(start.elapsed(), secs(0));
+    assert_eq!(first.await.says(), "408");
+
+    // What may pass waits for the inner service.
+    approve(&step_up, &hear(guarded.clone(), of(&alice(), get_empty())).await).await;
+    let mut busy = inner;
+    std::future::poll_fn(|cx| busy.poll_ready(cx)).await.unwrap();
+    let mut waits = Box::pin(hear(guarded, of(&alice(), get_empty())));
+    for _ in 0..9 {
+        tokio::task::yield_now().await;
+        assert!(futures_util::poll!(&mut waits).is_pending());
+    }
+    drop(busy);
+    assert_eq!(waits.await.says(), "200");
 }
 
 /// Whoever is nobody sends no bytes that are read, and neither does a route that leaves the body out.
@@ -198,6 +243,29 @@ async fn what_a_route_without_body_binds() {
     assert_eq!(call(&step_up, binding(), request("")).await.says(), "403 mismatch");
     let passed = call(&step_up, binding().without_body(), request("another")).await;
     assert_eq!((passed.says().as_str(), &*passed.body), ("200", &b"another"[..]));
+}
+
+/// A client that retries a form separates its parts in another way, and the handler gets what was sent.
+#[tokio::test]
+async fn a_form_passes_with_another_boundary() {
+    let step_up = local(&ManualClock::new());
+    let form = |boundary: &str, amount: u32| {
+        let part = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"amount\"\r\n\r\n{amount}\r\n");
+        let request = Request::post("/pay").header("content-type", format!("multipart/form-data; boundary={boundary}"));
+        of(&alice(), request.body(Body::from(format!("{part}--{boundary}--\r\n"))).unwrap())
+    };
+    let parts = |request: &Parts, body: &[u8]| {
+        let (_, boundary) = request.headers.get("content-type")?.to_str().ok()?.split_once("boundary=")?;
+        Some(str::from_utf8(body).ok()?.replace(boundary, "").into_bytes())
+    };
+    let binding = || described(APPROVED).content(parts);
+    approve(&step_up, &call(&step_up, binding(), form("one", 10)).await).await;
+    assert_eq!(call(&step_up, binding(), form("two", 11)).await.says(), "403 mismatch");
+    let untyped = of(&alice(), Request::post("/pay").body(Body::from("10")).unwrap());
+    assert_eq!(call(&step_up, binding(), untyped).await.says(), "400");
+    let passed = call(&step_up, binding(), form("two", 10)).await;
+    assert_eq!(passed.says(), "200");
+    assert!(passed.body.starts_with(b"--two\r\n"));
 }
 
 #[tokio::test]
@@ -256,6 +324,8 @@ async fn what_cannot_be_described_is_invalid() {
         Some("Pay \u{2066}01 EUR\u{2069}"),
         Some("Pay \u{200f}10"),
         Some("Pay \u{61c}10"),
+        Some("Pay 10\u{2028}to Bob"),
+        Some("Pay 1\u{200b}0"),
         Some(too_long),
     ];
     for text in texts {

@@ -97,6 +97,7 @@ fn others() -> Vec<(&'static str, Request<Body>)> {
     vec![
         ("method", with(ask("PUT", "/pay/out?x=1", "alice/1", PAYOUT), &[("currency", "EUR")])),
         ("path", same("/pay/ouT?x=1")),
+        ("host", with(payout("alice/1"), &[("host", "us.example")])),
         ("slash", same("/pay/out/?x=1")),
         ("slashes", same("/pay//out?x=1")),
         ("percent-spelling", same("/pay/%6fut?x=1")),
@@ -163,11 +164,19 @@ async fn passes_once(step_up: &StepUp, app: &App, sent: &Sent, factor: &str) {
 async fn what_is_not_bound_may_change() {
     let clock = ManualClock::new();
     let (step_up, app, sent) = app(&clock);
-    let start = json!({ "binding": app.ask(payout("alice/1")).await.binding() });
+    let here = || with(payout("alice/1"), &[("host", "bank.example")]);
+    let start = json!({ "binding": app.ask(here()).await.binding() });
     approve(&step_up, &app, &sent, "alice/1", "/otp/SMS", &start).await;
-    let mut request = with(payout("alice/1"), &[("user-agent", "another")]);
-    *request.uri_mut() = "http://bank.example/pay/out?x=1".parse().unwrap();
-    assert_eq!(app.ask(request).await.says(), "200");
+    let at = |uri: &str, mut request: Request<Body>| {
+        *request.uri_mut() = uri.parse().unwrap();
+        app.ask(request)
+    };
+    assert_eq!(at("http://us.example/pay/out?x=1", here()).await.says(), "403 mismatch", "another authority");
+    assert_eq!(app.ask(with(here(), &[("host", "bank.example")])).await.says(), "400", "two of them");
+    let forwarded = with(payout("alice/1"), &[("x-forwarded-host", "bank.example")]);
+    assert_eq!(app.ask(forwarded).await.says(), "403 mismatch", "none at all");
+    let other = with(payout("alice/1"), &[("user-agent", "another"), ("x-forwarded-host", "us.example")]);
+    assert_eq!(at("http://BANK.example:80/pay/out?x=1", other).await.says(), "200");
 }
 
 /// A step-up of the whole session opens no bound route, however fresh; each opens its own.

@@ -10,6 +10,7 @@ mod app;
 
 mod bodies;
 mod bound;
+mod caches;
 mod client;
 mod covered;
 mod extractors;
@@ -17,6 +18,7 @@ mod nested;
 mod oauth;
 mod once;
 mod once_store;
+mod panics;
 mod proofs;
 mod replays;
 mod shadow;

@@ -1,6 +1,6 @@
 //! Refusals in gRPC's own terms.
 
-use http::{Method, Response, header::CONTENT_TYPE, request::Parts};
+use http::{HeaderMap, Method, Response, header::CONTENT_TYPE, request::Parts};
 
 use super::{Refusal, Refuse, Terms};
 
@@ -23,9 +23,14 @@ impl<B: Default> Refuse<B> for Grpc {
 /// Whether a request is gRPC: a `POST` of `application/grpc`, whatever the encoding of its messages. gRPC-Web is
 /// not: its clients cannot read trailers, and a layer outside the guard translates for them.
 pub(super) fn is_grpc(request: &Parts) -> bool {
+    speaks_grpc(&request.method, &request.headers)
+}
+
+/// The same of a request that is whole.
+pub(in crate::guard) fn speaks_grpc(method: &Method, headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
-    let declared = request.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    request.method == Method::POST
+    let declared = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    *method == Method::POST
         && declared.split_at_checked(GRPC.len()).is_some_and(|(essence, rest)| {
             essence.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
         })

@@ -19,6 +19,7 @@ mod json;
 mod negotiate;
 mod oauth;
 
+pub(super) use self::grpc::speaks_grpc;
 pub use self::{grpc::Grpc, json::Json, negotiate::Negotiate, oauth::OAuth};
 
 /// Why a guard refused. It stands in the extensions of every response that a guard builds.
