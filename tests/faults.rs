@@ -870,14 +870,14 @@ async fn everything_is_revoked_where_the_caller_goes_away() {
 /// message, and without a start for five minutes.
 #[tokio::test]
 async fn a_start_that_was_counted_is_delivered_where_the_client_goes_away() {
-    let sent = Arc::new(Mutex::new(Vec::new()));
+    let codes = Arc::new(Mutex::new(Vec::new()));
     let send = {
-        let sent = Arc::clone(&sent);
+        let codes = Arc::clone(&codes);
         move |message: OtpMessage| {
-            let sent = Arc::clone(&sent);
+            let codes = Arc::clone(&codes);
             async move {
                 tokio::task::yield_now().await;
-                sent.lock().unwrap().push(message.code().expose().to_owned());
+                codes.lock().unwrap().push(message.code().expose().to_owned());
                 Ok(())
             }
         }
@@ -886,10 +886,10 @@ async fn a_start_that_was_counted_is_delivered_where_the_client_goes_away() {
         let (store, alice) = (Elsewhere::default(), Caller::new("alice", "1"));
         let builder = StepUp::builder().otp("SMS", send.clone()).store(store.adapted());
         let step_up = builder.secret(Secret::new([7; 32]).unwrap()).build().unwrap();
-        sent.lock().unwrap().clear();
+        codes.lock().unwrap().clear();
         let ended = support::poll_at_most(polls, step_up.start_otp(&alice, "SMS", None)).is_some();
         step_up.drained().await;
-        let code = sent.lock().unwrap().pop();
+        let code = codes.lock().unwrap().pop();
         let code = code.unwrap_or_else(|| panic!("nothing was sent, dropped after {polls} polls"));
         assert!(step_up.verify_otp(&alice, "SMS", &code).await.is_ok(), "{polls}");
         if ended {

@@ -36,7 +36,9 @@ impl<S: Store> StepUp<S> {
         let ticket = engine.subject_of(stored.as_ref())?.and_then(|subject| subject.ticket(caller.session_key()));
         let end = |subject: &mut Subject| {
             // Those that were dropped, and not whatever the session has by now: one that starts meanwhile is alive.
-            dropped.iter().for_each(|start| subject.close(*start));
+            for start in &dropped {
+                subject.close(*start);
+            }
             // A proof that is being recorded finds itself unlisted, and records nothing.
             subject.unlist_revoked(caller.session_key(), ticket);
         };

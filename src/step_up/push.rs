@@ -275,8 +275,8 @@ impl<S: Store> Engine<S> {
             // A "No" counts whatever became of the push: dropping it first must not spare an attacker the pause.
             let declines = said == Said::No || matches!(taken, Ok((_, Answered::WrongNumber { left: 0 })));
             if declines {
-                let declined = |subject: &mut Subject| subject.declined(start, &self.policy, now);
-                let pauses = self.change_subject(&subject_key, stored.clone(), declined).await?;
+                let count = |subject: &mut Subject| subject.declined(start, &self.policy, now);
+                let pauses = self.change_subject(&subject_key, stored.clone(), count).await?;
                 if let (Some(true), Some((channel, _))) = (pauses, pending.push_is_for()) {
                     self.tell(&Event::PushesPaused { subject, channel, pause: self.policy.denial_pause });
                 }

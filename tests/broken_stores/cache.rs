@@ -66,7 +66,12 @@ impl Cached {
         let mut swapped = Swapped::Conflict;
         let mut delete = false;
         self.cache.entry_by_ref(key).and_compute_with(|entry| {
-            if entry.map(|entry| entry.value().revision()) != expected {
+            let current = entry.map(|entry| entry.value().revision());
+            if current.is_some() && current == next.as_ref().map(Stored::revision) {
+                swapped = Swapped::Done;
+                return Op::Nop;
+            }
+            if current != expected {
                 return Op::Nop;
             }
             swapped = Swapped::Done;

@@ -7,7 +7,7 @@
 //! | `CLIENT PAUSE` | 503 within the deadline | 503 | passes again |
 //! | made a replica (read-only) | passes: it reads | 503 | starts again, once it is a master |
 //! | the same, with `replica-serve-stale-data no` | 503 | 503 | passes again, once it is a master |
-//! | out of memory | passes: it reads | 503 for who is new | starts again, once there is room |
+//! | out of memory | passes: it reads; revocations and locks are written | 503 for who is new | starts again, once there is room |
 //! | scripts flushed | passes | starts: the script is sent again | – |
 //! | slow network | 503 within the deadline | 503 | passes again |
 //! | a replica that lagged is promoted | `missing` for what it has not seen | starts | guesses count on |
@@ -136,6 +136,12 @@ async fn out_of_memory() {
     let started = patient.build().unwrap().start_otp(&Caller::new("bob", "1"), "SMS", None).await;
     assert_eq!(started, Err(ChallengeError::Unavailable));
     assert_eq!(*told.lock().unwrap(), ["the store has no room for another record"]);
+    // T36: what exists is changed all the same, so that nothing that denies is refused.
+    until(async || node.revoke(&alice()).await.is_ok()).await;
+    assert!(!passes(&node).await, "it was revoked");
+    node.revoke_all("alice").await.unwrap();
+    node.lock("alice").await.unwrap();
+    assert_eq!(node.start_otp(&alice(), "SMS", None).await, Err(ChallengeError::Forbidden));
     server.say(&["CONFIG", "SET", "maxmemory", "0"]);
     until(async || node.start_otp(&Caller::new("bob", "1"), "SMS", None).await.is_ok()).await;
 }

@@ -65,7 +65,10 @@ pub struct RedisStore<C = Managed> {
 struct Shared {
     prefix: String,
     names: Hmac<Sha256>,
-    swap: Script,
+    insert: Script,
+    /// The same for a record that exists: it is written also where the server has no memory left, for a revocation or a
+    /// lock that cannot be written would be a bypass (T36). Only what is new is refused then.
+    change: Script,
 }
 
 impl RedisStore {
@@ -141,14 +144,23 @@ impl<C> RedisStore<C> {
     /// tags. It must not read from replicas.
     pub fn over(connection: C, key_of_records: Secret) -> Self {
         let names = key_of_records.mac();
-        Self { connection, shared: Arc::new(Shared { prefix: "step-up:".into(), names, swap: Script::new(SWAP) }) }
+        Self {
+            connection,
+            shared: Arc::new(Shared {
+                prefix: "step-up:".into(),
+                names,
+                insert: Script::new(SWAP),
+                change: Script::new(&format!("#!lua flags=allow-oom\n{SWAP}")),
+            }),
+        }
     }
 
     /// What stands in front of every key. Default `step-up:`.
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
-        let Shared { names, swap, .. } = &*self.shared;
-        let shared = Shared { prefix: prefix.into(), names: names.clone(), swap: swap.clone() };
+        let Shared { names, insert, change, .. } = &*self.shared;
+        let shared =
+            Shared { prefix: prefix.into(), names: names.clone(), insert: insert.clone(), change: change.clone() };
         Self { shared: Arc::new(shared), ..self }
     }
 
@@ -178,7 +190,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
 
     async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
         let mut connection = self.connection.clone();
-        let mut swap = self.shared.swap.key(self.name(key));
+        let script = if expected.is_none() { &self.shared.insert } else { &self.shared.change };
+        let mut swap = script.key(self.name(key));
         swap.arg(expected.map(Revision::to_bytes).as_ref().map_or(&[][..], |bytes| bytes));
         swap.arg(next.as_ref().map(Stored::encode).unwrap_or_default());
         // Rounded up: deleting it earlier forgets a lock.
