@@ -61,7 +61,7 @@ where
 /// own, which frameworks wrap.
 fn why(error: &(dyn Error + 'static)) -> Unread {
     let mut causes = std::iter::successors(Some(error), |&error| error.source());
-    if causes.any(<dyn std::error::Error>::is::<LengthLimitError>) { Unread::TooLarge } else { Unread::Broken }
+    if causes.any(<dyn Error>::is::<LengthLimitError>) { Unread::TooLarge } else { Unread::Broken }
 }
 
 #[cfg(test)]

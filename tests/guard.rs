@@ -227,17 +227,24 @@ async fn readiness_is_forwarded_and_a_refusal_reaches_nobody() {
     assert!(poll.is_pending(), "the inner service saw a request that was refused");
 }
 
-/// The same of a guard that binds.
+/// A guard that binds is always ready: the request, once read, waits for the inner service.
 #[tokio::test]
-async fn a_guard_that_binds_forwards_readiness_too() {
-    let binding = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
-    let layer = RequireStepUp::new(&step_up()).bind(binding);
+async fn a_guard_that_binds_waits_for_the_inner_service() {
+    let binding = || Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
+    let layer = RequireStepUp::new(&step_up()).bind(binding());
     let (mut guarded, mut handle) = tower_test::mock::spawn_layer::<Request<Body>, Response<Body>, _>(layer);
     handle.allow(0);
-    assert!(guarded.poll_ready().is_pending());
-    handle.allow(1);
     assert!(matches!(guarded.poll_ready(), Poll::Ready(Ok(()))));
-    assert_eq!(guarded.call(request(Some(alice()))).await.unwrap().status(), 403);
+    assert_eq!(guarded.call(request(None)).await.unwrap().status(), 401);
+    let mut waits = std::pin::pin!(guarded.call(request(Some(alice()))));
+    let poll = waits.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    assert!(poll.is_pending());
+    handle.allow(1);
+    assert_eq!(waits.await.unwrap().status(), 403);
+
+    let never = RequireStepUp::with(&step_up(), Requirement::new().when(|_| false)).unwrap();
+    let mut guarded = never.bind(binding()).layer(Insists::default());
+    assert_eq!(guarded.call(request(None)).await.unwrap().status(), 200, "a clone that was asked");
 }
 
 type Set = fn(&Elsewhere, bool);

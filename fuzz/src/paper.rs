@@ -66,7 +66,7 @@ impl Ending {
 /// A body, frame by frame.
 #[derive(Debug)]
 pub struct Frames {
-    frames: VecDeque<Result<Frame<Bytes>, ()>>,
+    frames: VecDeque<Result<Frame<Bytes>, std::io::Error>>,
     hangs: bool,
 }
 
@@ -77,7 +77,7 @@ impl Frames {
         let last = match ending {
             Ending::End | Ending::Hang => None,
             Ending::Trailers => Some(Ok(Frame::trailers(HeaderMap::new()))),
-            Ending::BreakOff => Some(Err(())),
+            Ending::BreakOff => Some(Err(std::io::Error::other("broken off"))),
             Ending::Flood => Some(Ok(Frame::data(Bytes::from_static(&[b' '; 4097])))),
         };
         Self { frames: frames.chain(last).collect(), hangs: ending == Ending::Hang }
@@ -86,9 +86,9 @@ impl Frames {
 
 impl Body for Frames {
     type Data = Bytes;
-    type Error = ();
+    type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         match self.frames.pop_front() {
             None if self.hangs => Poll::Pending,
             frame => Poll::Ready(frame),
