@@ -70,8 +70,11 @@ impl World {
     }
 }
 
+/// Begins an operation on one of the nodes.
+type Begin = fn(&World, usize) -> Act<'_>;
+
 /// Operations that may leave a grant.
-const GRANTING: [(&str, fn(&World, usize) -> Act<'_>); 7] = [
+const GRANTING: [(&str, Begin); 7] = [
     ("record a proof", |world, node| {
         Box::pin(async move { drop(world.nodes[node].grant(&world.here, Proof::new("PASSKEY")).await) })
     }),

@@ -14,14 +14,15 @@ fn commands(server: &Server, name: &str) -> u64 {
 }
 
 /// A start and a verification take 3 and 4 round trips: both loads go together. A guard takes one. A
-/// push takes 5: it is noted as sent afterwards.
+/// push takes 5: it is noted as sent afterwards. Its approval takes 5 as well.
 #[tokio::test]
 async fn round_trips_are_few() {
     let server = Server::start();
     let node = server.node_with(Policy::new().store_deadline(Duration::from_secs(10)));
-    // The connection, and the script, which the server learns once.
+    // The connection, and both scripts, which the server learns once: for what is new, and for what exists.
     let first = Caller::new("first", "1");
     node.start_otp(&first, "SMS", None).await.unwrap();
+    node.verify_otp(&first, "SMS", "123456").await.unwrap();
     let alice = Caller::new("alice", "1");
     let count = |name| commands(&server, name);
     let before = (count("get"), count("evalsha"));
