@@ -176,7 +176,7 @@ async fn a_proof_while_the_store_fails() {
             }
             failed += 1;
             assert_eq!(granted.err(), Some(ProofError::Unavailable), "{skip} {how:?}");
-            let lost = how == Fails::Unanswered && skip == 3;
+            let lost = how == Fails::Unanswered && skip == 6;
             let expected = (!lost).then_some(Reason::Missing);
             assert_eq!(reason(&step_up, &alice(), Requirement::new()).await, expected, "{skip} {how:?}");
             // The user's record lists the session before, so whatever is there can be ended.
@@ -184,7 +184,7 @@ async fn a_proof_while_the_store_fails() {
             assert_eq!(reason(&step_up, &alice(), Requirement::new()).await, Some(Reason::Missing));
         }
     }
-    assert_eq!(failed, 8, "two loads and two swaps, each in both ways");
+    assert_eq!(failed, 14, "four loads and three swaps, each in both ways");
 }
 
 /// A refusal names the channels that the application has to prove; there is no start for them.
