@@ -28,6 +28,12 @@ pub(crate) const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 /// A recipient that several users send to is blocked at so many times one user's budget.
 pub(crate) const RECIPIENT_FACTOR: u32 = 3;
+/// Starts within ten minutes whose sender said that nothing was sent, of one user on all channels.
+pub(crate) const UNSENT_STARTS: u32 = 5;
+/// Destinations that are kept as proven by one user.
+pub(crate) const KNOWN_RECIPIENTS: usize = 4;
+/// How long a destination counts as proven by the user, from the last verification with it.
+pub(crate) const RECIPIENT_KNOWN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Wrong numbers typed for one push; the last one declines it.
 pub(crate) const NUMBER_TRIES: u8 = 3;
 /// How long a lock of the application's is kept, which has no end of its own.

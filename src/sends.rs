@@ -78,6 +78,12 @@ impl Sends {
         self.0.retain(|send| send.at <= latest);
     }
 
+    /// Those whose sender may still answer, as the moments until which it may. One that was verified has arrived.
+    pub(crate) fn in_flight(&self, deadline: Duration) -> impl Iterator<Item = Timestamp> {
+        let open = self.0.iter().filter(|send| !send.verified);
+        open.map(move |send| send.at.saturating_add(deadline))
+    }
+
     /// Until when it matters.
     pub(crate) fn keep_until(&self) -> Timestamp {
         let ends = self.0.iter().map(|send| send.at.saturating_add(DAY));

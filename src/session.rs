@@ -2,7 +2,8 @@
 //!
 //! A session has at most one pending one-time code and one pending push. Each stays in its slot after it
 //! ended, so that "expired" and "already verified" can be told from "never was", and so that a new start
-//! inherits the tries of a code that is voided while it lives.
+//! inherits the tries of a code that is voided while it lives. A code that was voided comes back where the message of
+//! the one in its place was not sent.
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::{
     clock::Timestamp,
     code::{CodeDigest, PushDigest},
     error::ChallengeError,
+    key::Key,
     policy::{GRANTS_PER_SESSION, NUMBER_TRIES, Policy, REMEMBRANCE, STARTS_KEPT},
 };
 
@@ -98,14 +100,19 @@ struct Challenge<P> {
     channel: Box<str>,
     scope: Option<Box<str>>,
     operation: Option<OperationDigest>,
+    /// Where its message goes: once the user has enrolled another destination, it never verifies (T38).
+    recipient: Option<Key>,
     started: Timestamp,
     deadline: Timestamp,
     /// The subject's generation when it was started: another one never verifies.
     generation: u64,
-    /// Wrong proofs so far.
-    tries: u8,
+    /// The attempts that were wrong so far. By its id an attempt knows that it was compared, whatever the store has
+    /// answered (T33).
+    wrong: Vec<u64>,
     state: State,
     proof: P,
+    /// The one that it took the place of, until it is proven: it comes back where this one was not sent.
+    earlier: Option<Box<Self>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,8 +122,10 @@ enum State {
     Declined(Timestamp),
     /// The last try was wrong.
     Exhausted,
-    /// Withdrawn: revoked, or never sent.
+    /// Revoked, or a push that was never sent.
     Dropped,
+    /// A code that was never sent: it does not hold the resend interval.
+    Unsent,
 }
 
 /// What proves a push: whose it is, and, where the policy asks for one, the number that is shown beside it.
@@ -135,6 +144,7 @@ pub(crate) struct Start<P> {
     pub(crate) channel: Box<str>,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) operation: Option<OperationDigest>,
+    pub(crate) recipient: Option<Key>,
     pub(crate) generation: u64,
     pub(crate) proof: P,
 }
@@ -147,12 +157,24 @@ pub(crate) enum Compared {
     Wrong(ChallengeError),
 }
 
+/// A code that came back: the user's record counts it as alive again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CameBack {
+    pub(crate) start: u64,
+    pub(crate) deadline: Timestamp,
+    pub(crate) recipient: Option<Key>,
+}
+
 /// What the phone said to a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Said<'a> {
     Yes,
     /// Yes, and the number that the user typed.
-    Number(&'a str),
+    Number {
+        typed: &'a str,
+        /// The id of this attempt.
+        attempt: u64,
+    },
     No,
 }
 
@@ -182,13 +204,20 @@ impl<P> Challenge<P> {
             channel: start.channel,
             scope: start.scope,
             operation: start.operation,
+            recipient: start.recipient,
             started: now,
             deadline: now.saturating_add(life),
             generation: start.generation,
-            tries: 0,
+            wrong: Vec::new(),
             state: State::Pending,
             proof: start.proof,
+            earlier: None,
         }
+    }
+
+    /// How many more may be wrong.
+    fn tries_left(&self, allowed: u8) -> u8 {
+        allowed.saturating_sub(u8::try_from(self.wrong.len()).unwrap_or(u8::MAX))
     }
 
     /// Whether it can still be proven in time. A stamp from the future proves nothing (T20).
@@ -200,15 +229,33 @@ impl<P> Challenge<P> {
         now < end.saturating_add(REMEMBRANCE)
     }
 
+    /// Ends what is pending; what it took the place of does not come back.
     fn drop_pending(&mut self) {
+        self.earlier = None;
         if self.state == State::Pending {
             self.state = State::Dropped;
         }
     }
 
+    /// Whether it still matters: it is alive, its end is told of, or its tries go on.
+    fn matters(&self, now: Timestamp) -> bool {
+        match self.state {
+            State::Pending => Self::is_remembered(self.deadline, now),
+            State::Verified(at) => Self::is_remembered(at, now),
+            State::Dropped | State::Unsent => now < self.deadline,
+            State::Declined(_) | State::Exhausted => false,
+        }
+    }
+
+    /// Whether its tries go on in the one that takes its place.
+    fn is_voided(&self, now: Timestamp) -> bool {
+        now < self.deadline && matches!(self.state, State::Pending | State::Dropped | State::Unsent)
+    }
+
     /// The grant that a proof gives now.
     fn verify(&mut self, policy: &Policy, now: Timestamp) -> Granted {
         self.state = State::Verified(now);
+        self.earlier = None;
         Granted {
             id: self.start,
             channel: self.channel.clone(),
@@ -229,9 +276,9 @@ impl Session {
         self.otp.as_deref().map(|otp| otp.start)
     }
 
-    /// Whether a code may be started.
-    fn may_start_otp(&self, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
-        if let Some(last) = &self.otp {
+    /// Whether a code may be started. The last one holds the interval if its message may have gone out.
+    pub(crate) fn may_start_otp(&self, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
+        if let Some(last) = self.otp.as_deref().filter(|last| last.state != State::Unsent) {
             let next = last.started.saturating_add(policy.resend_interval);
             if now < next {
                 let wait = next.saturating_since(now);
@@ -249,13 +296,23 @@ impl Session {
         now: Timestamp,
     ) -> Result<Self, ChallengeError> {
         self.may_start_otp(policy, now)?;
-        let inherited = match &self.otp {
-            Some(last) if now < last.deadline && matches!(last.state, State::Pending | State::Dropped) => last.tries,
-            _ => 0,
-        };
         let mut challenge = Challenge::new(start, policy.code_life, now);
-        challenge.tries = inherited;
+        if let Some(last) = self.otp.as_ref().filter(|last| last.is_voided(now)) {
+            challenge.wrong.clone_from(&last.wrong);
+        }
+        challenge.earlier = self.otp.clone().filter(|last| last.matters(now));
         Ok(Self { otp: Some(Box::new(challenge)), ..self.started(policy, now) })
+    }
+
+    /// Whether the code in the slot goes to this recipient.
+    pub(crate) fn otp_goes_to(&self, recipient: Option<&Key>) -> bool {
+        self.otp.as_deref().is_some_and(|otp| otp.recipient.as_ref() == recipient)
+    }
+
+    /// How a code was wrong that was compared already, though the store has not said so.
+    pub(crate) fn was_wrong(&self, attempt: u64, policy: &Policy) -> Option<ChallengeError> {
+        let challenge = self.otp.as_deref().filter(|otp| otp.wrong.contains(&attempt))?;
+        Some(wrong(challenge.tries_left(policy.tries)))
     }
 
     /// What stands in the way of comparing a code, if anything. `knows` says whether its secret is at hand.
@@ -281,7 +338,7 @@ impl Session {
             }
             _ if challenge.is_alive(policy, now)
                 && Some(challenge.generation) == generation
-                && challenge.tries < policy.tries
+                && challenge.tries_left(policy.tries) > 0
                 && knows(&challenge.proof) =>
             {
                 Ok(())
@@ -293,6 +350,7 @@ impl Session {
     /// Compares a code that [`may_verify`](Self::may_verify) let through: counts the try, or grants.
     pub(crate) fn compare(
         &self,
+        attempt: u64,
         matches: impl FnOnce(&CodeDigest) -> bool,
         policy: &Policy,
         now: Timestamp,
@@ -304,23 +362,57 @@ impl Session {
             next.add_grant(grant);
             return Ok((next, Compared::Right));
         }
-        challenge.tries = challenge.tries.saturating_add(1);
-        let error = match policy.tries.saturating_sub(challenge.tries) {
-            0 => {
-                challenge.state = State::Exhausted;
-                ChallengeError::ChallengeLimitExceeded
-            }
-            1 => ChallengeError::OneTryRemaining,
-            _ => ChallengeError::CodeInvalid,
-        };
-        Ok((next, Compared::Wrong(error)))
+        challenge.wrong.push(attempt);
+        let left = challenge.tries_left(policy.tries);
+        if left == 0 {
+            challenge.state = State::Exhausted;
+        }
+        Ok((next, Compared::Wrong(wrong(left))))
     }
 
-    /// Withdraws a code that was not sent; `None` where it is no longer the one in the slot.
-    pub(crate) fn withdraw_otp(&self, start: u64) -> Option<Self> {
+    /// Withdraws a code that was not sent. The one that it took the place of comes back as it was, with all that was
+    /// wrong since, unless this one was revoked or used up meanwhile, or `comes_back` says no. `None` where nothing is
+    /// left to withdraw.
+    pub(crate) fn withdraw_otp(
+        &self,
+        start: u64,
+        comes_back: bool,
+        now: Timestamp,
+    ) -> Option<(Self, Option<CameBack>)> {
         let mut next = self.clone();
-        next.otp.as_deref_mut().filter(|otp| otp.start == start)?.drop_pending();
-        Some(next)
+        let mut slot = next.otp.take()?;
+        if slot.start != start {
+            // Another has replaced it meanwhile, which must not bring it back.
+            let mut replaced = &mut slot;
+            while replaced.earlier.as_ref()?.start != start {
+                replaced = replaced.earlier.as_mut()?;
+            }
+            replaced.earlier = replaced.earlier.take()?.earlier;
+            return Some((Self { otp: Some(slot), ..next }, None));
+        }
+        let mut came_back = None;
+        match (slot.state, slot.earlier.take().filter(|_| comes_back)) {
+            (State::Pending, Some(earlier)) if earlier.is_voided(slot.started) => {
+                slot = Box::new(Challenge { wrong: slot.wrong, ..*earlier });
+                if slot.state == State::Pending && now < slot.deadline {
+                    let Challenge { start, deadline, recipient, .. } = *slot;
+                    came_back = Some(CameBack { start, deadline, recipient });
+                }
+            }
+            (State::Pending, Some(earlier)) if slot.wrong.is_empty() => slot = earlier,
+            (State::Pending | State::Dropped, _) => slot.state = State::Unsent,
+            (State::Verified(_) | State::Declined(_) | State::Exhausted | State::Unsent, _) => {}
+        }
+        Some((Self { otp: Some(slot), ..next }, came_back))
+    }
+}
+
+/// How a code was wrong after which so many may follow.
+const fn wrong(left: u8) -> ChallengeError {
+    match left {
+        0 => ChallengeError::ChallengeLimitExceeded,
+        1 => ChallengeError::OneTryRemaining,
+        _ => ChallengeError::CodeInvalid,
     }
 }
 
@@ -333,7 +425,12 @@ impl Session {
 
     /// Whether a push may be started: one in flight is enough. One that is not sent by the time at which its sender
     /// was given up is none.
-    fn may_start_push(&self, generation: u64, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
+    pub(crate) fn may_start_push(
+        &self,
+        generation: u64,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(), ChallengeError> {
         if let Some(push) = &self.push
             && push.is_alive(policy, now)
             && push.generation == generation
@@ -379,7 +476,7 @@ impl Session {
             State::Pending => (push.deadline, PushStatus::Expired),
             State::Verified(at) => (at, PushStatus::Verified),
             State::Declined(at) => (at, PushStatus::Declined),
-            State::Exhausted | State::Dropped => return None,
+            State::Exhausted | State::Dropped | State::Unsent => return None,
         };
         Challenge::<PushProof>::is_remembered(end, now).then_some(status)
     }
@@ -401,22 +498,27 @@ impl Session {
         if !push.is_alive(policy, now) {
             return Err(NotAnswered::TooLate);
         }
-        let right = match (said, &push.proof.number) {
+        let (right, attempt) = match (said, &push.proof.number) {
             (Said::No, _) => {
                 push.state = State::Declined(now);
                 return Ok((next, Answered::Declined));
             }
             (Said::Yes, Some(_)) => return Err(NotAnswered::NumberRequired),
-            (Said::Yes | Said::Number(_), None) => true,
-            (Said::Number(typed), Some(number)) => matches(number, &push.channel, typed),
+            (Said::Yes | Said::Number { .. }, None) => (true, 0),
+            (Said::Number { attempt, .. }, Some(_)) if push.wrong.contains(&attempt) => {
+                // Compared already, though the store has not said so.
+                let left = push.tries_left(NUMBER_TRIES);
+                return Ok((next, Answered::WrongNumber { left }));
+            }
+            (Said::Number { typed, attempt }, Some(number)) => (matches(number, &push.channel, typed), attempt),
         };
         if right {
             let grant = push.verify(policy, now);
             next.add_grant(grant);
             return Ok((next, Answered::Approved));
         }
-        push.tries = push.tries.saturating_add(1);
-        let left = NUMBER_TRIES.saturating_sub(push.tries);
+        push.wrong.push(attempt);
+        let left = push.tries_left(NUMBER_TRIES);
         if left == 0 {
             push.state = State::Declined(now);
         }
@@ -505,6 +607,14 @@ impl Session {
         Self { grants: Vec::new(), ..self.without_pending(policy, now) }
     }
 
+    /// The record without pending challenges, in which the grants of one generation go on in the next.
+    pub(crate) fn in_generation(&self, before: u64, next: u64, policy: &Policy, now: Timestamp) -> Self {
+        let mut session = self.without_pending(policy, now);
+        session.grants.retain(|grant| grant.generation == before);
+        session.grants.iter_mut().for_each(|grant| grant.generation = next);
+        session
+    }
+
     /// Until when the record must be kept: its last deadline, and the time in which that is remembered.
     pub(crate) fn keep_until(&self, policy: &Policy) -> Timestamp {
         let challenges = [
@@ -567,6 +677,8 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::{
         code::{Keyring, OneTimeCode, Secret, system_random},
@@ -599,20 +711,33 @@ mod tests {
     fn otp(channel: &str, scope: Option<&str>) -> Start<CodeDigest> {
         let ring = Keyring::new(&Secret::new([1; 32]).unwrap(), None);
         let proof = ring.digest(&Key::subject("a"), channel, &OneTimeCode::sandbox(6), system_random).unwrap();
-        Start { id: 1, channel: channel.into(), scope: scope.map(Into::into), operation: None, generation: 1, proof }
+        Start {
+            id: 1,
+            channel: channel.into(),
+            scope: scope.map(Into::into),
+            operation: None,
+            recipient: None,
+            generation: 1,
+            proof,
+        }
     }
 
     fn push(id: &str) -> Start<PushProof> {
         let proof = PushProof { id: PushDigest::new(&Key::subject("a"), id), number: None, sent: true };
-        Start { id: 1, channel: "BIO".into(), scope: None, operation: None, generation: 1, proof }
+        Start { id: 1, channel: "BIO".into(), scope: None, operation: None, recipient: None, generation: 1, proof }
     }
 
     fn may_verify(session: &Session, channel: &str, now: u64) -> Result<(), ChallengeError> {
         session.may_verify(channel, Some(1), |_| true, &policy(), at(now))
     }
 
+    thread_local! {
+        static ATTEMPTS: Cell<u64> = const { Cell::new(0) };
+    }
+
     fn guess(session: &mut Session, right: bool, now: u64) -> Option<ChallengeError> {
-        let (next, compared) = session.compare(|_| right, &policy(), at(now)).unwrap();
+        let attempt = ATTEMPTS.replace(ATTEMPTS.get() + 1);
+        let (next, compared) = session.compare(attempt, |_| right, &policy(), at(now)).unwrap();
         *session = next;
         match compared {
             Compared::Right => None,
@@ -811,23 +936,29 @@ mod tests {
         start.proof.number = Some(number);
         let session = Session::default().start_push(start, &policy, at(0)).unwrap();
         let id = PushDigest::new(&Key::subject("a"), "1");
+        let attempts = Cell::new(0);
+        let number = |typed| Said::Number { typed, attempt: attempts.replace(attempts.get() + 1) };
         let answer =
             |session: &Session, said| session.answer_push(&id, 1, said, |_, _, typed| typed == "47", &policy, at(1));
         assert_eq!(answer(&session, Said::Yes), Err(NotAnswered::NumberRequired));
         assert_eq!(answer(&session, Said::No).unwrap().1, Answered::Declined);
-        let (approved, answered) = answer(&session, Said::Number("47")).unwrap();
+        let (approved, answered) = answer(&session, number("47")).unwrap();
         assert_eq!((answered, approved.grants().len()), (Answered::Approved, 1));
-        let (once, answered) = answer(&session, Said::Number("48")).unwrap();
+        let (once, answered) = answer(&session, number("48")).unwrap();
         assert_eq!(answered, Answered::WrongNumber { left: 2 });
-        let (twice, answered) = answer(&once, Said::Number("")).unwrap();
+        let (twice, answered) = answer(&once, number("")).unwrap();
         assert_eq!(answered, Answered::WrongNumber { left: 1 });
-        assert_eq!(answer(&twice, Said::Number("47")).unwrap().1, Answered::Approved);
-        let late = twice.answer_push(&id, 1, Said::Number("47"), |_, _, _| true, &policy, at(300));
+        assert_eq!(answer(&twice, number("47")).unwrap().1, Answered::Approved);
+        let late = twice.answer_push(&id, 1, number("47"), |_, _, _| true, &policy, at(300));
         assert_eq!(late, Err(NotAnswered::TooLate), "a wrong one leaves the deadline");
-        let (declined, answered) = answer(&twice, Said::Number("47 ")).unwrap();
+        let (declined, answered) = answer(&twice, number("47 ")).unwrap();
         assert_eq!(answered, Answered::WrongNumber { left: 0 });
-        assert_eq!(answer(&declined, Said::Number("47")), Err(NotAnswered::TooLate));
+        assert_eq!(answer(&declined, number("47")), Err(NotAnswered::TooLate));
         assert_eq!(declined.push_status("BIO", &id, &policy, at(1)), Some(PushStatus::Declined));
+        let again = |attempt| answer(&twice, Said::Number { typed: "49", attempt });
+        let second = twice.push.as_ref().unwrap().wrong[1];
+        assert_eq!(again(second).unwrap(), (twice.clone(), Answered::WrongNumber { left: 1 }), "the same attempt");
+        assert_eq!(again(99).unwrap().1, Answered::WrongNumber { left: 0 }, "another");
     }
 
     #[test]
@@ -906,13 +1037,110 @@ mod tests {
         }
     }
 
+    /// A code of `start`, sent to `recipient`, in the place of what `session` has.
+    fn next(session: &Session, start: u64, recipient: &str, now: u64) -> Session {
+        let otp = Start { id: start, recipient: Some(Key::recipient(recipient)), ..otp("SMS", None) };
+        session.start_otp(otp, &policy(), at(now)).unwrap()
+    }
+
+    fn wrong_since(session: &Session) -> usize {
+        session.otp.as_ref().map_or(0, |otp| otp.wrong.len())
+    }
+
     #[test]
-    fn only_what_was_not_sent_is_withdrawn() {
-        let session = started(0);
-        let withdrawn = session.withdraw_otp(1).unwrap();
+    fn a_code_that_was_not_sent_verifies_nothing_and_holds_no_interval() {
+        let mut session = started(0);
+        guesses(&mut session, 2, 1);
+        let (withdrawn, came_back) = session.withdraw_otp(1, true, at(1)).unwrap();
+        assert_eq!(came_back, None);
         assert_eq!(may_verify(&withdrawn, "SMS", 1), Err(ChallengeError::StateInvalid));
-        assert!(withdrawn.may_start_otp(&policy(), at(14)).is_err(), "the start stays");
-        assert!(session.withdraw_otp(2).is_none(), "another start");
+        assert_eq!(
+            wrong_since(&next(&withdrawn, 2, "a", 1)),
+            2,
+            "the next one may start at once and inherits the tries"
+        );
+        assert!(session.withdraw_otp(2, true, at(1)).is_none(), "another start");
+        assert!(Session::default().withdraw_otp(1, true, at(1)).is_none());
+    }
+
+    #[test]
+    fn the_earlier_code_comes_back_with_all_that_was_wrong_since() {
+        let mut first = next(&Session::default(), 1, "a", 0);
+        guesses(&mut first, 1, 1);
+        let mut second = next(&first, 2, "b", 20);
+        guesses(&mut second, 2, 21);
+        let (back, came_back) = second.withdraw_otp(2, true, at(22)).unwrap();
+        let recipient = Some(Key::recipient("a"));
+        assert_eq!(came_back, Some(CameBack { start: 1, deadline: at(300), recipient }));
+        assert_eq!((may_verify(&back, "SMS", 22), wrong_since(&back)), (Ok(()), 3));
+        assert_eq!(may_verify(&back, "SMS", 300), Err(ChallengeError::CodeExpired), "its own deadline");
+        assert!(back.otp_goes_to(recipient.as_ref()) && !second.otp_goes_to(recipient.as_ref()));
+        assert_eq!(back.may_start_otp(&policy(), at(22)), Ok(()));
+        let (late, came_back) = second.withdraw_otp(2, true, at(300)).unwrap();
+        assert_eq!((may_verify(&late, "SMS", 300), came_back), (Err(ChallengeError::CodeExpired), None));
+    }
+
+    #[test]
+    fn the_earlier_code_stays_away_where_it_must() {
+        let first = next(&Session::default(), 1, "a", 0);
+        let second = next(&first, 2, "a", 20);
+        let mut used_up = second.clone();
+        guesses(&mut used_up, 5, 21);
+        let mut verified = second.clone();
+        guess(&mut verified, true, 21);
+        let revoked = second.revoked(&policy(), at(21));
+        let state_invalid = Err(ChallengeError::StateInvalid);
+        let table = [
+            ("used up", &used_up, true, state_invalid.clone()),
+            ("verified", &verified, true, Err(ChallengeError::AlreadyVerified)),
+            ("revoked", &revoked, true, state_invalid.clone()),
+            ("locked", &second, false, state_invalid),
+        ];
+        for (name, session, comes_back, expected) in table {
+            let (withdrawn, came_back) = session.withdraw_otp(2, comes_back, at(22)).unwrap();
+            assert_eq!((may_verify(&withdrawn, "SMS", 22), came_back), (expected, None), "{name}");
+        }
+    }
+
+    #[test]
+    fn of_three_codes_those_that_were_not_sent_go_in_any_order() {
+        let third = next(&next(&next(&Session::default(), 1, "a", 0), 2, "a", 20), 3, "a", 40);
+        let starts = |session: &Session| session.otp_start();
+        for (order, left) in [
+            (&[3][..], Some(2)),
+            (&[3, 2], Some(1)),
+            (&[2, 3], Some(1)),
+            (&[2], Some(3)),
+            (&[1, 3], Some(2)),
+            (&[1, 2], Some(3)),
+        ] {
+            let withdraw = |session: Session, start: &u64| session.withdraw_otp(*start, true, at(41)).unwrap().0;
+            let session = order.iter().fold(third.clone(), withdraw);
+            assert_eq!((starts(&session), may_verify(&session, "SMS", 41)), (left, Ok(())), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_comes_back_as_it_was_told_of() {
+        let mut verified = next(&Session::default(), 1, "a", 0);
+        guess(&mut verified, true, 1);
+        let second = next(&verified, 2, "a", 20);
+        let (back, came_back) = second.withdraw_otp(2, true, at(21)).unwrap();
+        assert_eq!((may_verify(&back, "SMS", 21), came_back), (Err(ChallengeError::AlreadyVerified), None));
+        let mut guessed = second;
+        guesses(&mut guessed, 1, 21);
+        let (unsent, _) = guessed.withdraw_otp(2, true, at(22)).unwrap();
+        assert_eq!(wrong_since(&next(&unsent, 3, "a", 22)), 1, "but no try is forgotten");
+    }
+
+    #[test]
+    fn an_attempt_knows_that_it_was_wrong() {
+        let (session, _) = started(0).compare(7, |_| false, &policy(), at(1)).unwrap();
+        assert_eq!(session.was_wrong(7, &policy()), Some(ChallengeError::CodeInvalid));
+        assert_eq!(session.was_wrong(8, &policy()), None);
+        assert_eq!(session.revoked(&policy(), at(2)).was_wrong(7, &policy()), Some(ChallengeError::CodeInvalid));
+        let next = next(&session, 2, "a", 20);
+        assert_eq!(next.was_wrong(7, &policy()), Some(ChallengeError::CodeInvalid), "whose code was replaced since");
     }
 
     #[test]

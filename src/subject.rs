@@ -12,8 +12,12 @@ use crate::{
     code::PushDigest,
     error::{ChallengeError, RateLimit},
     key::Key,
-    policy::{DAY, FAILURES_KEPT, LOCK_KEPT, Policy, SESSIONS_PER_SUBJECT},
+    policy::{
+        DAY, FAILURES_KEPT, KNOWN_RECIPIENTS, LOCK_KEPT, Policy, RECIPIENT_KNOWN, SESSIONS_PER_SUBJECT, TEN_MINUTES,
+        UNSENT_STARTS,
+    },
     sends::{Kind, Sends, wait},
+    session::CameBack,
 };
 
 /// The record of one user.
@@ -31,12 +35,23 @@ pub(crate) struct Subject {
     forgiven: Option<Timestamp>,
     /// Messages of the last 24 hours.
     sends: Sends,
+    /// Starts of the last ten minutes whose sender said that nothing was sent.
+    unsent: Vec<Timestamp>,
+    /// The destinations that a challenge was verified with, the newest last.
+    known: Vec<KnownRecipient>,
     /// Pushes declined since the last that was approved.
     denials: Option<Denials>,
     /// Challenges that may be alive; answered pushes stay until their deadline.
     challenges: Vec<Challenge>,
     /// Sessions that may hold a grant.
     sessions: Vec<LiveSession>,
+}
+
+/// A destination that the user has proven to be theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct KnownRecipient {
+    key: Key,
+    verified: Timestamp,
 }
 
 /// The consecutive failures of one channel.
@@ -150,6 +165,8 @@ impl Subject {
             wrong: Vec::new(),
             forgiven: None,
             sends: Sends::default(),
+            unsent: Vec::new(),
+            known: Vec::new(),
             denials: None,
             challenges: Vec::new(),
             sessions: Vec::new(),
@@ -169,9 +186,10 @@ impl Subject {
         let denials = self.denials.map(|denials| denials.last.saturating_add(DAY));
         let challenges = self.challenges.iter().map(|challenge| challenge.deadline);
         let sessions = self.sessions.iter().map(|session| session.until);
-        let stamps =
-            failures.chain(wrong).chain(forgiven).chain(locked).chain(denials).chain(challenges).chain(sessions);
-        stamps.fold(self.sends.keep_until(), Timestamp::max)
+        let unsent = self.unsent.iter().map(|at| at.saturating_add(TEN_MINUTES));
+        let known = self.known.iter().map(KnownRecipient::until);
+        let denies = failures.chain(wrong).chain(forgiven).chain(locked).chain(denials).chain(unsent);
+        denies.chain(challenges).chain(sessions).chain(known).fold(self.sends.keep_until(), Timestamp::max)
     }
 }
 
@@ -340,6 +358,11 @@ impl Subject {
         self.close_where(|_| true);
     }
 
+    /// The user's destinations have changed: none counts as proven any more.
+    pub(crate) fn forget_recipients(&mut self) {
+        self.known = Vec::new();
+    }
+
     /// The sessions that may hold a grant or a challenge.
     pub(crate) fn sessions(&self) -> impl Iterator<Item = Key> {
         self.sessions.iter().map(|session| session.key)
@@ -359,6 +382,7 @@ impl Subject {
             self.check_denials(policy, now).map_err(ChallengeError::RateLimited)?;
         }
         self.sends.check(kind, 1, policy, now).map_err(ChallengeError::RateLimited)?;
+        self.check_unsent(policy, now).map_err(ChallengeError::RateLimited)?;
         self.check_live(opening, policy, now).map_err(ChallengeError::RateLimited)?;
         self.sends.add(opening.start, kind, now);
         if let Some(replaced) = opening.replaces {
@@ -376,15 +400,42 @@ impl Subject {
         Ok(())
     }
 
-    /// Takes a start back whose message was not sent.
+    /// Takes a start back that came to nothing before its message was handed to its sender.
     pub(crate) fn withdraw(&mut self, start: u64) {
         self.sends.remove(start);
         self.challenges.retain(|challenge| challenge.start != start);
     }
 
-    /// A challenge was verified: its message is given back, and the denials before it are over.
-    pub(crate) fn verified(&mut self, start: u64) {
+    /// Takes a start back whose sender said that nothing was sent, and counts it in a budget of its own, from which
+    /// nothing is given back: a provider that fails is no call free of charge (T13). A code that came back in its place
+    /// is alive again.
+    pub(crate) fn not_sent(&mut self, start: u64, session: &Key, came_back: Option<CameBack>, now: Timestamp) {
+        self.withdraw(start);
+        self.unsent.retain(|at| now < at.saturating_add(TEN_MINUTES));
+        self.unsent.push(now);
+        if let Some(CameBack { start, deadline, recipient }) = came_back {
+            self.close(start);
+            let (session, push) = (*session, None);
+            self.challenges.push(Challenge { start, session, deadline, push, recipient, open: true, answered: false });
+        }
+    }
+
+    /// Whether the user has proven before that this destination is theirs.
+    pub(crate) fn knows(&self, recipient: &Key, now: Timestamp) -> bool {
+        self.known.iter().any(|known| known.key == *recipient && now < known.until())
+    }
+
+    /// A challenge was verified: its message is given back, its destination is known to be the user's, and the denials
+    /// before it are over.
+    pub(crate) fn verified(&mut self, start: u64, recipient: Option<&Key>, now: Timestamp) {
         self.sends.verified(start);
+        if let Some(recipient) = recipient {
+            self.known.retain(|known| known.key != *recipient && now < known.until());
+            let surplus = (self.known.len() + 1).saturating_sub(KNOWN_RECIPIENTS);
+            self.known.drain(..surplus);
+            self.known.reserve_exact(1);
+            self.known.push(KnownRecipient { key: *recipient, verified: now });
+        }
         let is_push = self.challenges.iter().any(|challenge| challenge.start == start && challenge.push.is_some());
         if is_push {
             self.denials = None;
@@ -432,7 +483,7 @@ impl Subject {
         self.challenges.iter().any(|challenge| challenge.open && challenge.start == start)
     }
 
-    /// Where the message of a challenge was counted.
+    /// Where the message of a challenge went.
     pub(crate) fn recipient_of(&self, start: u64) -> Option<Key> {
         self.challenges.iter().find(|challenge| challenge.start == start)?.recipient
     }
@@ -457,6 +508,21 @@ impl Subject {
         if wait.is_zero() { Ok(()) } else { Err(RateLimit { limit: policy.denials.into(), window: None, wait }) }
     }
 
+    /// Refuses where too many starts of the last ten minutes sent nothing. From the first on, one whose sender may still
+    /// say so counts with them, so that asking in parallel gets nobody more.
+    fn check_unsent(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
+        if !self.unsent.iter().any(|at| now < at.saturating_add(TEN_MINUTES)) {
+            return Ok(());
+        }
+        let limit = UNSENT_STARTS;
+        let in_flight = self.sends.in_flight(policy.sender_deadline);
+        let unsent = self.unsent.iter().map(|at| at.saturating_add(TEN_MINUTES));
+        let mut ends: Vec<_> = unsent.chain(in_flight).filter(|end| now < *end).collect();
+        let surplus = usize::try_from(limit).ok().and_then(|limit| ends.len().checked_sub(limit));
+        let wait = surplus.map(|surplus| ends.select_nth_unstable(surplus).1.saturating_since(now));
+        wait.map_or(Ok(()), |wait| Err(RateLimit { limit, window: Some(TEN_MINUTES), wait }))
+    }
+
     /// Refuses one challenge more than may be alive. A session's code is one however often it was started anew, and
     /// so is its push.
     fn check_live(&self, opening: &Opening, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
@@ -478,6 +544,12 @@ impl Subject {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl KnownRecipient {
+    fn until(&self) -> Timestamp {
+        self.verified.saturating_add(RECIPIENT_KNOWN)
     }
 }
 
@@ -686,7 +758,7 @@ mod tests {
         assert_eq!(open(&mut subject.clone(), 5, 1, false, 30), Ok(()), "in the place of its like");
         assert_eq!(open(&mut subject.clone(), 3, 2, false, 30), Ok(()), "the same start, counted again");
         let makes: [(&str, Make); 5] = [
-            ("verified", |subject| subject.verified(1)),
+            ("verified", |subject| subject.verified(1, None, at(0))),
             ("closed", |subject| subject.close(2)),
             ("not sent", |subject| subject.withdraw(3)),
             ("its session is no more", |subject| subject.close_session(&Key::session("a", &2_u64.to_be_bytes()))),
@@ -711,7 +783,7 @@ mod tests {
             assert_eq!(open(&mut subject, start, 1, false, start), Ok(()), "its second round");
         }
         assert_eq!(open(&mut subject, 4, 1, false, 3), Err((3, 298)));
-        subject.verified(2);
+        subject.verified(2, None, at(0));
         assert_eq!(open(&mut subject, 4, 1, false, 3), Ok(()));
         subject.withdraw(4);
         assert_eq!(open(&mut subject, 5, 1, false, 3), Ok(()));
@@ -724,7 +796,7 @@ mod tests {
         open(&mut subject, 7, 1, true, 0).unwrap();
         assert_eq!(subject.find_push(&id(7)), Some((&session, 7)));
         assert_eq!(subject.find_push(&id(8)), None);
-        subject.verified(7);
+        subject.verified(7, None, at(0));
         assert_eq!(subject.find_push(&id(7)), Some((&session, 7)));
         open(&mut subject, 8, 1, true, 300).unwrap();
         assert_eq!(subject.find_push(&id(7)), None);
@@ -763,7 +835,7 @@ mod tests {
         assert_eq!(paused(&subject, 2), None, "one of them was said twice");
         let mut approved = subject.clone();
         open(&mut approved, 9, 1, true, 2).unwrap();
-        approved.verified(9);
+        approved.verified(9, None, at(2));
         decline(&mut approved, 10, 3);
         assert_eq!(paused(&approved, 3), None);
         decline(&mut subject, 3, 3);

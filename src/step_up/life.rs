@@ -75,8 +75,48 @@ impl<S: Store> StepUp<S> {
     /// [`ChallengeError::Unavailable`] where the store is down: some sessions may still be elevated. Call it again.
     pub async fn revoke_all(&self, subject: &str) -> Result<(), ChallengeError> {
         let (engine, key) = (Arc::clone(&self.0), Key::subject(subject));
-        self.0.unfinished.to_the_end(async move { engine.revoke_all(&key).await }).await?;
+        self.0.unfinished.to_the_end(async move { engine.revoke_all(&key, None).await }).await?;
         self.0.tell(&Event::Revoked { subject, everywhere: true });
+        Ok(())
+    }
+
+    /// As [`revoke_all`](Self::revoke_all), but the grants of the caller's own session stay: for when a user has
+    /// changed a factor, such as their phone number, and has just stepped up to do so. What was sent to the old phone
+    /// opens nothing any more, in this session neither, and what the user has proven to be theirs is forgotten.
+    ///
+    /// Call it once the change is stored. A code that was sent to another recipient than the enrolment names by now does
+    /// not verify in any case (409 `STATE_INVALID`); a push that is out, and other sessions, end only so.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Caller, Requirement, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// let (laptop, tablet) = (Caller::new("alice", "laptop"), Caller::new("alice", "tablet"));
+    /// for session in [&laptop, &tablet] {
+    ///     step_up.start_otp(session, "SMS", None).await?;
+    ///     step_up.verify_otp(session, "SMS", "123456").await?;
+    /// }
+    ///
+    /// // On the laptop, Alice has replaced her phone.
+    /// step_up.factors_changed(&laptop).await?;
+    /// assert!(step_up.check(&laptop, &Requirement::new()).await.is_ok());
+    /// assert!(step_up.check(&tablet, &Requirement::new()).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError::Unavailable`] where the store is down: some sessions may still be elevated. Call it again.
+    pub async fn factors_changed(&self, caller: &Caller) -> Result<(), ChallengeError> {
+        let (engine, key, own) = (Arc::clone(&self.0), caller.subject_key(), *caller.session_key());
+        self.0.unfinished.to_the_end(async move { engine.revoke_all(&key, Some(&own)).await }).await?;
+        self.0.tell(&Event::Revoked { subject: caller.subject(), everywhere: true });
         Ok(())
     }
 
@@ -184,19 +224,36 @@ impl<S: Store> StepUp<S> {
 }
 
 impl<S: Store> Engine<S> {
-    async fn revoke_all(&self, key: &Key) -> Result<(), ChallengeError> {
+    /// Revokes all sessions of a user; those grants of `own` stay that were of the generation that ends.
+    async fn revoke_all(&self, key: &Key, own: Option<&Key>) -> Result<(), ChallengeError> {
         let generation = self.ids.next_u64();
         // Whatever is counted in the old generation from here on has read the user's record before, is listed in it,
         // and finds its session's record changed.
         let stored = self.load(key).await?;
-        self.change_subject(key, stored, |subject| subject.revoke_all(generation)).await?;
+        let begin = |subject: &mut Subject| {
+            let before = subject.generation();
+            subject.revoke_all(generation);
+            if own.is_some() {
+                subject.forget_recipients();
+            }
+            before
+        };
+        let before = self.change_subject(key, stored, begin).await?;
         let stored = self.load(key).await?;
         let sessions: Vec<Key> =
             self.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
         // One that cannot be changed keeps none of the others.
         let mut revoked = Ok(());
         for session in &sessions {
-            revoked = self.revoke_session(session).await.and(revoked);
+            revoked = match before.filter(|_| own == Some(session)) {
+                None => self.revoke_session(session).await.map(drop),
+                Some(before) => {
+                    let keep =
+                        |session: &Session, now| Some(session.in_generation(before, generation, &self.policy, now));
+                    self.change_session(session, keep).await.map(drop)
+                }
+            }
+            .and(revoked);
         }
         revoked
     }

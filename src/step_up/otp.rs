@@ -9,18 +9,18 @@ use super::{
     no_random,
     outside::both,
     records::{ROUNDS, Swap},
-    start::Beginning,
+    start::{Asked, Beginning, Loaded, recipient_key},
 };
 use crate::{
     caller::Caller,
     clock::Timestamp,
     code::{CodeDigest, OneTimeCode, check_form},
-    delivery::{OtpMessage, Recipient},
+    delivery::OtpMessage,
     error::ChallengeError,
     event::{Event, Lock, SendFailure},
     grant::Grant,
     purpose::Purpose,
-    session::{Compared, Session, Start},
+    session::{CameBack, Compared, Session, Start},
     store::{Key, Store, Stored},
     subject::{ListedBy, Subject},
 };
@@ -87,7 +87,8 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), ChallengeError> {
         let channel = Arc::clone(find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?);
         let aim = self.aim(caller, purpose)?;
-        let enrolled = self.resolve(caller, &channel.name).await?;
+        let may_start = |session: &Session, _: Option<&Subject>, now| session.may_start_otp(&self.policy, now);
+        let asked = self.ask(caller, &channel.name, may_start).await?;
 
         let code = if self.sandbox {
             OneTimeCode::sandbox(self.policy.code_digits)
@@ -96,7 +97,7 @@ impl<S: Store> Engine<S> {
         };
         let proof = self.keyring.digest(caller.session_key(), &channel.name, &code, self.random).map_err(no_random)?;
         let (engine, caller) = (Arc::clone(self), caller.clone());
-        let work = async move { engine.send_otp(&caller, &channel, &aim, enrolled, code, proof).await };
+        let work = async move { engine.send_otp(&caller, &channel, &aim, asked, code, proof).await };
         self.unfinished.to_the_end(work).await
     }
 
@@ -106,65 +107,94 @@ impl<S: Store> Engine<S> {
         caller: &Caller,
         channel: &Channel<OtpMessage>,
         aim: &Aim,
-        enrolled: Result<Recipient, ChallengeError>,
+        asked: Asked,
         code: OneTimeCode,
         proof: CodeDigest,
     ) -> Result<(), ChallengeError> {
         let policy = &self.policy;
         let id = self.ids.next_u64();
-        let step = |session: &Session, generation, now| {
+        let step = |session: &Session, generation, recipient, now| {
             let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
-            let operation = aim.digest();
-            session.start_otp(Start { id, channel, scope, operation, generation, proof: proof.clone() }, policy, now)
+            let (operation, proof) = (aim.digest(), proof.clone());
+            session.start_otp(Start { id, channel, scope, operation, recipient, generation, proof }, policy, now)
         };
         let beginning =
             Beginning { caller, channel: &channel.name, scope: aim.scope.as_deref(), start: id, push: None };
-        let begun = self.begin(&beginning, enrolled, step).await?;
+        let begun = self.begin(&beginning, asked, step).await?;
 
         let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.code_life);
         let Err(why) = self.deliver(caller, channel, OtpMessage { envelope, code }).await else { return Ok(()) };
-        if matches!(why, SendFailure::RecipientInvalid | SendFailure::Failed) {
-            self.change_session(caller.session_key(), |session, _| session.withdraw_otp(id)).await?;
-        }
-        self.not_sent(&beginning, begun, why).await;
+        let came_back = match why {
+            SendFailure::RecipientInvalid | SendFailure::Failed => self.withdraw_otp(caller, id).await?,
+            SendFailure::TooSlow | SendFailure::Panicked => None,
+        };
+        self.not_sent(&beginning, begun, came_back, why).await;
         Err(match why {
             SendFailure::RecipientInvalid => ChallengeError::RecipientInvalid,
             SendFailure::Failed | SendFailure::TooSlow | SendFailure::Panicked => ChallengeError::Unavailable,
         })
     }
 
+    /// Withdraws a code that was not sent. The earlier one comes back, unless the application has locked the user.
+    async fn withdraw_otp(&self, caller: &Caller, start: u64) -> Result<Option<CameBack>, ChallengeError> {
+        let stored = self.load(&caller.subject_key()).await?;
+        let comes_back = !self.subject_of(stored.as_ref())?.is_some_and(Subject::is_locked);
+        let mut came_back = None;
+        let withdraw = |session: &Session, now| {
+            let (next, back) = session.withdraw_otp(start, comes_back, now)?;
+            came_back = back;
+            Some(next)
+        };
+        self.change_session(caller.session_key(), withdraw).await?;
+        Ok(came_back)
+    }
+
     async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, NotVerified> {
         let policy = &self.policy;
         let channel = &*find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?.name;
         check_form(code, policy.code_digits).map_err(ChallengeError::MalformedCode)?;
-        let enrolled = self.resolve(caller, channel).await?;
+        let knows = |digest: &_| self.keyring.knows(digest);
+        let may_verify = |session: &Session, subject: Option<&Subject>, now| {
+            session.may_verify(channel, subject.map(Subject::generation), knows, policy, now)
+        };
+        let asked = self.ask(caller, channel, may_verify).await?;
 
         let attempt = self.ids.next_u64();
         let (session_key, subject_key) = (caller.session_key(), &caller.subject_key());
-        let Counted { subject, mut session } = self.count(subject_key, session_key, channel, attempt, enrolled).await?;
+        let Counted { subject, mut session, recipient } =
+            self.count(subject_key, session_key, channel, attempt, asked).await?;
         let generation = self.subject_of(subject.as_ref())?.map(Subject::generation);
-        let knows = |digest: &_| self.keyring.knows(digest);
+        let counted_for = self.session_of(session.as_ref())?.and_then(Session::otp_start);
         let matches = |digest: &_| self.keyring.matches(digest, session_key, channel, code);
         for _ in 0..ROUNDS {
             let now = self.now();
-            let compared = match self.session_of(session.as_ref())? {
-                None => Err(ChallengeError::StateInvalid),
-                Some(session) => session
-                    .may_verify(channel, generation, knows, policy, now)
-                    .and_then(|()| session.compare(matches, policy, now)),
-            };
+            let empty = Session::default();
+            let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
+            if let Some(error) = current.was_wrong(attempt, policy) {
+                // It was compared and written, though the store has not said so.
+                return Err(self.wrong(caller, channel, subject, current.otp_start(), error, now).await);
+            }
+            let compared = current
+                .may_verify(channel, generation, knows, policy, now)
+                .and_then(|()| {
+                    if current.otp_goes_to(recipient.as_ref()) { Ok(()) } else { Err(ChallengeError::StateInvalid) }
+                })
+                .and_then(|()| current.compare(attempt, matches, policy, now));
             let (next, outcome) = match compared {
                 Ok(compared) => compared,
                 Err(refused) => {
-                    // Nothing was there to compare, so nothing was guessed. Where this fails, it stays counted.
-                    let _ = self.change_subject(subject_key, subject, |subject| subject.uncount(attempt)).await;
+                    // Where the code of this attempt still has its slot, nothing was there to compare, so nothing was
+                    // guessed. Where it has not, or this fails, the attempt stays counted.
+                    if current.otp_start() == counted_for {
+                        let _ = self.change_subject(subject_key, subject, |subject| subject.uncount(attempt)).await;
+                    }
                     return Err(refused.into());
                 }
             };
             if S::SHARED && matches!(outcome, Compared::Wrong(_)) {
                 self.floor.add(subject_key, attempt, now);
             }
-            let start = next.otp_start().unwrap_or_default();
+            let start = next.otp_start();
             let Swap::Done(written) = self.swap_session(session_key, session.as_ref(), next, now).await? else {
                 let current;
                 (current, session) = self.load_both(subject_key, session_key).await?;
@@ -176,22 +206,16 @@ impl<S: Store> Engine<S> {
             };
             // The session's record decides. Where the user's cannot be written any more, it counts too much.
             match outcome {
-                Compared::Wrong(error) => {
-                    self.tell_wrong(caller, channel, subject.as_ref(), now);
-                    if error == ChallengeError::ChallengeLimitExceeded {
-                        let _ = self.change_subject(subject_key, subject, |subject| subject.close(start)).await;
-                    }
-                    return Err(NotVerified::Wrong(error));
-                }
+                Compared::Wrong(error) => return Err(self.wrong(caller, channel, subject, start, error, now).await),
                 Compared::Right => {
                     // A record with a grant in it is kept, and was written.
                     let grant = written.and_then(Grant::newest).ok_or(ChallengeError::Unavailable)?;
                     self.tell(&Event::Verified { subject: caller.subject(), channel, scope: grant.scope() });
+                    let start = start.unwrap_or_default();
                     let clear = |subject: &mut Subject| {
                         subject.succeeded(channel, attempt);
-                        subject.verified(start);
+                        subject.verified(start, recipient.as_ref(), now);
                     };
-                    let recipient = self.subject_of(subject.as_ref())?.and_then(|subject| subject.recipient_of(start));
                     let of_subject = self.change_subject(subject_key, subject, clear);
                     let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
                     let _ = both(of_subject, of_recipient).await;
@@ -200,6 +224,23 @@ impl<S: Store> Engine<S> {
             }
         }
         Err(ChallengeError::Unavailable.into())
+    }
+
+    /// A code was compared, and was wrong.
+    async fn wrong(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        subject: Option<Stored>,
+        start: Option<u64>,
+        error: ChallengeError,
+        now: Timestamp,
+    ) -> NotVerified {
+        self.tell_wrong(caller, channel, subject.as_ref(), now);
+        if let (ChallengeError::ChallengeLimitExceeded, Some(start)) = (&error, start) {
+            let _ = self.change_subject(&caller.subject_key(), subject, |subject| subject.close(start)).await;
+        }
+        NotVerified::Wrong(error)
     }
 
     /// A wrong code, and the lock that follows from it.
@@ -222,6 +263,8 @@ impl<S: Store> Engine<S> {
 struct Counted {
     subject: Option<Stored>,
     session: Option<Stored>,
+    /// Where the channel leads now.
+    recipient: Option<Key>,
 }
 
 impl<S: Store> Engine<S> {
@@ -232,20 +275,27 @@ impl<S: Store> Engine<S> {
         session_key: &Key,
         channel: &str,
         attempt: u64,
-        enrolled: Result<Recipient, ChallengeError>,
+        asked: Asked,
     ) -> Result<Counted, ChallengeError> {
-        for _ in 0..ROUNDS {
-            let (subject, session) = self.load_both(subject_key, session_key).await?;
+        let Asked { mut loaded, enrolled } = asked;
+        for round in 0..ROUNDS {
+            if round > 0 {
+                loaded = self.load_both(subject_key, session_key).await?.into();
+            }
+            let Loaded { subject, session } = loaded.clone();
             let now = self.now();
             let current = self.subject_of(subject.as_ref())?;
             if let Some(subject) = current {
                 subject.check_disabled(channel, &self.policy, now)?;
             }
-            enrolled.clone()?;
+            let recipient = recipient_key(&enrolled.clone()?);
             let empty = Session::default();
             let challenge = self.session_of(session.as_ref())?.unwrap_or(&empty);
             let knows = |digest: &_| self.keyring.knows(digest);
             challenge.may_verify(channel, current.map(Subject::generation), knows, &self.policy, now)?;
+            if !challenge.otp_goes_to(recipient.as_ref()) {
+                return Err(ChallengeError::StateInvalid);
+            }
             // Without the user's record no generation matches, so there is one.
             let mut next = current.ok_or(ChallengeError::StateInvalid)?.clone();
             self.remember(subject_key, &mut next, now);
@@ -253,7 +303,7 @@ impl<S: Store> Engine<S> {
             next.count(channel, attempt, now);
             self.list(&mut next, session_key, ListedBy::Grant(attempt), now).await?;
             if let Swap::Done(subject) = self.swap_subject(subject_key, subject.as_ref(), next, now).await? {
-                return Ok(Counted { subject, session });
+                return Ok(Counted { subject, session, recipient });
             }
         }
         Err(ChallengeError::Unavailable)

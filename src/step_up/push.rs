@@ -9,12 +9,12 @@ use super::{
     no_random,
     outside::both,
     records::{ROUNDS, Swap, as_session},
-    start::Beginning,
+    start::{Asked, Beginning},
 };
 use crate::{
     caller::Caller,
     code::{CodeDigest, OneTimeCode, PushDigest, push_id},
-    delivery::{PushMessage, Recipient},
+    delivery::PushMessage,
     error::ChallengeError,
     event::Event,
     purpose::Purpose,
@@ -179,7 +179,10 @@ impl<S: Store> Engine<S> {
     ) -> Result<PushStarted, ChallengeError> {
         let channel = Arc::clone(find(&self.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?);
         let aim = self.aim(caller, purpose)?;
-        let enrolled = self.resolve(caller, &channel.name).await?;
+        let may_start = |session: &Session, subject: Option<&Subject>, now| {
+            subject.map_or(Ok(()), |subject| session.may_start_push(subject.generation(), &self.policy, now))
+        };
+        let asked = self.ask(caller, &channel.name, may_start).await?;
 
         let id = push_id(self.random).map_err(no_random)?;
         let number = self
@@ -196,7 +199,7 @@ impl<S: Store> Engine<S> {
         let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()?, sent: false };
         let (engine, caller) = (Arc::clone(self), caller.clone());
         let work = async move {
-            engine.send_push(&caller, &channel, &aim, enrolled, &id, proof).await?;
+            engine.send_push(&caller, &channel, &aim, asked, &id, proof).await?;
             Ok(PushStarted { id, number: number.map(|number| number.expose().to_owned()) })
         };
         self.unfinished.to_the_end(work).await
@@ -208,31 +211,27 @@ impl<S: Store> Engine<S> {
         caller: &Caller,
         channel: &Channel<PushMessage>,
         aim: &Aim,
-        enrolled: Result<Recipient, ChallengeError>,
+        asked: Asked,
         id: &str,
         proof: PushProof,
     ) -> Result<(), ChallengeError> {
         let (policy, digest_of_id) = (&self.policy, proof.id);
         let start = self.ids.next_u64();
-        let step = |session: &Session, generation, now| {
+        let step = |session: &Session, generation, recipient, now| {
             let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
-            let operation = aim.digest();
-            session.start_push(
-                Start { id: start, channel, scope, operation, generation, proof: proof.clone() },
-                policy,
-                now,
-            )
+            let (id, operation, proof) = (start, aim.digest(), proof.clone());
+            session.start_push(Start { id, channel, scope, operation, recipient, generation, proof }, policy, now)
         };
         let beginning =
             Beginning { caller, channel: &channel.name, scope: aim.scope.as_deref(), start, push: Some(digest_of_id) };
-        let begun = self.begin(&beginning, enrolled, step).await?;
+        let begun = self.begin(&beginning, asked, step).await?;
 
         let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_life);
         if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.to_owned() }).await {
             // Nobody was told the id, so nobody could poll it: whether it arrives or not, it must not stand in the way
             // of the next.
             self.change_session(caller.session_key(), |session, _| session.withdraw_push(start)).await?;
-            self.not_sent(&beginning, begun, why).await;
+            self.not_sent(&beginning, begun, None, why).await;
             return Err(ChallengeError::Unavailable);
         }
         // Where this fails, the next start takes its place early.
@@ -244,7 +243,7 @@ impl<S: Store> Engine<S> {
     async fn answer_push(&self, subject: &str, id: &str, answer: &PushAnswer) -> Result<(), AnswerError> {
         let said = match answer {
             PushAnswer::Approve => Said::Yes,
-            PushAnswer::Number(typed) => Said::Number(typed),
+            PushAnswer::Number(typed) => Said::Number { typed, attempt: self.ids.next_u64() },
             PushAnswer::Decline => Said::No,
         };
         let subject_key = Key::subject(subject);
@@ -295,7 +294,7 @@ impl<S: Store> Engine<S> {
                 Answered::Approved => {
                     // Where this fails, the user's record counts too much.
                     let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
-                    let verified = |subject: &mut Subject| subject.verified(start);
+                    let verified = |subject: &mut Subject| subject.verified(start, recipient.as_ref(), now);
                     let _ = both(self.change_subject(&subject_key, stored, verified), of_recipient).await;
                 }
             }

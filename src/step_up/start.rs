@@ -15,8 +15,8 @@ use crate::{
     event::{Event, SendFailure},
     policy::RECIPIENT_FACTOR,
     sends::{Kind, Sends},
-    session::Session,
-    store::{Key, Record, Store},
+    session::{CameBack, Session},
+    store::{Key, Record, Store, Stored},
     subject::{ListedBy, Opening, Subject},
 };
 
@@ -31,6 +31,13 @@ pub(super) struct Beginning<'a> {
     pub(super) push: Option<PushDigest>,
 }
 
+/// The records of a user and their session, as they were read before the application was asked.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub(super) subject: Option<Stored>,
+    pub(super) session: Option<Stored>,
+}
+
 /// A challenge that was started and counted, and whose message is to be sent.
 pub(super) struct Begun {
     pub(super) recipient: Recipient,
@@ -38,20 +45,55 @@ pub(super) struct Begun {
     taken: Taken,
 }
 
+/// What was asked of the store and of the application, in this order.
+pub(super) struct Asked {
+    pub(super) loaded: Loaded,
+    pub(super) enrolled: Result<Recipient, ChallengeError>,
+}
+
 impl<S: Store> Engine<S> {
+    /// Reads the records, refuses from them alone what they refuse, and only then asks the application where the channel
+    /// leads: a user who is locked makes it no work (T40).
+    ///
+    /// `may` says what else stands in the way, from the session's record.
+    pub(super) async fn ask(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        may: impl Fn(&Session, Option<&Subject>, Timestamp) -> Result<(), ChallengeError>,
+    ) -> Result<Asked, ChallengeError> {
+        let subject_key = &caller.subject_key();
+        let (subject, session) = self.load_both(subject_key, caller.session_key()).await?;
+        let now = self.now();
+        let user = self.subject_of(subject.as_ref())?;
+        let mut denials = user.cloned().unwrap_or_else(|| Subject::new(0));
+        self.remember(subject_key, &mut denials, now);
+        denials.check_disabled(channel, &self.policy, now)?;
+        let empty = Session::default();
+        match may(self.session_of(session.as_ref())?.unwrap_or(&empty), user, now) {
+            Ok(()) => denials.check_locked(channel, &self.policy, now)?,
+            // Who is not locked is told first what only the application knows.
+            Err(ChallengeError::RetryIn { .. } | ChallengeError::ChallengeLimitExceeded)
+                if denials.check_locked(channel, &self.policy, now).is_ok() => {}
+            Err(refused) => return Err(refused),
+        }
+        let enrolled = self.resolve(caller, channel).await?;
+        Ok(Asked { loaded: Loaded { subject, session }, enrolled })
+    }
+
     /// Starts a challenge: refuses what can be refused from what was read, in the contract's order, then writes the
     /// user's record, the recipient's, and the session's.
     ///
-    /// `step` takes the session's step, in the user's generation, or says what stands in its way.
+    /// `step` takes the session's step, in the user's generation and to a recipient, or says what stands in its way.
     pub(super) async fn begin(
         &self,
         beginning: &Beginning<'_>,
-        enrolled: Result<Recipient, ChallengeError>,
-        step: impl Fn(&Session, u64, Timestamp) -> Result<Session, ChallengeError>,
+        asked: Asked,
+        step: impl Fn(&Session, u64, Option<Key>, Timestamp) -> Result<Session, ChallengeError>,
     ) -> Result<Begun, ChallengeError> {
-        let recipient_key = enrolled.as_ref().ok().and_then(recipient_key);
+        let recipient_key = asked.enrolled.as_ref().ok().and_then(recipient_key);
         let mut progress = Progress::default();
-        let begun = self.begin_rounds(beginning, enrolled, recipient_key.as_ref(), step, &mut progress).await;
+        let begun = self.begin_rounds(beginning, asked, recipient_key.as_ref(), step, &mut progress).await;
         let taken = progress.taken.unwrap_or_default();
         match begun {
             Ok(recipient) => {
@@ -79,15 +121,17 @@ impl<S: Store> Engine<S> {
     async fn begin_rounds(
         &self,
         beginning: &Beginning<'_>,
-        enrolled: Result<Recipient, ChallengeError>,
+        asked: Asked,
         recipient_key: Option<&Key>,
-        step: impl Fn(&Session, u64, Timestamp) -> Result<Session, ChallengeError>,
+        step: impl Fn(&Session, u64, Option<Key>, Timestamp) -> Result<Session, ChallengeError>,
         progress: &mut Progress,
     ) -> Result<Recipient, ChallengeError> {
         let Beginning { caller, channel, start, push, .. } = *beginning;
         let policy = &self.policy;
         let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
         let life = if push.is_some() { policy.push_life } else { policy.code_life };
+        let Asked { loaded, enrolled } = asked;
+        let mut loaded = Some(loaded);
         for _ in 0..ROUNDS {
             let load_recipient = async {
                 match recipient_key {
@@ -95,8 +139,14 @@ impl<S: Store> Engine<S> {
                     None => Ok(None),
                 }
             };
-            let (loaded, stored_recipient) = both(self.load_both(subject_key, session_key), load_recipient).await;
-            let ((subject, session), stored_recipient) = (loaded?, stored_recipient?);
+            let load_others = async {
+                match loaded.take() {
+                    Some(loaded) => Ok(loaded),
+                    None => self.load_both(subject_key, session_key).await.map(Loaded::from),
+                }
+            };
+            let (loaded, stored_recipient) = both(load_others, load_recipient).await;
+            let (Loaded { subject, session }, stored_recipient) = (loaded?, stored_recipient?);
             let now = self.now();
             let mut next_subject = self.subject_or_new(subject.as_ref())?;
             self.remember(subject_key, &mut next_subject, now);
@@ -104,16 +154,21 @@ impl<S: Store> Engine<S> {
             let resolved = enrolled.clone()?;
             let empty = Session::default();
             let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
-            let next_session = step(current, next_subject.generation(), now)?;
-            next_subject.check_locked(channel, policy, now)?;
             let replaces = if push.is_some() { current.push_start() } else { current.otp_start() };
-            let deadline = now.saturating_add(life);
+            if replaces == Some(start) {
+                // Its own record stands there already, though the store has not said so (T33).
+                return Ok(resolved);
+            }
             let recipient = recipient_key.copied();
+            let next_session = step(current, next_subject.generation(), recipient, now)?;
+            next_subject.check_locked(channel, policy, now)?;
+            let deadline = now.saturating_add(life);
             let opening = Opening { start, session: session_key, deadline, push, recipient, replaces };
             next_subject.open(&opening, policy, now)?;
             let kind = if push.is_some() { Kind::Push } else { Kind::Code };
             let mut next_recipient = self.recipient_of(stored_recipient.as_ref())?.cloned().unwrap_or_default();
-            progress.shared = self.count_at_recipient(&mut next_recipient, start, kind, now)?;
+            let known = recipient.is_some_and(|recipient| next_subject.knows(&recipient, now));
+            progress.shared = self.count_at_recipient(&mut next_recipient, start, kind, known, now)?;
             if progress.taken.is_none() {
                 let taken = self.rates.take(resolved.as_str(), policy, now);
                 progress.taken = Some(taken.map_err(ChallengeError::RateLimited)?);
@@ -136,16 +191,20 @@ impl<S: Store> Engine<S> {
     }
 
     /// Counts a message to a recipient; whether it has had one user's budget already, and so from several. A user
-    /// alone is refused before by their own.
+    /// alone is refused before by their own, and whoever has proven that the recipient is theirs is refused by that only:
+    /// strangers cannot block it for them.
     fn count_at_recipient(
         &self,
         sends: &mut Sends,
         start: u64,
         kind: Kind,
+        known: bool,
         now: Timestamp,
     ) -> Result<bool, ChallengeError> {
         sends.remove(start);
-        sends.check(kind, RECIPIENT_FACTOR, &self.policy, now).map_err(ChallengeError::RateLimited)?;
+        if !known {
+            sends.check(kind, RECIPIENT_FACTOR, &self.policy, now).map_err(ChallengeError::RateLimited)?;
+        }
         let shared = sends.check(kind, 1, &self.policy, now).is_err();
         sends.add(start, kind, now);
         Ok(shared)
@@ -153,13 +212,20 @@ impl<S: Store> Engine<S> {
 
     /// What follows in the records that count, where a message was not confirmed: what was certainly not sent is taken
     /// back, and what may arrive yet stays counted.
-    pub(super) async fn not_sent(&self, beginning: &Beginning<'_>, begun: Begun, why: SendFailure) {
+    pub(super) async fn not_sent(
+        &self,
+        beginning: &Beginning<'_>,
+        begun: Begun,
+        came_back: Option<CameBack>,
+        why: SendFailure,
+    ) {
         let subject_key = beginning.caller.subject_key();
         match why {
             SendFailure::RecipientInvalid | SendFailure::Failed => {
                 self.rates.give_back(begun.taken, &self.policy);
                 // Its session stays listed: it has a record.
-                let withdraw = |subject: &mut Subject| subject.withdraw(beginning.start);
+                let (start, session, now) = (beginning.start, beginning.caller.session_key(), self.now());
+                let withdraw = |subject: &mut Subject| subject.not_sent(start, session, came_back, now);
                 self.take_back(beginning, begun.recipient_key.as_ref(), withdraw).await;
             }
             // A code may still be typed; a push that nobody was told the id of is over.
@@ -188,6 +254,12 @@ impl<S: Store> Engine<S> {
     }
 }
 
+impl From<(Option<Stored>, Option<Stored>)> for Loaded {
+    fn from((subject, session): (Option<Stored>, Option<Stored>)) -> Self {
+        Self { subject, session }
+    }
+}
+
 /// How far a start has come.
 #[derive(Default)]
 struct Progress {
@@ -198,6 +270,6 @@ struct Progress {
 }
 
 /// Under which key a recipient's messages are counted, where the enrolment names one.
-fn recipient_key(recipient: &Recipient) -> Option<Key> {
+pub(super) fn recipient_key(recipient: &Recipient) -> Option<Key> {
     recipient.as_str().map(Key::recipient)
 }

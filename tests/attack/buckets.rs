@@ -85,7 +85,9 @@ async fn both() {
 async fn given_back() {
     let (step_up, _) = bank(Policy::new().sends_in_process(3, secs(60)).sends_per_prefix(3, 2, secs(60)));
     for user in 0..20 {
-        for failed in [code(&step_up, &format!("+49 {user} down")).await, push(&step_up, "+49 down").await] {
+        for failed in
+            [code(&step_up, &format!("+49 {user} down")).await, push(&step_up, &format!("+49 {user} too down")).await]
+        {
             assert_eq!(failed, Err(ChallengeError::Unavailable));
         }
     }

@@ -102,6 +102,7 @@ async fn pushes_until_refused(step_up: &StepUp, subject: &str, from: usize) -> (
 async fn what_a_sender_makes_of_it() {
     const OF_CODES: (u32, Option<u64>, u64) = (3, Some(300), 300);
     const OF_PUSHES: (u32, Option<u64>, u64) = (3, Some(600), 600);
+    const OF_UNSENT: (u32, Option<u64>, u64) = (5, Some(600), 600);
     let table = [
         (Sender::Works, false),
         (Sender::Refuses, true),
@@ -111,15 +112,26 @@ async fn what_a_sender_makes_of_it() {
     ];
     for (how, given_back) in table {
         let provider = Provider::new(how);
-        let step_up = through(&provider, &ManualClock::new(), Policy::new().sender_deadline(secs(1)));
-        let attempts = if given_back { 40 } else { 3 };
+        let clock = ManualClock::new();
+        let step_up = through(&provider, &clock, Policy::new().sender_deadline(secs(1)));
+        let attempts: usize = if given_back { 40 } else { 3 };
         for session in 0..attempts {
+            // Of those that sent nothing there are five in ten minutes, and not more.
+            if given_back && session.is_multiple_of(2) {
+                clock.advance(secs(600));
+            }
             let code = step_up.start_otp(&caller("alice", session), "SMS", None).await;
             let push = step_up.start_push(&caller("alice", session), "BIO", None).await;
             assert_eq!((code.is_ok(), push.is_ok()), (how == Sender::Works, how == Sender::Works), "{how:?}");
             assert!(!matches!(code, Err(ChallengeError::RateLimited(_))), "{how:?}: {code:?}");
         }
         assert_eq!(provider.called(), 2 * attempts, "{how:?}");
+        if given_back {
+            assert!(step_up.start_otp(&caller("alice", 99), "SMS", None).await.is_err());
+            assert_eq!(codes_until_refused(&step_up, "alice", 100).await, (0, OF_UNSENT), "{how:?}");
+            assert_eq!(pushes_until_refused(&step_up, "alice", 200).await, (0, OF_UNSENT), "{how:?}");
+            clock.advance(secs(600));
+        }
         provider.set(Sender::Works);
         let left = if given_back { 3 } else { 0 };
         assert_eq!(codes_until_refused(&step_up, "alice", 100).await, (left, OF_CODES), "{how:?}");

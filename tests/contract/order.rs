@@ -53,6 +53,8 @@ async fn verify() {
         if is(429) {
             lock(&app).await;
         }
+        // That nothing is in flight is in the records, and comes before what only the application knows.
+        let first = if first == Some(403) { Some(409) } else { first };
         let body = format!(r#"{{"verificationCode":"{RIGHT}"}}"#);
         let status = ask(&session, "/otp/SMS/verify", is, &body, r#"{"verificationCode":"12"}"#).await;
         assert_eq!(status, first.unwrap_or(204), "{faults:?}");

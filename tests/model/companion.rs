@@ -137,7 +137,10 @@ impl<S: Store> Companion<S> {
             line += number.as_ref().map_or("", |_| " number");
             self.pushes.push((sent, number.unwrap_or_else(|| "00".into())));
         } else {
-            self.codes.entry(session).or_default().push(sent);
+            let codes = self.codes.entry(session).or_default();
+            // Of two codes, the one that was not sent is the older: the other came back.
+            let place = codes.len().saturating_sub(usize::from(post != Post::Arrives));
+            codes.insert(place, sent);
         }
         line
     }

@@ -22,7 +22,7 @@ pub(super) fn records() -> [(&'static str, Record); 4] {
     ]
 }
 
-/// A pending code, a verified push, and its grant.
+/// A pending code after a wrong try, the one in whose place it is, a verified push, and its grant.
 fn session() -> Session {
     let (policy, now) = (Policy::default(), Timestamp::from_millis(1_790_000_000_123));
     let (key, scope) = (Key::session("ünïcode \"quoted\" \u{0}", b"\xff\x00"), Some("transfer".into()));
@@ -40,17 +40,24 @@ fn session() -> Session {
         channel: "PHONE".into(),
         scope: scope.clone(),
         operation: Some(operation_of("a")),
+        recipient: Some(key),
         generation: u64::MAX,
         proof: push,
     };
     let (answered, _) = Session::default()
         .start_push(push, &policy, now)
         .expect("nothing is in flight")
-        .answer_push(&id, u64::MAX, Said::Number("47"), |_, _, _| true, &policy, now)
+        .answer_push(&id, u64::MAX, Said::Number { typed: "47", attempt: 1 }, |_, _, _| true, &policy, now)
         .expect("it is answered in time");
+    let (channel, operation, recipient, generation) = ("SMS".into(), None, Some(key), 1);
+    let first = Start { id: 2, channel, scope, operation, recipient, generation, proof };
+    let (second, later) = (Start { id: 3, ..first.clone() }, now.saturating_add(policy.resend_interval));
     answered
-        .start_otp(Start { id: 2, channel: "SMS".into(), scope, operation: None, generation: 1, proof }, &policy, now)
-        .expect("the first start is early enough")
+        .start_otp(first, &policy, now)
+        .and_then(|session| session.start_otp(second, &policy, later))
+        .and_then(|session| session.compare(u64::MAX, |_| false, &policy, later))
+        .expect("one start after the other, and a try")
+        .0
 }
 
 /// Failures, messages, challenges, denials, a lock and sessions.
@@ -72,6 +79,8 @@ fn subject() -> Subject {
         )
         .expect("nothing stands in the way of the first");
     subject.declined(u64::MAX, &Policy::default(), now);
+    subject.verified(0, Some(&key), now);
+    subject.not_sent(1, &key, None, now);
     subject.lock(now);
     subject
 }

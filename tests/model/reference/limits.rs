@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use super::{CODE_LIFE, Challenge, End, Event, Reference, secs};
 use crate::{
     command::Channel,
-    rules::{DAY, HOUR, MINUTE, Rules},
+    rules::{DAY, HOUR, MINUTE, Rules, SECOND},
 };
 
 /// Limits, each with its window and how long it will hold. The longest is told; of two as long, the last.
@@ -94,6 +94,30 @@ impl Reference {
             vec![limit(five_minutes, 5 * MINUTE, &of_kind), limit(ten_minutes, 10 * MINUTE, &of_kind)]
         };
         limited(short.into_iter().chain([limit(hour, HOUR, &|c| !given_back(c)), limit(day, DAY, &|_| true)]))
+    }
+
+    /// Starts of which the sender said that nothing was sent; from the first on, those count with them that have been
+    /// sent within the sender's deadline, and not verified.
+    pub(super) fn few_unsent(&self, user: usize) -> Result<(), String> {
+        let of_user = |c: &&Challenge| c.user == user;
+        let ends = |sent: bool, within: u64| {
+            let of_kind = self.challenges.iter().filter(of_user).filter(move |c| c.sent == sent);
+            let is_open = |c: &&Challenge| !c.sent || !matches!(c.end, End::Verified(_));
+            of_kind.filter(is_open).map(move |c| c.at + within).filter(|end| self.now < *end)
+        };
+        let unsent: Vec<u64> = ends(false, 10 * MINUTE).collect();
+        if unsent.is_empty() {
+            return Ok(());
+        }
+        let mut all: Vec<u64> = unsent.into_iter().chain(ends(true, 10 * SECOND)).collect();
+        all.sort_by_key(|end| Reverse(*end));
+        limited([(5, Some(10 * MINUTE), all.get(4).map_or(0, |end| end - self.now))])
+    }
+
+    /// Whether a user has proven that the one telephone is theirs.
+    pub(super) fn has_verified(&self, user: usize) -> bool {
+        let proven = |c: &&Challenge| matches!(c.end, End::Verified(at) if self.now < at + 30 * DAY);
+        self.challenges.iter().filter(|c| c.user == user).any(|c| proven(&c))
     }
 
     /// The one that it takes the place of does not count.

@@ -21,6 +21,8 @@ enum End {
     Declined(u64),
     Exhausted,
     Dropped,
+    /// A code of which its sender said that it was not sent: as if it had never been started.
+    Unsent,
 }
 
 struct Challenge {
@@ -95,7 +97,8 @@ impl Reference {
 
     /// The challenge in a session's one place for codes or for pushes.
     fn last(&self, session: usize, push: bool) -> Option<usize> {
-        self.challenges.iter().rposition(|c| c.session == session && c.channel.is_push() == push)
+        let is_in_place = |c: &Challenge| c.session == session && c.channel.is_push() == push && c.end != End::Unsent;
+        self.challenges.iter().rposition(is_in_place)
     }
 
     fn is_alive(&self, i: usize) -> bool {
@@ -123,12 +126,19 @@ impl Reference {
             self.not_paused(user)?;
         }
         self.within_budgets(Some(user), push, 1)?;
+        self.few_unsent(user)?;
         self.few_alive(session, push)?;
-        self.within_budgets(None, push, 3)?;
+        if !self.has_verified(user) {
+            self.within_budgets(None, push, 3)?;
+        }
         // Whatever ended the last one but its time, a success or its last try, its tries go on.
         let goes_on = |c: &&Challenge| now < c.at + CODE_LIFE && matches!(c.end, End::Pending | End::Dropped);
         let wrong = last.filter(|_| !push).filter(goes_on).map_or(0, |last| last.wrong);
-        let (end, sent) = if post == Post::Arrives { (End::Pending, true) } else { (End::Dropped, false) };
+        let (end, sent) = match post {
+            Post::Arrives => (End::Pending, true),
+            Post::Fails | Post::NoSuchNumber if push => (End::Dropped, false),
+            Post::Fails | Post::NoSuchNumber => (End::Unsent, false),
+        };
         self.challenges.push(Challenge { user, session, channel, payments, at: now, wrong, end, sent, denied: false });
         match post {
             Post::Arrives if push => Ok(if self.rules.number { "200 number".into() } else { "200".into() }),
@@ -239,7 +249,7 @@ impl Reference {
             End::Pending => (at + CODE_LIFE, "EXPIRED"),
             End::Verified(at) => (at, "VERIFIED"),
             End::Declined(at) => (at, "DECLINED"),
-            End::Exhausted | End::Dropped => return Err("404".into()),
+            End::Exhausted | End::Dropped | End::Unsent => return Err("404".into()),
         };
         if self.last(session, true) != Some(push) || self.now >= over + HOUR {
             return Err("404".into());
