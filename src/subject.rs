@@ -249,6 +249,11 @@ impl Subject {
         }
     }
 
+    /// Whether an attempt is counted.
+    pub(crate) fn counts(&self, attempt: u64) -> bool {
+        self.wrong.iter().any(|wrong| wrong.id == attempt)
+    }
+
     /// Counts wrong codes again that somebody remembers and this record does not: it has lost them.
     pub(crate) fn remember(&mut self, wrong: Vec<Attempt>, now: Timestamp) {
         let counts = |attempt: &Attempt| {

@@ -918,3 +918,38 @@ async fn a_swap_that_is_sent_again_makes_no_guess_free() {
     }
     assert_eq!(compared, 5);
 }
+
+/// T33: whichever write of a verification or a start has landed though the store says that it has not, no guess goes
+/// uncounted, and no start is lost.
+#[tokio::test]
+async fn a_write_that_landed_and_was_answered_as_a_conflict_makes_no_guess_free() {
+    for swaps in 0..6 {
+        let (store, clock, alice) = (Elsewhere::default(), ManualClock::new(), Caller::new("alice", "1"));
+        let policy = Policy::new().tries(1).sends(1000, 1000, 1000, 1000).disable_at(5);
+        let builder = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).policy(policy);
+        let step_up = builder.store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+        let compared = || {
+            let written = store.written("Session");
+            let session: serde_json::Value = serde_json::from_slice(&written[0].1[17..]).unwrap();
+            session["Session"]["otp"]["state"] == "Exhausted"
+        };
+        let mut guesses = 0;
+        for _ in 0..20 {
+            clock.advance(Duration::from_secs(3600));
+            store.conflict_after(swaps);
+            match step_up.start_otp(&alice, "SMS", None).await {
+                Ok(()) => {}
+                Err(refused) => {
+                    assert_eq!(refused, ChallengeError::Forbidden, "{swaps}");
+                    break;
+                }
+            }
+            store.conflict_after(swaps);
+            let verified = step_up.verify_otp(&alice, "SMS", WRONG).await.map(drop);
+            assert_eq!(verified, Err(ChallengeError::ChallengeLimitExceeded), "{swaps}");
+            assert!(compared(), "{swaps}");
+            guesses += 1;
+        }
+        assert_eq!(guesses, 5, "{swaps}");
+    }
+}

@@ -285,6 +285,11 @@ impl<S: Store> Engine<S> {
             let Loaded { subject, session } = loaded.clone();
             let now = self.now();
             let current = self.subject_of(subject.as_ref())?;
+            if current.is_some_and(|subject| subject.counts(attempt) && !subject.is_locked()) {
+                // It stands there already, though the store has not said so (T33).
+                let recipient = recipient_key(&enrolled?);
+                return Ok(Counted { subject, session, recipient });
+            }
             if let Some(subject) = current {
                 subject.check_disabled(channel, &self.policy, now)?;
             }

@@ -15,6 +15,7 @@ mod given_back;
 mod interleaved;
 mod locked;
 mod races;
+mod resends;
 mod strangers;
 
 use std::{sync::Arc, time::Duration};

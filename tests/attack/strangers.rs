@@ -193,3 +193,30 @@ async fn what_was_granted_goes_on() {
         assert!(!passes(step_up, &owner).await, "{trouble:?}: until its own end");
     }
 }
+
+/// Strangers who say that a number is theirs use up its budget, and not that of the user who has proven it.
+#[tokio::test]
+async fn whoever_has_proven_a_number_keeps_their_own_budget_there() {
+    let street = Street::new(Policy::new().live_challenges(10));
+    let alice = caller("alice", 1);
+    street.step_up(&alice).await;
+    street.clock.advance(secs(24 * 3600));
+    let mut messages = 0;
+    let blocked = |refused: Result<(), ChallengeError>| limited(refused).0;
+    for mallory in 0..3 {
+        let user = format!("mallory {mallory}");
+        messages += street.exhaust(&user).await;
+    }
+    assert_eq!(messages, 9);
+    assert_eq!(blocked(street.step_up.start_otp(&caller("mallory 9", 1), "SMS", None).await), 9);
+    // Hers are three in five minutes, as ever.
+    assert_eq!(street.exhaust("alice").await, 3);
+    street.clock.advance(secs(29 * 24 * 3600 - 1));
+    for mallory in 0..3 {
+        street.exhaust(&format!("mallory {mallory}")).await;
+    }
+    street.step_up.start_otp(&caller("alice", 4), "SMS", None).await.unwrap();
+    // Thirty days after she has proven it, she has to prove it again.
+    street.clock.advance(secs(1));
+    assert_eq!(blocked(street.step_up.start_otp(&caller("alice", 5), "SMS", None).await), 9);
+}

@@ -27,6 +27,8 @@ struct State {
     stuck: AtomicBool,
     full: AtomicBool,
     twice: AtomicBool,
+    /// How many swaps are still answered as they are, before one that was done is answered as a conflict.
+    conflicts: Mutex<Option<usize>>,
     fails: Mutex<Option<(usize, Fails)>>,
     swaps: AtomicUsize,
     operations: AtomicUsize,
@@ -67,6 +69,12 @@ impl Elsewhere {
     /// Every swap is sent again from now on, as a client library does that has lost the answer to the first.
     pub(crate) fn send_twice(&self) {
         self.0.twice.store(true, Ordering::SeqCst);
+    }
+
+    /// After so many swaps, one is written and answered as a conflict: a client library has sent it again, and somebody
+    /// else had written in between.
+    pub(crate) fn conflict_after(&self, swaps: usize) {
+        *self.0.conflicts.lock().unwrap() = Some(swaps);
     }
 
     /// The operation after the next `skip` fails, and no other.
@@ -179,7 +187,17 @@ impl RemoteStore for Elsewhere {
                     None => written.remove(&key),
                 };
             }
-            swapped
+            let mut conflicts = self.0.conflicts.lock().unwrap();
+            match *conflicts {
+                Some(0) => {
+                    *conflicts = None;
+                    Ok(Swapped::Conflict)
+                }
+                left => {
+                    *conflicts = left.map(|left| left - 1);
+                    swapped
+                }
+            }
         })
         .await
     }
