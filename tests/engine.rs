@@ -483,6 +483,21 @@ async fn enrolment_decides_first() {
     }
 }
 
+/// However many channels there are, a status takes the application as long as one.
+#[tokio::test(start_paused = true)]
+async fn a_status_asks_for_all_channels_at_once() {
+    let enrolment = async |_: Caller, _: String| {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok::<_, Refused>(Recipient::known_to_sender())
+    };
+    let builder = StepUp::builder().sandbox().otp("SMS", discard).otp("EMAIL", discard).push("BIO", discard);
+    let step_up = builder.push("AUTHY", discard).enrolment(enrolment).build().unwrap();
+    let start = tokio::time::Instant::now();
+    let status = step_up.status(&caller("alice", 1)).await.unwrap();
+    assert_eq!((status.otp, status.push), (vec!["SMS".into(), "EMAIL".into()], vec!["BIO".into(), "AUTHY".into()]));
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+}
+
 type Set = fn(&Elsewhere, bool);
 
 /// T24: a store that is down or stuck refuses everything, and everything works again when it does.

@@ -1,9 +1,13 @@
 //! What the application is asked: where a channel leads, and to send a message.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::future::{FutureExt, join_all};
+
 use super::{
     Engine,
     channel::Channel,
-    outside::{BoxFuture, unless_it_panics, within},
+    outside::{BoxFuture, within},
 };
 use crate::{
     caller::Caller,
@@ -33,8 +37,8 @@ impl<S: Store> Engine<S> {
         caller: &Caller,
         channel: &str,
     ) -> Result<Result<Recipient, ChallengeError>, ChallengeError> {
-        let resolved = unless_it_panics(async { self.enrolment.resolve(caller, channel).await });
-        match within(self.policy.sender_deadline, resolved).await.flatten() {
+        let asked = AssertUnwindSafe(async { self.enrolment.resolve(caller, channel).await }).catch_unwind();
+        match within(self.policy.sender_deadline, asked).await.and_then(Result::ok) {
             Some(Ok(recipient)) => Ok(Ok(recipient)),
             Some(Err(Refused::NotEnrolled)) => Ok(Err(ChallengeError::ChannelNotRegistered)),
             Some(Err(Refused::NotSupported)) => Ok(Err(ChallengeError::ChannelNotSupported)),
@@ -43,15 +47,16 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Those of the channels that this caller has enrolled.
+    /// Those of the channels that this caller has enrolled, asked for all at once.
     pub(super) async fn enrolled(
         &self,
         caller: &Caller,
         channels: impl Iterator<Item = &str>,
     ) -> Result<Vec<String>, ChallengeError> {
+        let ask = async |channel| (channel, self.resolve(caller, channel).await);
         let mut enrolled = Vec::new();
-        for channel in channels {
-            match self.resolve(caller, channel).await {
+        for (channel, resolved) in join_all(channels.map(ask)).await {
+            match resolved {
                 Ok(Ok(_)) => enrolled.push(channel.to_owned()),
                 Ok(Err(_)) | Err(ChallengeError::Forbidden) => {}
                 Err(error) => return Err(error),
@@ -71,12 +76,12 @@ impl<S: Store> Engine<S> {
             return Ok(());
         }
         let (subject, name) = (caller.subject(), &*channel.name);
-        let sending = unless_it_panics(async { (channel.deliver)(message).await });
+        let sending = AssertUnwindSafe(async { (channel.deliver)(message).await }).catch_unwind();
         let sent = match within(self.policy.sender_deadline, sending).await {
-            Some(Some(Ok(()))) => Ok(()),
-            Some(Some(Err(DeliveryError::RecipientInvalid))) => Err(SendFailure::RecipientInvalid),
-            Some(Some(Err(DeliveryError::Failed))) => Err(SendFailure::Failed),
-            Some(None) => Err(SendFailure::Panicked),
+            Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(DeliveryError::RecipientInvalid))) => Err(SendFailure::RecipientInvalid),
+            Some(Ok(Err(DeliveryError::Failed))) => Err(SendFailure::Failed),
+            Some(Err(_)) => Err(SendFailure::Panicked),
             None => Err(SendFailure::TooSlow),
         };
         self.tell(&match sent {

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::future::join;
 use http::{HeaderValue, request::Parts};
 
 mod aim;
@@ -219,8 +220,10 @@ impl<S: Store> StepUp<S> {
     /// [`ChallengeError::Unavailable`] where the store or the enrolment is down.
     pub async fn status(&self, caller: &Caller) -> Result<Status, ChallengeError> {
         let engine = &self.0;
-        let otp = engine.enrolled(caller, engine.channels.otp_names()).await?;
-        let push = engine.enrolled(caller, engine.channels.push_names()).await?;
+        let otp = engine.enrolled(caller, engine.channels.otp_names());
+        let push = engine.enrolled(caller, engine.channels.push_names());
+        let (otp, push) = join(otp, push).await;
+        let (otp, push) = (otp?, push?);
         // Last, so that the answer is not older than the application's.
         let stored = engine.load(caller.session_key()).await?;
         let now = engine.now();

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join;
+
 use super::{
     Engine, StepUp,
     aim::Aim,
     channel::{Channel, find},
     no_random,
-    outside::both,
     records::{ROUNDS, Swap},
     start::{Asked, Beginning, Loaded, recipient_key},
 };
@@ -218,7 +219,7 @@ impl<S: Store> Engine<S> {
                     };
                     let of_subject = self.change_subject(subject_key, subject, clear);
                     let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
-                    let _ = both(of_subject, of_recipient).await;
+                    let _ = join(of_subject, of_recipient).await;
                     return Ok(grant);
                 }
             }

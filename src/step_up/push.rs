@@ -2,12 +2,13 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
+use futures_util::future::join;
+
 use super::{
     Engine, StepUp,
     aim::Aim,
     channel::{Channel, find},
     no_random,
-    outside::both,
     records::{ROUNDS, Swap, as_session},
     start::{Asked, Beginning},
 };
@@ -295,7 +296,7 @@ impl<S: Store> Engine<S> {
                     // Where this fails, the user's record counts too much.
                     let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
                     let verified = |subject: &mut Subject| subject.verified(start, recipient.as_ref(), now);
-                    let _ = both(self.change_subject(&subject_key, stored, verified), of_recipient).await;
+                    let _ = join(self.change_subject(&subject_key, stored, verified), of_recipient).await;
                 }
             }
             return Ok(());

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
+
 use super::{
     Engine,
-    outside::{both, finish, within},
+    outside::{finish, within},
 };
 use crate::{
     clock::Timestamp,
@@ -64,7 +66,7 @@ impl<S: Store> Engine<S> {
         subject: &Key,
         session: &Key,
     ) -> Result<(Option<Stored>, Option<Stored>), ChallengeError> {
-        let (subject, session) = both(self.load(subject), self.load(session)).await;
+        let (subject, session) = join(self.load(subject), self.load(session)).await;
         Ok((subject?, session?))
     }
 

@@ -1,8 +1,9 @@
 //! What the start of a code and of a push have in common: what is checked, and what is written in which order.
 
+use futures_util::future::join;
+
 use super::{
     Engine,
-    outside::both,
     rates::Taken,
     records::{ROUNDS, Swap},
 };
@@ -145,7 +146,7 @@ impl<S: Store> Engine<S> {
                     None => self.load_both(subject_key, session_key).await.map(Loaded::from),
                 }
             };
-            let (loaded, stored_recipient) = both(load_others, load_recipient).await;
+            let (loaded, stored_recipient) = join(load_others, load_recipient).await;
             let (Loaded { subject, session }, stored_recipient) = (loaded?, stored_recipient?);
             let now = self.now();
             let mut next_subject = self.subject_or_new(subject.as_ref())?;
@@ -250,7 +251,7 @@ impl<S: Store> Engine<S> {
             self.change_subject(&subject_key, stored, from_subject).await
         };
         let of_recipient = self.change_recipient(recipient_key, |sends| sends.remove(start));
-        let _ = both(of_subject, of_recipient).await;
+        let _ = join(of_subject, of_recipient).await;
     }
 }
 
