@@ -94,7 +94,8 @@ impl<S: Store> Engine<S> {
         } else {
             OneTimeCode::generate(self.policy.code_digits, self.random).map_err(no_random)?
         };
-        let proof = self.keyring.digest(caller.session_key(), &channel.name, &code, self.random).map_err(no_random)?;
+        let proof =
+            self.keyring.digest(&self.session_key(caller), &channel.name, &code, self.random).map_err(no_random)?;
         let (engine, caller) = (Arc::clone(self), caller.clone());
         let work = async move { engine.send_otp(&caller, &channel, &aim, enrolled, code, proof).await };
         self.unfinished.to_the_end(work).await
@@ -124,7 +125,7 @@ impl<S: Store> Engine<S> {
         let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.code_life);
         let Err(why) = self.deliver(caller, channel, OtpMessage { envelope, code }).await else { return Ok(()) };
         if matches!(why, SendFailure::RecipientInvalid | SendFailure::Failed) {
-            self.change_session(caller.session_key(), |session, _| session.withdraw_otp(id)).await?;
+            self.change_session(&self.session_key(caller), |session, _| session.withdraw_otp(id)).await?;
         }
         self.not_sent(&beginning, begun, why).await;
         Err(match why {
@@ -140,7 +141,7 @@ impl<S: Store> Engine<S> {
         let enrolled = self.resolve(caller, channel).await?;
 
         let attempt = self.ids.next_u64();
-        let (session_key, subject_key) = (caller.session_key(), &caller.subject_key());
+        let (session_key, subject_key) = (&self.session_key(caller), &self.subject_key(caller.subject()));
         let Counted { subject, mut session } = self.count(subject_key, session_key, channel, attempt, enrolled).await?;
         let generation = self.subject_of(subject.as_ref())?.map(Subject::generation);
         let knows = |digest: &_| self.keyring.knows(digest);

@@ -49,7 +49,7 @@ impl<S: Store> Engine<S> {
         enrolled: Result<Recipient, ChallengeError>,
         step: impl Fn(&Session, u64, Timestamp) -> Result<Session, ChallengeError>,
     ) -> Result<Begun, ChallengeError> {
-        let recipient_key = enrolled.as_ref().ok().and_then(recipient_key);
+        let recipient_key = enrolled.as_ref().ok().and_then(|recipient| self.recipient_key(recipient));
         let mut progress = Progress::default();
         let begun = self.begin_rounds(beginning, enrolled, recipient_key.as_ref(), step, &mut progress).await;
         let taken = progress.taken.unwrap_or_default();
@@ -86,7 +86,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<Recipient, ChallengeError> {
         let Beginning { caller, channel, start, push, .. } = *beginning;
         let policy = &self.policy;
-        let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
+        let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
         let life = if push.is_some() { policy.push_life } else { policy.code_life };
         for _ in 0..ROUNDS {
             let load_recipient = async {
@@ -154,7 +154,7 @@ impl<S: Store> Engine<S> {
     /// What follows in the records that count, where a message was not confirmed: what was certainly not sent is taken
     /// back, and what may arrive yet stays counted.
     pub(super) async fn not_sent(&self, beginning: &Beginning<'_>, begun: Begun, why: SendFailure) {
-        let subject_key = beginning.caller.subject_key();
+        let subject_key = self.subject_key(beginning.caller.subject());
         match why {
             SendFailure::RecipientInvalid | SendFailure::Failed => {
                 self.rates.give_back(begun.taken, &self.policy);
@@ -178,7 +178,7 @@ impl<S: Store> Engine<S> {
         recipient_key: Option<&Key>,
         from_subject: impl Fn(&mut Subject),
     ) {
-        let (subject_key, start) = (beginning.caller.subject_key(), beginning.start);
+        let (subject_key, start) = (self.subject_key(beginning.caller.subject()), beginning.start);
         let of_subject = async {
             let stored = self.load(&subject_key).await?;
             self.change_subject(&subject_key, stored, from_subject).await
@@ -195,9 +195,4 @@ struct Progress {
     written: bool,
     taken: Option<Taken>,
     shared: bool,
-}
-
-/// Under which key a recipient's messages are counted, where the enrolment names one.
-fn recipient_key(recipient: &Recipient) -> Option<Key> {
-    recipient.as_str().map(Key::recipient)
 }

@@ -48,7 +48,8 @@
 //! let step_up = StepUp::builder()
 //!     .otp("SMS", tower_step_up::discard)
 //!     .store(Remote::new(Shelf::default()))
-//!     .secret(tower_step_up::Secret::new([7; 32])?) // shared by every process, from a generator
+//!     .record_key(tower_step_up::Secret::new([6; 32])?) // both shared by every process, from a generator
+//!     .secret(tower_step_up::Secret::new([7; 32])?)
 //!     .build()?;
 //! # Ok::<_, tower_step_up::ConfigError>(())
 //! ```
@@ -222,7 +223,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The future of a load that is not at hand.
     type Load: Future<Output = Result<Option<Stored>, StoreError>> + Send + 'static;
 
-    /// Whether other processes see the same records. They must then share the secret, too.
+    /// Whether other processes see the same records. They must then share the secret and the key of
+    /// the records, too, and see digests only under that key.
     const SHARED: bool = true;
 
     /// The record under a key.

@@ -89,6 +89,7 @@ impl App {
             .observe(|_: &Event<'_>| panic!("an observer's own: the next is told all the same"))
             .observe(observe)
             .clock(clock.clone())
+            .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([7; 32]).unwrap())
             .policy(policy);
         let step_up = more(builder).store(store.adapted()).build().unwrap();

@@ -69,7 +69,7 @@ impl Cluster {
     }
 
     async fn store(&self) -> RedisStore<ClusterConnection> {
-        RedisStore::over(self.connection().await, Secret::new([1; 32]).unwrap())
+        RedisStore::over(self.connection().await)
     }
 
     async fn node(&self, policy: Policy) -> StepUp<RedisStore<ClusterConnection>> {
@@ -79,6 +79,7 @@ impl Cluster {
             .push("BIO", discard)
             .policy(policy)
             .store(self.store().await)
+            .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([2; 32]).unwrap())
             .build()
             .unwrap()
