@@ -186,7 +186,7 @@ pub(crate) async fn whole_life<S: Store>(builder: StepUpBuilder<S>, look: impl A
         .proof("PASSKEY")
         .enrolment(enrolment)
         // Twelve digits are not found by chance in the numbers of a record.
-        .policy(Policy::new().code_digits(12).push_number(6).store_deadline(std::time::Duration::from_secs(10)))
+        .policy(Policy::new().code_digits(12).push_number(3).store_deadline(std::time::Duration::from_secs(10)))
         .record_key(Secret::new([1; 32]).unwrap())
         .secret(Secret::new([2; 32]).unwrap())
         .build()
