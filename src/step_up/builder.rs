@@ -10,6 +10,7 @@ use super::{
     channel::{Channel, Channels, Deliver},
     floor::Floor,
     rates::Rates,
+    store_check::StoreCheck,
     to_the_end::Unfinished,
 };
 use crate::{
@@ -335,6 +336,7 @@ impl<S: Store> StepUpBuilder<S> {
             rates: Rates::default(),
             floor: Floor::default(),
             unfinished: Unfinished::default(),
+            store_check: StoreCheck::default(),
             observers: self.observers,
             no_caller: log::OnceAMinute::default(),
             unbound: log::OnceAMinute::default(),

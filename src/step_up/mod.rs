@@ -22,9 +22,13 @@ mod push;
 mod rates;
 mod records;
 mod start;
+mod store_check;
 mod to_the_end;
 
-use self::{application::ErasedEnrolment, floor::Floor, rates::Rates, records::as_session, to_the_end::Unfinished};
+use self::{
+    application::ErasedEnrolment, floor::Floor, rates::Rates, records::as_session, store_check::StoreCheck,
+    to_the_end::Unfinished,
+};
 pub use self::{
     builder::StepUpBuilder,
     proof::{Proof, ProofError},
@@ -99,6 +103,7 @@ pub(crate) struct Engine<S> {
     rates: Rates,
     floor: Floor,
     unfinished: Unfinished,
+    store_check: StoreCheck,
     observers: Observers,
     no_caller: log::OnceAMinute,
     unbound: log::OnceAMinute,

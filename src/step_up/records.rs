@@ -15,7 +15,7 @@ use crate::{
     key::BareKey,
     sends::Sends,
     session::Session,
-    store::{Key, Record, Revision, Store, StoreError, Stored, Swapped},
+    store::{Key, Lookup, Record, Revision, Store, StoreError, Stored, Swapped},
     subject::{Listed, ListedBy, Subject},
 };
 
@@ -52,7 +52,13 @@ impl<S: Store> Engine<S> {
 
     /// The same, and whoever asks tells what failed.
     pub(crate) async fn look_up(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        finish::<S>(self.store.load(key), self.policy.store_deadline).await
+        finish::<S>(self.begin_load(key), self.policy.store_deadline).await
+    }
+
+    /// The same, at hand where the store is in process.
+    pub(crate) fn begin_load(&self, key: &Key) -> Lookup<S::Load> {
+        self.check_store();
+        self.store.load(key)
     }
 
     /// Under which key a session's record is kept, and named in its user's.

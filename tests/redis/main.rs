@@ -7,6 +7,7 @@ mod cluster;
 mod demo;
 mod discovery;
 mod dump;
+mod eviction;
 mod faults;
 #[path = "../support/life.rs"]
 mod life;

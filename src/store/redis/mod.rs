@@ -11,9 +11,11 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use tokio::runtime::Handle;
 
 pub use self::connection::Managed;
-use super::{BoxFuture, Key, Lookup, Revision, Store, StoreError, Stored, Swapped};
+use self::eviction::eviction_policies;
+use super::{BoxFuture, Key, Lookup, Revision, Store, StoreError, StoreWarning, Stored, Swapped};
 
 mod connection;
+mod eviction;
 
 /// Compares the revision, the first 16 bytes, and sets or deletes: nobody's write comes in between. What is set ends
 /// by itself, so no crash leaves a key without an end. Where the record to be written is there already, a client library
@@ -192,6 +194,21 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
             // The server takes no more: only what is new is refused so, as with any store that is full.
             Err(error) if expected.is_none() && error.code() == Some("OOM") => Ok(Swapped::Full),
             Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Asks for the server's eviction policy: any other than `noeviction` is a [`StoreWarning::Evicts`], also those that
+    /// evict only what has an expiry, for every record has one. `INFO memory` has it, of every master of a cluster; where
+    /// that is not allowed, `CONFIG GET` is tried.
+    async fn check(&self) -> Result<(), StoreWarning> {
+        let policies = eviction_policies(&mut self.connection.clone()).await;
+        let policies = policies.map_err(|why| StoreWarning::Unknown { why: failed(why).to_string() })?;
+        if policies.is_empty() {
+            return Err(StoreWarning::Unknown { why: "redis: no maxmemory-policy is named".into() });
+        }
+        match policies.into_iter().find(|policy| policy != "noeviction") {
+            Some(policy) => Err(StoreWarning::Evicts { policy }),
+            None => Ok(()),
         }
     }
 }
