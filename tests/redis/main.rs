@@ -13,6 +13,7 @@ mod faults;
 mod life;
 mod nodes;
 mod proxy;
+mod resent;
 mod secured;
 mod sentinel;
 mod server;
