@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn it_is_asked_once_and_an_hour_after_no_answer() {
         let check = StoreCheck::default();
-        let at = |secs| Timestamp::from_millis(1_000_000 + secs * 1000);
+        let at = |secs: u64| Timestamp::from_millis(1_000_000 + secs * 1000);
         assert!(check.claim(|| at(0)));
         assert!(!check.claim(|| at(90_000)), "it is being asked, or has answered");
         check.unanswered(at(0));
