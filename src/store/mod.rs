@@ -225,8 +225,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The future of a load that is not at hand.
     type Load: Future<Output = Result<Option<Stored>, StoreError>> + Send + 'static;
 
-    /// Whether other processes see the same records. They must then share the secret and the key of
-    /// the records, too, and see digests only under that key.
+    /// Whether records leave the process: other processes see the same ones, or they are written elsewhere. `true`
+    /// requires a secret and a key of the records, which all those processes share.
     const SHARED: bool = true;
 
     /// The record under a key.
