@@ -25,6 +25,8 @@ struct State {
     /// How many scripts are still to be sent until the answer to one is lost, that one included; 0 loses none.
     scripts_to_loss: AtomicU32,
     lost: AtomicU32,
+    /// Whether a connection that has lost an answer is kept open.
+    held: watch::Sender<bool>,
     /// Changes when every connection is to be cut.
     cut: watch::Sender<u32>,
 }
@@ -39,6 +41,7 @@ impl Proxy {
             delay_millis: 0.into(),
             scripts_to_loss: 0.into(),
             lost: 0.into(),
+            held: watch::Sender::new(false),
             cut: watch::Sender::new(0),
         };
         let proxy = Self(Arc::new(state));
@@ -70,6 +73,11 @@ impl Proxy {
         self.0.scripts_to_loss.store(nth, Ordering::SeqCst);
     }
 
+    /// Keeps open the connections that lose an answer, or breaks them.
+    pub(crate) fn hold(&self, held: bool) {
+        self.0.held.send_replace(held);
+    }
+
     /// How many answers were lost so far.
     pub(crate) fn lost(&self) -> u32 {
         self.0.lost.load(Ordering::SeqCst)
@@ -88,11 +96,13 @@ impl Proxy {
         self.0.cut.send_modify(|cut| *cut += 1);
     }
 
-    async fn connect(self, client: TcpStream) {
+    async fn connect(self, mut client: TcpStream) {
         let mut cut = self.0.cut.subscribe();
         cut.mark_unchanged();
-        let Ok(server) = TcpStream::connect(("127.0.0.1", self.0.target.load(Ordering::SeqCst))).await else { return };
-        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        let Ok(mut server) = TcpStream::connect(("127.0.0.1", self.0.target.load(Ordering::SeqCst))).await else {
+            return;
+        };
+        let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
         let loses = AtomicBool::new(false);
         let request = |requests: &[u8]| {
             loses.fetch_or(self.is_to_be_lost(requests), Ordering::SeqCst);
@@ -108,15 +118,13 @@ impl Proxy {
             () = self.forward(from_server, to_client, answer) => {}
             _ = cut.changed() => {}
         }
+        if loses.into_inner() {
+            let _ = self.0.held.subscribe().wait_for(|held| !held).await;
+        }
     }
 
     /// Forwards for as long as `goes_on` says so of what has come.
-    async fn forward(
-        &self,
-        mut from: tcp::OwnedReadHalf,
-        mut to: tcp::OwnedWriteHalf,
-        goes_on: impl Fn(&[u8]) -> bool,
-    ) {
+    async fn forward(&self, mut from: tcp::ReadHalf<'_>, mut to: tcp::WriteHalf<'_>, goes_on: impl Fn(&[u8]) -> bool) {
         let mut buffer = [0; 4096];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
             sleep(Duration::from_millis(self.0.delay_millis.load(Ordering::SeqCst))).await;
