@@ -219,7 +219,7 @@ impl Binding {
         digest.count(kind);
         digest.add(bound);
         digest.add(text.as_bytes());
-        Some(Operation { digest: OperationDigest(digest.0.finalize().into()), text: text.into() })
+        Some(Operation { digest: BareOperation(digest.0.finalize().into()), text: text.into() })
     }
 }
 
@@ -311,14 +311,30 @@ impl Fields {
 /// One operation: what it is recognised by, and what its user reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Operation {
-    pub(crate) digest: OperationDigest,
+    pub(crate) digest: BareOperation,
     pub(crate) text: Box<str>,
 }
 
-/// Everything that is bound of an operation.
+/// Everything that is bound of an operation, as a SHA-256. It goes to the caller in a [`Token`], and never into a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BareOperation([u8; 32]);
+
+impl fmt::Debug for BareOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BareOperation(..)")
+    }
+}
+
+/// The same as records contain it: keyed where they leave the process.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct OperationDigest([u8; 32]);
+
+impl OperationDigest {
+    pub(crate) fn keyed(bare: &BareOperation, key: impl FnOnce([u8; 32]) -> [u8; 32]) -> Self {
+        Self(key(bare.0))
+    }
+}
 
 impl fmt::Debug for OperationDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -378,7 +394,7 @@ impl Token {
         let at = if length == NO_SCOPE { 0 } else { usize::from(length) };
         let (scope, text) = rest.split_at_checked(at)?;
         let scope = str::from_utf8(scope).ok()?;
-        let operation = Operation { digest: OperationDigest(*digest), text: str::from_utf8(text).ok()?.into() };
+        let operation = Operation { digest: BareOperation(*digest), text: str::from_utf8(text).ok()?.into() };
         let scope = (length != NO_SCOPE).then(|| scope.into());
         let deadline = Timestamp::from_millis(u64::from_be_bytes(*deadline));
         (version == VERSION).then_some((u32::from_be_bytes(*key), Self { operation, scope, deadline }))
@@ -388,6 +404,11 @@ impl Token {
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) fn operation_of(name: &str) -> OperationDigest {
     OperationDigest(Sha256::digest(name).into())
+}
+
+#[cfg(test)]
+pub(crate) fn bare_operation_of(name: &str) -> BareOperation {
+    BareOperation(Sha256::digest(name).into())
 }
 
 #[cfg(test)]
@@ -401,7 +422,7 @@ mod tests {
         Binding::new(Binding::uri_as_received, describe).header(HeaderName::from_static("x-a"))
     }
 
-    fn digest(binding: &Binding, method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> OperationDigest {
+    fn digest(binding: &Binding, method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> BareOperation {
         let mut request = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0;
         for (name, value) in headers {
             let name = HeaderName::try_from(*name).unwrap();
@@ -579,7 +600,7 @@ mod tests {
         let seal = |bytes: &[u8]| <[u8; 32]>::from(Sha256::digest(bytes));
         let opens = |key: u32, sealed: &[u8], mac: &[u8]| key == 7 && seal(sealed) == *mac;
         for (scope, text) in [(None, "a"), (Some("pay"), ""), (Some("x"), "ü"), (Some(&*"x".repeat(128)), "t")] {
-            let operation = Operation { digest: operation_of("a"), text: text.into() };
+            let operation = Operation { digest: bare_operation_of("a"), text: text.into() };
             let token = Token { operation, scope: scope.map(Into::into), deadline: Timestamp::from_millis(u64::MAX) };
             let written = token.write(7, seal);
             assert_eq!(Token::read(&written, opens), Ok(token.clone()));
@@ -602,7 +623,7 @@ mod tests {
 
     #[test]
     fn the_longest_token_fits() {
-        let operation = Operation { digest: operation_of("a"), text: "x".repeat(TEXT_LIMIT).into() };
+        let operation = Operation { digest: bare_operation_of("a"), text: "x".repeat(TEXT_LIMIT).into() };
         let token = Token { operation, scope: Some("x".repeat(128).into()), deadline: Timestamp::from_millis(0) };
         assert_eq!(token.write(0, |_| [0; 32]).len(), 1640);
     }

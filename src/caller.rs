@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 
-use crate::{grant::Grant, key::Key};
+use crate::{grant::Grant, key::BareKey};
 
 /// Who is asking: a user, and the session in which they ask.
 ///
@@ -12,8 +12,8 @@ use crate::{grant::Grant, key::Key};
 /// extensions (or returned by an [`Identify`]). A clone is one atomic increment.
 ///
 /// Both ids are opaque and may hold any byte. The session id is never stored, logged or printed: the store's key is
-/// a SHA-256 over both ids, each with its length in front, so that one user never uses another's grant, whatever
-/// session they share. A digest hides what cannot be guessed, so session ids must be random, as they must anyway.
+/// a digest of both ids, each with its length in front, so that one user never uses another's grant, whatever
+/// session they share. Outside the process it is [keyed](crate::StepUpBuilder::record_key).
 ///
 /// # Example
 ///
@@ -37,7 +37,7 @@ pub struct Caller {
 
 struct Identity {
     subject: Box<str>,
-    session: Key,
+    session: BareKey,
 }
 
 impl Caller {
@@ -45,7 +45,7 @@ impl Caller {
     #[must_use]
     pub fn new(subject: impl Into<Box<str>>, session_id: impl AsRef<[u8]>) -> Self {
         let subject = subject.into();
-        let session = Key::session(&subject, session_id.as_ref());
+        let session = BareKey::session(&subject, session_id.as_ref());
         Self { identity: Arc::new(Identity { subject, session }), grant: None }
     }
 
@@ -72,12 +72,9 @@ impl Caller {
         self.grant.as_ref()
     }
 
-    pub(crate) fn session_key(&self) -> &Key {
-        &self.identity.session
-    }
-
-    pub(crate) fn subject_key(&self) -> Key {
-        Key::subject(self.subject())
+    /// The engine makes the key of the session's record of it.
+    pub(crate) fn session(&self) -> BareKey {
+        self.identity.session
     }
 
     pub(crate) fn set_grant(&mut self, grant: Option<Grant>) {
@@ -145,12 +142,12 @@ mod tests {
 
     #[test]
     fn the_key_depends_on_both_ids_and_where_one_ends() {
-        let key = |subject: &str, session: &str| *Caller::new(subject, session).session_key();
+        let key = |subject: &str, session: &str| Caller::new(subject, session).session();
         assert_eq!(key("a", "1"), key("a", "1"));
         let different = [key("a", "1"), key("b", "1"), key("a", "2"), key("a1", ""), key("", "a1")];
         for (i, one) in different.iter().enumerate() {
             assert!(different[i + 1..].iter().all(|other| other != one), "{i}");
         }
-        assert_ne!(Caller::new("a", "").subject_key(), *Caller::new("a", "").session_key());
+        assert_ne!(Caller::new("a", "").session(), BareKey::subject("a"));
     }
 }

@@ -96,6 +96,8 @@ pub enum ConfigError {
     ShortSecret,
     /// A store that is shared between processes needs a secret that they share.
     SecretRequired,
+    /// A store that is shared between processes needs a key of the records that they share.
+    RecordKeyRequired,
     /// The operating system's random generator failed.
     Random,
 }
@@ -172,6 +174,11 @@ impl fmt::Display for ConfigError {
             Self::SecretRequired => {
                 f.write_str("the store is shared between processes, so they must share a secret; call .secret(..)")
             }
+            Self::RecordKeyRequired => f.write_str(
+                "records leave the process, so what they say of users must be keyed; call .record_key(..) with 32 bytes from a \
+                 generator, the same in every process, and never rotate it: under another key every lock and count is \
+                 forgotten",
+            ),
             Self::Random => {
                 f.write_str("the operating system's random generator failed; codes cannot be made without it")
             }

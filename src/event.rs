@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{error::ChallengeError, requirement::Reason, store::StoreError};
+use crate::{
+    error::ChallengeError,
+    requirement::Reason,
+    store::{StoreError, StoreWarning},
+};
 
 /// Something that has happened. Told once it is written, so what is told is so.
 ///
@@ -149,6 +153,12 @@ pub enum Event<'a> {
         /// How.
         error: &'a StoreError,
     },
+    /// The store is configured so that it may lose what denies, or did not say how it is configured. Requests go on.
+    /// Told once; where it did not say, at most once an hour.
+    StoreWarning {
+        /// What is wrong and what to do about it.
+        warning: &'a StoreWarning,
+    },
 }
 
 /// How a message was not sent.
@@ -198,6 +208,7 @@ impl Event<'_> {
             Self::GivenBack { .. } => "given_back",
             Self::NoCaller => "no_caller",
             Self::StoreFailed { .. } => "store_failed",
+            Self::StoreWarning { .. } => "store_warning",
         }
     }
 
@@ -221,7 +232,8 @@ impl Event<'_> {
             | Self::WouldRefuse { .. }
             | Self::GivenBack { .. }
             | Self::NoCaller
-            | Self::StoreFailed { .. } => None,
+            | Self::StoreFailed { .. }
+            | Self::StoreWarning { .. } => None,
         }
     }
 
@@ -250,6 +262,7 @@ impl Event<'_> {
             }
             Self::GuardRefused { reason, .. } | Self::WouldRefuse { reason, .. } => reason.as_str(),
             Self::StoreFailed { error } => error.as_str(),
+            Self::StoreWarning { warning } => warning.as_str(),
             Self::Started { .. }
             | Self::Sent { .. }
             | Self::Verified { .. }

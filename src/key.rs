@@ -5,18 +5,38 @@ use std::{
     hash::{Hash, Hasher},
 };
 
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Under which key a record is kept: a SHA-256 of what it belongs to.
+use crate::{
+    binding::{BareOperation, OperationDigest},
+    code::Secret,
+};
+
+/// Under which key a record is kept.
 ///
-/// A bare hash of a user's id can be reversed by trying ids, so a store outside the process should key it
-/// once more with a secret.
+/// Where a [record key](crate::StepUpBuilder::record_key) is set, as every store outside the process requires, this is
+/// an HMAC-SHA-256 under it, so a store can use the bytes as they are: without that key they cannot be traced back to a
+/// user, a session or a recipient by trying ids. In process it is a SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key([u8; 32]);
 
 impl Key {
+    /// The bytes of the key.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// What a record belongs to, as a SHA-256. Anybody can compute it, so it must not leave the process: only
+/// [`RecordKey::key`] makes a [`Key`] of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BareKey([u8; 32]);
+
+impl BareKey {
     pub(crate) fn session(subject: &str, session: &[u8]) -> Self {
         Self::digest(b"step-up/session\0", &[subject.as_bytes(), session])
     }
@@ -30,16 +50,9 @@ impl Key {
         Self::digest(b"step-up/address\0", &[recipient.as_bytes()])
     }
 
-    /// The same in a sandbox: under no key of its own does it find what production keeps, whatever store they share
-    /// (T34).
-    pub(crate) fn in_sandbox(&self) -> Self {
+    /// The same in a sandbox, which finds nothing that production keeps in the same store (T34).
+    fn in_sandbox(self) -> Self {
         Self::digest(b"step-up/sandbox\0", &[&self.0])
-    }
-
-    /// The bytes of the key.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
     }
 
     /// Each part has its length in front, so that no two callers' ids can run together.
@@ -50,6 +63,48 @@ impl Key {
             hash.update(part);
         }
         Self(hash.finalize().into())
+    }
+}
+
+/// Keys every digest that a record is named by or contains, so that a copy of the store identifies nobody (T37).
+pub(crate) struct RecordKey {
+    /// `None` only for records that stay in the process: they are not keyed, at no cost.
+    mac: Option<Hmac<Sha256>>,
+    sandbox: bool,
+}
+
+impl RecordKey {
+    pub(crate) fn new(secret: Option<&Secret>, sandbox: bool) -> Self {
+        Self { mac: secret.map(Secret::mac), sandbox }
+    }
+
+    pub(crate) fn key(&self, bare: BareKey) -> Key {
+        let bare = if self.sandbox { bare.in_sandbox() } else { bare };
+        Key(self.digest(b"step-up/record key\0", bare.0))
+    }
+
+    pub(crate) fn operation(&self, bare: &BareOperation) -> OperationDigest {
+        OperationDigest::keyed(bare, |bare| self.digest(b"step-up/record operation\0", bare))
+    }
+
+    /// Labels end in a zero byte and the digest has a fixed length, so no two inputs are the same.
+    fn digest(&self, label: &[u8], bare: [u8; 32]) -> [u8; 32] {
+        match &self.mac {
+            Some(mac) => mac.clone().chain_update(label).chain_update(bare).finalize().into_bytes().into(),
+            None => bare,
+        }
+    }
+}
+
+/// Keys of records in process, for tests.
+#[cfg(any(test, feature = "test-util"))]
+impl Key {
+    pub(crate) fn session(subject: &str, session: &[u8]) -> Self {
+        Self(BareKey::session(subject, session).0)
+    }
+
+    pub(crate) fn subject(subject: &str) -> Self {
+        Self(BareKey::subject(subject).0)
     }
 }
 
@@ -69,11 +124,46 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Prints nothing, as a [`Key`].
+impl fmt::Debug for BareKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BareKey(..)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::hash::BuildHasher;
 
     use super::*;
+    use crate::binding::bare_operation_of;
+
+    #[test]
+    fn every_digest_depends_on_the_record_key_and_on_the_sandbox() {
+        let secret = |byte| Secret::new([byte; 32]).unwrap();
+        let (one, other) = (secret(1), secret(2));
+        let alone = RecordKey::new(None, false);
+        let all = [
+            RecordKey::new(Some(&one), false),
+            RecordKey::new(Some(&other), false),
+            RecordKey::new(Some(&one), true),
+            RecordKey::new(None, true),
+        ];
+        let mut keys = vec![Key::subject("a"), Key::session("a", b"a"), alone.key(BareKey::recipient("a"))];
+        for bare in [BareKey::subject("a"), BareKey::session("a", b"a"), BareKey::recipient("a")] {
+            keys.extend(all.iter().map(|record_key| record_key.key(bare)));
+        }
+        for (i, key) in keys.iter().enumerate() {
+            assert!(keys[i + 1..].iter().all(|other| other != key), "{i}");
+        }
+        assert_eq!(alone.key(BareKey::subject("a")), Key::subject("a"), "in process nothing is keyed");
+
+        let operation = bare_operation_of("a");
+        let [one, other, ..] = &all;
+        assert_eq!(one.operation(&operation), one.operation(&operation));
+        assert_ne!(one.operation(&operation), other.operation(&operation));
+        assert_ne!(one.operation(&operation), alone.operation(&operation));
+    }
 
     /// Else they would all stand in one place of a map.
     #[test]

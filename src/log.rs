@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "tracing")]
+use crate::store::StoreWarning;
 use crate::{clock::Timestamp, event::Event};
 
 const SANDBOX: &str = "step-up runs as a SANDBOX: nothing is sent and every code is 123456; never in production";
@@ -58,6 +60,12 @@ pub(crate) fn event(event: &Event<'_>) {
         let (name, channel, reason) = (event.name(), event.channel(), event.reason());
         match event {
             Event::StoreFailed { error } => tracing::error!(target: TARGET, event = name, reason, %error, "step-up"),
+            Event::StoreWarning { warning: warning @ StoreWarning::Unknown { .. } } => {
+                tracing::debug!(target: TARGET, event = name, reason, %warning, "step-up");
+            }
+            Event::StoreWarning { warning } => {
+                tracing::error!(target: TARGET, event = name, reason, %warning, "step-up");
+            }
             Event::SendFailed { .. } | Event::RecipientShared { .. } => {
                 tracing::warn!(target: TARGET, event = name, channel, reason, "step-up");
             }

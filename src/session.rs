@@ -1039,7 +1039,7 @@ mod tests {
 
     /// A code of `start`, sent to `recipient`, in the place of what `session` has.
     fn next(session: &Session, start: u64, recipient: &str, now: u64) -> Session {
-        let otp = Start { id: start, recipient: Some(Key::recipient(recipient)), ..otp("SMS", None) };
+        let otp = Start { id: start, recipient: Some(Key::subject(recipient)), ..otp("SMS", None) };
         session.start_otp(otp, &policy(), at(now)).unwrap()
     }
 
@@ -1070,7 +1070,7 @@ mod tests {
         let mut second = next(&first, 2, "b", 20);
         guesses(&mut second, 2, 21);
         let (back, came_back) = second.withdraw_otp(2, true, at(22)).unwrap();
-        let recipient = Some(Key::recipient("a"));
+        let recipient = Some(Key::subject("a"));
         assert_eq!(came_back, Some(CameBack { start: 1, deadline: at(300), recipient }));
         assert_eq!((may_verify(&back, "SMS", 22), wrong_since(&back)), (Ok(()), 3));
         assert_eq!(may_verify(&back, "SMS", 300), Err(ChallengeError::CodeExpired), "its own deadline");

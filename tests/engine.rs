@@ -31,6 +31,7 @@ fn elsewhere(store: &Elsewhere) -> StepUp<impl Store> {
         .otp("SMS", discard)
         .push("BIO", discard)
         .store(store.adapted())
+        .record_key(Secret::new([1; 32]).unwrap())
         .secret(Secret::new([7; 32]).unwrap())
         .build()
         .unwrap()
@@ -540,6 +541,7 @@ async fn no_code_reaches_the_store() {
         })
         .policy(Policy::new().code_digits(12))
         .store(store.adapted())
+        .record_key(Secret::new([1; 32]).unwrap())
         .secret(Secret::new([7; 32]).unwrap())
         .build()
         .unwrap();

@@ -138,6 +138,7 @@ impl App {
             .observe(observe)
             .clock(clock.clone())
             .store(store.adapted())
+            .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([7; 32]).unwrap())
             .build()
             .unwrap();
@@ -885,7 +886,8 @@ async fn a_start_that_was_counted_is_delivered_where_the_client_goes_away() {
     for polls in 3.. {
         let (store, alice) = (Elsewhere::default(), Caller::new("alice", "1"));
         let builder = StepUp::builder().otp("SMS", send.clone()).store(store.adapted());
-        let step_up = builder.secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+        let step_up =
+            builder.record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap()).build().unwrap();
         codes.lock().unwrap().clear();
         let ended = support::poll_at_most(polls, step_up.start_otp(&alice, "SMS", None)).is_some();
         step_up.drained().await;
@@ -905,7 +907,12 @@ async fn a_swap_that_is_sent_again_makes_no_guess_free() {
     store.send_twice();
     let policy = Policy::new().tries(1).sends(1000, 1000, 1000, 1000).disable_at(5);
     let builder = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).policy(policy);
-    let step_up = builder.store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+    let step_up = builder
+        .store(store.adapted())
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(Secret::new([7; 32]).unwrap())
+        .build()
+        .unwrap();
     let mut compared = 0;
     for _ in 0..20 {
         clock.advance(Duration::from_secs(3600));
@@ -927,7 +934,8 @@ async fn a_write_that_landed_and_was_answered_as_a_conflict_makes_no_guess_free(
         let (store, clock, alice) = (Elsewhere::default(), ManualClock::new(), Caller::new("alice", "1"));
         let policy = Policy::new().tries(1).sends(1000, 1000, 1000, 1000).disable_at(5);
         let builder = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).policy(policy);
-        let step_up = builder.store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+        let builder = builder.store(store.adapted()).record_key(Secret::new([1; 32]).unwrap());
+        let step_up = builder.secret(Secret::new([7; 32]).unwrap()).build().unwrap();
         let compared = || {
             let written = store.written("Session");
             let session: serde_json::Value = serde_json::from_slice(&written[0].1[17..]).unwrap();

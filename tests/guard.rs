@@ -28,7 +28,14 @@ fn step_up() -> StepUp {
 
 fn elsewhere(store: &Elsewhere) -> StepUp<impl Store> {
     let secret = Secret::new([7; 32]).unwrap();
-    StepUp::builder().sandbox().otp("SMS", discard).store(store.adapted()).secret(secret).build().unwrap()
+    StepUp::builder()
+        .sandbox()
+        .otp("SMS", discard)
+        .store(store.adapted())
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(secret)
+        .build()
+        .unwrap()
 }
 
 fn alice() -> Caller {

@@ -80,7 +80,14 @@ fn in_redis(server: &server::Server, policy: Policy) -> Nodes<tower_step_up::sto
 
 fn nodes_on<S: Store>(policy: Policy, store: impl Fn() -> S) -> Nodes<S> {
     let secret = || Secret::new([7; 32]).unwrap();
-    [(); 2].map(|()| builder(policy.clone()).store(store()).secret(secret()).build().unwrap())
+    [(); 2].map(|()| {
+        builder(policy.clone())
+            .store(store())
+            .record_key(Secret::new([1; 32]).unwrap())
+            .secret(secret())
+            .build()
+            .unwrap()
+    })
 }
 
 fn builder(policy: Policy) -> tower_step_up::StepUpBuilder<MemoryStore> {

@@ -47,7 +47,7 @@ pub(crate) fn app(clock: impl Clock) -> Router {
 /// One of several that share their logins and step-ups in Redis.
 #[allow(dead_code, reason = "tests of the bank alone have no Redis")]
 pub(crate) fn app_on(clock: impl Clock, redis: &str) -> Result<Router, Box<dyn Error>> {
-    let records = RedisStore::open(redis, shared::secret(1))?;
+    let records = RedisStore::open(redis)?;
     Ok(build(clock, Users::shared(Shared::open(redis)?), Records::Shared(records)))
 }
 
@@ -62,6 +62,7 @@ fn build(clock: impl Clock, users: Users, records: Records) -> Router {
         .enrolment(users.clone())
         .public_path("/stepup/challenges")
         .store(records)
+        .record_key(shared::secret(1))
         .secret(shared::secret(2))
         .build()
         .expect("names and paths are constants, and right");

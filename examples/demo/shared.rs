@@ -7,7 +7,7 @@ use redis::{
 use serde_json::json;
 use tower_step_up::{
     MemoryStore, Secret,
-    store::{Key, Lookup, RedisStore, Revision, Store, StoreError, Stored, Swapped},
+    store::{Key, Lookup, RedisStore, Revision, Store, StoreError, StoreWarning, Stored, Swapped},
 };
 
 use super::users::{Account, LOGIN_LIFE};
@@ -36,6 +36,13 @@ impl Store for Records {
         match self {
             Self::Here(store) => store.swap(key, expected, next).await,
             Self::Shared(store) => store.swap(key, expected, next).await,
+        }
+    }
+
+    async fn check(&self) -> Result<(), StoreWarning> {
+        match self {
+            Self::Here(store) => store.check().await,
+            Self::Shared(store) => store.check().await,
         }
     }
 }

@@ -208,8 +208,9 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
             let mut request = Request::from_parts(parts, body);
             let decided = match operation {
                 Some(operation) => {
-                    let loaded = shared.engine().look_up(caller.session_key()).await;
-                    shared.engine().decide(loaded, shared.requirement(), Some(&operation.digest))
+                    let engine = shared.engine();
+                    let loaded = engine.look_up(&engine.session_key(&caller)).await;
+                    engine.decide(loaded, shared.requirement(), Some(&operation.digest))
                 }
                 None => Err(CheckError::StepUpRequired(Reason::Mismatch.into())),
             };

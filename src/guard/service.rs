@@ -76,7 +76,7 @@ where
             let spending = Box::pin(async move { step_up.spend(&caller, &terms.requirement, None).await });
             return ResponseFuture::spending(spending, self.take_ready(), request, Arc::clone(&self.shared));
         }
-        match engine.store.load(&engine.key_in_store(caller.session_key())) {
+        match engine.begin_load(&engine.session_key(caller)) {
             Lookup::Ready(loaded) => {
                 let decided = engine.decide(loaded, shared.requirement(), None);
                 let no_store = shared.forbids_storing(request.method(), request.headers());

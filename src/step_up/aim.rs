@@ -16,12 +16,14 @@ use crate::{
 /// A [`Purpose`] that was checked.
 pub(super) struct Aim {
     pub(super) scope: Option<Box<str>>,
-    operation: Option<Operation>,
+    operation: Option<OperationDigest>,
+    text: Option<Box<str>>,
 }
 
 impl Aim {
+    /// The operation, as a record contains it.
     pub(super) fn digest(&self) -> Option<OperationDigest> {
-        self.operation.as_ref().map(|operation| operation.digest)
+        self.operation
     }
 
     /// What a message about it says.
@@ -38,7 +40,7 @@ impl Aim {
             recipient,
             expires_in,
             scope: self.scope.clone(),
-            operation: self.operation.as_ref().map(|operation| operation.text.clone()),
+            operation: self.text.clone(),
         }
     }
 }
@@ -59,7 +61,7 @@ impl<S: Store> Engine<S> {
             self.check_scope(scope).map_err(ChallengeError::MalformedScope)?;
         }
         let Some(token) = purpose.binding else {
-            return Ok(Aim { scope: purpose.scope.map(Into::into), operation: None });
+            return Ok(Aim { scope: purpose.scope.map(Into::into), operation: None, text: None });
         };
         let Token { operation, scope, .. } =
             self.open_binding(caller, token).map_err(ChallengeError::MalformedBinding)?;
@@ -67,19 +69,22 @@ impl<S: Store> Engine<S> {
         if purpose.scope.is_some_and(|named| scope.as_deref() != Some(named)) {
             return Err(ChallengeError::MalformedScope(Malformed::NotIn));
         }
-        Ok(Aim { scope, operation: Some(operation) })
+        let digest = self.record_key.operation(&operation.digest);
+        Ok(Aim { scope, operation: Some(digest), text: Some(operation.text) })
     }
 
     /// A token that binds a step-up of this session to one operation. It can be used for as long as a code lives.
     pub(crate) fn seal_binding(&self, caller: &Caller, operation: Operation, scope: Option<Box<str>>) -> String {
         let deadline = self.now().saturating_add(self.policy.code_life);
-        let seal = |bytes: &[u8]| self.keyring.seal(caller.session_key(), bytes);
+        let session_key = self.session_key(caller);
+        let seal = |bytes: &[u8]| self.keyring.seal(&session_key, bytes);
         Token { operation, scope, deadline }.write(self.keyring.current(), seal)
     }
 
     /// What such a token says.
     pub(crate) fn open_binding(&self, caller: &Caller, token: &str) -> Result<Token, Malformed> {
-        let opens = |secret, sealed: &[u8], mac: &[u8]| self.keyring.opens(secret, caller.session_key(), sealed, mac);
+        let session_key = self.session_key(caller);
+        let opens = |secret, sealed: &[u8], mac: &[u8]| self.keyring.opens(secret, &session_key, sealed, mac);
         let token = Token::read(token, opens)?;
         if self.now() < token.deadline { Ok(token) } else { Err(Malformed::NotIn) }
     }

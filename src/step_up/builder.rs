@@ -10,6 +10,7 @@ use super::{
     channel::{Channel, Channels, Deliver},
     floor::Floor,
     rates::Rates,
+    store_check::StoreCheck,
     to_the_end::Unfinished,
 };
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     error::ConfigError,
     event::{Observer, Observers},
     id::Ids,
+    key::RecordKey,
     log,
     policy::Policy,
     requirement::check_scope,
@@ -37,6 +39,7 @@ pub struct StepUpBuilder<S = MemoryStore> {
     store: S,
     clock: Box<dyn Clock>,
     secret: Option<Secret>,
+    record_key: Option<Secret>,
     previous: Option<Secret>,
     sandbox: bool,
     scopes: Option<Vec<Box<str>>>,
@@ -58,6 +61,7 @@ impl StepUpBuilder {
             store: MemoryStore::default(),
             clock: Box::new(SystemClock),
             secret: None,
+            record_key: None,
             previous: None,
             sandbox: false,
             scopes: None,
@@ -152,6 +156,7 @@ impl<S> StepUpBuilder<S> {
             store,
             clock: self.clock,
             secret: self.secret,
+            record_key: self.record_key,
             previous: self.previous,
             sandbox: self.sandbox,
             scopes: self.scopes,
@@ -185,6 +190,37 @@ impl<S> StepUpBuilder<S> {
     /// The secret before the last rotation, which still verifies. Drop it once a code's life has passed.
     pub fn previous_secret(mut self, secret: Secret) -> Self {
         self.previous = Some(secret);
+        self
+    }
+
+    /// The key of the records: every digest that a store sees, in the keys and in the values of the records, is an
+    /// HMAC-SHA-256 under it. A store that processes share requires one, the same in each of them. In process none is
+    /// needed, and without one nothing is keyed.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Secret, StepUp};
+    ///
+    /// # let from_the_vault = |_: &str| [7; 32];
+    /// let step_up = StepUp::builder()
+    ///     .otp("SMS", tower_step_up::discard)
+    ///     .record_key(Secret::new(from_the_vault("step-up/records"))?) // never rotated
+    ///     .secret(Secret::new(from_the_vault("step-up/codes"))?)       // may be rotated
+    ///     .build()?;
+    /// # Ok::<_, tower_step_up::ConfigError>(())
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// - **It is never rotated.** Under another key no record is found: every lock, count and grant is forgotten.
+    /// - A bare hash of a phone number, an e-mail address or a user's id is reversed by hashing all there are. Whoever
+    ///   copies the store without this key learns none of them (T37), nor sessions, operations and push ids. So keep it
+    ///   apart from the store and its backups.
+    /// - The names of channels and scopes are in clear in the records, with times and counts: choose names that tell
+    ///   nothing about a user.
+    pub fn record_key(mut self, secret: Secret) -> Self {
+        self.record_key = Some(secret);
         self
     }
 
@@ -273,6 +309,9 @@ impl<S: Store> StepUpBuilder<S> {
         if S::SHARED && self.secret.is_none() {
             return Err(ConfigError::SecretRequired);
         }
+        if S::SHARED && self.record_key.is_none() {
+            return Err(ConfigError::RecordKeyRequired);
+        }
         let secret = self.secret.map_or_else(|| Secret::generate(self.random), Ok)?;
         let seed = random_bytes(self.random).map_err(|RandomFailed| ConfigError::Random)?;
         if self.sandbox {
@@ -280,6 +319,7 @@ impl<S: Store> StepUpBuilder<S> {
         }
         Ok(StepUp(Arc::new(Engine {
             keyring: Keyring::new(&secret, self.previous.as_ref()),
+            record_key: RecordKey::new(self.record_key.as_ref(), self.sandbox),
             channels: self.channels,
             identify: self.identify,
             enrolment: self.enrolment,
@@ -296,6 +336,7 @@ impl<S: Store> StepUpBuilder<S> {
             rates: Rates::default(),
             floor: Floor::default(),
             unfinished: Unfinished::default(),
+            store_check: StoreCheck::default(),
             observers: self.observers,
             no_caller: log::OnceAMinute::default(),
             unbound: log::OnceAMinute::default(),
@@ -445,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_store_needs_a_shared_secret() {
+    fn a_shared_store_needs_a_shared_secret_and_a_record_key() {
         #[derive(Clone)]
         struct Elsewhere;
         impl RemoteStore for Elsewhere {
@@ -463,6 +504,10 @@ mod tests {
         }
         let shared = || builder().store(Remote::new(Elsewhere));
         assert_eq!(shared().build().err(), Some(ConfigError::SecretRequired));
-        assert!(shared().secret(Secret::new([1; 32]).unwrap()).build().is_ok());
+        let with_secret = || shared().secret(Secret::new([1; 32]).unwrap());
+        let refused = with_secret().build().unwrap_err();
+        assert_eq!(refused, ConfigError::RecordKeyRequired);
+        assert!(refused.to_string().contains(".record_key("), "{refused}");
+        assert!(with_secret().record_key(Secret::new([2; 32]).unwrap()).build().is_ok());
     }
 }

@@ -26,21 +26,21 @@ impl<S: Store> StepUp<S> {
     /// [`ChallengeError::Unavailable`] where the store is down: the session may still be elevated. Call it again.
     pub async fn revoke(&self, caller: &Caller) -> Result<(), ChallengeError> {
         let engine = &*self.0;
-        let subject_key = &caller.subject_key();
+        let (subject_key, session_key) = (&engine.subject_key(caller.subject()), &engine.session_key(caller));
         // Read before the session is changed: what lists it after that is not this call's to unlist. Where it cannot be
         // read, the session ends all the same.
         let stored = engine.load(subject_key).await;
-        let dropped = engine.revoke_session(caller.session_key()).await?;
+        let dropped = engine.revoke_session(session_key).await?;
         engine.tell(&Event::Revoked { subject: caller.subject(), everywhere: false });
         let stored = stored?;
-        let ticket = engine.subject_of(stored.as_ref())?.and_then(|subject| subject.ticket(caller.session_key()));
+        let ticket = engine.subject_of(stored.as_ref())?.and_then(|subject| subject.ticket(session_key));
         let end = |subject: &mut Subject| {
             // Those that were dropped, and not whatever the session has by now: one that starts meanwhile is alive.
             for start in &dropped {
                 subject.close(*start);
             }
             // A proof that is being recorded finds itself unlisted, and records nothing.
-            subject.unlist_revoked(caller.session_key(), ticket);
+            subject.unlist_revoked(session_key, ticket);
         };
         engine.change_subject(subject_key, stored, end).await?;
         Ok(())
@@ -74,7 +74,7 @@ impl<S: Store> StepUp<S> {
     ///
     /// [`ChallengeError::Unavailable`] where the store is down: some sessions may still be elevated. Call it again.
     pub async fn revoke_all(&self, subject: &str) -> Result<(), ChallengeError> {
-        let (engine, key) = (Arc::clone(&self.0), Key::subject(subject));
+        let (engine, key) = (Arc::clone(&self.0), self.0.subject_key(subject));
         self.0.unfinished.to_the_end(async move { engine.revoke_all(&key, None).await }).await?;
         self.0.tell(&Event::Revoked { subject, everywhere: true });
         Ok(())
@@ -114,7 +114,8 @@ impl<S: Store> StepUp<S> {
     ///
     /// [`ChallengeError::Unavailable`] where the store is down: some sessions may still be elevated. Call it again.
     pub async fn factors_changed(&self, caller: &Caller) -> Result<(), ChallengeError> {
-        let (engine, key, own) = (Arc::clone(&self.0), caller.subject_key(), *caller.session_key());
+        let (engine, key, own) =
+            (Arc::clone(&self.0), self.0.subject_key(caller.subject()), self.0.session_key(caller));
         self.0.unfinished.to_the_end(async move { engine.revoke_all(&key, Some(&own)).await }).await?;
         self.0.tell(&Event::Revoked { subject: caller.subject(), everywhere: true });
         Ok(())
@@ -152,11 +153,11 @@ impl<S: Store> StepUp<S> {
         if old.subject() != new.subject() {
             return Err(ChallengeError::Forbidden);
         }
-        if old.session_key() == new.session_key() {
+        if old.session() == new.session() {
             return Ok(());
         }
-        let (engine, subject_key) = (Arc::clone(&self.0), old.subject_key());
-        let (old_key, new_key) = (*old.session_key(), *new.session_key());
+        let (engine, subject_key) = (Arc::clone(&self.0), self.0.subject_key(old.subject()));
+        let (old_key, new_key) = (engine.session_key(old), engine.session_key(new));
         self.0.unfinished.to_the_end(async move { engine.transfer(&subject_key, &old_key, &new_key).await }).await
     }
 
@@ -189,7 +190,7 @@ impl<S: Store> StepUp<S> {
     ///
     /// [`ChallengeError::Unavailable`] where the store is down or full: the user may not be locked. Call it again.
     pub async fn lock(&self, subject: &str) -> Result<(), ChallengeError> {
-        let (engine, key) = (Arc::clone(&self.0), Key::subject(subject));
+        let (engine, key) = (Arc::clone(&self.0), self.0.subject_key(subject));
         self.0.unfinished.to_the_end(async move { engine.lock(&key).await }).await?;
         self.0.tell(&Event::Locked { subject, channel: None, lock: Lock::UntilUnlocked });
         Ok(())
@@ -209,7 +210,7 @@ impl<S: Store> StepUp<S> {
     /// behind the session alone.
     pub async fn unlock(&self, subject: &str) -> Result<(), ChallengeError> {
         let engine = &*self.0;
-        let key = &Key::subject(subject);
+        let key = &engine.subject_key(subject);
         let unlock = |subject: &mut Subject, now| subject.unlock(&engine.policy, now);
         if S::SHARED {
             // Where the store has lost the record, some process may remember.

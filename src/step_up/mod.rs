@@ -23,9 +23,13 @@ mod push;
 mod rates;
 mod records;
 mod start;
+mod store_check;
 mod to_the_end;
 
-use self::{application::ErasedEnrolment, floor::Floor, rates::Rates, records::as_session, to_the_end::Unfinished};
+use self::{
+    application::ErasedEnrolment, floor::Floor, rates::Rates, records::as_session, store_check::StoreCheck,
+    to_the_end::Unfinished,
+};
 pub use self::{
     builder::StepUpBuilder,
     proof::{Proof, ProofError},
@@ -37,7 +41,7 @@ pub(crate) use self::{
     outside::{BoxFuture, Deadline, within},
 };
 use crate::{
-    binding::OperationDigest,
+    binding::BareOperation,
     caller::{Caller, Identify},
     clock::{Monotone, Timestamp},
     code::{Keyring, Random, RandomFailed},
@@ -45,6 +49,7 @@ use crate::{
     event::{Event, Observers},
     grant::Grant,
     id::Ids,
+    key::RecordKey,
     log,
     policy::Policy,
     requirement::{Reason, Requirement, Satisfied, Unmet, decide},
@@ -94,10 +99,12 @@ pub(crate) struct Engine<S> {
     enrolment: Arc<dyn ErasedEnrolment>,
     clock: Monotone,
     keyring: Keyring,
+    record_key: RecordKey,
     random: Random,
     rates: Rates,
     floor: Floor,
     unfinished: Unfinished,
+    store_check: StoreCheck,
     observers: Observers,
     no_caller: log::OnceAMinute,
     unbound: log::OnceAMinute,
@@ -187,7 +194,7 @@ impl<S: Store> StepUp<S> {
         if spends {
             return self.spend(caller, requirement, None).await;
         }
-        self.0.decide(self.0.look_up(caller.session_key()).await, requirement, None)
+        self.0.decide(self.0.look_up(&self.0.session_key(caller)).await, requirement, None)
     }
 
     /// Waits for the work that goes on without its request: call it at shutdown, once no more requests are taken.
@@ -225,7 +232,7 @@ impl<S: Store> StepUp<S> {
         let (otp, push) = join(otp, push).await;
         let (otp, push) = (otp?, push?);
         // Last, so that the answer is not older than the application's.
-        let stored = engine.load(caller.session_key()).await?;
+        let stored = engine.load(&engine.session_key(caller)).await?;
         let now = engine.now();
         let all = engine.session_of(stored.as_ref())?.map_or(&[][..], Session::grants);
         let live = all.iter().enumerate().filter(|(_, grant)| grant.is_live(&engine.policy, now));
@@ -309,7 +316,7 @@ impl<S: Store> Engine<S> {
         &self,
         loaded: Result<Option<Stored>, StoreError>,
         requirement: &Requirement,
-        operation: Option<&OperationDigest>,
+        operation: Option<&BareOperation>,
     ) -> Result<Grant, CheckError> {
         let (stored, satisfied) = self.satisfied(loaded, requirement, operation)?;
         Grant::of(stored, satisfied.first).ok_or_else(|| CheckError::StepUpRequired(Reason::Missing.into()))
@@ -321,7 +328,7 @@ impl<S: Store> Engine<S> {
         &self,
         loaded: Result<Option<Stored>, StoreError>,
         requirement: &Requirement,
-        operation: Option<&OperationDigest>,
+        operation: Option<&BareOperation>,
     ) -> Result<(Stored, Satisfied), CheckError> {
         let unavailable = |error: StoreError| {
             self.tell(&Event::StoreFailed { error: &error });
@@ -329,7 +336,8 @@ impl<S: Store> Engine<S> {
         };
         let stored = loaded.map_err(unavailable)?;
         let session = as_session(stored.as_ref()).map_err(unavailable)?;
-        let decided = decide(session, requirement, operation, &self.policy, self.now());
+        let operation = operation.map(|operation| self.record_key.operation(operation));
+        let decided = decide(session, requirement, operation.as_ref(), &self.policy, self.now());
         let satisfied = decided.map_err(CheckError::StepUpRequired)?;
         let stored = stored.ok_or_else(|| CheckError::StepUpRequired(Reason::Missing.into()))?;
         Ok((stored, satisfied))

@@ -8,7 +8,7 @@ use super::{
     records::{ROUNDS, Swap},
 };
 use crate::{
-    binding::OperationDigest,
+    binding::BareOperation,
     caller::Caller,
     error::ChallengeError,
     event::Event,
@@ -25,10 +25,10 @@ impl<S: Store> StepUp<S> {
         &self,
         caller: &Caller,
         requirement: &Requirement,
-        operation: Option<&OperationDigest>,
+        operation: Option<&BareOperation>,
     ) -> Result<Grant, CheckError> {
         let engine = &*self.0;
-        let session_key = caller.session_key();
+        let session_key = &engine.session_key(caller);
         for _ in 0..ROUNDS {
             let loaded = engine.look_up(session_key).await;
             let (stored, satisfied) = engine.satisfied(loaded, requirement, operation)?;
@@ -78,7 +78,7 @@ impl<S: Store> Engine<S> {
     async fn give_back(&self, spent: &Spent<S>) -> Result<bool, ChallengeError> {
         // The user's record first: who revokes all changes it before the sessions, so that an old generation is either
         // seen here or swept there.
-        let subject = self.load(&Key::subject(&spent.subject)).await?;
+        let subject = self.load(&self.subject_key(&spent.subject)).await?;
         let Some(generation) = self.subject_of(subject.as_ref())?.map(Subject::generation) else { return Ok(false) };
         let give_back = |session: &Session, now| session.give_back(&spent.ids, generation, now);
         let given = self.change_session(&spent.session, give_back).await?;

@@ -10,7 +10,7 @@ use super::{
     channel::{Channel, find},
     no_random,
     records::{ROUNDS, Swap},
-    start::{Asked, Beginning, Loaded, recipient_key},
+    start::{Asked, Beginning, Loaded},
 };
 use crate::{
     caller::Caller,
@@ -96,7 +96,8 @@ impl<S: Store> Engine<S> {
         } else {
             OneTimeCode::generate(self.policy.code_digits, self.random).map_err(no_random)?
         };
-        let proof = self.keyring.digest(caller.session_key(), &channel.name, &code, self.random).map_err(no_random)?;
+        let proof =
+            self.keyring.digest(&self.session_key(caller), &channel.name, &code, self.random).map_err(no_random)?;
         let (engine, caller) = (Arc::clone(self), caller.clone());
         let work = async move { engine.send_otp(&caller, &channel, &aim, asked, code, proof).await };
         self.unfinished.to_the_end(work).await
@@ -138,7 +139,7 @@ impl<S: Store> Engine<S> {
 
     /// Withdraws a code that was not sent. The earlier one comes back, unless the application has locked the user.
     async fn withdraw_otp(&self, caller: &Caller, start: u64) -> Result<Option<CameBack>, ChallengeError> {
-        let stored = self.load(&caller.subject_key()).await?;
+        let stored = self.load(&self.subject_key(caller.subject())).await?;
         let comes_back = !self.subject_of(stored.as_ref())?.is_some_and(Subject::is_locked);
         let mut came_back = None;
         let withdraw = |session: &Session, now| {
@@ -146,7 +147,7 @@ impl<S: Store> Engine<S> {
             came_back = back;
             Some(next)
         };
-        self.change_session(caller.session_key(), withdraw).await?;
+        self.change_session(&self.session_key(caller), withdraw).await?;
         Ok(came_back)
     }
 
@@ -161,7 +162,7 @@ impl<S: Store> Engine<S> {
         let asked = self.ask(caller, channel, may_verify).await?;
 
         let attempt = self.ids.next_u64();
-        let (session_key, subject_key) = (caller.session_key(), &caller.subject_key());
+        let (session_key, subject_key) = (&self.session_key(caller), &self.subject_key(caller.subject()));
         let Counted { subject, mut session, recipient } =
             self.count(subject_key, session_key, channel, attempt, asked).await?;
         let generation = self.subject_of(subject.as_ref())?.map(Subject::generation);
@@ -239,7 +240,8 @@ impl<S: Store> Engine<S> {
     ) -> NotVerified {
         self.tell_wrong(caller, channel, subject.as_ref(), now);
         if let (ChallengeError::ChallengeLimitExceeded, Some(start)) = (&error, start) {
-            let _ = self.change_subject(&caller.subject_key(), subject, |subject| subject.close(start)).await;
+            let _ =
+                self.change_subject(&self.subject_key(caller.subject()), subject, |subject| subject.close(start)).await;
         }
         NotVerified::Wrong(error)
     }
@@ -288,13 +290,13 @@ impl<S: Store> Engine<S> {
             let current = self.subject_of(subject.as_ref())?;
             if current.is_some_and(|subject| subject.counts(attempt) && !subject.is_locked()) {
                 // It stands there already, though the store has not said so (T33).
-                let recipient = recipient_key(&enrolled?);
+                let recipient = self.recipient_key(&enrolled?);
                 return Ok(Counted { subject, session, recipient });
             }
             if let Some(subject) = current {
                 subject.check_disabled(channel, &self.policy, now)?;
             }
-            let recipient = recipient_key(&enrolled.clone()?);
+            let recipient = self.recipient_key(&enrolled.clone()?);
             let empty = Session::default();
             let challenge = self.session_of(session.as_ref())?.unwrap_or(&empty);
             let knows = |digest: &_| self.keyring.knows(digest);

@@ -152,7 +152,7 @@ impl<S: Store> Engine<S> {
             _ => ProofError::Unavailable,
         })?;
         let id = self.ids.next_u64();
-        let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
+        let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
         let mut first: Option<Seen> = None;
         for _ in 0..ROUNDS {
             // Listed, and its place taken, before anything else of the user is relied on: whoever revokes from here on

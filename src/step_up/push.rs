@@ -20,7 +20,7 @@ use crate::{
     event::Event,
     purpose::Purpose,
     session::{Answered, NotAnswered, PushProof, PushStatus, Said, Session, Start},
-    store::{Key, Store, Stored},
+    store::{Store, Stored},
     subject::Subject,
 };
 
@@ -131,8 +131,8 @@ impl<S: Store> StepUp<S> {
     ) -> Result<Option<PushStatus>, ChallengeError> {
         let engine = &*self.0;
         find(&engine.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
-        let digest = PushDigest::new(&caller.subject_key(), id);
-        let stored = engine.load(caller.session_key()).await?;
+        let digest = PushDigest::new(&engine.subject_key(caller.subject()), id);
+        let stored = engine.load(&engine.session_key(caller)).await?;
         let now = engine.now();
         let session = engine.session_of(stored.as_ref())?;
         Ok(session.and_then(|session| session.push_status(channel, &digest, &engine.policy, now)))
@@ -193,10 +193,10 @@ impl<S: Store> Engine<S> {
             .transpose()
             .map_err(no_random)?;
         let digest = |number: &OneTimeCode| -> Result<Box<CodeDigest>, ChallengeError> {
-            let digest = self.keyring.digest(caller.session_key(), &channel.name, number, self.random);
+            let digest = self.keyring.digest(&self.session_key(caller), &channel.name, number, self.random);
             digest.map(Box::new).map_err(no_random)
         };
-        let digest_of_id = PushDigest::new(&caller.subject_key(), &id);
+        let digest_of_id = PushDigest::new(&self.subject_key(caller.subject()), &id);
         let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()?, sent: false };
         let (engine, caller) = (Arc::clone(self), caller.clone());
         let work = async move {
@@ -231,12 +231,12 @@ impl<S: Store> Engine<S> {
         if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.to_owned() }).await {
             // Nobody was told the id, so nobody could poll it: whether it arrives or not, it must not stand in the way
             // of the next.
-            self.change_session(caller.session_key(), |session, _| session.withdraw_push(start)).await?;
+            self.change_session(&self.session_key(caller), |session, _| session.withdraw_push(start)).await?;
             self.not_sent(&beginning, begun, None, why).await;
             return Err(ChallengeError::Unavailable);
         }
         // Where this fails, the next start takes its place early.
-        let _ = self.change_session(caller.session_key(), |session, _| session.push_sent(start)).await;
+        let _ = self.change_session(&self.session_key(caller), |session, _| session.push_sent(start)).await;
         Ok(())
     }
 
@@ -247,7 +247,7 @@ impl<S: Store> Engine<S> {
             PushAnswer::Number(typed) => Said::Number { typed, attempt: self.ids.next_u64() },
             PushAnswer::Decline => Said::No,
         };
-        let subject_key = Key::subject(subject);
+        let subject_key = self.subject_key(subject);
         let digest = PushDigest::new(&subject_key, id);
         for _ in 0..ROUNDS {
             let stored = self.load(&subject_key).await?;

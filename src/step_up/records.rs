@@ -9,12 +9,15 @@ use super::{
     outside::{finish, within},
 };
 use crate::{
+    caller::Caller,
     clock::Timestamp,
+    delivery::Recipient,
     error::ChallengeError,
     event::Event,
+    key::BareKey,
     sends::Sends,
     session::Session,
-    store::{Key, Record, Revision, Store, StoreError, Stored, Swapped},
+    store::{Key, Lookup, Record, Revision, Store, StoreError, Stored, Swapped},
     subject::{Listed, ListedBy, Subject},
 };
 
@@ -51,13 +54,27 @@ impl<S: Store> Engine<S> {
 
     /// The same, and whoever asks tells what failed.
     pub(crate) async fn look_up(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        finish::<S>(self.store.load(&self.key_in_store(key)), self.policy.store_deadline).await
+        finish::<S>(self.begin_load(key), self.policy.store_deadline).await
     }
 
-    /// Under which key the store keeps a record. A sandbox has keys of its own, so that it neither opens nor counts
-    /// anything outside, even on a store that it shares with production (T34).
-    pub(crate) fn key_in_store(&self, key: &Key) -> Key {
-        if self.sandbox { key.in_sandbox() } else { *key }
+    /// The same, at hand where the store is in process.
+    pub(crate) fn begin_load(&self, key: &Key) -> Lookup<S::Load> {
+        self.check_store();
+        self.store.load(key)
+    }
+
+    /// Under which key a session's record is kept, and named in its user's.
+    pub(crate) fn session_key(&self, caller: &Caller) -> Key {
+        self.record_key.key(caller.session())
+    }
+
+    pub(super) fn subject_key(&self, subject: &str) -> Key {
+        self.record_key.key(BareKey::subject(subject))
+    }
+
+    /// `None` where the enrolment names no recipient.
+    pub(super) fn recipient_key(&self, recipient: &Recipient) -> Option<Key> {
+        recipient.as_str().map(|recipient| self.record_key.key(BareKey::recipient(recipient)))
     }
 
     /// The user's record and the session's, in one round trip.
@@ -100,8 +117,7 @@ impl<S: Store> Engine<S> {
         next: Option<(Record, Duration)>,
     ) -> Result<Swap, ChallengeError> {
         let next = next.map(|(record, ttl)| Stored::new(Revision::new(self.ids.next()), ttl, record));
-        let key = self.key_in_store(key);
-        let swap = self.store.swap(&key, expected.map(Stored::revision), next.clone());
+        let swap = self.store.swap(key, expected.map(Stored::revision), next.clone());
         let swapped = within(self.policy.store_deadline, swap).await;
         match swapped.unwrap_or_else(|| Err(StoreError::deadline())).map_err(|error| self.failed(&error))? {
             Swapped::Done => Ok(Swap::Done(next)),
@@ -324,7 +340,7 @@ pub(super) fn as_session(stored: Option<&Stored>) -> Result<Option<&Session>, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{StepUp, caller::Caller, clock::ManualClock, delivery::discard};
+    use crate::{StepUp, clock::ManualClock, delivery::discard};
 
     #[tokio::test]
     async fn until_its_last_moment_everything_is_written() {

@@ -63,8 +63,8 @@ impl<S: Store> Engine<S> {
         channel: &str,
         may: impl Fn(&Session, Option<&Subject>, Timestamp) -> Result<(), ChallengeError>,
     ) -> Result<Asked, ChallengeError> {
-        let subject_key = &caller.subject_key();
-        let (subject, session) = self.load_both(subject_key, caller.session_key()).await?;
+        let subject_key = &self.subject_key(caller.subject());
+        let (subject, session) = self.load_both(subject_key, &self.session_key(caller)).await?;
         let now = self.now();
         let user = self.subject_of(subject.as_ref())?;
         let mut denials = user.cloned().unwrap_or_else(|| Subject::new(0));
@@ -92,7 +92,7 @@ impl<S: Store> Engine<S> {
         asked: Asked,
         step: impl Fn(&Session, u64, Option<Key>, Timestamp) -> Result<Session, ChallengeError>,
     ) -> Result<Begun, ChallengeError> {
-        let recipient_key = asked.enrolled.as_ref().ok().and_then(recipient_key);
+        let recipient_key = asked.enrolled.as_ref().ok().and_then(|recipient| self.recipient_key(recipient));
         let mut progress = Progress::default();
         let begun = self.begin_rounds(beginning, asked, recipient_key.as_ref(), step, &mut progress).await;
         let taken = progress.taken.unwrap_or_default();
@@ -129,7 +129,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<Recipient, ChallengeError> {
         let Beginning { caller, channel, start, push, .. } = *beginning;
         let policy = &self.policy;
-        let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
+        let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
         let life = if push.is_some() { policy.push_life } else { policy.code_life };
         let Asked { loaded, enrolled } = asked;
         let mut loaded = Some(loaded);
@@ -220,12 +220,12 @@ impl<S: Store> Engine<S> {
         came_back: Option<CameBack>,
         why: SendFailure,
     ) {
-        let subject_key = beginning.caller.subject_key();
+        let subject_key = self.subject_key(beginning.caller.subject());
         match why {
             SendFailure::RecipientInvalid | SendFailure::Failed => {
                 self.rates.give_back(begun.taken, &self.policy);
                 // Its session stays listed: it has a record.
-                let (start, session, now) = (beginning.start, beginning.caller.session_key(), self.now());
+                let (start, session, now) = (beginning.start, &self.session_key(beginning.caller), self.now());
                 let withdraw = |subject: &mut Subject| subject.not_sent(start, session, came_back, now);
                 self.take_back(beginning, begun.recipient_key.as_ref(), withdraw).await;
             }
@@ -245,7 +245,7 @@ impl<S: Store> Engine<S> {
         recipient_key: Option<&Key>,
         from_subject: impl Fn(&mut Subject),
     ) {
-        let (subject_key, start) = (beginning.caller.subject_key(), beginning.start);
+        let (subject_key, start) = (self.subject_key(beginning.caller.subject()), beginning.start);
         let of_subject = async {
             let stored = self.load(&subject_key).await?;
             self.change_subject(&subject_key, stored, from_subject).await
@@ -268,9 +268,4 @@ struct Progress {
     written: bool,
     taken: Option<Taken>,
     shared: bool,
-}
-
-/// Under which key a recipient's messages are counted, where the enrolment names one.
-pub(super) fn recipient_key(recipient: &Recipient) -> Option<Key> {
-    recipient.as_str().map(Key::recipient)
 }

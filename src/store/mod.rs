@@ -48,7 +48,8 @@
 //! let step_up = StepUp::builder()
 //!     .otp("SMS", tower_step_up::discard)
 //!     .store(Remote::new(Shelf::default()))
-//!     .secret(tower_step_up::Secret::new([7; 32])?) // shared by every process, from a generator
+//!     .record_key(tower_step_up::Secret::new([6; 32])?) // both shared by every process, from a generator
+//!     .secret(tower_step_up::Secret::new([7; 32])?)
 //!     .build()?;
 //! # Ok::<_, tower_step_up::ConfigError>(())
 //! ```
@@ -67,12 +68,14 @@ mod memory;
 mod redis;
 mod remote;
 mod upkeep;
+mod warning;
 
 #[cfg(feature = "_redis")]
 pub use self::redis::{Managed, RedisStore};
 pub use self::{
     memory::MemoryStore,
     remote::{Remote, RemoteStore},
+    warning::StoreWarning,
 };
 
 /// Names one state of one record. Never used twice, so a record that was deleted and created anew cannot be
@@ -222,7 +225,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The future of a load that is not at hand.
     type Load: Future<Output = Result<Option<Stored>, StoreError>> + Send + 'static;
 
-    /// Whether other processes see the same records. They must then share the secret, too.
+    /// Whether records leave the process: other processes see the same ones, or they are written elsewhere. `true`
+    /// requires a secret and a key of the records, which all those processes share.
     const SHARED: bool = true;
 
     /// The record under a key.
@@ -235,6 +239,20 @@ pub trait Store: Clone + Send + Sync + 'static {
         expected: Option<Revision>,
         next: Option<Stored>,
     ) -> impl Future<Output = Result<Swapped, StoreError>> + Send;
+
+    /// Whether the store is configured so that it can hold what [`Store`] asks of it. Unless a store says otherwise, it
+    /// is.
+    ///
+    /// Asked once, beside the first request, where the store is [shared](Self::SHARED): no request waits for the answer.
+    /// A store that wraps another passes it on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreWarning`] says what is wrong, and becomes an [`Event`](crate::Event::StoreWarning). After
+    /// [`Unknown`](StoreWarning::Unknown) it is asked again, at most once an hour.
+    fn check(&self) -> impl Future<Output = Result<(), StoreWarning>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// A store failed: down, too slow, or holding what cannot be read. The request is refused.

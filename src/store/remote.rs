@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use super::{BoxFuture, Key, Lookup, Revision, Store, StoreError, Stored, Swapped};
+use super::{BoxFuture, Key, Lookup, Revision, Store, StoreError, StoreWarning, Stored, Swapped};
 
 /// A store as most people would write it: two `async fn`. [`Remote`] makes a [`Store`] of it, at the price
 /// of one allocation a load.
@@ -19,6 +19,11 @@ pub trait RemoteStore: Clone + Send + Sync + 'static {
         expected: Option<Revision>,
         next: Option<Stored>,
     ) -> impl Future<Output = Result<Swapped, StoreError>> + Send;
+
+    /// As [`Store::check`].
+    fn check(&self) -> impl Future<Output = Result<(), StoreWarning>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// Makes a [`Store`] of a [`RemoteStore`].
@@ -42,5 +47,9 @@ impl<T: RemoteStore> Store for Remote<T> {
 
     async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
         self.0.swap(*key, expected, next).await
+    }
+
+    async fn check(&self) -> Result<(), StoreWarning> {
+        self.0.check().await
     }
 }

@@ -11,7 +11,12 @@ const WRONG: &str = "000000";
 fn node(store: &Elsewhere, clock: &ManualClock) -> StepUp<impl Store> {
     let policy = Policy::new().wrong_codes_a_day(12).wait_every(10).store_deadline(secs(10));
     let builder = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).clock(clock.clone());
-    builder.store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
+    builder
+        .store(store.adapted())
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(Secret::new([7; 32]).unwrap())
+        .build()
+        .unwrap()
 }
 
 fn alice() -> Caller {

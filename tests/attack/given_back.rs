@@ -194,6 +194,7 @@ async fn a_dropped_start_is_no_free_message() {
                 .enrolment(phone)
                 .policy(Policy::new().live_challenges(10))
                 .store(store.adapted())
+                .record_key(Secret::new([1; 32]).unwrap())
                 .secret(Secret::new([7; 32]).unwrap())
                 .build()
                 .unwrap();

@@ -43,7 +43,7 @@ fn interleave(seed: u64, mut acts: Vec<Act<'_>>) -> Vec<bool> {
 fn bank() -> StepUp<impl Store> {
     let builder = StepUp::builder().sandbox().otp("SMS", discard).push("BIO", discard).clock(ManualClock::new());
     let builder = builder.policy(Policy::new().pushes(100)).store(Elsewhere::default().adapted());
-    builder.secret(Secret::new([7; 32]).unwrap()).build().unwrap()
+    builder.record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
 }
 
 async fn elevate<S: Store>(step_up: &StepUp<S>, caller: &Caller) {

@@ -28,7 +28,8 @@ impl Locked {
         let (store, clock) = (Elsewhere::default(), ManualClock::new());
         let step_up = StepUp::builder().sandbox().otp("SMS", discard).otp("EMAIL", discard).push("BIO", discard);
         let step_up = step_up.policy(policy).clock(clock.clone()).store(store.adapted());
-        let step_up = step_up.secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+        let step_up =
+            step_up.record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap()).build().unwrap();
         Self { store, clock, step_up }
     }
 

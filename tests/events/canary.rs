@@ -146,6 +146,7 @@ impl App {
             .policy(Policy::new().code_digits(12).push_number(3))
             .clock(clock.clone())
             .store(store.adapted())
+            .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([7; 32]).unwrap());
         caught.printed.add(format!("{builder:?}"));
         let step_up = builder.build().unwrap();
@@ -470,7 +471,11 @@ fn each_event_has_its_line_and_its_count() {
         runtime.block_on(async {
             let store = Elsewhere::default();
             let builder = StepUp::builder().sandbox().otp("SMS", discard).store(store.adapted());
-            let step_up = builder.secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+            let step_up = builder
+                .record_key(Secret::new([1; 32]).unwrap())
+                .secret(Secret::new([7; 32]).unwrap())
+                .build()
+                .unwrap();
             let alice = Caller::new("alice", "1");
             step_up.start_otp(&alice, "SMS", None).await.unwrap();
             step_up.lock("alice").await.unwrap();

@@ -32,6 +32,10 @@ fn reasons_in_the_code() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("revoked", one_of(revoked)),
         ("guard_refused", one_of(&unmet)),
         ("would_refuse", one_of(&unmet)),
+        (
+            "store_warning",
+            one_of(&words(include_str!("../../src/store/warning.rs"), "/// One word, for logs and metrics.")),
+        ),
         ("store_failed", one_of(&words(include_str!("../../src/store/mod.rs"), "/// One word, for logs and metrics."))),
     ])
 }
@@ -59,7 +63,7 @@ fn the_page_names_every_event_with_its_level() {
     let names: BTreeSet<_> = rows("## Events").iter().map(|row| code(row[0])[0].to_owned()).collect();
     assert_eq!(names, names_in_the_code());
     let levels: BTreeSet<_> = rows("## Events").iter().map(|row| row[1]).collect();
-    assert_eq!(levels, BTreeSet::from(["debug", "info", "info, debug", "warn", "error"]));
+    assert_eq!(levels, BTreeSet::from(["debug", "info", "info, debug", "warn", "error", "error, debug"]));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_step_up::{
     Caller, DeliveryError, Event, ManualClock, OtpMessage, Policy, Purpose, PushAnswer, PushMessage, Recipient,
     Refused, RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder, discard,
-    store::{MemoryStore, Remote},
+    store::{MemoryStore, Remote, StoreWarning},
 };
 
 use crate::{
@@ -89,6 +89,7 @@ impl App {
             .observe(|_: &Event<'_>| panic!("an observer's own: the next is told all the same"))
             .observe(observe)
             .clock(clock.clone())
+            .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([7; 32]).unwrap())
             .policy(policy);
         let step_up = more(builder).store(store.adapted()).build().unwrap();
@@ -375,6 +376,34 @@ async fn stores(rows: &mut Rows) {
     app.told();
     let _ = app.step_up.check(&app.alice, &Requirement::new()).await;
     rows.row(&app, "unreadable", &["store_failed - unreadable"]);
+
+    // How it is configured is asked for beside the first request, once; where it does not say, again after an hour.
+    let misconfigured = || StoreWarning::Misconfigured { what: "reads from replicas".into() };
+    let unknown = || StoreWarning::Unknown { why: "not allowed".into() };
+    for (warning, reason, again) in [
+        (StoreWarning::Evicts { policy: "allkeys-lru".into() }, "evicts", false),
+        (misconfigured(), "misconfigured", false),
+        (unknown(), "unknown", true),
+    ] {
+        let app = App::new();
+        app.store.warn(warning);
+        let told = format!("store_warning - {reason}");
+        for (wait, is_told) in [(0, true), (1, false), (3598, false), (1, again), (3599, false)] {
+            app.clock.advance(Duration::from_secs(wait));
+            let _ = app.step_up.check(&app.alice, &Requirement::new()).await;
+            tokio::task::yield_now().await;
+            let expected = [Some(&*told).filter(|_| is_told), Some("guard_refused - missing")];
+            rows.row(&app, reason, &expected.into_iter().flatten().collect::<Vec<_>>());
+        }
+        assert_eq!(app.store.checks(), 1 + usize::from(again));
+    }
+    // No request waits for the answer; one that does not come is as none.
+    let app = App::new();
+    app.store.set_stuck(true);
+    let _ = app.step_up.check(&app.alice, &Requirement::new()).await;
+    rows.row(&app, "stuck", &["store_failed - deadline"]);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    rows.row(&app, "stuck", &["store_warning - unknown"]);
 }
 
 /// Whatever is told is written: where an operation of the store fails, or the request is dropped, what was told until

@@ -301,7 +301,12 @@ async fn enrolment_delivery_and_budgets() {
 #[tokio::test]
 async fn a_store_that_fails_is_unavailable() {
     let store = Elsewhere::default();
-    let step_up = builder().store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+    let step_up = builder()
+        .store(store.adapted())
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(Secret::new([7; 32]).unwrap())
+        .build()
+        .unwrap();
     let mut alice = Client::of(&step_up).await;
     store.set_down(true);
     let unavailable = (Code::Unavailable, "UNAVAILABLE".to_owned());

@@ -150,7 +150,12 @@ fn call(path: &str, body: Body) -> http::Request<Body> {
 async fn a_request_stream_is_not_read_before_the_decision() {
     let store = Elsewhere::default();
     let secret = Secret::new([7; 32]).unwrap();
-    let remote = StepUp::builder().sandbox().otp("SMS", discard).store(store.adapted()).secret(secret);
+    let remote = StepUp::builder()
+        .sandbox()
+        .otp("SMS", discard)
+        .store(store.adapted())
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(secret);
     let remote = remote.grpc_domain(DOMAIN).build().unwrap();
     let local = step_up();
     let reads = Arc::new(AtomicUsize::new(0));
@@ -273,7 +278,12 @@ fn a_guarded_service_keeps_its_name() {
 async fn a_store_that_fails_is_unavailable() {
     let store = Elsewhere::default();
     let secret = Secret::new([7; 32]).unwrap();
-    let step_up = StepUp::builder().sandbox().otp("SMS", discard).store(store.adapted()).secret(secret);
+    let step_up = StepUp::builder()
+        .sandbox()
+        .otp("SMS", discard)
+        .store(store.adapted())
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(secret);
     let step_up = step_up.grpc_domain(DOMAIN).build().unwrap();
     let service = Service::default();
     let guard = RequireStepUp::new(&step_up).grpc();

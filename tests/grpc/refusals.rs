@@ -105,7 +105,12 @@ async fn no_caller() {
 async fn store_down() {
     let store = Elsewhere::default();
     store.set_down(true);
-    let step_up = builder().store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+    let step_up = builder()
+        .store(store.adapted())
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(Secret::new([7; 32]).unwrap())
+        .build()
+        .unwrap();
     let ours = refusal(&step_up, Requirement::new(), Some(alice())).await;
     let soon = || RetryInfo::new(Some(Duration::from_secs(1))).into();
     let details = || vec![info("UNAVAILABLE", &[]), soon()];

@@ -234,7 +234,12 @@ pub(crate) async fn a_hundred_wrong_guesses_at_once_lock_the_user(host: Host) {
 pub(crate) async fn a_hundred_cancelled_guesses_lock_the_user(host: Host) {
     let store = Slow::default();
     let secret = Secret::new([7; 32]).unwrap();
-    let step_up = StepUp::builder().sandbox().otp("SMS", discard).store(Remote::new(store.clone())).secret(secret);
+    let step_up = StepUp::builder()
+        .sandbox()
+        .otp("SMS", discard)
+        .store(Remote::new(store.clone()))
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(secret);
     let served = Served::new(host, &step_up.build().unwrap(), Arrangement::Usual).await;
     assert_eq!(served.ask(served.start("alice-1")).await, "passed");
     let mut connection = served.connect().await;

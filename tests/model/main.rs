@@ -173,7 +173,7 @@ mod in_redis {
             let policy = rules.policy().store_deadline(Duration::from_secs(10));
             Companion::new(rules, 2, |builder| {
                 let builder = builder.policy(policy.clone()).store(store());
-                builder.secret(Secret::new([2; 32]).unwrap()).build().unwrap()
+                builder.record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([2; 32]).unwrap()).build().unwrap()
             })
         };
         answers_as_the_reference(rules, companion, cases, met);

@@ -51,6 +51,7 @@ impl World {
                 .proof("PASSKEY")
                 .clock(clock.clone())
                 .store(store.adapted())
+                .record_key(Secret::new([1; 32]).unwrap())
                 .secret(Secret::new([7; 32]).unwrap())
                 .build()
                 .unwrap()
@@ -316,7 +317,7 @@ async fn a_sandbox_shares_nothing_with_production() {
     let store = Elsewhere::default();
     let builder = || {
         let builder = StepUp::builder().otp("SMS", tower_step_up::discard).proof("PASSKEY");
-        builder.store(store.adapted()).secret(Secret::new([7; 32]).unwrap())
+        builder.store(store.adapted()).record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap())
     };
     let (production, sandbox) = (builder().build().unwrap(), builder().sandbox().build().unwrap());
     let (alice, bob) = (Caller::new("alice", "1"), Caller::new("bob", "1"));

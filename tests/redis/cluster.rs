@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use redis::{cluster::ClusterClientBuilder, cluster_async::ClusterConnection};
 use tower_step_up::{
-    Caller, ChallengeError, CheckError, Policy, Reason, Requirement, Secret, StepUp, discard,
-    store::{RedisStore, conformance},
+    Caller, ChallengeError, CheckError, Policy, Reason, Requirement, Secret, StepUp, Store, discard,
+    store::{RedisStore, StoreWarning, conformance},
 };
 
 use crate::{
@@ -69,7 +69,7 @@ impl Cluster {
     }
 
     async fn store(&self) -> RedisStore<ClusterConnection> {
-        RedisStore::over(self.connection().await, Secret::new([1; 32]).unwrap())
+        RedisStore::over(self.connection().await)
     }
 
     async fn node(&self, policy: Policy) -> StepUp<RedisStore<ClusterConnection>> {
@@ -79,6 +79,7 @@ impl Cluster {
             .push("BIO", discard)
             .policy(policy)
             .store(self.store().await)
+            .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([2; 32]).unwrap())
             .build()
             .unwrap()
@@ -93,6 +94,20 @@ impl Cluster {
 async fn it_holds_the_contract_of_stores() {
     let cluster = Cluster::start().await;
     conformance::all(cluster.store().await).await;
+}
+
+/// Each master is asked, so that one which evicts is found.
+#[tokio::test]
+async fn one_master_of_three_evicts() {
+    let cluster = Cluster::start().await;
+    let store = cluster.store().await;
+    assert_eq!(store.check().await, Ok(()));
+    for server in &cluster.0 {
+        assert_eq!(server.say(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]), "+OK\r\n");
+        assert_eq!(store.check().await, Err(StoreWarning::Evicts { policy: "volatile-lru".into() }));
+        assert_eq!(server.say(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), "+OK\r\n");
+    }
+    assert_eq!(store.check().await, Ok(()));
 }
 
 #[tokio::test]

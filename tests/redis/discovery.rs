@@ -68,7 +68,7 @@ impl Directory {
                 (directory.says)()
             }
         };
-        RedisStore::discover(find, Secret::new([1; 32]).unwrap()).unwrap()
+        RedisStore::discover(find).unwrap()
     }
 
     fn node(&self, policy: Policy) -> StepUp<RedisStore> {
@@ -82,6 +82,7 @@ impl Directory {
             .otp("SMS", discard)
             .policy(policy)
             .store(store)
+            .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([2; 32]).unwrap())
             .observe(move |event: &Event<'_>| {
                 if let Event::StoreFailed { error } = event {
@@ -150,8 +151,12 @@ async fn a_search_that_hangs_ends() {
         counts.fetch_add(1, Ordering::SeqCst);
         pending::<RedisResult<Client>>()
     };
-    let store = RedisStore::discover(find, Secret::new([1; 32]).unwrap()).unwrap();
-    let node = StepUp::builder().otp("SMS", discard).store(store).secret(Secret::new([2; 32]).unwrap());
+    let store = RedisStore::discover(find).unwrap();
+    let node = StepUp::builder()
+        .otp("SMS", discard)
+        .store(store)
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(Secret::new([2; 32]).unwrap());
     let node = node.build().unwrap();
     for _ in 0..100 {
         assert_eq!(check(&node).await, Err(CheckError::Unavailable));
@@ -431,6 +436,6 @@ fn without_its_runtime_everything_is_refused() {
 
 #[tokio::test]
 async fn debug_prints_no_address() {
-    let store = RedisStore::open("redis://canary:canary@canary.example/", Secret::new([1; 32]).unwrap()).unwrap();
+    let store = RedisStore::open("redis://canary:canary@canary.example/").unwrap();
     assert!(!format!("{store:?}").contains("canary"));
 }

@@ -6,9 +6,14 @@ mod bank;
 mod cluster;
 mod demo;
 mod discovery;
+mod dump;
+mod eviction;
 mod faults;
+#[path = "../support/life.rs"]
+mod life;
 mod nodes;
 mod proxy;
+mod resent;
 mod secured;
 mod sentinel;
 mod server;
@@ -25,13 +30,12 @@ async fn it_holds_the_contract_of_stores() {
 /// A mistake that would show at the first request shows when the store is opened.
 #[test]
 fn mistakes_are_found_when_opened() {
-    let key = || tower_step_up::Secret::new([1; 32]).unwrap();
-    let outside = RedisStore::open("redis://127.0.0.1/", key()).unwrap_err();
+    let outside = RedisStore::open("redis://127.0.0.1/").unwrap_err();
     assert!(outside.to_string().contains("runtime"), "{outside}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
-    assert!(RedisStore::open("http://user:canary@127.0.0.1/", key()).is_err_and(|e| !e.to_string().contains("canary")));
-    assert!(RedisStore::open("redis://127.0.0.1/", key()).is_ok());
+    assert!(RedisStore::open("http://user:canary@127.0.0.1/").is_err_and(|e| !e.to_string().contains("canary")));
+    assert!(RedisStore::open("redis://127.0.0.1/").is_ok());
 }
 
 /// Any other way of connecting has the same contract.
@@ -40,8 +44,7 @@ async fn it_holds_it_over_a_connection_of_the_applications_own() {
     let server = Server::start();
     let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
-    let key = tower_step_up::Secret::new([1; 32]).unwrap();
-    let store = RedisStore::over(connection, key).prefix("step-up:own:");
+    let store = RedisStore::over(connection).prefix("step-up:own:");
     conformance::one_swap_of_many_is_done(store.clone()).await;
     conformance::records_are_kept_whole(store).await;
     assert!(server.keys().iter().all(|key| key.starts_with("step-up:own:")));

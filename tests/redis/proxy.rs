@@ -1,9 +1,9 @@
-//! The network between an app and its server: it may be slow, and lead elsewhere from now on.
+//! The network between an app and its server: it may be slow, lose an answer, and lead elsewhere from now on.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU16, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -22,6 +22,11 @@ struct State {
     port: u16,
     target: AtomicU16,
     delay_millis: AtomicU64,
+    /// How many scripts are still to be sent until the answer to one is lost, that one included; 0 loses none.
+    scripts_to_loss: AtomicU32,
+    lost: AtomicU32,
+    /// Whether a connection that has lost an answer is kept open.
+    held: watch::Sender<bool>,
     /// Changes when every connection is to be cut.
     cut: watch::Sender<u32>,
 }
@@ -30,7 +35,15 @@ impl Proxy {
     pub(crate) async fn start(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = State { port, target: target.into(), delay_millis: 0.into(), cut: watch::Sender::new(0) };
+        let state = State {
+            port,
+            target: target.into(),
+            delay_millis: 0.into(),
+            scripts_to_loss: 0.into(),
+            lost: 0.into(),
+            held: watch::Sender::new(false),
+            cut: watch::Sender::new(0),
+        };
         let proxy = Self(Arc::new(state));
         let accepting = proxy.clone();
         tokio::spawn(async move {
@@ -54,29 +67,68 @@ impl Proxy {
         self.0.delay_millis.store(u64::try_from(delay.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    /// The script that is the `nth` from now reaches the server, which runs it; its answer is lost, and the connection
+    /// with it.
+    pub(crate) fn lose_answer_to_script(&self, nth: u32) {
+        self.0.scripts_to_loss.store(nth, Ordering::SeqCst);
+    }
+
+    /// Keeps open the connections that lose an answer, or breaks them.
+    pub(crate) fn hold(&self, held: bool) {
+        self.0.held.send_replace(held);
+    }
+
+    /// How many answers were lost so far.
+    pub(crate) fn lost(&self) -> u32 {
+        self.0.lost.load(Ordering::SeqCst)
+    }
+
+    /// Whether the answer to one of these requests is to be lost.
+    fn is_to_be_lost(&self, requests: &[u8]) -> bool {
+        let scripts = requests.windows(7).filter(|window| window == b"EVALSHA").count();
+        let left = &self.0.scripts_to_loss;
+        (0..scripts).any(|_| left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) == Ok(1))
+    }
+
     /// Leads to another server; what is connected is cut.
     pub(crate) fn lead_to(&self, target: u16) {
         self.0.target.store(target, Ordering::SeqCst);
         self.0.cut.send_modify(|cut| *cut += 1);
     }
 
-    async fn connect(self, client: TcpStream) {
+    async fn connect(self, mut client: TcpStream) {
         let mut cut = self.0.cut.subscribe();
         cut.mark_unchanged();
-        let Ok(server) = TcpStream::connect(("127.0.0.1", self.0.target.load(Ordering::SeqCst))).await else { return };
-        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        let Ok(mut server) = TcpStream::connect(("127.0.0.1", self.0.target.load(Ordering::SeqCst))).await else {
+            return;
+        };
+        let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
+        let loses = AtomicBool::new(false);
+        let request = |requests: &[u8]| {
+            loses.fetch_or(self.is_to_be_lost(requests), Ordering::SeqCst);
+            true
+        };
+        let answer = |_: &[u8]| {
+            let loses = loses.load(Ordering::SeqCst);
+            self.0.lost.fetch_add(loses.into(), Ordering::SeqCst);
+            !loses
+        };
         tokio::select! {
-            () = self.forward(from_client, to_server) => {}
-            () = self.forward(from_server, to_client) => {}
+            () = self.forward(from_client, to_server, request) => {}
+            () = self.forward(from_server, to_client, answer) => {}
             _ = cut.changed() => {}
+        }
+        if loses.into_inner() {
+            let _ = self.0.held.subscribe().wait_for(|held| !held).await;
         }
     }
 
-    async fn forward(&self, mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf) {
+    /// Forwards for as long as `goes_on` says so of what has come.
+    async fn forward(&self, mut from: tcp::ReadHalf<'_>, mut to: tcp::WriteHalf<'_>, goes_on: impl Fn(&[u8]) -> bool) {
         let mut buffer = [0; 4096];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
             sleep(Duration::from_millis(self.0.delay_millis.load(Ordering::SeqCst))).await;
-            if to.write_all(&buffer[..read]).await.is_err() {
+            if !goes_on(&buffer[..read]) || to.write_all(&buffer[..read]).await.is_err() {
                 return;
             }
         }

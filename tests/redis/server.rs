@@ -211,12 +211,13 @@ impl Server {
             .push("BIO", discard)
             .policy(policy)
             .store(store(address))
+            .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([2; 32]).unwrap())
     }
 }
 
 fn store(address: &str) -> RedisStore {
-    RedisStore::open(address, Secret::new([1; 32]).unwrap()).unwrap()
+    RedisStore::open(address).unwrap()
 }
 
 impl Drop for Server {

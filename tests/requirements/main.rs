@@ -66,7 +66,12 @@ fn local(clock: &ManualClock) -> StepUp {
 }
 
 fn remote(clock: &ManualClock, store: &Elsewhere) -> StepUp<Remote<Elsewhere>> {
-    builder(clock).store(store.adapted()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
+    builder(clock)
+        .store(store.adapted())
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(Secret::new([7; 32]).unwrap())
+        .build()
+        .unwrap()
 }
 
 /// Steps a session up.

@@ -40,7 +40,13 @@ fn step_up(clock: &ManualClock, store: &Elsewhere, told: &Told) -> StepUp<impl S
         _ => {}
     };
     let secret = tower_step_up::Secret::new([7; 32]).unwrap();
-    builder(clock).observe(observe).store(store.adapted()).secret(secret).build().unwrap()
+    builder(clock)
+        .observe(observe)
+        .store(store.adapted())
+        .record_key(tower_step_up::Secret::new([1; 32]).unwrap())
+        .secret(secret)
+        .build()
+        .unwrap()
 }
 
 /// An application with an opinion on everything: it repeats the body, the headers and the trailers that it got.

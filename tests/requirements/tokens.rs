@@ -171,7 +171,9 @@ async fn a_token_and_its_secret() {
     let clock = ManualClock::new();
     let store = Elsewhere::default();
     let secret = |byte: u8| Secret::new([byte; 32]).unwrap();
-    let of = |byte: u8| builder(&clock).store(store.adapted()).secret(secret(byte));
+    let of = |byte: u8| {
+        builder(&clock).store(store.adapted()).record_key(Secret::new([1; 32]).unwrap()).secret(secret(byte))
+    };
     let before = of(1).build().unwrap();
     let binding = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
     let routes = Router::new().route("/pay", post(async || "")).layer(RequireStepUp::new(&before).bind(binding));

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tower_step_up::store::{
-    Key, Lookup, MemoryStore, Remote, RemoteStore, Revision, Store, StoreError, Stored, Swapped,
+    Key, Lookup, MemoryStore, Remote, RemoteStore, Revision, Store, StoreError, StoreWarning, Stored, Swapped,
 };
 
 /// A store in which every operation takes a while before it is done and after, notes what it was given, and may be
@@ -35,6 +35,8 @@ struct State {
     seen: Mutex<Vec<Vec<u8>>>,
     written: Mutex<HashMap<Key, Vec<u8>>>,
     planted: Mutex<HashMap<Key, Vec<u8>>>,
+    warning: Mutex<Option<StoreWarning>>,
+    checks: AtomicUsize,
 }
 
 /// When an operation fails.
@@ -85,6 +87,16 @@ impl Elsewhere {
     /// Nothing fails any more; whether something was still to.
     pub(crate) fn fail_no_more(&self) -> bool {
         self.0.fails.lock().unwrap().take().is_some()
+    }
+
+    /// What is wrong with its configuration.
+    pub(crate) fn warn(&self, warning: StoreWarning) {
+        *self.0.warning.lock().unwrap() = Some(warning);
+    }
+
+    /// How often its configuration was asked for.
+    pub(crate) fn checks(&self) -> usize {
+        self.0.checks.load(Ordering::SeqCst)
     }
 
     /// Everything is gone, as in a server that is restarted empty.
@@ -200,6 +212,14 @@ impl RemoteStore for Elsewhere {
             }
         })
         .await
+    }
+
+    async fn check(&self) -> Result<(), StoreWarning> {
+        self.0.checks.fetch_add(1, Ordering::SeqCst);
+        if self.0.stuck.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        self.0.warning.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 }
 

@@ -8,15 +8,14 @@ use std::{
 
 use ::redis::{Client, Cmd, IntoConnectionInfo, RedisError, RedisResult, Script, aio::ConnectionLike};
 use base64ct::{Base64UrlUnpadded, Encoding};
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
 use tokio::runtime::Handle;
 
 pub use self::connection::Managed;
-use super::{BoxFuture, Key, Lookup, Revision, Store, StoreError, Stored, Swapped};
-use crate::code::Secret;
+use self::eviction::eviction_policies;
+use super::{BoxFuture, Key, Lookup, Revision, Store, StoreError, StoreWarning, Stored, Swapped};
 
 mod connection;
+mod eviction;
 
 /// Compares the revision, the first 16 bytes, and sets or deletes: nobody's write comes in between. What is set ends
 /// by itself, so no crash leaves a key without an end. Where the record to be written is there already, a client library
@@ -40,10 +39,11 @@ return 1";
 ///
 /// # fn secret(_: &str) -> Vec<u8> { vec![7; 32] }
 /// // In the application's runtime. It connects with the first request.
-/// let store = RedisStore::open("rediss://step-up:password@redis.example/", Secret::new(secret("records"))?)?;
+/// let store = RedisStore::open("rediss://step-up:password@redis.example/")?;
 /// let step_up = StepUp::builder()
 ///     .otp("SMS", tower_step_up::discard)
 ///     .store(store)
+///     .record_key(Secret::new(secret("records"))?)
 ///     .secret(Secret::new(secret("codes"))?)
 ///     .build()?;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -52,9 +52,8 @@ return 1";
 /// # Security
 ///
 /// - **The server must not evict**: `maxmemory-policy noeviction`. An evicted record is a forgotten lock.
-/// - **The key of the records is never rotated.** Under it the users' ids become the names of keys, so that nobody
-///   who reads the database finds users by trying ids. With another key, every lock and count is forgotten. Codes are
-///   digested under [another secret](crate::StepUpBuilder::secret), which may be rotated.
+/// - **[The key of the records](crate::StepUpBuilder::record_key) is never rotated.** Under another one, every lock and
+///   count is forgotten. Codes are digested under [another secret](crate::StepUpBuilder::secret), which may be rotated.
 /// - Replication is not synchronous: a fail-over may lose the last writes, see `docs/operations.md`.
 #[derive(Clone)]
 pub struct RedisStore<C = Managed> {
@@ -64,7 +63,6 @@ pub struct RedisStore<C = Managed> {
 
 struct Shared {
     prefix: String,
-    names: Hmac<Sha256>,
     insert: Script,
     /// The same for a record that exists: it is written also where the server has no memory left, for a revocation or a
     /// lock that cannot be written would be a bypass (T36). Only what is new is refused then.
@@ -80,9 +78,9 @@ impl RedisStore {
     /// # Errors
     ///
     /// [`StoreError`] where the address is none, and outside of a runtime.
-    pub fn open(address: impl IntoConnectionInfo, key_of_records: Secret) -> Result<Self, StoreError> {
+    pub fn open(address: impl IntoConnectionInfo) -> Result<Self, StoreError> {
         let client = Client::open(address).map_err(failed)?;
-        Self::discover(move || ready(Ok(client.clone())), key_of_records)
+        Self::discover(move || ready(Ok(client.clone())))
     }
 
     /// A store at an address that may change: `find` says where the server is. It is asked with the first operation, and
@@ -103,9 +101,8 @@ impl RedisStore {
     /// use redis::{RedisConnectionInfo, TlsMode};
     /// use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
     /// use tokio::sync::Mutex;
-    /// use tower_step_up::{Secret, store::RedisStore};
+    /// use tower_step_up::store::RedisStore;
     ///
-    /// # fn secret(_: &str) -> Vec<u8> { vec![7; 32] }
     /// // The feature `sentinel` of the crate `redis` is the application's to switch on.
     /// let sentinels = vec!["redis://a.example:26379/", "redis://b.example:26379/", "redis://c.example:26379/"];
     /// let user = RedisConnectionInfo::default().set_username("step-up").set_password("password");
@@ -116,7 +113,7 @@ impl RedisStore {
     ///     let sentinel = Arc::clone(&sentinel);
     ///     async move { sentinel.lock().await.async_get_client().await }
     /// };
-    /// let store = RedisStore::discover(find, Secret::new(secret("records"))?)?;
+    /// let store = RedisStore::discover(find)?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -127,14 +124,14 @@ impl RedisStore {
     /// # Security
     ///
     /// `find` must name the server that takes the writes. From a replica, a guard would not see a revocation.
-    pub fn discover<F>(find: impl Fn() -> F + Send + Sync + 'static, key_of_records: Secret) -> Result<Self, StoreError>
+    pub fn discover<F>(find: impl Fn() -> F + Send + Sync + 'static) -> Result<Self, StoreError>
     where
         F: Future<Output = RedisResult<Client>> + Send + 'static,
     {
         let runtime = Handle::try_current().map_err(|_| {
             StoreError::new("redis: open the store within a tokio runtime, which drives its connection")
         })?;
-        Ok(Self::over(Managed::new(find, runtime), key_of_records))
+        Ok(Self::over(Managed::new(find, runtime)))
     }
 }
 
@@ -142,13 +139,11 @@ impl<C> RedisStore<C> {
     /// A store over a connection of the application's own, such as a `redis::cluster_async::ClusterConnection`: any that
     /// is cloned for each operation and reconnects by itself. Every operation is on one key, so a cluster needs no hash
     /// tags. It must not read from replicas.
-    pub fn over(connection: C, key_of_records: Secret) -> Self {
-        let names = key_of_records.mac();
+    pub fn over(connection: C) -> Self {
         Self {
             connection,
             shared: Arc::new(Shared {
                 prefix: "step-up:".into(),
-                names,
                 insert: Script::new(SWAP),
                 change: Script::new(&format!("#!lua flags=allow-oom\n{SWAP}")),
             }),
@@ -158,17 +153,13 @@ impl<C> RedisStore<C> {
     /// What stands in front of every key. Default `step-up:`.
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
-        let Shared { names, insert, change, .. } = &*self.shared;
-        let shared =
-            Shared { prefix: prefix.into(), names: names.clone(), insert: insert.clone(), change: change.clone() };
+        let Shared { insert, change, .. } = &*self.shared;
+        let shared = Shared { prefix: prefix.into(), insert: insert.clone(), change: change.clone() };
         Self { shared: Arc::new(shared), ..self }
     }
 
-    /// The name of a key: its digest under the key of the records.
     fn name(&self, key: &Key) -> String {
-        let digest = self.shared.names.clone().chain_update(b"step-up/record\0").chain_update(key.as_bytes());
-        let digest = Base64UrlUnpadded::encode_string(&digest.finalize().into_bytes());
-        format!("{}{digest}", self.shared.prefix)
+        format!("{}{}", self.shared.prefix, Base64UrlUnpadded::encode_string(key.as_bytes()))
     }
 }
 
@@ -203,6 +194,21 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
             // The server takes no more: only what is new is refused so, as with any store that is full.
             Err(error) if expected.is_none() && error.code() == Some("OOM") => Ok(Swapped::Full),
             Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Asks for the server's eviction policy: any other than `noeviction` is a [`StoreWarning::Evicts`], also those that
+    /// evict only what has an expiry, for every record has one. `INFO memory` has it, of every master of a cluster; where
+    /// that is not allowed, `CONFIG GET` is tried.
+    async fn check(&self) -> Result<(), StoreWarning> {
+        let policies = eviction_policies(&mut self.connection.clone()).await;
+        let policies = policies.map_err(|why| StoreWarning::Unknown { why: failed(why).to_string() })?;
+        if policies.is_empty() {
+            return Err(StoreWarning::Unknown { why: "redis: no maxmemory-policy is named".into() });
+        }
+        match policies.into_iter().find(|policy| policy != "noeviction") {
+            Some(policy) => Err(StoreWarning::Evicts { policy }),
+            None => Ok(()),
         }
     }
 }
