@@ -45,8 +45,9 @@
 //!     }
 //! }
 //!
+//! # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
 //! let step_up = StepUp::builder()
-//!     .otp("SMS", tower_step_up::discard)
+//!     .otp("SMS", send_sms)
 //!     .store(Remote::new(Shelf::default()))
 //!     .secret(tower_step_up::Secret::new([7; 32])?) // shared by every process, from a generator
 //!     .build()?;
@@ -229,6 +230,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn load(&self, key: &Key) -> Lookup<Self::Load>;
 
     /// Writes `next` (`None` deletes) if the record's revision is `expected` (`None`: there is no record).
+    ///
+    /// If the record that is there already has the revision of `next`, the answer is [`Swapped::Done`], whatever is
+    /// `expected`, and nothing is written: the swap was sent again after its answer was lost.
     fn swap(
         &self,
         key: &Key,
