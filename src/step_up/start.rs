@@ -63,7 +63,7 @@ impl<S: Store> Engine<S> {
                 Ok(Begun { recipient, recipient_key, taken })
             }
             Err(refused) => {
-                self.rates.give_back(taken, &self.policy);
+                self.rates.give_back(taken);
                 if progress.written {
                     let come_to_nothing = |subject: &mut Subject| {
                         subject.withdraw(beginning.start);
@@ -157,7 +157,7 @@ impl<S: Store> Engine<S> {
         let subject_key = beginning.caller.subject_key();
         match why {
             SendFailure::RecipientInvalid | SendFailure::Failed => {
-                self.rates.give_back(begun.taken, &self.policy);
+                self.rates.give_back(begun.taken);
                 // Its session stays listed: it has a record.
                 let withdraw = |subject: &mut Subject| subject.withdraw(beginning.start);
                 self.take_back(beginning, begun.recipient_key.as_ref(), withdraw).await;
