@@ -46,7 +46,7 @@ impl<S: Store> StepUp<S> {
     /// # Example
     ///
     /// ```
-    /// # let step_up = tower_step_up::StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+    /// # let step_up = tower_step_up::StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
     /// let server = tonic::transport::Server::builder().add_service(step_up.grpc_challenges());
     /// # Ok::<_, tower_step_up::ConfigError>(())
     /// ```

@@ -151,7 +151,7 @@ async fn a_search_that_hangs_ends() {
         pending::<RedisResult<Client>>()
     };
     let store = RedisStore::discover(find, Secret::new([1; 32]).unwrap()).unwrap();
-    let node = StepUp::builder().otp("SMS", discard).store(store).secret(Secret::new([2; 32]).unwrap());
+    let node = StepUp::builder().sandbox().otp("SMS", discard).store(store).secret(Secret::new([2; 32]).unwrap());
     let node = node.build().unwrap();
     for _ in 0..100 {
         assert_eq!(check(&node).await, Err(CheckError::Unavailable));
