@@ -16,6 +16,7 @@ use tower::Service;
 
 use super::{
     error::{self, InvalidField, UNKNOWN_CHANNEL, invalid_binding, invalid_code, invalid_scope},
+    status::RpcStatus,
     v1::{
         self,
         step_up_server::{SERVICE_NAME, StepUp as Operations, StepUpServer},
@@ -84,7 +85,8 @@ impl<S: Store> GrpcChallengeService<S> {
             }
             parts.extensions.insert(Identified(caller));
         }
-        let Ok(answer) = self.server.call(http::Request::from_parts(parts, message)).await;
+        let Ok(mut answer) = self.server.call(http::Request::from_parts(parts, message)).await;
+        RpcStatus::explain(answer.headers_mut(), &self.step_up.0.grpc_domain);
         answer
     }
 }
