@@ -22,6 +22,9 @@ pub(crate) const BOUND_BODY_LIMIT: usize = 64 * 1024;
 pub(crate) const GRANTS_PER_SESSION: usize = 16;
 /// Sessions that one user's record lists at most; the oldest loses its grants before it is forgotten.
 pub(crate) const SESSIONS_PER_SUBJECT: usize = 16;
+/// Entries that any other list of a record has at most. What the bounds of a policy let through is below it: 3,000
+/// messages a day to a recipient, 100 compared codes.
+pub(crate) const RECORD_LIST_LIMIT: usize = 10_000;
 /// The windows of the send budgets. The two short ones are of codes alone, the two long ones of all messages.
 pub(crate) const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
 pub(crate) const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
@@ -437,7 +440,7 @@ mod tests {
         for (duration, expected) in seconds {
             assert_eq!(duration, Duration::from_secs(expected));
         }
-        assert_eq!((BODY_LIMIT, BOUND_BODY_LIMIT), (4_096, 65_536));
+        assert_eq!((BODY_LIMIT, BOUND_BODY_LIMIT, RECORD_LIST_LIMIT), (4_096, 65_536, 10_000));
         assert_eq!((GRANTS_PER_SESSION, SESSIONS_PER_SUBJECT, RECIPIENT_FACTOR, NUMBER_TRIES), (16, 16, 3, 3));
     }
 

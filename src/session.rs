@@ -556,6 +556,11 @@ impl Session {
         self.grants.reserve_exact(1);
         self.grants.push(grant);
     }
+
+    /// Whether it has no more grants than are ever written: the decision counts them by place.
+    pub(crate) fn is_within_bounds(&self) -> bool {
+        self.grants.len() <= GRANTS_PER_SESSION
+    }
 }
 
 #[cfg(test)]

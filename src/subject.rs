@@ -12,7 +12,7 @@ use crate::{
     code::PushDigest,
     error::{ChallengeError, RateLimit},
     key::Key,
-    policy::{DAY, FAILURES_KEPT, LOCK_KEPT, Policy, SESSIONS_PER_SUBJECT},
+    policy::{DAY, FAILURES_KEPT, LOCK_KEPT, Policy, RECORD_LIST_LIMIT, SESSIONS_PER_SUBJECT},
     sends::{Kind, Sends, wait},
 };
 
@@ -478,6 +478,17 @@ impl Subject {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Subject {
+    /// Whether its lists are no longer than what is ever written.
+    pub(crate) fn is_within_bounds(&self) -> bool {
+        let lists = [self.failures.len(), self.wrong.len(), self.challenges.len()];
+        let attempts = self.failures.iter().map(|failures| failures.attempts.len());
+        self.sessions.len() <= SESSIONS_PER_SUBJECT
+            && self.sends.is_within_bounds()
+            && lists.into_iter().chain(attempts).all(|length| length <= RECORD_LIST_LIMIT)
     }
 }
 
