@@ -137,7 +137,7 @@ fn two_threads<S: Store>(store: &S, keys: &[Key]) -> f64 {
 fn filled(records: usize, name: &str) -> (MemoryStore, Vec<(Key, Stored)>) {
     let spy = Spy::default();
     let step_up =
-        StepUp::builder().otp("SMS", tower_step_up::discard).store(spy.clone()).build().expect("one channel is enough");
+        StepUp::builder().otp("SMS", async |_| Ok(())).store(spy.clone()).build().expect("one channel is enough");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a thread to run on");
     runtime.block_on(async {
         for i in 0..records / 2 {

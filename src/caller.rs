@@ -104,6 +104,7 @@ impl fmt::Debug for Caller {
 /// struct MySession { user: String, id: String }
 ///
 /// let step_up = StepUp::builder()
+///     .sandbox()
 ///     .otp("SMS", tower_step_up::discard)
 ///     .identify(|request: &Parts| {
 ///         let session = request.extensions.get::<MySession>()?;

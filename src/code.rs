@@ -109,9 +109,10 @@ pub(crate) fn check_form(code: &str, digits: u8) -> Result<(), Malformed> {
 /// ```
 /// use tower_step_up::{Secret, StepUp};
 ///
+/// # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
 /// # let (new, old) = ([7; 32], [8; 32]);
 /// let step_up = StepUp::builder()
-///     .otp("SMS", tower_step_up::discard)
+///     .otp("SMS", send_sms)
 ///     .secret(Secret::new(new)?)
 ///     .previous_secret(Secret::new(old)?) // for as long as a code lives after the rotation
 ///     .build()?;

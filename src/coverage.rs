@@ -10,7 +10,7 @@
 //! use tower_step_up::{Caller, RequireStepUp, StepUp, coverage};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+//! let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
 //! let app: Router = Router::new()
 //!     .route("/transfers", post(async || "paid"))
 //!     .route("/cards/{id}", get(async || "4242"))

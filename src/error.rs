@@ -30,6 +30,13 @@ pub enum ConfigError {
         /// The name.
         channel: String,
     },
+    /// A channel's sender is [`discard`](crate::discard()), outside the sandbox: its codes would reach nobody.
+    Discards {
+        /// The name.
+        channel: String,
+    },
+    /// The policy limits sends to recipients that begin alike, and the default enrollment names no recipient.
+    NoRecipients,
     /// The policy allows no codes by e-mail, and a channel is called so.
     EmailChannel {
         /// The name.
@@ -129,6 +136,15 @@ impl fmt::Display for ConfigError {
             Self::DuplicateChannel { channel } => {
                 write!(f, "channel {channel:?} is registered twice; remove one, or rename it")
             }
+            Self::Discards { channel } => write!(
+                f,
+                "channel {channel:?} discards its messages, so no code would arrive; give .otp(..) or .push(..) a \
+                 sender that sends them, or call .sandbox() in development"
+            ),
+            Self::NoRecipients => f.write_str(
+                "Policy::sends_per_prefix needs to know the recipients, and the default enrollment names none; call \
+                 .enrolment(..) and return Recipient::phone(..), or leave the limit out",
+            ),
             Self::EmailChannel { channel } => write!(
                 f,
                 "channel {channel:?} sends codes by e-mail, which Policy::nist() does not allow (NIST SP 800-63B-4 \

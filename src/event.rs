@@ -302,6 +302,7 @@ impl SendFailure {
 ///
 /// let (tx, rx) = std::sync::mpsc::channel();
 /// let step_up = StepUp::builder()
+///     .sandbox()
 ///     .otp("SMS", tower_step_up::discard)
 ///     .observe(move |event: &Event<'_>| {
 ///         if let Event::Locked { subject, .. } = event {

@@ -26,7 +26,7 @@ use crate::{
 /// use axum::{Router, routing::post};
 /// use tower_step_up::{Grant, RequireStepUp, StepUp};
 ///
-/// # let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+/// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
 /// async fn transfer(grant: Grant) -> String {
 ///     format!("paid; approved by {}", grant.channel())
 /// }
@@ -87,7 +87,7 @@ impl IntoResponse for NoGuard {
 ///     format!("paid; approved by {}", stepped_up.grant().map_or("nobody", |grant| grant.channel()))
 /// }
 ///
-/// # let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+/// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
 /// let payments = RequireStepUp::with(&step_up, Requirement::new().scope("payments"))?;
 /// let app: Router = Router::new().route("/pay", post(pay)).with_state(App { payments });
 /// # Ok::<_, tower_step_up::ConfigError>(())

@@ -46,7 +46,10 @@ pub use crate::{
     clock::{Clock, SystemClock, Timestamp},
     code::{OneTimeCode, Secret},
     companion::ChallengeService,
-    delivery::{DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, Refused, discard},
+    delivery::{
+        DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, RecipientError, Refused,
+        discard,
+    },
     error::{ChallengeError, ConfigError, Malformed, RateLimit},
     event::{Event, Lock, Observer, SendFailure},
     grant::Grant,

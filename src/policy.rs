@@ -22,6 +22,9 @@ pub(crate) const BOUND_BODY_LIMIT: usize = 64 * 1024;
 pub(crate) const GRANTS_PER_SESSION: usize = 16;
 /// Sessions that one user's record lists at most; the oldest loses its grants before it is forgotten.
 pub(crate) const SESSIONS_PER_SUBJECT: usize = 16;
+/// Entries that any other list of a record has at most. What the bounds of a policy let through is below it: 3,000
+/// messages a day to a recipient, 100 compared codes.
+pub(crate) const RECORD_LIST_LIMIT: usize = 10_000;
 /// The windows of the send budgets. The two short ones are of codes alone, the two long ones of all messages.
 pub(crate) const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
 pub(crate) const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
@@ -55,11 +58,13 @@ const fn secs(secs: u64) -> Duration {
 /// use tower_step_up::{Policy, StepUp};
 ///
 /// let step_up = StepUp::builder()
+///     .sandbox()
 ///     .otp("SMS", tower_step_up::discard)
 ///     .policy(Policy::new().code_digits(8).grant_life(Duration::from_secs(300)))
 ///     .build()?;
 ///
 /// let refused = StepUp::builder()
+///     .sandbox()
 ///     .otp("SMS", tower_step_up::discard)
 ///     .policy(Policy::new().code_digits(4))
 ///     .build();
@@ -106,7 +111,7 @@ pub(crate) struct SendBudget {
     pub(crate) day: u32,
 }
 
-/// So many at once, and as many again over a time, evenly.
+/// At most so many in any window of this length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
     pub(crate) sends: u32,
@@ -254,8 +259,10 @@ impl Policy {
         self
     }
 
-    /// How many messages this process sends at most: so many at once, and as many again over `per`, evenly. Off unless
-    /// set; at least 1, over 1 second to 24 hours.
+    /// Sliding window limit on messages sent by this process: at most `sends` in any window of `per`. Off unless set; at
+    /// least 1, over 1 second to 24 hours.
+    ///
+    /// A message that the sender reports as not sent is taken out again. Each message within the window takes 8 bytes.
     ///
     /// Each process counts for itself, and a restart begins anew. An attacker with many users can use it up and stop
     /// everybody's step-ups: it bounds a bill, so leave it well above an honest day.
@@ -266,6 +273,11 @@ impl Policy {
 
     /// As [`sends_in_process`](Self::sends_in_process), for each group of recipients that begin with the same
     /// `characters`, such as `+8823`: numbers of one country or carrier. 1 to 8 characters.
+    ///
+    /// At most 100,000 groups are counted at once. While all of them are in use, a message to another group is refused
+    /// (429). Recipients that the [enrolment](crate::Enrolment) does not name
+    /// ([`known_to_sender`](crate::Recipient::known_to_sender)) are one group together, pushes included.
+    /// `StepUpBuilder::build` refuses this limit with the default enrolment, which names nobody.
     pub const fn sends_per_prefix(mut self, characters: u8, sends: u32, per: Duration) -> Self {
         self.sends_per_prefix = Some((characters, Rate { sends, per }));
         self
@@ -434,7 +446,7 @@ mod tests {
         for (duration, expected) in seconds {
             assert_eq!(duration, Duration::from_secs(expected));
         }
-        assert_eq!((BODY_LIMIT, BOUND_BODY_LIMIT), (4_096, 65_536));
+        assert_eq!((BODY_LIMIT, BOUND_BODY_LIMIT, RECORD_LIST_LIMIT), (4_096, 65_536, 10_000));
         assert_eq!((GRANTS_PER_SESSION, SESSIONS_PER_SUBJECT, RECIPIENT_FACTOR, NUMBER_TRIES), (16, 16, 3, 3));
     }
 

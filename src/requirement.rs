@@ -33,7 +33,7 @@ const FACTOR_LIMIT: usize = 16;
 /// use std::time::Duration;
 /// use tower_step_up::{RequireStepUp, Requirement, StepUp};
 ///
-/// # let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+/// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
 /// let fresh_payment = Requirement::new().scope("payments").max_age(Duration::from_secs(120)).once();
 /// let layer = RequireStepUp::with(&step_up, fresh_payment)?;
 /// # Ok::<_, tower_step_up::ConfigError>(())

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     error::RateLimit,
-    policy::{DAY, FIVE_MINUTES, HOUR, Policy, TEN_MINUTES},
+    policy::{DAY, FIVE_MINUTES, HOUR, Policy, RECORD_LIST_LIMIT, TEN_MINUTES},
 };
 
 /// The messages of the last 24 hours.
@@ -88,6 +88,11 @@ impl Sends {
     pub(crate) fn keep_until(&self) -> Timestamp {
         let ends = self.0.iter().map(|send| send.at.saturating_add(DAY));
         ends.fold(Timestamp::from_millis(0), Timestamp::max)
+    }
+
+    /// Whether it has no more messages than any policy allows.
+    pub(crate) fn is_within_bounds(&self) -> bool {
+        self.0.len() <= RECORD_LIST_LIMIT
     }
 }
 

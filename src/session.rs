@@ -15,7 +15,7 @@ use crate::{
     code::{CodeDigest, PushDigest},
     error::ChallengeError,
     key::Key,
-    policy::{GRANTS_PER_SESSION, NUMBER_TRIES, Policy, REMEMBRANCE, STARTS_KEPT},
+    policy::{GRANTS_PER_SESSION, NUMBER_TRIES, Policy, RECORD_LIST_LIMIT, REMEMBRANCE, STARTS_KEPT},
 };
 
 /// What a verified challenge gave, as a session's record keeps it.
@@ -665,6 +665,13 @@ impl Session {
         }
         self.grants.reserve_exact(1);
         self.grants.push(grant);
+    }
+
+    /// Whether it has no more grants than are ever written: the decision counts them by place.
+    pub(crate) fn is_within_bounds(&self) -> bool {
+        let tries = self.otp.as_deref().into_iter().map(|otp| otp.wrong.len());
+        let mut tries = tries.chain(self.push.as_deref().map(|push| push.wrong.len()));
+        self.grants.len() <= GRANTS_PER_SESSION && tries.all(|tries| tries <= RECORD_LIST_LIMIT)
     }
 }
 

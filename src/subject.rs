@@ -13,8 +13,8 @@ use crate::{
     error::{ChallengeError, RateLimit},
     key::Key,
     policy::{
-        DAY, FAILURES_KEPT, KNOWN_RECIPIENTS, LOCK_KEPT, Policy, RECIPIENT_KNOWN, SESSIONS_PER_SUBJECT, TEN_MINUTES,
-        UNSENT_STARTS,
+        DAY, FAILURES_KEPT, KNOWN_RECIPIENTS, LOCK_KEPT, Policy, RECIPIENT_KNOWN, RECORD_LIST_LIMIT,
+        SESSIONS_PER_SUBJECT, TEN_MINUTES, UNSENT_STARTS,
     },
     sends::{Kind, Sends, wait},
     session::CameBack,
@@ -555,6 +555,18 @@ impl Subject {
 impl KnownRecipient {
     fn until(&self) -> Timestamp {
         self.verified.saturating_add(RECIPIENT_KNOWN)
+    }
+}
+
+impl Subject {
+    /// Whether its lists are no longer than what is ever written.
+    pub(crate) fn is_within_bounds(&self) -> bool {
+        let lists = [self.failures.len(), self.wrong.len(), self.challenges.len(), self.unsent.len()];
+        let attempts = self.failures.iter().map(|failures| failures.attempts.len());
+        self.sessions.len() <= SESSIONS_PER_SUBJECT
+            && self.known.len() <= KNOWN_RECIPIENTS
+            && self.sends.is_within_bounds()
+            && lists.into_iter().chain(attempts).all(|length| length <= RECORD_LIST_LIMIT)
     }
 }
 

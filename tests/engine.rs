@@ -569,7 +569,7 @@ async fn no_code_reaches_the_store() {
 #[tokio::test]
 async fn a_dropped_push_gives_its_place_back() {
     let policy = Policy::new().live_challenges(1).pushes(100);
-    let step_up = StepUp::builder().push("BIO", discard).policy(policy).build().unwrap();
+    let step_up = StepUp::builder().push("BIO", async |_| Ok(())).policy(policy).build().unwrap();
     let [one, other] = ["1", "2"].map(|session| Caller::new("alice", session));
     step_up.start_push(&one, "BIO", None).await.unwrap();
     assert!(matches!(step_up.start_push(&other, "BIO", None).await, Err(ChallengeError::RateLimited(_))));

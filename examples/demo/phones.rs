@@ -28,8 +28,11 @@ impl Enrolment for Users {
         match channel {
             _ if begins("dave") => Err(Refused::Forbidden),
             "SMS" if begins("carol") => Err(Refused::NotSupported),
-            "SMS" if begins("alice") => Ok(Recipient::new(phone.unwrap_or_else(|| format!("the number of {name}")))),
-            "SMS" => phone.map(Recipient::new).ok_or(Refused::NotEnrolled),
+            // + One form for each number, so that however it is spelled its messages count in one budget.
+            "SMS" if phone.is_some() || !begins("alice") => {
+                Recipient::phone(phone.ok_or(Refused::NotEnrolled)?).map_err(|_| Refused::NotEnrolled)
+            }
+            "SMS" => Ok(Recipient::new(format!("the number of {name}"))),
             "BIOMETRIC" if begins("alice") || begins("carol") => Ok(Recipient::new(format!("the phone of {name}"))),
             _ => Err(Refused::NotEnrolled),
         }
@@ -53,12 +56,10 @@ pub(super) async fn enrol(
 ) -> Result<StatusCode, Problem> {
     check(&channel)?;
     let Json(Phone { number }) = phone?;
-    let digits: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
-    let unsigned = digits.strip_prefix('+').unwrap_or(&digits);
-    if number.len() > 32 || !(7..=15).contains(&unsigned.len()) || !unsigned.bytes().all(|c| c.is_ascii_digit()) {
-        return Err(Problem::invalid("number", "REGEX"));
-    }
-    bank.users.with(caller.subject(), |account| account.unconfirmed_phone = Some(digits)).await?;
+    // + What cannot be brought into one form is no phone number.
+    let phone = Recipient::phone(number).map_err(|_| Problem::invalid("number", "REGEX"))?;
+    let number = phone.as_str().map(str::to_owned);
+    bank.users.with(caller.subject(), |account| account.unconfirmed_phone = number).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -13,7 +13,7 @@ use http::{Method, Request, Response, Uri, header::CONTENT_TYPE};
 use http_body_util::{Empty, Full};
 use serde_json::json;
 use tower::{Layer, Service, service_fn};
-use tower_step_up::{Caller, RequireStepUp, Requirement, discard, guard::OAuth};
+use tower_step_up::{Caller, RequireStepUp, Requirement, guard::OAuth};
 use tower_step_up_fuzz::{Answer, Shelf, run};
 
 type Body = Full<Bytes>;
@@ -69,7 +69,7 @@ fn is_grpc(answer: &Answer, code: &str, holds: &[&str]) {
 fn oauth(description: &str, class: &str) {
     let built = OAuth::new().description(description).and_then(|oauth| oauth.acr_values([class]));
     let Ok(oauth) = built else { return };
-    let step_up = Shelf::default().builder().otp("SMS", discard).build().expect("it is sound");
+    let step_up = Shelf::default().builder().otp("SMS", async |_| Ok(())).build().expect("it is sound");
     let guard = RequireStepUp::new(&step_up).refuse_with(oauth);
     let mut guarded = guard.layer(service_fn(async |_| -> Result<Response<Body>, Infallible> { panic!("it passes") }));
     let Ok(answer) =
@@ -89,7 +89,7 @@ libfuzzer_sys::fuzz_target!(|settings: &str| {
     let (path, authenticate, domain, otp, push, scope) = (next(), next(), next(), next(), next(), next());
     oauth(next(), next());
 
-    let mut builder = Shelf::default().builder().otp(otp, discard).push(push, discard);
+    let mut builder = Shelf::default().builder().otp(otp, async |_| Ok(())).push(push, async |_| Ok(()));
     builder = if path.is_empty() { builder } else { builder.public_path(path) };
     builder = if authenticate.is_empty() { builder } else { builder.authenticate(authenticate) };
     builder = if domain.is_empty() { builder } else { builder.grpc_domain(domain) };

@@ -21,7 +21,7 @@
 //! prefix:
 //!
 //! ```
-//! # let step_up = tower_step_up::StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+//! # let step_up = tower_step_up::StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
 //! let app: axum::Router = axum::Router::new().nest_service("/stepup/challenges", step_up.challenges());
 //! # Ok::<_, tower_step_up::ConfigError>(())
 //! ```
@@ -29,7 +29,7 @@
 //! On plain hyper, or behind anything else that leaves the path as it is, the service strips it itself:
 //!
 //! ```
-//! # let step_up = tower_step_up::StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+//! # let step_up = tower_step_up::StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
 //! let service = step_up.challenges().mounted_at("/stepup/challenges")?;
 //! # Ok::<_, tower_step_up::ConfigError>(())
 //! ```

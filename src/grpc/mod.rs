@@ -38,7 +38,7 @@
 //! # let bank = BankServer;
 //! # fn who(_: &Request<()>) -> Option<Caller> { None }
 //!
-//! let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+//! let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
 //! let guard = RequireStepUp::new(&step_up).grpc().exempt("bank.v1.Bank", "Accounts")?;
 //!
 //! let server = Server::builder()

@@ -16,6 +16,7 @@ use tower::Service;
 
 use super::{
     error::{self, InvalidField, UNKNOWN_CHANNEL, invalid_binding, invalid_code, invalid_scope},
+    status::RpcStatus,
     v1::{
         self,
         step_up_server::{SERVICE_NAME, StepUp as Operations, StepUpServer},
@@ -46,7 +47,7 @@ impl<S: Store> StepUp<S> {
     /// # Example
     ///
     /// ```
-    /// # let step_up = tower_step_up::StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+    /// # let step_up = tower_step_up::StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
     /// let server = tonic::transport::Server::builder().add_service(step_up.grpc_challenges());
     /// # Ok::<_, tower_step_up::ConfigError>(())
     /// ```
@@ -84,7 +85,8 @@ impl<S: Store> GrpcChallengeService<S> {
             }
             parts.extensions.insert(Identified(caller));
         }
-        let Ok(answer) = self.server.call(http::Request::from_parts(parts, message)).await;
+        let Ok(mut answer) = self.server.call(http::Request::from_parts(parts, message)).await;
+        RpcStatus::explain(answer.headers_mut(), &self.step_up.0.grpc_domain);
         answer
     }
 }

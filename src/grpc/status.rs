@@ -20,6 +20,8 @@ const INVALID_ARGUMENT: i32 = 3;
 const DEADLINE_EXCEEDED: i32 = 4;
 const PERMISSION_DENIED: i32 = 7;
 const OUT_OF_RANGE: i32 = 11;
+#[cfg(feature = "grpc")]
+const UNIMPLEMENTED: i32 = 12;
 const UNAVAILABLE: i32 = 14;
 const UNAUTHENTICATED: i32 = 16;
 
@@ -66,6 +68,22 @@ impl RpcStatus {
             Unread::TooSlow => with(DEADLINE_EXCEEDED, "The message did not come in time", "MESSAGE_TOO_SLOW"),
             Unread::Broken => with(INVALID_ARGUMENT, INVALID, "INVALID_REQUEST"),
         }
+    }
+
+    /// Adds details to a refusal that the generated server made without any: of an unknown method, a compression it does
+    /// not have, or a message that cannot be decoded.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn explain(headers: &mut HeaderMap, domain: &str) {
+        let Some(code) = headers.get(GRPC_STATUS).filter(|code| *code != "0") else { return };
+        if headers.contains_key(GRPC_STATUS_DETAILS) {
+            return;
+        }
+        let status = if *code == HeaderValue::from(UNIMPLEMENTED) {
+            Self::new(UNIMPLEMENTED, "Not implemented", "UNIMPLEMENTED", domain, Metadata::new())
+        } else {
+            Self::unread(Unread::Broken, domain)
+        };
+        status.trailers().insert(headers);
     }
 
     fn problem(code: i32, problem: &Problem<'_>, domain: &str) -> Self {
@@ -137,10 +155,14 @@ impl Trailers {
         // Room for what the guard adds, so that the map grows once.
         *headers = HeaderMap::with_capacity(7);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        self.insert(headers);
+        response
+    }
+
+    fn insert(&self, headers: &mut HeaderMap) {
         headers.insert(GRPC_STATUS, self.status.clone());
         headers.insert(GRPC_MESSAGE, self.message.clone());
         headers.insert(GRPC_STATUS_DETAILS, self.details.clone());
-        response
     }
 }
 

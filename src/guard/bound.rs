@@ -49,7 +49,7 @@ use crate::{
 /// use axum::{Router, body::Body, http::request::Parts, routing::post};
 /// use tower_step_up::{Binding, RequireStepUp, StepUp};
 ///
-/// # let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+/// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
 /// let describe = |_: &Parts, body: &[u8]| {
 ///     let payout: serde_json::Value = serde_json::from_slice(body).ok()?;
 ///     Some(format!("Pay {} EUR to {}", payout["amount"].as_u64()?, payout["to"].as_str()?))

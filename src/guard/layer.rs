@@ -165,7 +165,7 @@ impl<S> RequireStepUp<S, Grpc> {
     /// ```
     /// use tower_step_up::{ConfigError, RequireStepUp, StepUp};
     ///
-    /// let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+    /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
     /// let guard = RequireStepUp::new(&step_up).grpc().exempt("bank.v1.Bank", "Accounts")?;
     ///
     /// let misspelt = RequireStepUp::new(&step_up).grpc().exempt("/bank.v1.Bank", "Accounts");

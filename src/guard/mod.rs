@@ -12,7 +12,7 @@
 //! # async fn authenticate(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
 //! #     next.run(request).await
 //! # }
-//! let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+//! let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
 //!
 //! let app: Router = Router::new()
 //!     .route("/transfers", post(async || "paid"))

@@ -17,7 +17,7 @@ use crate::{
     caller::{Caller, Identify},
     clock::{Clock, Monotone, SystemClock},
     code::{Keyring, Random, RandomFailed, Secret, random_bytes, system_random},
-    delivery::{Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, Refused},
+    delivery::{Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, Refused, is_discard},
     error::ConfigError,
     event::{Observer, Observers},
     id::Ids,
@@ -33,8 +33,10 @@ use crate::{
 pub struct StepUpBuilder<S = MemoryStore> {
     channels: Channels,
     duplicate: Option<String>,
+    /// A channel whose sender is [`discard`](crate::discard()).
+    discards: Option<String>,
     identify: Option<Arc<dyn Identify>>,
-    enrolment: Arc<dyn ErasedEnrolment>,
+    enrolment: Option<Arc<dyn ErasedEnrolment>>,
     policy: Policy,
     store: S,
     clock: Box<dyn Clock>,
@@ -55,8 +57,9 @@ impl StepUpBuilder {
         Self {
             channels: Channels::default(),
             duplicate: None,
+            discards: None,
             identify: None,
-            enrolment: Arc::new(async |_: Caller, _: String| Ok::<_, Refused>(Recipient::known_to_sender())),
+            enrolment: None,
             policy: Policy::new(),
             store: MemoryStore::default(),
             clock: Box::new(SystemClock),
@@ -76,26 +79,31 @@ impl StepUpBuilder {
 
 impl<S> StepUpBuilder<S> {
     /// Registers a channel for one-time codes, and what sends them. The name stands in the path, case and
-    /// all: 1 to 32 of `A-Z`, `a-z`, `0-9`, `_` and `-`.
+    /// all: 1 to 32 of `A-Z`, `a-z`, `0-9`, `_` and `-`. The sender [`discard`](crate::discard()) needs the
+    /// [sandbox](Self::sandbox).
     pub fn otp(mut self, channel: impl Into<String>, sender: impl OtpSender) -> Self {
+        let discards = is_discard(&sender);
         let sender = Arc::new(sender);
         let deliver: Deliver<OtpMessage> = Arc::new(move |message| {
             let sender = Arc::clone(&sender);
             Box::pin(async move { sender.send(message).await })
         });
         let channel = Channel { name: channel.into(), deliver };
+        self.discards = self.discards.or_else(|| discards.then(|| channel.name.clone()));
         Self::register(&mut self.channels.otp, &mut self.duplicate, channel);
         self
     }
 
     /// Registers a channel for pushes, and what sends them. The name is as for [`otp`](Self::otp).
     pub fn push(mut self, channel: impl Into<String>, sender: impl PushSender) -> Self {
+        let discards = is_discard(&sender);
         let sender = Arc::new(sender);
         let deliver: Deliver<PushMessage> = Arc::new(move |message| {
             let sender = Arc::clone(&sender);
             Box::pin(async move { sender.send(message).await })
         });
         let channel = Channel { name: channel.into(), deliver };
+        self.discards = self.discards.or_else(|| discards.then(|| channel.name.clone()));
         Self::register(&mut self.channels.push, &mut self.duplicate, channel);
         self
     }
@@ -135,7 +143,7 @@ impl<S> StepUpBuilder<S> {
 
     /// Who has enrolled what. The default: everybody everything.
     pub fn enrolment(mut self, enrolment: impl Enrolment) -> Self {
-        self.enrolment = Arc::new(enrolment);
+        self.enrolment = Some(Arc::new(enrolment));
         self
     }
 
@@ -150,6 +158,7 @@ impl<S> StepUpBuilder<S> {
         StepUpBuilder {
             channels: self.channels,
             duplicate: self.duplicate,
+            discards: self.discards,
             identify: self.identify,
             enrolment: self.enrolment,
             policy: self.policy,
@@ -292,6 +301,12 @@ impl<S: Store> StepUpBuilder<S> {
         if let Some(channel) = self.channels.otp_names().find(|name| !self.policy.email && is_email(name)) {
             return Err(ConfigError::EmailChannel { channel: channel.into() });
         }
+        if let Some(channel) = self.discards.filter(|_| !self.sandbox) {
+            return Err(ConfigError::Discards { channel });
+        }
+        if self.policy.sends_per_prefix.is_some() && self.enrolment.is_none() {
+            return Err(ConfigError::NoRecipients);
+        }
         if let Some(scope) = self.scopes.iter().flatten().find(|scope| check_scope(scope).is_err()) {
             return Err(ConfigError::Scope { scope: scope.to_string() });
         }
@@ -313,6 +328,9 @@ impl<S: Store> StepUpBuilder<S> {
             return Err(ConfigError::RecordKeyRequired);
         }
         let secret = self.secret.map_or_else(|| Secret::generate(self.random), Ok)?;
+        let enrolment = self
+            .enrolment
+            .unwrap_or_else(|| Arc::new(async |_: Caller, _: String| Ok::<_, Refused>(Recipient::known_to_sender())));
         let seed = random_bytes(self.random).map_err(|RandomFailed| ConfigError::Random)?;
         if self.sandbox {
             log::sandbox();
@@ -322,7 +340,7 @@ impl<S: Store> StepUpBuilder<S> {
             record_key: RecordKey::new(self.record_key.as_ref(), self.sandbox),
             channels: self.channels,
             identify: self.identify,
-            enrolment: self.enrolment,
+            enrolment,
             policy: self.policy,
             store: self.store,
             clock: Monotone::new(self.clock),
@@ -386,17 +404,22 @@ fn is_challenge(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{cell::Cell, time::Duration};
 
     use super::*;
     use crate::{
-        delivery::discard,
+        delivery::{DeliveryError, discard},
         error::ChallengeError,
         store::{Remote, RemoteStore, Revision, StoreError, Stored, Swapped},
     };
 
     fn builder() -> StepUpBuilder {
-        StepUp::builder().otp("SMS", discard)
+        StepUp::builder().otp("SMS", ignored)
+    }
+
+    /// A sender of codes or pushes that do not matter here.
+    async fn ignored<M: Send>(_: M) -> Result<(), DeliveryError> {
+        Ok(())
     }
 
     fn refuses_challenge(value: &str) -> (StepUpBuilder, Option<ConfigError>) {
@@ -405,14 +428,21 @@ mod tests {
 
     #[test]
     fn mistakes_are_found_when_built() {
+        let per_prefix = || Policy::new().sends_per_prefix(3, 1, Duration::from_secs(60));
+        let enrolment = async |_: Caller, _: String| Ok(Recipient::known_to_sender());
         let table = vec![
             (StepUp::builder(), Some(ConfigError::NoChannel)),
             (builder(), None),
-            (builder().push("SMS", discard), None),
-            (builder().otp("SMS", discard), Some(ConfigError::DuplicateChannel { channel: "SMS".into() })),
-            (builder().otp("", discard), Some(ConfigError::ChannelName { channel: String::new() })),
-            (builder().push("a/b", discard), Some(ConfigError::ChannelName { channel: "a/b".into() })),
-            (builder().push("ü", discard), Some(ConfigError::ChannelName { channel: "ü".into() })),
+            (builder().push("SMS", ignored), None),
+            (builder().otp("SMS", ignored), Some(ConfigError::DuplicateChannel { channel: "SMS".into() })),
+            (builder().otp("", ignored), Some(ConfigError::ChannelName { channel: String::new() })),
+            (builder().push("a/b", ignored), Some(ConfigError::ChannelName { channel: "a/b".into() })),
+            (builder().push("ü", ignored), Some(ConfigError::ChannelName { channel: "ü".into() })),
+            (builder().push("BIO", discard), Some(ConfigError::Discards { channel: "BIO".into() })),
+            (builder().otp("EMAIL", discard), Some(ConfigError::Discards { channel: "EMAIL".into() })),
+            (builder().otp("EMAIL", discard).push("BIO", discard).sandbox(), None),
+            (builder().policy(per_prefix()), Some(ConfigError::NoRecipients)),
+            (builder().policy(per_prefix()).enrolment(enrolment), None),
             (builder().public_path("/a/b"), None),
             (builder().public_path("/a/"), Some(ConfigError::Path { setting: "public_path", path: "/a/".into() })),
             (builder().public_path("a"), Some(ConfigError::Path { setting: "public_path", path: "a".into() })),
@@ -447,10 +477,10 @@ mod tests {
             (builder().grpc_domain(""), Some(ConfigError::GrpcDomain { domain: String::new() })),
             (builder().grpc_domain("a b"), Some(ConfigError::GrpcDomain { domain: "a b".into() })),
             (builder().random(|_| Err(RandomFailed)), Some(ConfigError::Random)),
-            (builder().otp("e-Mail", discard).policy(Policy::psd2()), None),
-            (builder().push("EMAIL", discard).policy(Policy::nist()), None),
+            (builder().otp("e-Mail", ignored).policy(Policy::psd2()), None),
+            (builder().push("EMAIL", ignored).policy(Policy::nist()), None),
             (
-                builder().otp("e-Mail", discard).policy(Policy::nist()),
+                builder().otp("e-Mail", ignored).policy(Policy::nist()),
                 Some(ConfigError::EmailChannel { channel: "e-Mail".into() }),
             ),
         ];
@@ -478,7 +508,7 @@ mod tests {
             None => Err(RandomFailed),
         };
         let sender = |_: OtpMessage| async { panic!("nothing is to be sent") };
-        let step_up = StepUp::builder().otp("SMS", sender).push("BIO", discard).random(random).build().unwrap();
+        let step_up = StepUp::builder().otp("SMS", sender).push("BIO", ignored).random(random).build().unwrap();
         let alice = Caller::new("alice", "1");
         assert_eq!(step_up.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Internal));
         assert_eq!(step_up.start_push(&alice, "BIO", None).await.map(drop), Err(ChallengeError::Internal));

@@ -174,7 +174,7 @@ impl<S: Store> StepUp<S> {
     /// use tower_step_up::{Caller, ChallengeError, StepUp};
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+    /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
     /// let alice = Caller::new("alice", "1");
     /// step_up.lock("alice").await?;
     /// assert_eq!(step_up.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Forbidden));

@@ -162,7 +162,7 @@ impl<S: Store> StepUp<S> {
     /// use tower_step_up::{Caller, CheckError, Reason, Requirement, StepUp};
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+    /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
     /// let refused = step_up.check(&Caller::new("alice", "1"), &Requirement::new().scope("payments")).await;
     /// assert_eq!(refused, Err(CheckError::StepUpRequired(Reason::Missing.into())));
     /// # Ok(())

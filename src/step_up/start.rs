@@ -106,7 +106,7 @@ impl<S: Store> Engine<S> {
                 Ok(Begun { recipient, recipient_key, taken })
             }
             Err(refused) => {
-                self.rates.give_back(taken, &self.policy);
+                self.rates.give_back(taken);
                 if progress.written {
                     let come_to_nothing = |subject: &mut Subject| {
                         subject.withdraw(beginning.start);
@@ -223,7 +223,7 @@ impl<S: Store> Engine<S> {
         let subject_key = self.subject_key(beginning.caller.subject());
         match why {
             SendFailure::RecipientInvalid | SendFailure::Failed => {
-                self.rates.give_back(begun.taken, &self.policy);
+                self.rates.give_back(begun.taken);
                 // Its session stays listed: it has a record.
                 let (start, session, now) = (beginning.start, &self.session_key(beginning.caller), self.now());
                 let withdraw = |subject: &mut Subject| subject.not_sent(start, session, came_back, now);

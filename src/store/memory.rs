@@ -67,7 +67,7 @@ const PURGE_INTERVAL: u64 = 1_000;
 /// use tower_step_up::{StepUp, store::MemoryStore};
 ///
 /// let store = MemoryStore::with_capacity(200_000);
-/// let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).store(store.clone()).build()?;
+/// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).store(store.clone()).build()?;
 /// assert!(store.is_empty());
 /// # Ok::<_, tower_step_up::ConfigError>(())
 /// ```

@@ -45,8 +45,9 @@
 //!     }
 //! }
 //!
+//! # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
 //! let step_up = StepUp::builder()
-//!     .otp("SMS", tower_step_up::discard)
+//!     .otp("SMS", send_sms)
 //!     .store(Remote::new(Shelf::default()))
 //!     .record_key(tower_step_up::Secret::new([6; 32])?) // both shared by every process, from a generator
 //!     .secret(tower_step_up::Secret::new([7; 32])?)
@@ -124,6 +125,17 @@ pub(crate) enum Record {
     Recipient(Sends),
 }
 
+impl Record {
+    /// Whether it keeps the bounds on which the rules rely.
+    fn is_within_bounds(&self) -> bool {
+        match self {
+            Self::Session(session) => session.is_within_bounds(),
+            Self::Subject(subject) => subject.is_within_bounds(),
+            Self::Recipient(sends) => sends.is_within_bounds(),
+        }
+    }
+}
+
 /// The version of the encoding: one that is unknown is refused, never guessed.
 const VERSION: u8 = 1;
 
@@ -169,13 +181,18 @@ impl Stored {
     ///
     /// # Errors
     ///
-    /// Where the bytes are not a record, or one of an unknown version: so the request is refused.
+    /// Where the bytes are not a record, one of an unknown version, or one that exceeds a bound of what is ever written,
+    /// such as 16 grants in a session: so the request is refused.
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let revision = Revision::of(bytes)?;
         match bytes.get(16..) {
             Some([VERSION, json @ ..]) => {
-                let record = serde_json::from_slice(json).map_err(|_| StoreError::unreadable())?;
-                Ok(Self::new(revision, Duration::ZERO, record))
+                let record: Record = serde_json::from_slice(json).map_err(|_| StoreError::unreadable())?;
+                if record.is_within_bounds() {
+                    Ok(Self::new(revision, Duration::ZERO, record))
+                } else {
+                    Err(StoreError::unreadable())
+                }
             }
             _ => Err(StoreError::unreadable()),
         }
@@ -233,6 +250,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn load(&self, key: &Key) -> Lookup<Self::Load>;
 
     /// Writes `next` (`None` deletes) if the record's revision is `expected` (`None`: there is no record).
+    ///
+    /// If the record that is there already has the revision of `next`, the answer is [`Swapped::Done`], whatever is
+    /// `expected`, and nothing is written: the swap was sent again after its answer was lost.
     fn swap(
         &self,
         key: &Key,
@@ -315,3 +335,65 @@ impl Error for StoreError {}
 
 /// A boxed future, as the adapters return it.
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        policy::{GRANTS_PER_SESSION, Policy, RECORD_LIST_LIMIT, SESSIONS_PER_SUBJECT},
+        sends::Kind as Message,
+        session::{Granted, Usage},
+        subject::{ListedBy, Opening},
+    };
+
+    /// Records of which each list has an entry.
+    fn records() -> [Record; 3] {
+        let (key, now) = (Key::subject("alice"), Timestamp::from_millis(1_000_000));
+        let grant = Granted {
+            id: 1,
+            channel: "SMS".into(),
+            scope: None,
+            operation: None,
+            verified_at: now,
+            expires_at: now,
+            generation: 1,
+            usage: Usage::Unused,
+        };
+        let mut subject = Subject::new(1);
+        subject.count("SMS", 1, now);
+        subject.list(&key, ListedBy::Grant(1), now, now);
+        let opening = Opening { start: 1, session: &key, deadline: now, push: None, recipient: None, replaces: None };
+        subject.open(&opening, &Policy::new(), now).unwrap();
+        let mut sends = Sends::default();
+        sends.add(1, Message::Code, now);
+        [Record::Session(Session::with_grants(vec![grant])), Record::Subject(subject), Record::Recipient(sends)]
+    }
+
+    /// E1: a record from outside has no list longer than is ever written, whatever a rule counts, sums or numbers.
+    #[test]
+    fn a_record_that_exceeds_a_bound_is_unreadable() {
+        let records = records().map(|record| serde_json::to_value(record).unwrap());
+        for (record, list, most) in [
+            (0, "/Session/grants", GRANTS_PER_SESSION),
+            (1, "/Subject/sessions", SESSIONS_PER_SUBJECT),
+            (1, "/Subject/sends", RECORD_LIST_LIMIT),
+            (1, "/Subject/wrong", RECORD_LIST_LIMIT),
+            (1, "/Subject/failures", RECORD_LIST_LIMIT),
+            (1, "/Subject/failures/0/attempts", RECORD_LIST_LIMIT),
+            (1, "/Subject/challenges", RECORD_LIST_LIMIT),
+            (2, "/Recipient", RECORD_LIST_LIMIT),
+        ] {
+            let decode = |length: usize| {
+                let mut record = records[record].clone();
+                let entries = record.pointer_mut(list).unwrap();
+                *entries = Value::from(vec![entries[0].clone(); length]);
+                Stored::decode(&[&[0; 16][..], &[VERSION], record.to_string().as_bytes()].concat())
+            };
+            assert!(decode(most).is_ok(), "{list}");
+            assert!(decode(most + 1).is_err_and(|error| error.is_unreadable()), "{list}");
+        }
+    }
+}

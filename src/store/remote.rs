@@ -13,6 +13,9 @@ pub trait RemoteStore: Clone + Send + Sync + 'static {
     fn load(&self, key: Key) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
     /// Writes `next` (`None` deletes) if the record's revision is `expected` (`None`: there is no record).
+    ///
+    /// If the record that is there already has the revision of `next`, the answer is [`Swapped::Done`], whatever is
+    /// `expected`, and nothing is written: the swap was sent again after its answer was lost.
     fn swap(
         &self,
         key: Key,

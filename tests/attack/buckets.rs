@@ -1,4 +1,4 @@
-//! What one process sends, in all and to recipients that begin alike: so many at once, and as many again evenly.
+//! What one process sends, in all and to recipients that begin alike: no more than the limit in any window.
 
 use std::future::ready;
 
@@ -37,19 +37,21 @@ async fn in_all() {
         push(&step_up, user).await.unwrap();
     }
     // Codes and pushes, whoever asks and wherever it goes.
-    assert_eq!(limited(code(&step_up, "+1 1").await), (5, Some(60), 12));
-    assert_eq!(limited(push(&step_up, "+1 2").await), (5, Some(60), 12));
-    clock.advance(secs(11));
+    assert_eq!(limited(code(&step_up, "+1 1").await), (5, Some(60), 60));
+    assert_eq!(limited(push(&step_up, "+1 2").await), (5, Some(60), 60));
+    clock.advance(secs(59));
     assert_eq!(limited(code(&step_up, "+1 1").await), (5, Some(60), 1));
     clock.advance(secs(1));
-    code(&step_up, "+1 1").await.unwrap();
-    assert_eq!(limited(push(&step_up, "+1 2").await), (5, Some(60), 12));
+    for user in ["+1 1", "+1 8", "+1 9", "+1 10", "+1 11"] {
+        code(&step_up, user).await.unwrap();
+    }
+    assert_eq!(limited(push(&step_up, "+1 2").await), (5, Some(60), 60));
     // A refusal took nothing: neither of the bucket, nor of the user.
     clock.advance(secs(3600));
     for user in ["+1 2", "+1 3", "+1 4", "+1 5", "+1 6"] {
         push(&step_up, user).await.unwrap();
     }
-    assert_eq!(limited(push(&step_up, "+1 7").await).2, 12);
+    assert_eq!(limited(push(&step_up, "+1 7").await).2, 60);
 }
 
 #[tokio::test]
@@ -57,14 +59,17 @@ async fn of_those_that_begin_alike() {
     let (step_up, clock) = bank(Policy::new().sends_per_prefix(3, 2, secs(60)));
     code(&step_up, "+49 1").await.unwrap();
     push(&step_up, "+49 1").await.unwrap();
-    assert_eq!(limited(code(&step_up, "+49 2").await), (2, Some(60), 30));
+    assert_eq!(limited(code(&step_up, "+49 2").await), (2, Some(60), 60));
     for user in ["+43 1", "+43 2", "+4", "+", "+4 9"] {
         code(&step_up, user).await.unwrap_or_else(|error| panic!("{user}: {error:?}"));
     }
-    assert_eq!(limited(push(&step_up, "+43 3").await), (2, Some(60), 30));
+    assert_eq!(limited(push(&step_up, "+43 3").await), (2, Some(60), 60));
+    clock.advance(secs(30));
+    assert_eq!(limited(code(&step_up, "+49 2").await), (2, Some(60), 30));
     clock.advance(secs(30));
     code(&step_up, "+49 2").await.unwrap();
-    assert_eq!(limited(code(&step_up, "+49 3").await), (2, Some(60), 30));
+    code(&step_up, "+49 3").await.unwrap();
+    assert_eq!(limited(code(&step_up, "+49 4").await), (2, Some(60), 60));
 }
 
 /// A refusal of the one takes nothing of the other.
@@ -77,7 +82,7 @@ async fn both() {
         assert_eq!(limited(code(&step_up, &format!("+49 {user}")).await).0, 2);
     }
     code(&step_up, "+43 1").await.unwrap();
-    assert_eq!(limited(code(&step_up, "+43 2").await), (3, Some(60), 20));
+    assert_eq!(limited(code(&step_up, "+43 2").await), (3, Some(60), 60));
 }
 
 /// What the sender returned as an error was not sent.
@@ -109,7 +114,7 @@ async fn a_user_alone_cannot_use_them_up() {
     for user in ["+49 2", "+49 3", "+49 4"] {
         code(&step_up, user).await.unwrap();
     }
-    assert_eq!(limited(code(&step_up, "+49 5").await), (6, Some(3600), 600));
-    clock.advance(secs(600));
+    assert_eq!(limited(code(&step_up, "+49 5").await), (6, Some(3600), 3600));
+    clock.advance(secs(3600));
     code(&step_up, "+49 5").await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, Session};
 
 #[tokio::test]
 async fn login() {
@@ -60,6 +60,45 @@ async fn enrolment() {
     assert!(enrolled.status.is_success(), "{enrolled:?}");
     bob.step_up().await;
     assert_eq!(bob.card().await.status, 200);
+}
+
+/// B9: a number has one budget however it was spelled, and what is no number is not enrolled.
+#[tokio::test]
+async fn a_phone_has_one_form() {
+    let app = App::demo();
+    let enrol = async |user: &Session, number: &str| {
+        let body = json!({ "number": number }).to_string();
+        let begun = user.ask("POST", "/authentication_factors/otp/SMS").json(body).send().await;
+        if begun.status.is_success() {
+            let code = r#"{"verificationCode":"123456"}"#;
+            assert_eq!(
+                user.ask("POST", "/authentication_factors/otp/SMS/verify").json(code).send().await.says(),
+                "204"
+            );
+        }
+        begun.says()
+    };
+    // One user's budget is three codes in five minutes, and a recipient's is three times that.
+    let spellings = ["+49 170 1234567", "+49-170-1234567", "+49 (170) 123 45 67", "+491701234567"];
+    let mut users = Vec::new();
+    for (spelling, user) in spellings.iter().zip(["bob 1", "bob 2", "bob 3", "bob 4"]) {
+        let user = app.login(user).await;
+        assert_eq!(enrol(&user, spelling).await, "204", "{spelling}");
+        users.push(user);
+    }
+    let mut sent = 0;
+    for _ in 0..3 {
+        for user in &users {
+            sent += usize::from(user.start().await.status == 204);
+        }
+        app.wait(20);
+    }
+    assert_eq!(sent, 9);
+    let bob = app.login("bob").await;
+    for number in ["", "0170 1234567", "1701234567", "+49 (0)170 1234567", "+49 170 12345x7", "+12345", "\u{ff0b}49170"]
+    {
+        assert_eq!(enrol(&bob, number).await, "400", "{number}");
+    }
 }
 
 #[tokio::test]

@@ -447,7 +447,7 @@ fn a_guard_that_can_let_nobody_pass_says_so() {
     let layered = |policy: Policy, bind: bool| {
         let (logged, counted) = (Lines::default(), Lines::default());
         caught(&logged, &counted, || {
-            let step_up = StepUp::builder().otp("SMS", discard).policy(policy).build().unwrap();
+            let step_up = StepUp::builder().otp("SMS", async |_| Ok(())).policy(policy).build().unwrap();
             for _ in 0..2 {
                 let guard = RequireStepUp::new(&step_up);
                 if bind { drop(guard.bind(binding()).layer(())) } else { drop(guard.layer(())) }

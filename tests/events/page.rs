@@ -74,6 +74,13 @@ fn the_page_names_every_reason() {
     assert_eq!(named, reasons_in_the_code());
 }
 
+/// E11: what an application must not miss is logged unless it turns that off.
+#[test]
+fn logs_are_on_by_default() {
+    assert!(include_str!("../../Cargo.toml").contains("\ndefault = [\"tracing\"]\n"));
+    assert!(PAGE.contains("the feature `tracing`, which is on by default"));
+}
+
 /// The name of the counter and of the target.
 #[test]
 fn the_page_names_the_counter_and_the_target() {

@@ -13,7 +13,7 @@ use http::{Request, Response};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_step_up::{
     Caller, DeliveryError, Event, ManualClock, OtpMessage, Policy, Purpose, PushAnswer, PushMessage, Recipient,
-    Refused, RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder, discard,
+    Refused, RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder,
     store::{MemoryStore, Remote, StoreWarning},
 };
 
@@ -83,7 +83,7 @@ impl App {
                 let send = send_code.clone();
                 Box::pin(async move { send(message).await }) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
             })
-            .otp("EMAIL", discard)
+            .otp("EMAIL", async |_| Ok(()))
             .push("BIO", async |message: PushMessage| act(message.recipient()).await)
             .enrolment(enrolled)
             .observe(|_: &Event<'_>| panic!("an observer's own: the next is told all the same"))

@@ -275,7 +275,7 @@ async fn enrolment_delivery_and_budgets() {
     };
     let clock = ManualClock::new();
     let policy = Policy::new().starts_per_session(1);
-    let step_up = StepUp::builder().otp("SMS", send).push("BIO", discard).enrolment(enrolment).policy(policy);
+    let step_up = StepUp::builder().otp("SMS", send).push("BIO", async |_| Ok(())).enrolment(enrolment).policy(policy);
     let step_up = step_up.clock(clock.clone()).grpc_domain(DOMAIN).build().unwrap();
     let channel = serve(Routes::new(step_up.grpc_challenges())).await;
     let client = StepUpClient::new(channel);

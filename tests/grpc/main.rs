@@ -7,6 +7,7 @@ mod support;
 mod companion;
 mod guard;
 mod hosts;
+mod raw;
 mod refusals;
 
 use std::{collections::HashMap, time::Duration};
@@ -60,11 +61,15 @@ fn authenticate(mut request: Request<()>) -> Result<Request<()>, Status> {
 
 /// Serves on a free port, behind authentication.
 async fn serve(routes: Routes) -> Channel {
+    connect(serve_at(routes).await).await
+}
+
+async fn serve_at(routes: Routes) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::builder().layer(InterceptorLayer::new(authenticate)).add_routes(routes);
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-    connect(address).await
+    address
 }
 
 async fn connect(address: std::net::SocketAddr) -> Channel {

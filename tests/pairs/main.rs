@@ -316,7 +316,7 @@ async fn a_refusal_counts_whatever_became_of_the_push() {
 async fn a_sandbox_shares_nothing_with_production() {
     let store = Elsewhere::default();
     let builder = || {
-        let builder = StepUp::builder().otp("SMS", tower_step_up::discard).proof("PASSKEY");
+        let builder = StepUp::builder().otp("SMS", async |_| Ok(())).proof("PASSKEY");
         builder.store(store.adapted()).record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap())
     };
     let (production, sandbox) = (builder().build().unwrap(), builder().sandbox().build().unwrap());

@@ -153,6 +153,7 @@ async fn a_search_that_hangs_ends() {
     };
     let store = RedisStore::discover(find).unwrap();
     let node = StepUp::builder()
+        .sandbox()
         .otp("SMS", discard)
         .store(store)
         .record_key(Secret::new([1; 32]).unwrap())

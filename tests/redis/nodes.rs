@@ -168,7 +168,7 @@ async fn the_secret_is_rotated_node_by_node() {
 #[tokio::test]
 async fn without_a_secret_no_node_is_built() {
     let server = Server::start();
-    let built = StepUp::builder().otp("SMS", discard).store::<RedisStore>(server.store()).build();
+    let built = StepUp::builder().sandbox().otp("SMS", discard).store::<RedisStore>(server.store()).build();
     let error = built.err().unwrap();
     assert_eq!(error, ConfigError::SecretRequired);
     assert!(error.to_string().contains("call .secret("), "{error}");

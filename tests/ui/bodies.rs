@@ -29,7 +29,7 @@ fn serve<S: Service<Request<()>>>(_: S) {}
 fn serve_tonic<S: Service<Request<tonic::body::Body>>>(_: S) {}
 
 fn main() {
-    let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build().unwrap();
+    let step_up = StepUp::builder().otp("SMS", async |_| Ok(())).build().unwrap();
     let guard = RequireStepUp::new(&step_up);
 
     serve(guard.clone().layer(service_fn(tonic)));

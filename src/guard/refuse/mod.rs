@@ -49,7 +49,7 @@ pub enum Refusal {
 /// use axum::{body::Body, http::{Response, StatusCode, request::Parts}};
 /// use tower_step_up::{Refusal, RequireStepUp, StepUp, Terms};
 ///
-/// # let step_up = StepUp::builder().otp("SMS", tower_step_up::discard).build()?;
+/// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
 /// let guard = RequireStepUp::new(&step_up).refuse_with(|refusal: &Refusal, _: &Terms, _: &Parts| {
 ///     let mut response = Response::new(Body::from(format!("{refusal:?}")));
 ///     *response.status_mut() = StatusCode::FORBIDDEN;

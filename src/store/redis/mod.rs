@@ -37,11 +37,12 @@ return 1";
 /// ```no_run
 /// use tower_step_up::{Secret, StepUp, store::RedisStore};
 ///
+/// # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
 /// # fn secret(_: &str) -> Vec<u8> { vec![7; 32] }
 /// // In the application's runtime. It connects with the first request.
 /// let store = RedisStore::open("rediss://step-up:password@redis.example/")?;
 /// let step_up = StepUp::builder()
-///     .otp("SMS", tower_step_up::discard)
+///     .otp("SMS", send_sms)
 ///     .store(store)
 ///     .record_key(Secret::new(secret("records"))?)
 ///     .secret(Secret::new(secret("codes"))?)
@@ -103,6 +104,7 @@ impl RedisStore {
     /// use tokio::sync::Mutex;
     /// use tower_step_up::store::RedisStore;
     ///
+    /// # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
     /// // The feature `sentinel` of the crate `redis` is the application's to switch on.
     /// let sentinels = vec!["redis://a.example:26379/", "redis://b.example:26379/", "redis://c.example:26379/"];
     /// let user = RedisConnectionInfo::default().set_username("step-up").set_password("password");
