@@ -448,6 +448,7 @@ mod tests {
         }
         assert_eq!((BODY_LIMIT, BOUND_BODY_LIMIT, RECORD_LIST_LIMIT), (4_096, 65_536, 10_000));
         assert_eq!((GRANTS_PER_SESSION, SESSIONS_PER_SUBJECT, RECIPIENT_FACTOR, NUMBER_TRIES), (16, 16, 3, 3));
+        assert_eq!((UNSENT_STARTS, KNOWN_RECIPIENTS, RECIPIENT_KNOWN), (5, 4, DAY * 30));
     }
 
     #[test]

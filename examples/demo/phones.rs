@@ -86,9 +86,12 @@ pub(super) async fn confirm(
             return Err(Problem::conflict("VERIFICATION_CODE_INVALID", "The code is wrong"));
         }
         account.phone = account.unconfirmed_phone.take();
-        Ok(StatusCode::NO_CONTENT)
+        Ok(())
     };
-    bank.users.with(caller.subject(), confirm).await?
+    bank.users.with(caller.subject(), confirm).await??;
+    // + What is on its way to the old phone opens nothing any more, and other sessions prove themselves anew.
+    bank.step_up.factors_changed(&caller).await.map_err(|_| Problem::unavailable())?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn check(channel: &str) -> Result<(), Problem> {

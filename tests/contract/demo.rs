@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::{App, Session};
+use crate::app::{App, RIGHT, Session};
 
 #[tokio::test]
 async fn login() {
@@ -60,6 +60,27 @@ async fn enrolment() {
     assert!(enrolled.status.is_success(), "{enrolled:?}");
     bob.step_up().await;
     assert_eq!(bob.card().await.status, 200);
+}
+
+/// T38: a code on its way to the old phone opens nothing once another is enrolled, and nor does another session.
+#[tokio::test]
+async fn a_new_phone() {
+    let app = App::demo();
+    let bob = app.login("bob").await;
+    let enrol = async |number: &str| {
+        let number = json!({ "number": number }).to_string();
+        assert_eq!(bob.ask("POST", "/authentication_factors/otp/SMS").json(number).send().await.says(), "204");
+        let code = r#"{"verificationCode":"123456"}"#;
+        assert_eq!(bob.ask("POST", "/authentication_factors/otp/SMS/verify").json(code).send().await.says(), "204");
+    };
+    enrol("+1 555 0111").await;
+    let other = app.login("bob").await;
+    other.step_up().await;
+    app.wait(15);
+    assert_eq!(bob.start().await.says(), "204");
+    enrol("+1 555 0222").await;
+    assert_eq!(bob.verify(RIGHT).await.says(), "409 STATE_INVALID");
+    assert_eq!(other.card().await.status, 403);
 }
 
 /// B9: a number has one budget however it was spelled, and what is no number is not enrolled.
