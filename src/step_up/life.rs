@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Engine, StepUp,
-    records::{ROUNDS, Swap},
-};
+use super::{Engine, StepUp, records::Swap};
 use crate::{
     caller::Caller,
     error::ChallengeError,
@@ -170,7 +167,14 @@ impl<S: Store> StepUp<S> {
     pub async fn unlock(&self, subject: &str) -> Result<(), ChallengeError> {
         let engine = &*self.0;
         let key = &Key::subject(subject);
-        let unlock = |subject: &mut Subject, now| subject.unlock(&engine.policy, now);
+        let (begun, mut conflicted) = (engine.now(), false);
+        let mut unlock = |subject: &mut Subject, now| {
+            // After a conflict another unlocking may have done it: a storm of them costs each a write at most (T40).
+            let again = std::mem::replace(&mut conflicted, true);
+            if !(again && subject.is_unlocked_since(begun, &engine.policy, now)) {
+                subject.unlock(&engine.policy, now);
+            }
+        };
         if S::SHARED {
             // Where the store has lost the record, some process may remember.
             engine.put_subject(key, unlock).await?;
@@ -189,7 +193,14 @@ impl<S: Store> Engine<S> {
         // Whatever is counted in the old generation from here on has read the user's record before, is listed in it,
         // and finds its session's record changed.
         let stored = self.load(key).await?;
-        self.change_subject(key, stored, |subject| subject.revoke_all(generation)).await?;
+        let first = self.subject_of(stored.as_ref())?.map(Subject::generation);
+        let begin_generation = |subject: &mut Subject| {
+            // A generation that another call began after this one read serves as well: everything older has ended (T40).
+            if Some(subject.generation()) == first {
+                subject.revoke_all(generation);
+            }
+        };
+        self.change_subject(key, stored, begin_generation).await?;
         let stored = self.load(key).await?;
         let sessions: Vec<Key> =
             self.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
@@ -202,7 +213,15 @@ impl<S: Store> Engine<S> {
     }
 
     async fn lock(&self, key: &Key) -> Result<(), ChallengeError> {
-        self.put_subject(key, Subject::lock).await?;
+        let mut conflicted = false;
+        let lock = |subject: &mut Subject, now| {
+            // After a conflict the user may be locked already.
+            let again = std::mem::replace(&mut conflicted, true);
+            if !(again && subject.is_locked()) {
+                subject.lock(now);
+            }
+        };
+        self.put_subject(key, lock).await?;
         // A verification that is under way has read its session's record: it finds that changed, and then the lock.
         let stored = self.load(key).await?;
         let sessions: Vec<Key> =
@@ -217,7 +236,8 @@ impl<S: Store> Engine<S> {
     /// The new record's place is taken first, without a grant in it, and the user's generation is looked at after
     /// that: so whoever revokes everything either is seen here, or finds that place and changes it.
     async fn transfer(&self, subject_key: &Key, old_key: &Key, new_key: &Key) -> Result<(), ChallengeError> {
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let (stored_subject, stored_old) = self.load_both(subject_key, old_key).await?;
             let now = self.now();
             let Some(old) = self.session_of(stored_old.as_ref())? else { return Ok(()) };
@@ -246,7 +266,8 @@ impl<S: Store> Engine<S> {
         new_key: &Key,
         carried: &Session,
     ) -> Result<(), ChallengeError> {
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             // In this order: see `transfer`.
             let place = self.load(new_key).await?;
             let subject = self.load(subject_key).await?;

@@ -21,6 +21,7 @@ mod proof;
 mod push;
 mod rates;
 mod records;
+mod retries;
 mod start;
 mod to_the_end;
 

@@ -8,7 +8,7 @@ use super::{
     channel::{Channel, find},
     no_random,
     outside::both,
-    records::{ROUNDS, Swap},
+    records::Swap,
     start::Beginning,
 };
 use crate::{
@@ -145,7 +145,8 @@ impl<S: Store> Engine<S> {
         let generation = self.subject_of(subject.as_ref())?.map(Subject::generation);
         let knows = |digest: &_| self.keyring.knows(digest);
         let matches = |digest: &_| self.keyring.matches(digest, session_key, channel, code);
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let now = self.now();
             let compared = match self.session_of(session.as_ref())? {
                 None => Err(ChallengeError::StateInvalid),
@@ -234,7 +235,8 @@ impl<S: Store> Engine<S> {
         attempt: u64,
         enrolled: Result<Recipient, ChallengeError>,
     ) -> Result<Counted, ChallengeError> {
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let (subject, session) = self.load_both(subject_key, session_key).await?;
             let now = self.now();
             let current = self.subject_of(subject.as_ref())?;

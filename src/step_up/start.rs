@@ -1,11 +1,6 @@
 //! What the start of a code and of a push have in common: what is checked, and what is written in which order.
 
-use super::{
-    Engine,
-    outside::both,
-    rates::Taken,
-    records::{ROUNDS, Swap},
-};
+use super::{Engine, outside::both, rates::Taken, records::Swap};
 use crate::{
     caller::Caller,
     clock::Timestamp,
@@ -88,7 +83,8 @@ impl<S: Store> Engine<S> {
         let policy = &self.policy;
         let (subject_key, session_key) = (&caller.subject_key(), caller.session_key());
         let life = if push.is_some() { policy.push_life } else { policy.code_life };
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let load_recipient = async {
                 match recipient_key {
                     Some(key) => self.load(key).await,
