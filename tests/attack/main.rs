@@ -16,6 +16,7 @@ mod interleaved;
 mod locked;
 mod races;
 mod strangers;
+mod windows;
 
 use std::{sync::Arc, time::Duration};
 

@@ -105,6 +105,10 @@ impl World {
             true => Some(nodes[0].start_push(&here, "BIO", None).await.unwrap().id),
             false => None,
         };
+        if pair.contains(&Transfer) {
+            // So that its place stays where it is revoked.
+            nodes[0].start_otp(&next, "SMS", None).await.unwrap();
+        }
         // Another code may be started.
         clock.advance(Duration::from_secs(15));
         let (succeeded, compared) = Default::default();
