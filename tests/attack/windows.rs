@@ -34,7 +34,7 @@ const RECIPIENTS: [&str; 2] = ["+441234567", "+491234567"];
 
 const IN_PROCESS: (usize, u64) = (12, 10 * MINUTE);
 const PER_PREFIX: (usize, u64) = (8, 10 * MINUTE);
-const WRONG_A_DAY: u8 = 8;
+const WRONG_A_DAY: u8 = 12;
 
 /// What the sender does with a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +76,14 @@ enum Step {
         session: usize,
     },
     Wait(u64),
+    /// A new code, wrong ones and perhaps the right one, again and again.
+    Guesser {
+        user: usize,
+        times: usize,
+        wrong: usize,
+        right: bool,
+        wait: u64,
+    },
     /// Starts again and again, by turns in each session, as soon as the next may be allowed.
     Patient {
         user: usize,
@@ -103,6 +111,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (who(), any::<bool>()).prop_map(|((user, session), approves)| Step::Answer { user, session, approves }),
         1 => who().prop_map(|(user, session)| Step::Revoke { user, session }),
         5 => wait.prop_map(Step::Wait),
+        1 => (0..USERS, 2..8_usize, 1..=5_usize, any::<bool>(), prop::sample::select(vec![30 * SECOND, 2 * MINUTE]))
+            .prop_map(|(user, times, wrong, right, wait)| Step::Guesser { user, times, wrong, right, wait }),
         1 => (0..USERS, 5..20_usize, any::<bool>(), prop::sample::select(vec![2 * MINUTE, 4 * MINUTE, 20 * MINUTE]))
             .prop_map(|(user, times, push, wait)| Step::Patient { user, times, push, wait }),
     ];
@@ -196,7 +206,7 @@ struct Attack {
     provider: Provider,
     clock: ManualClock,
     /// When wrong codes were compared, by user, with the failures in a row before.
-    wrong: BTreeMap<String, Vec<u64>>,
+    wrong_at: BTreeMap<String, Vec<u64>>,
     row: HashMap<String, usize>,
 }
 
@@ -234,7 +244,7 @@ impl Attack {
             .clock(clock.clone())
             .build()
             .unwrap();
-        Self { step_up, provider, clock, wrong: BTreeMap::new(), row: HashMap::new() }
+        Self { step_up, provider, clock, wrong_at: BTreeMap::new(), row: HashMap::new() }
     }
 
     /// Whether anything was sent is looked up afterwards.
@@ -246,6 +256,27 @@ impl Attack {
         } else {
             let _ = self.step_up.start_otp(&caller, "SMS", scope).await;
         }
+    }
+
+    async fn right(&mut self, user: usize, session: usize) {
+        let names = (user.to_string(), session.to_string());
+        let Some((place, code)) = self.provider.newest(&names, false) else { return };
+        if self.step_up.verify_otp(&caller(&names.0, &names.1), "SMS", &code).await.is_ok() {
+            self.provider.verified(place);
+            self.row.remove(&names.0);
+        }
+    }
+
+    async fn wrong(&mut self, user: usize, session: usize, times: usize) -> Result<(), TestCaseError> {
+        let names = (user.to_string(), session.to_string());
+        let Some((_, code)) = self.provider.newest(&names, false) else { return Ok(()) };
+        for by in 1..=times {
+            let code = other(&code, u8::try_from(by).unwrap());
+            if was_wrong(&self.step_up.verify_otp(&caller(&names.0, &names.1), "SMS", &code).await) {
+                self.compared(&names.0)?;
+            }
+        }
+        Ok(())
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
@@ -265,23 +296,17 @@ impl Attack {
                     self.clock.advance(Duration::from_millis(wait));
                 }
             }
-            Step::Right { user, session } => {
-                let (caller, names) = of(user, session);
-                let Some((place, code)) = self.provider.newest(&names, false) else { return Ok(()) };
-                if self.step_up.verify_otp(&caller, "SMS", &code).await.is_ok() {
-                    self.provider.verified(place);
-                    self.row.remove(&names.0);
-                }
-            }
-            Step::Wrong { user, session, times } => {
-                let (caller, names) = of(user, session);
-                let Some((_, code)) = self.provider.newest(&names, false) else { return Ok(()) };
-                for by in 1..=times {
-                    let answer =
-                        self.step_up.verify_otp(&caller, "SMS", &other(&code, u8::try_from(by).unwrap())).await;
-                    if was_wrong(&answer) {
-                        self.compared(&names.0)?;
+            Step::Right { user, session } => self.right(user, session).await,
+            Step::Wrong { user, session, times } => self.wrong(user, session, times).await?,
+            Step::Guesser { user, times, wrong, right, wait } => {
+                *self.provider.how.lock().unwrap() = How::Sends;
+                for i in 0..times {
+                    self.start(user, i % SESSIONS, false).await;
+                    self.wrong(user, i % SESSIONS, wrong).await?;
+                    if right {
+                        self.right(user, i % SESSIONS).await;
                     }
+                    self.clock.advance(Duration::from_millis(wait));
                 }
             }
             Step::Answer { user, session, approves } => {
@@ -301,10 +326,10 @@ impl Attack {
     /// A wrong code was compared: no more than a day's, and none in a wait.
     fn compared(&mut self, user: &str) -> Result<(), TestCaseError> {
         let now = self.clock.now().as_millis();
-        let wrong = self.wrong.entry(user.to_owned()).or_default();
+        let wrong = self.wrong_at.entry(user.to_owned()).or_default();
         let row = self.row.entry(user.to_owned()).or_default();
         if let Some(last) = wrong.last().filter(|_| *row > 0 && row.is_multiple_of(5)) {
-            let wait = (30 * SECOND << (*row / 5 - 1)).min(HOUR);
+            let wait = ((30 * SECOND) << (*row / 5 - 1)).min(HOUR);
             prop_assert!(now >= last + wait, "compared {} ms after failure {row}", now - last);
         }
         prop_assert!(*row < 50, "compared after {row} failures in a row");
@@ -391,7 +416,7 @@ fn no_window_holds_more_than_its_limit() {
         config.rng_seed = RngSeed::Fixed(1);
     }
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 300;
+        config.cases = 200;
     }
     let run = TestRunner::new(config).run(&(any::<bool>(), steps()), |(rates, steps)| {
         // The senders' deadlines pass by themselves where nothing else is to be done.
