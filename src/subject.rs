@@ -224,6 +224,14 @@ impl Subject {
         self.challenges.retain(|challenge| challenge.deadline <= deadline);
     }
 
+    /// Whether an unlocking of then or later has left nothing to lift.
+    pub(crate) fn is_unlocked_since(&self, then: Timestamp, policy: &Policy, now: Timestamp) -> bool {
+        let mut unlocked = self.clone();
+        unlocked.unlock(policy, now);
+        unlocked.forgiven = self.forgiven;
+        self.forgiven.is_some_and(|forgiven| then <= forgiven) && unlocked == *self
+    }
+
     /// Refuses a user who has to wait: after every few consecutive failures on this channel, and after too
     /// many wrong codes in a day over all of them.
     ///

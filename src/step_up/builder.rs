@@ -213,7 +213,7 @@ impl<S> StepUpBuilder<S> {
     ///
     /// # let from_the_vault = |_: &str| [7; 32];
     /// let step_up = StepUp::builder()
-    ///     .otp("SMS", tower_step_up::discard)
+    ///     .proof("PASSKEY")
     ///     .record_key(Secret::new(from_the_vault("step-up/records"))?) // never rotated
     ///     .secret(Secret::new(from_the_vault("step-up/codes"))?)       // may be rotated
     ///     .build()?;

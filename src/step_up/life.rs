@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Engine, StepUp,
-    records::{ROUNDS, Swap},
-};
+use super::{Engine, StepUp, records::Swap};
 use crate::{
     caller::Caller,
     error::ChallengeError,
@@ -211,7 +208,14 @@ impl<S: Store> StepUp<S> {
     pub async fn unlock(&self, subject: &str) -> Result<(), ChallengeError> {
         let engine = &*self.0;
         let key = &engine.subject_key(subject);
-        let unlock = |subject: &mut Subject, now| subject.unlock(&engine.policy, now);
+        let (begun, mut conflicted) = (engine.now(), false);
+        let mut unlock = |subject: &mut Subject, now| {
+            // After a conflict another unlocking may have done it: a storm of them costs each a write at most (T40).
+            let again = std::mem::replace(&mut conflicted, true);
+            if !(again && subject.is_unlocked_since(begun, &engine.policy, now)) {
+                subject.unlock(&engine.policy, now);
+            }
+        };
         if S::SHARED {
             // Where the store has lost the record, some process may remember.
             engine.put_subject(key, unlock).await?;
@@ -231,9 +235,13 @@ impl<S: Store> Engine<S> {
         // Whatever is counted in the old generation from here on has read the user's record before, is listed in it,
         // and finds its session's record changed.
         let stored = self.load(key).await?;
+        let first = self.subject_of(stored.as_ref())?.map(Subject::generation);
         let begin = |subject: &mut Subject| {
             let before = subject.generation();
-            subject.revoke_all(generation);
+            // A generation that another call began after this one read serves as well: everything older has ended (T40).
+            if own.is_some() || Some(before) == first {
+                subject.revoke_all(generation);
+            }
             if own.is_some() {
                 subject.forget_recipients();
             }
@@ -260,7 +268,15 @@ impl<S: Store> Engine<S> {
     }
 
     async fn lock(&self, key: &Key) -> Result<(), ChallengeError> {
-        self.put_subject(key, Subject::lock).await?;
+        let mut conflicted = false;
+        let lock = |subject: &mut Subject, now| {
+            // After a conflict the user may be locked already.
+            let again = std::mem::replace(&mut conflicted, true);
+            if !(again && subject.is_locked()) {
+                subject.lock(now);
+            }
+        };
+        self.put_subject(key, lock).await?;
         // A verification that is under way has read its session's record: it finds that changed, and then the lock.
         let stored = self.load(key).await?;
         let sessions: Vec<Key> =
@@ -275,7 +291,8 @@ impl<S: Store> Engine<S> {
     /// The new record's place is taken first, without a grant in it, and the user's generation is looked at after
     /// that: so whoever revokes everything either is seen here, or finds that place and changes it.
     async fn transfer(&self, subject_key: &Key, old_key: &Key, new_key: &Key) -> Result<(), ChallengeError> {
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let (stored_subject, stored_old) = self.load_both(subject_key, old_key).await?;
             let now = self.now();
             let Some(old) = self.session_of(stored_old.as_ref())? else { return Ok(()) };
@@ -304,7 +321,8 @@ impl<S: Store> Engine<S> {
         new_key: &Key,
         carried: &Session,
     ) -> Result<(), ChallengeError> {
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             // In this order: see `transfer`.
             let place = self.load(new_key).await?;
             let subject = self.load(subject_key).await?;

@@ -22,6 +22,7 @@ mod proof;
 mod push;
 mod rates;
 mod records;
+mod retries;
 mod start;
 mod store_check;
 mod to_the_end;

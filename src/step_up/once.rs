@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    CheckError, Engine, StepUp,
-    outside::BoxFuture,
-    records::{ROUNDS, Swap},
-};
+use super::{CheckError, Engine, StepUp, outside::BoxFuture, records::Swap};
 use crate::{
     binding::BareOperation,
     caller::Caller,
@@ -29,7 +25,8 @@ impl<S: Store> StepUp<S> {
     ) -> Result<Grant, CheckError> {
         let engine = &*self.0;
         let session_key = &engine.session_key(caller);
-        for _ in 0..ROUNDS {
+        let mut retries = engine.retries();
+        while retries.next().await {
             let loaded = engine.look_up(session_key).await;
             let (stored, satisfied) = engine.satisfied(loaded, requirement, operation)?;
             let session = engine.session_of(Some(&stored))?.ok_or(CheckError::Unavailable)?;

@@ -9,7 +9,7 @@ use super::{
     aim::Aim,
     channel::{Channel, find},
     no_random,
-    records::{ROUNDS, Swap},
+    records::Swap,
     start::{Asked, Beginning, Loaded},
 };
 use crate::{
@@ -168,7 +168,8 @@ impl<S: Store> Engine<S> {
         let generation = self.subject_of(subject.as_ref())?.map(Subject::generation);
         let counted_for = self.session_of(session.as_ref())?.and_then(Session::otp_start);
         let matches = |digest: &_| self.keyring.matches(digest, session_key, channel, code);
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let now = self.now();
             let empty = Session::default();
             let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
@@ -280,12 +281,14 @@ impl<S: Store> Engine<S> {
         attempt: u64,
         asked: Asked,
     ) -> Result<Counted, ChallengeError> {
-        let Asked { mut loaded, enrolled } = asked;
-        for round in 0..ROUNDS {
-            if round > 0 {
-                loaded = self.load_both(subject_key, session_key).await?.into();
-            }
-            let Loaded { subject, session } = loaded.clone();
+        let Asked { loaded, enrolled } = asked;
+        let mut loaded = Some(loaded);
+        let mut retries = self.retries();
+        while retries.next().await {
+            let Loaded { subject, session } = match loaded.take() {
+                Some(loaded) => loaded,
+                None => self.load_both(subject_key, session_key).await?.into(),
+            };
             let now = self.now();
             let current = self.subject_of(subject.as_ref())?;
             if current.is_some_and(|subject| subject.counts(attempt) && !subject.is_locked()) {

@@ -2,10 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use super::{
-    Engine, StepUp,
-    records::{ROUNDS, Swap},
-};
+use super::{Engine, StepUp, aim::Aim, records::Swap};
 use crate::{
     caller::Caller,
     clock::Timestamp,
@@ -13,8 +10,8 @@ use crate::{
     event::Event,
     grant::Grant,
     purpose::Purpose,
-    session::{Granted, Usage},
-    store::{Key, Store},
+    session::{Granted, Session, Usage},
+    store::{Key, Store, Stored},
     subject::{ListedBy, Subject},
 };
 
@@ -153,10 +150,17 @@ impl<S: Store> Engine<S> {
         })?;
         let id = self.ids.next_u64();
         let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
+        let begun = self.now();
         let mut first: Option<Seen> = None;
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             // Listed, and its place taken, before anything else of the user is relied on: whoever revokes from here on
             // either is seen below, or finds that place and changes it.
+            // After a conflict, whether somebody else has recorded the same.
+            let recorded = match first {
+                None => None,
+                Some(_) => self.load(session_key).await?,
+            };
             let stored = self.load(subject_key).await?;
             let now = self.now();
             self.life_of(&proof, now)?;
@@ -167,6 +171,10 @@ impl<S: Store> Engine<S> {
                 listed: subject.lists(session_key),
             });
             seen.check(&subject, session_key)?;
+            let since = proof.verified_at.unwrap_or(begun);
+            if let Some(grant) = self.recorded_alike(recorded, &subject, session_key, &proof, &aim, since)? {
+                return Ok(grant);
+            }
             self.list(&mut subject, session_key, ListedBy::Grant(id), now).await?;
             let generation = subject.generation();
             let Swap::Done(_) = self.swap_subject(subject_key, stored.as_ref(), subject, now).await? else { continue };
@@ -200,6 +208,32 @@ impl<S: Store> Engine<S> {
             }
         }
         Err(ProofError::Unavailable)
+    }
+
+    /// The grant that another call for the same has recorded since then. The user's record was read after the session's,
+    /// and says that the session's stands (T40).
+    fn recorded_alike(
+        &self,
+        recorded: Option<Stored>,
+        subject: &Subject,
+        session_key: &Key,
+        proof: &Proof<'_>,
+        aim: &Aim,
+        since: Timestamp,
+    ) -> Result<Option<Grant>, ChallengeError> {
+        let Some(recorded) = recorded.filter(|_| subject.lists(session_key)) else { return Ok(None) };
+        let now = self.now();
+        let is_alike = |grant: &Granted| {
+            *grant.channel == *proof.channel
+                && grant.scope == aim.scope
+                && grant.operation == aim.digest()
+                && grant.generation == subject.generation()
+                && since <= grant.verified_at
+                && grant.is_live(&self.policy, now)
+        };
+        let grants = self.session_of(Some(&recorded))?.map_or(&[][..], Session::grants);
+        let alike = grants.iter().position(is_alike);
+        Ok(alike.and_then(|index| Grant::of(recorded, index)))
     }
 
     /// When a proof was verified, and until when its grant lives.

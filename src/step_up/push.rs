@@ -9,7 +9,7 @@ use super::{
     aim::Aim,
     channel::{Channel, find},
     no_random,
-    records::{ROUNDS, Swap, as_session},
+    records::{Swap, as_session},
     start::{Asked, Beginning},
 };
 use crate::{
@@ -249,7 +249,8 @@ impl<S: Store> Engine<S> {
         };
         let subject_key = self.subject_key(subject);
         let digest = PushDigest::new(&subject_key, id);
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let stored = self.load(&subject_key).await?;
             let current = self.subject_of(stored.as_ref())?.ok_or(AnswerError::Unknown)?;
             let (session_key, start) = current.find_push(&digest).ok_or(AnswerError::Unknown)?;

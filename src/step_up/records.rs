@@ -21,10 +21,6 @@ use crate::{
     subject::{Listed, ListedBy, Subject},
 };
 
-/// How often an operation is tried again when others change the same record meanwhile. Each round somebody
-/// gets through, so this many callers would have to be faster, one after the other.
-pub(super) const ROUNDS: usize = 256;
-
 /// From here on a life might reach past the end of time, and what denies would be forgotten at once.
 const LATEST: Timestamp = Timestamp::from_millis(u64::MAX / 2);
 
@@ -152,7 +148,8 @@ impl<S: Store> Engine<S> {
         key: &Key,
         mut change: impl FnMut(&Session, Timestamp) -> Option<Session>,
     ) -> Result<bool, ChallengeError> {
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let stored = self.load(key).await?;
             let now = self.now();
             let Some(next) = self.session_of(stored.as_ref())?.and_then(|session| change(session, now)) else {
@@ -171,9 +168,10 @@ impl<S: Store> Engine<S> {
         &self,
         key: &Key,
         mut stored: Option<Stored>,
-        change: impl Fn(&mut Subject) -> T,
+        mut change: impl FnMut(&mut Subject) -> T,
     ) -> Result<Option<T>, ChallengeError> {
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let Some(mut next) = self.subject_of(stored.as_ref())?.cloned() else { return Ok(None) };
             let given = change(&mut next);
             if self.subject_of(stored.as_ref())? == Some(&next) {
@@ -187,17 +185,21 @@ impl<S: Store> Engine<S> {
         Err(ChallengeError::Unavailable)
     }
 
-    /// Changes a user's record, or writes one.
+    /// Changes a user's record, or writes one, unless `change` leaves it as it is.
     pub(super) async fn put_subject(
         &self,
         key: &Key,
-        change: impl Fn(&mut Subject, Timestamp),
+        mut change: impl FnMut(&mut Subject, Timestamp),
     ) -> Result<(), ChallengeError> {
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let stored = self.load(key).await?;
             let mut next = self.subject_or_new(stored.as_ref())?;
             let now = self.now();
             change(&mut next, now);
+            if self.subject_of(stored.as_ref())? == Some(&next) {
+                return Ok(());
+            }
             if let Swap::Done(_) = self.swap_subject(key, stored.as_ref(), next, now).await? {
                 return Ok(());
             }
@@ -212,7 +214,8 @@ impl<S: Store> Engine<S> {
         change: impl Fn(&mut Sends),
     ) -> Result<(), ChallengeError> {
         let Some(key) = key else { return Ok(()) };
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let stored = self.load(key).await?;
             let Some(mut next) = self.recipient_of(stored.as_ref())?.cloned() else { return Ok(()) };
             change(&mut next);

@@ -2,11 +2,7 @@
 
 use futures_util::future::join;
 
-use super::{
-    Engine,
-    rates::Taken,
-    records::{ROUNDS, Swap},
-};
+use super::{Engine, rates::Taken, records::Swap};
 use crate::{
     caller::Caller,
     clock::Timestamp,
@@ -33,7 +29,6 @@ pub(super) struct Beginning<'a> {
 }
 
 /// The records of a user and their session, as they were read before the application was asked.
-#[derive(Clone)]
 pub(super) struct Loaded {
     pub(super) subject: Option<Stored>,
     pub(super) session: Option<Stored>,
@@ -133,7 +128,8 @@ impl<S: Store> Engine<S> {
         let life = if push.is_some() { policy.push_life } else { policy.code_life };
         let Asked { loaded, enrolled } = asked;
         let mut loaded = Some(loaded);
-        for _ in 0..ROUNDS {
+        let mut retries = self.retries();
+        while retries.next().await {
             let load_recipient = async {
                 match recipient_key {
                     Some(key) => self.load(key).await,

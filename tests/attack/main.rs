@@ -17,6 +17,7 @@ mod locked;
 mod races;
 mod resends;
 mod strangers;
+mod windows;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,9 @@
 //! Every pair of operations on one user, the second run to its end at every await point of the first: whatever the
 //! order, no grant of an older generation is left alive, and none in a session that was revoked (T32).
 
+mod all;
 #[path = "../support/mod.rs"]
+#[allow(unreachable_pub, reason = "shared with other test binaries")]
 mod support;
 
 use std::{

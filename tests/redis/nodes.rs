@@ -172,7 +172,7 @@ async fn without_a_secret_no_node_is_built() {
     let error = built.err().unwrap();
     assert_eq!(error, ConfigError::SecretRequired);
     assert!(error.to_string().contains("call .secret("), "{error}");
-    let builder = StepUp::builder().otp("SMS", discard).secret(Secret::new([2; 32]).unwrap());
+    let builder = StepUp::builder().sandbox().otp("SMS", discard).secret(Secret::new([2; 32]).unwrap());
     let error = builder.store::<RedisStore>(server.store()).build().unwrap_err();
     assert_eq!(error, ConfigError::RecordKeyRequired);
 }

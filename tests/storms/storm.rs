@@ -1,0 +1,107 @@
+//! One operation, by many at once.
+
+use std::sync::Arc;
+
+use tokio::sync::Barrier;
+use tower_step_up::{
+    AnswerError, Caller, ChallengeError, CheckError, Proof, ProofError, PushAnswer, Requirement, StepUp, Store,
+};
+
+pub(crate) const RIGHT: &str = "123456";
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    StartOtp,
+    VerifyWrong,
+    VerifyRight,
+    StartPush,
+    Approve,
+    Decline,
+    Grant,
+    Revoke,
+    RevokeAll,
+    Lock,
+    Unlock,
+    CheckOnce,
+    Transfer,
+    Status,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::StartOtp,
+        Self::VerifyWrong,
+        Self::VerifyRight,
+        Self::StartPush,
+        Self::Approve,
+        Self::Decline,
+        Self::Grant,
+        Self::Revoke,
+        Self::RevokeAll,
+        Self::Lock,
+        Self::Unlock,
+        Self::CheckOnce,
+        Self::Transfer,
+        Self::Status,
+    ];
+
+    /// What the session holds before: a code and a push that are pending, a grant, and for a transfer only the grant.
+    pub(crate) async fn prepare<S: Store>(self, step_up: &StepUp<S>, caller: &Caller) -> String {
+        step_up.grant(caller, Proof::new("PASSKEY")).await.unwrap();
+        if !matches!(self, Self::StartOtp) {
+            step_up.start_otp(caller, "SMS", None).await.unwrap();
+        }
+        match self {
+            Self::StartPush => String::new(),
+            _ => step_up.start_push(caller, "BIO", None).await.unwrap().id,
+        }
+    }
+
+    /// Does it once; whether the store was said to be down.
+    async fn act<S: Store>(self, step_up: &StepUp<S>, caller: &Caller, push: &str) -> bool {
+        let challenged = |answer: Result<(), ChallengeError>| answer == Err(ChallengeError::Unavailable);
+        let answered = |answer: Result<(), AnswerError>| answer == Err(AnswerError::Unavailable);
+        let subject = caller.subject();
+        match self {
+            Self::StartOtp => challenged(step_up.start_otp(caller, "SMS", None).await),
+            Self::VerifyWrong => challenged(step_up.verify_otp(caller, "SMS", "000000").await.map(drop)),
+            Self::VerifyRight => challenged(step_up.verify_otp(caller, "SMS", RIGHT).await.map(drop)),
+            Self::StartPush => challenged(step_up.start_push(caller, "BIO", None).await.map(drop)),
+            Self::Approve => answered(step_up.answer_push(subject, push, PushAnswer::Approve).await),
+            Self::Decline => answered(step_up.answer_push(subject, push, PushAnswer::Decline).await),
+            Self::Grant => step_up.grant(caller, Proof::new("PASSKEY")).await.map(drop) == Err(ProofError::Unavailable),
+            Self::Revoke => challenged(step_up.revoke(caller).await),
+            Self::RevokeAll => challenged(step_up.revoke_all(subject).await),
+            Self::Lock => challenged(step_up.lock(subject).await),
+            Self::Unlock => challenged(step_up.unlock(subject).await),
+            Self::CheckOnce => {
+                let once = Requirement::new().once();
+                step_up.check(caller, &once).await.map(drop) == Err(CheckError::Unavailable)
+            }
+            Self::Transfer => challenged(step_up.transfer(caller, &Caller::new(subject, "next")).await),
+            Self::Status => challenged(step_up.status(caller).await.map(drop)),
+        }
+    }
+
+    /// Does it once in each of the sessions, all at once; how many were told that the store is down.
+    pub(crate) async fn at_once<S: Store>(self, step_up: &StepUp<S>, sessions: &[(Caller, String)]) -> usize {
+        let barrier = Arc::new(Barrier::new(sessions.len()));
+        let tasks: Vec<_> = sessions
+            .iter()
+            .cloned()
+            .map(|(caller, push)| {
+                let (step_up, barrier) = (step_up.clone(), Arc::clone(&barrier));
+                tokio::spawn(async move {
+                    barrier.wait().await;
+                    self.act(&step_up, &caller, &push).await
+                })
+            })
+            .collect();
+        let mut down = 0;
+        for task in tasks {
+            down += usize::from(task.await.unwrap());
+        }
+        down
+    }
+}
