@@ -14,10 +14,10 @@ use super::{
     to_the_end::Unfinished,
 };
 use crate::{
-    caller::{Caller, Identify},
+    caller::Identify,
     clock::{Clock, Monotone, SystemClock},
     code::{Keyring, Random, RandomFailed, Secret, random_bytes, system_random},
-    delivery::{Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, Refused, is_discard},
+    delivery::{Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, is_discard},
     error::ConfigError,
     event::{Observer, Observers},
     id::Ids,
@@ -328,9 +328,6 @@ impl<S: Store> StepUpBuilder<S> {
             return Err(ConfigError::RecordKeyRequired);
         }
         let secret = self.secret.map_or_else(|| Secret::generate(self.random), Ok)?;
-        let enrolment = self
-            .enrolment
-            .unwrap_or_else(|| Arc::new(async |_: Caller, _: String| Ok::<_, Refused>(Recipient::known_to_sender())));
         let seed = random_bytes(self.random).map_err(|RandomFailed| ConfigError::Random)?;
         if self.sandbox {
             log::sandbox();
@@ -340,7 +337,7 @@ impl<S: Store> StepUpBuilder<S> {
             record_key: RecordKey::new(self.record_key.as_ref(), self.sandbox),
             channels: self.channels,
             identify: self.identify,
-            enrolment,
+            enrolment: self.enrolment,
             policy: self.policy,
             store: self.store,
             clock: Monotone::new(self.clock),
@@ -408,7 +405,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        delivery::{DeliveryError, discard},
+        caller::Caller,
+        delivery::{DeliveryError, Recipient, discard},
         error::ChallengeError,
         store::{Remote, RemoteStore, Revision, StoreError, Stored, Swapped},
     };

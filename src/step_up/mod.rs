@@ -97,7 +97,8 @@ pub(crate) struct Engine<S> {
     pub(crate) grpc_domain: String,
     pub(crate) ids: Ids,
     identify: Option<Arc<dyn Identify>>,
-    enrolment: Arc<dyn ErasedEnrolment>,
+    /// `None`: everybody everything, and only the sender knows where.
+    enrolment: Option<Arc<dyn ErasedEnrolment>>,
     clock: Monotone,
     keyring: Keyring,
     record_key: RecordKey,
