@@ -20,6 +20,8 @@ use crate::{clock::Timestamp, error::Malformed};
 
 /// Bytes of the text that a user approves, at most.
 const TEXT_LIMIT: usize = 1024;
+/// Spaces in a row that a text may have.
+const SPACES: usize = 4;
 /// Characters of a token, at most. One with the longest text and scope has 1,640.
 const TOKEN_LIMIT: usize = 2048;
 const VERSION: u8 = 1;
@@ -234,11 +236,19 @@ impl fmt::Debug for Binding {
 /// The authority as the guard has received it.
 fn authority_as_received(request: &Parts) -> Option<String> {
     let mut hosts = request.headers.get_all(HOST).iter();
-    match (request.uri.authority(), hosts.next(), hosts.next()) {
-        (_, _, Some(_)) => None,
-        (Some(authority), ..) => normal(authority),
-        (None, Some(host), None) if !host.is_empty() => normal(&Authority::try_from(host.as_bytes()).ok()?),
-        (None, ..) => Some(String::new()),
+    let (host, more) = (hosts.next().filter(|host| !host.is_empty()), hosts.next());
+    if more.is_some() {
+        return None;
+    }
+    let host = match host {
+        Some(host) => Some(normal(&Authority::try_from(host.as_bytes()).ok()?)?),
+        None => None,
+    };
+    match (request.uri.authority(), host) {
+        // Which of the two a handler reads is not known here, so they must be the same (RFC 9113 §8.3.1).
+        (Some(authority), Some(host)) => normal(authority).filter(|authority| *authority == host),
+        (Some(authority), None) => normal(authority),
+        (None, host) => Some(host.unwrap_or_default()),
     }
 }
 
@@ -248,9 +258,9 @@ fn normal(authority: &Authority) -> Option<String> {
     let after = authority.as_str().strip_prefix(host)?;
     let port = match after.strip_prefix(':') {
         None if after.is_empty() => None,
-        None => return None,
         Some("") => None,
-        Some(port) => Some(port.parse::<u16>().ok()?),
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(port.parse::<u16>().ok()?),
+        None | Some(_) => return None,
     };
     let host = host.to_ascii_lowercase();
     Some(match port {
@@ -263,10 +273,16 @@ fn normal(authority: &Authority) -> Option<String> {
 ///
 /// The two joiners are allowed where scripts and emoji need them: between two visible characters.
 fn misleads(text: &str) -> bool {
-    let is_visible = |c: char| !c.is_whitespace() && !is_hidden(c);
-    let mut before = None;
+    // Joiners change nothing in ASCII, and so only hide there.
+    let is_visible = |c: char| !c.is_whitespace() && !is_hidden(c) && !c.is_ascii() && !c.is_numeric();
+    let (mut before, mut spaces) = (None, 0);
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
+        // A row of spaces pushes what follows onto a line of its own.
+        spaces = if c.is_whitespace() { spaces + 1 } else { 0 };
+        if spaces > SPACES {
+            return true;
+        }
         let joins = matches!(c, '\u{200c}' | '\u{200d}')
             && before.is_some_and(is_visible)
             && rest.peek().copied().is_some_and(is_visible);
@@ -291,7 +307,9 @@ fn is_hidden(c: char) -> bool {
             | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{205f}'..='\u{206f}' | '\u{3000}' | '\u{3164}'
             | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
             | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+            // Blank, though they are symbols and letters by their category; and for private use, so for any.
+            | '\u{2800}' | '\u{16fe4}' | '\u{1d159}' | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}')
 }
 
 /// A digest over fields, each with its length in front, so that no two can run together.
@@ -490,7 +508,10 @@ mod tests {
             ("/", &["eu.example:99999"], None),
             ("/", &["eu.example/us"], None),
             ("http://EU.example:80/", &[], Some("eu.example")),
-            ("https://eu.example/", &["us.example"], Some("eu.example")),
+            ("https://eu.example/", &["EU.example:443"], Some("eu.example")),
+            // Which of the two a handler reads is not known.
+            ("https://eu.example/", &["us.example"], None),
+            ("/", &["eu.example:+443"], None),
             ("https://eu.example/", &["us.example", "eu.example"], None),
             ("https://us.example@eu.example/", &[], None),
         ];

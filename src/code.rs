@@ -269,16 +269,24 @@ pub(crate) fn push_id(random: Random) -> Result<String, RandomFailed> {
 pub(crate) struct PushDigest([u8; 32]);
 
 impl PushDigest {
-    pub(crate) fn new(subject: &Key, id: &str) -> Self {
+    /// Under the key of the records, where there is one.
+    pub(crate) fn keyed(subject: &Key, id: &str, key: impl FnOnce([u8; 32]) -> [u8; 32]) -> Self {
         let digest = Sha256::new()
             .chain_update(b"tower-step-up push\0")
             .chain_update(subject.as_bytes())
             .chain_update(id)
             .finalize();
-        Self(digest.into())
+        Self(key(digest.into()))
+    }
+
+    /// In process.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) fn new(subject: &Key, id: &str) -> Self {
+        Self::keyed(subject, id, |bare| bare)
     }
 }
 
+/// Prints nothing.
 impl fmt::Debug for PushDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PushDigest(..)")

@@ -43,10 +43,11 @@ impl Recipient {
     /// [`RecipientError`] names what is wrong and its cure.
     pub fn phone(number: impl AsRef<str>) -> Result<Self, RecipientError> {
         let digits = number.as_ref().strip_prefix('+').ok_or(RecipientError::CountryCode)?;
-        if digits.contains("(0)") {
+        let separator = |character| [' ', '-', '(', ')', '.', '/'].contains(&character);
+        // A national prefix, as in `+49 (0)151` or `+49 (0151)`.
+        if digits.split('(').skip(1).any(|group| group.trim_start_matches(separator).starts_with('0')) {
             return Err(RecipientError::TrunkPrefix);
         }
-        let separator = |character| [' ', '-', '(', ')', '.', '/'].contains(&character);
         if digits.starts_with(separator) || digits.ends_with(separator) {
             return Err(RecipientError::PhoneCharacter);
         }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     binding::{BareOperation, OperationDigest},
-    code::Secret,
+    code::{PushDigest, Secret},
 };
 
 /// Under which key a record is kept.
@@ -85,6 +85,11 @@ impl RecordKey {
 
     pub(crate) fn operation(&self, bare: &BareOperation) -> OperationDigest {
         OperationDigest::keyed(bare, |bare| self.digest(b"step-up/record operation\0", bare))
+    }
+
+    /// The id of a push, with whose it is.
+    pub(crate) fn push(&self, subject: &Key, id: &str) -> PushDigest {
+        PushDigest::keyed(subject, id, |bare| self.digest(b"step-up/record push\0", bare))
     }
 
     /// Labels end in a zero byte and the digest has a fixed length, so no two inputs are the same.

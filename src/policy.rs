@@ -22,7 +22,7 @@ pub(crate) const BOUND_BODY_LIMIT: usize = 64 * 1024;
 pub(crate) const GRANTS_PER_SESSION: usize = 16;
 /// Sessions that one user's record lists at most; the oldest loses its grants before it is forgotten.
 pub(crate) const SESSIONS_PER_SUBJECT: usize = 16;
-/// Entries that any other list of a record has at most. What the bounds of a policy let through is below it: 3,000
+/// Entries that any other list of a record has at most. What the bounds of a policy let through is below it: 6,000
 /// messages a day to a recipient, 100 compared codes.
 pub(crate) const RECORD_LIST_LIMIT: usize = 10_000;
 /// The windows of the send budgets. The two short ones are of codes alone, the two long ones of all messages.
@@ -31,6 +31,9 @@ pub(crate) const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 /// A recipient that several users send to is blocked at so many times one user's budget.
 pub(crate) const RECIPIENT_FACTOR: u32 = 3;
+/// And at so many times for those users who have proven that it is theirs: more than strangers can use up, and an end
+/// to what many such users can send to somebody who has the number by now.
+pub(crate) const KNOWN_RECIPIENT_FACTOR: u32 = 2 * RECIPIENT_FACTOR;
 /// Starts within ten minutes whose sender said that nothing was sent, of one user on all channels.
 pub(crate) const UNSENT_STARTS: u32 = 5;
 /// Destinations that are kept as proven by one user.
@@ -449,6 +452,7 @@ mod tests {
         assert_eq!((BODY_LIMIT, BOUND_BODY_LIMIT, RECORD_LIST_LIMIT), (4_096, 65_536, 10_000));
         assert_eq!((GRANTS_PER_SESSION, SESSIONS_PER_SUBJECT, RECIPIENT_FACTOR, NUMBER_TRIES), (16, 16, 3, 3));
         assert_eq!((UNSENT_STARTS, KNOWN_RECIPIENTS, RECIPIENT_KNOWN), (5, 4, DAY * 30));
+        assert_eq!(KNOWN_RECIPIENT_FACTOR, 6);
     }
 
     #[test]

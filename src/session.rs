@@ -115,6 +115,9 @@ struct Challenge<P> {
     earlier: Option<Box<Self>>,
 }
 
+/// Codes that one slot keeps: the one in it, and those that may come back.
+const CODES_KEPT: usize = 3;
+
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum State {
     Pending,
@@ -301,6 +304,10 @@ impl Session {
             challenge.wrong.clone_from(&last.wrong);
         }
         challenge.earlier = self.otp.clone().filter(|last| last.matters(now));
+        // Of messages that may be out at once there are few, and a record has an end.
+        if let Some(second) = challenge.earlier.as_mut().and_then(|first| first.earlier.as_mut()) {
+            second.earlier = None;
+        }
         Ok(Self { otp: Some(Box::new(challenge)), ..self.started(policy, now) })
     }
 
@@ -607,12 +614,17 @@ impl Session {
         Self { grants: Vec::new(), ..self.without_pending(policy, now) }
     }
 
-    /// The record without pending challenges, in which the grants of one generation go on in the next.
-    pub(crate) fn in_generation(&self, before: u64, next: u64, policy: &Policy, now: Timestamp) -> Self {
+    /// The record without pending challenges, in which these grants go on in the next generation.
+    pub(crate) fn in_generation(&self, kept: &[u64], next: u64, policy: &Policy, now: Timestamp) -> Self {
         let mut session = self.without_pending(policy, now);
-        session.grants.retain(|grant| grant.generation == before);
+        session.grants.retain(|grant| kept.contains(&grant.id));
         session.grants.iter_mut().for_each(|grant| grant.generation = next);
         session
+    }
+
+    /// The record without its grants.
+    pub(crate) fn without_grants(&self) -> Self {
+        Self { grants: Vec::new(), ..self.clone() }
     }
 
     /// Until when the record must be kept: its last deadline, and the time in which that is remembered.
@@ -669,9 +681,15 @@ impl Session {
 
     /// Whether it has no more grants than are ever written: the decision counts them by place.
     pub(crate) fn is_within_bounds(&self) -> bool {
-        let tries = self.otp.as_deref().into_iter().map(|otp| otp.wrong.len());
-        let mut tries = tries.chain(self.push.as_deref().map(|push| push.wrong.len()));
-        self.grants.len() <= GRANTS_PER_SESSION && tries.all(|tries| tries <= RECORD_LIST_LIMIT)
+        let codes = std::iter::successors(self.otp.as_deref(), |otp| otp.earlier.as_deref());
+        let pushes = self.push.as_deref().into_iter();
+        self.grants.len() <= GRANTS_PER_SESSION
+            && codes.clone().count() <= CODES_KEPT
+            && pushes.clone().all(|push| push.earlier.is_none())
+            && codes
+                .map(|otp| otp.wrong.len())
+                .chain(pushes.map(|push| push.wrong.len()))
+                .all(|wrong| wrong <= RECORD_LIST_LIMIT)
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Subject {
     /// Messages of the last 24 hours.
     sends: Sends,
     /// Starts of the last ten minutes whose sender said that nothing was sent.
-    unsent: Vec<Timestamp>,
+    unsent: Vec<Attempt>,
     /// The destinations that a challenge was verified with, the newest last.
     known: Vec<KnownRecipient>,
     /// Pushes declined since the last that was approved.
@@ -61,7 +61,8 @@ struct Failures {
     attempts: Vec<Attempt>,
 }
 
-/// One comparison, counted before it was made, under an id by which it can be taken out again.
+/// What counts against a user, such as a comparison that was counted before it was made, under an id by which it is
+/// found again.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Attempt {
     pub(crate) id: u64,
@@ -186,7 +187,7 @@ impl Subject {
         let denials = self.denials.map(|denials| denials.last.saturating_add(DAY));
         let challenges = self.challenges.iter().map(|challenge| challenge.deadline);
         let sessions = self.sessions.iter().map(|session| session.until);
-        let unsent = self.unsent.iter().map(|at| at.saturating_add(TEN_MINUTES));
+        let unsent = self.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
         let known = self.known.iter().map(KnownRecipient::until);
         let denies = failures.chain(wrong).chain(forgiven).chain(locked).chain(denials).chain(unsent);
         denies.chain(challenges).chain(sessions).chain(known).fold(self.sends.keep_until(), Timestamp::max)
@@ -220,6 +221,7 @@ impl Subject {
         self.denials = None;
         let latest = now.saturating_add(policy.skew);
         self.sends.forget_after(latest);
+        self.unsent.retain(|unsent| unsent.at <= latest);
         let deadline = latest.saturating_add(policy.code_life.max(policy.push_life));
         self.challenges.retain(|challenge| challenge.deadline <= deadline);
     }
@@ -359,9 +361,12 @@ impl Subject {
     }
 
     /// A session was revoked: unlists it, unless an operation has listed it since, or a start relies on its entry.
-    pub(crate) fn unlist_revoked(&mut self, session: &Key, ticket: Option<u64>) {
+    /// Whether it has been unlisted.
+    pub(crate) fn unlist_revoked(&mut self, session: &Key, ticket: Option<u64>) -> bool {
+        let before = self.sessions.len();
         self.sessions.retain(|live| live.key != *session || Some(live.ticket) != ticket || live.by.is_some());
         self.sessions.shrink_to_fit();
+        self.sessions.len() < before
     }
 
     /// Begins a new generation, in which nothing that was started before verifies. Pushes stay in the list, closed: the
@@ -424,8 +429,8 @@ impl Subject {
     /// is alive again.
     pub(crate) fn not_sent(&mut self, start: u64, session: &Key, came_back: Option<CameBack>, now: Timestamp) {
         self.withdraw(start);
-        self.unsent.retain(|at| now < at.saturating_add(TEN_MINUTES));
-        self.unsent.push(now);
+        self.unsent.retain(|unsent| unsent.id != start && now < unsent.at.saturating_add(TEN_MINUTES));
+        self.unsent.push(Attempt { id: start, at: now });
         if let Some(CameBack { start, deadline, recipient }) = came_back {
             self.close(start);
             let (session, push) = (*session, None);
@@ -433,9 +438,10 @@ impl Subject {
         }
     }
 
-    /// Whether the user has proven before that this destination is theirs.
-    pub(crate) fn knows(&self, recipient: &Key, now: Timestamp) -> bool {
-        self.known.iter().any(|known| known.key == *recipient && now < known.until())
+    /// Whether the user has proven before that this destination is theirs. A stamp from the future proves nothing (T20).
+    pub(crate) fn knows(&self, recipient: &Key, policy: &Policy, now: Timestamp) -> bool {
+        let latest = now.saturating_add(policy.skew);
+        self.known.iter().any(|known| known.key == *recipient && now < known.until() && known.verified <= latest)
     }
 
     /// A challenge was verified: its message is given back, its destination is known to be the user's, and the denials
@@ -524,12 +530,12 @@ impl Subject {
     /// Refuses where too many starts of the last ten minutes sent nothing. From the first on, one whose sender may still
     /// say so counts with them, so that asking in parallel gets nobody more.
     fn check_unsent(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
-        if !self.unsent.iter().any(|at| now < at.saturating_add(TEN_MINUTES)) {
+        if !self.unsent.iter().any(|unsent| now < unsent.at.saturating_add(TEN_MINUTES)) {
             return Ok(());
         }
         let limit = UNSENT_STARTS;
         let in_flight = self.sends.in_flight(policy.sender_deadline);
-        let unsent = self.unsent.iter().map(|at| at.saturating_add(TEN_MINUTES));
+        let unsent = self.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
         let mut ends: Vec<_> = unsent.chain(in_flight).filter(|end| now < *end).collect();
         let surplus = usize::try_from(limit).ok().and_then(|limit| ends.len().checked_sub(limit));
         let wait = surplus.map(|surplus| ends.select_nth_unstable(surplus).1.saturating_since(now));

@@ -233,7 +233,17 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
             return Ok(shared.refuse(Refusal::Invalid, &parts));
         };
         let mut request = Request::from_parts(parts, body);
-        // Before the grant is spent: an inner service that is overloaded costs nobody a step-up.
+        // Who is refused neither waits for the inner service nor takes its capacity from others.
+        let engine = shared.engine();
+        let loaded = engine.look_up(&engine.session_key(&caller)).await;
+        if let Err(error) = engine.decide(loaded, shared.requirement(), Some(&operation.digest)) {
+            let refused = Err(self.with_binding(error, &caller, operation));
+            return Ok(match shared.admit(request.extensions_mut(), refused) {
+                Ok(()) => call(inner, request).await?,
+                Err(refusal) => shared.refuse(refusal, &request.into_parts().0),
+            });
+        }
+        // Before the grant is spent: one that waits until the inner service has capacity costs nobody a step-up.
         poll_fn(|cx| inner.poll_ready(cx)).await?;
         let no_store = shared.forbids_storing(request.method(), request.headers());
         let decided = shared.step_up.spend(&caller, shared.requirement(), Some(&operation.digest)).await;

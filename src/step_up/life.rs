@@ -37,9 +37,12 @@ impl<S: Store> StepUp<S> {
                 subject.close(*start);
             }
             // A proof that is being recorded finds itself unlisted, and records nothing.
-            subject.unlist_revoked(session_key, ticket);
+            subject.unlist_revoked(session_key, ticket)
         };
-        engine.change_subject(subject_key, stored, end).await?;
+        if engine.change_subject(subject_key, stored, end).await? == Some(true) {
+            // Unless it has looked before that: so no grant is left in a session that nobody lists (T32).
+            engine.change_session(session_key, |session, _| Some(session.without_grants())).await?;
+        }
         Ok(())
     }
 
@@ -236,6 +239,10 @@ impl<S: Store> Engine<S> {
         // and finds its session's record changed.
         let stored = self.load(key).await?;
         let first = self.subject_of(stored.as_ref())?.map(Subject::generation);
+        let kept = match own {
+            Some(own) => self.grants_of(own, first).await?,
+            None => Vec::new(),
+        };
         let begin = |subject: &mut Subject| {
             let before = subject.generation();
             // A generation that another call began after this one read serves as well: everything older has ended (T40).
@@ -248,23 +255,32 @@ impl<S: Store> Engine<S> {
             before
         };
         let before = self.change_subject(key, stored, begin).await?;
+        // Where somebody else has revoked everything meanwhile, nothing stays.
+        let stays = before.is_some_and(|before| Some(before) == first || before == generation);
+        let kept = if stays { kept } else { Vec::new() };
         let stored = self.load(key).await?;
         let sessions: Vec<Key> =
             self.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
         // One that cannot be changed keeps none of the others.
         let mut revoked = Ok(());
         for session in &sessions {
-            revoked = match before.filter(|_| own == Some(session)) {
-                None => self.revoke_session(session).await.map(drop),
-                Some(before) => {
-                    let keep =
-                        |session: &Session, now| Some(session.in_generation(before, generation, &self.policy, now));
-                    self.change_session(session, keep).await.map(drop)
-                }
+            revoked = if own == Some(session) {
+                let keep = |session: &Session, now| Some(session.in_generation(&kept, generation, &self.policy, now));
+                self.change_session(session, keep).await.map(drop)
+            } else {
+                self.revoke_session(session).await.map(drop)
             }
             .and(revoked);
         }
         revoked
+    }
+
+    /// The ids of the grants that a session holds in a generation.
+    async fn grants_of(&self, session: &Key, generation: Option<u64>) -> Result<Vec<u64>, ChallengeError> {
+        let stored = self.load(session).await?;
+        let grants = self.session_of(stored.as_ref())?.map_or(&[][..], Session::grants);
+        let of_generation = grants.iter().filter(|grant| Some(grant.generation) == generation);
+        Ok(of_generation.map(|grant| grant.id).collect())
     }
 
     async fn lock(&self, key: &Key) -> Result<(), ChallengeError> {

@@ -199,9 +199,10 @@ impl<S: Store> Engine<S> {
             }
             let start = next.otp_start();
             let Swap::Done(written) = self.swap_session(session_key, session.as_ref(), next, now).await? else {
-                let current;
-                (current, session) = self.load_both(subject_key, session_key).await?;
-                // The application may have locked the user meanwhile. What was counted stays so.
+                // In this order: a lock that is not seen in the user's record changes the session's after it was read.
+                session = self.load(session_key).await?;
+                let current = self.load(subject_key).await?;
+                // What was counted stays so.
                 if self.subject_of(current.as_ref())?.is_some_and(Subject::is_locked) {
                     return Err(ChallengeError::Forbidden.into());
                 }
@@ -217,7 +218,9 @@ impl<S: Store> Engine<S> {
                     let start = start.unwrap_or_default();
                     let clear = |subject: &mut Subject| {
                         subject.succeeded(channel, attempt);
-                        subject.verified(start, recipient.as_ref(), now);
+                        // What was proven before everything was revoked, or the factors have changed, is not proven now.
+                        let recipient = recipient.as_ref().filter(|_| Some(subject.generation()) == generation);
+                        subject.verified(start, recipient, now);
                     };
                     let of_subject = self.change_subject(subject_key, subject, clear);
                     let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
@@ -285,9 +288,12 @@ impl<S: Store> Engine<S> {
         let mut loaded = Some(loaded);
         let mut retries = self.retries();
         while retries.next().await {
-            let Loaded { subject, session } = match loaded.take() {
-                Some(loaded) => loaded,
-                None => self.load_both(subject_key, session_key).await?.into(),
+            let Loaded { subject, session } = if let Some(loaded) = loaded.take() {
+                loaded
+            } else {
+                // The session first: see where it is compared.
+                let session = self.load(session_key).await?;
+                Loaded { subject: self.load(subject_key).await?, session }
             };
             let now = self.now();
             let current = self.subject_of(subject.as_ref())?;

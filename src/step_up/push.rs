@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    code::{CodeDigest, OneTimeCode, PushDigest, push_id},
+    code::{CodeDigest, OneTimeCode, push_id},
     delivery::PushMessage,
     error::ChallengeError,
     event::Event,
@@ -131,7 +131,7 @@ impl<S: Store> StepUp<S> {
     ) -> Result<Option<PushStatus>, ChallengeError> {
         let engine = &*self.0;
         find(&engine.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
-        let digest = PushDigest::new(&engine.subject_key(caller.subject()), id);
+        let digest = engine.record_key.push(&engine.subject_key(caller.subject()), id);
         let stored = engine.load(&engine.session_key(caller)).await?;
         let now = engine.now();
         let session = engine.session_of(stored.as_ref())?;
@@ -196,7 +196,7 @@ impl<S: Store> Engine<S> {
             let digest = self.keyring.digest(&self.session_key(caller), &channel.name, number, self.random);
             digest.map(Box::new).map_err(no_random)
         };
-        let digest_of_id = PushDigest::new(&self.subject_key(caller.subject()), &id);
+        let digest_of_id = self.record_key.push(&self.subject_key(caller.subject()), &id);
         let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()?, sent: false };
         let (engine, caller) = (Arc::clone(self), caller.clone());
         let work = async move {
@@ -248,7 +248,7 @@ impl<S: Store> Engine<S> {
             PushAnswer::Decline => Said::No,
         };
         let subject_key = self.subject_key(subject);
-        let digest = PushDigest::new(&subject_key, id);
+        let digest = self.record_key.push(&subject_key, id);
         let mut retries = self.retries();
         while retries.next().await {
             let stored = self.load(&subject_key).await?;
@@ -296,7 +296,10 @@ impl<S: Store> Engine<S> {
                 Answered::Approved => {
                     // Where this fails, the user's record counts too much.
                     let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
-                    let verified = |subject: &mut Subject| subject.verified(start, recipient.as_ref(), now);
+                    let verified = |subject: &mut Subject| {
+                        let recipient = recipient.as_ref().filter(|_| subject.generation() == generation);
+                        subject.verified(start, recipient, now);
+                    };
                     let _ = join(self.change_subject(&subject_key, stored, verified), of_recipient).await;
                 }
             }

@@ -10,7 +10,7 @@ use crate::{
     delivery::Recipient,
     error::ChallengeError,
     event::{Event, SendFailure},
-    policy::RECIPIENT_FACTOR,
+    policy::{KNOWN_RECIPIENT_FACTOR, RECIPIENT_FACTOR},
     sends::{Kind, Sends},
     session::{CameBack, Session},
     store::{Key, Record, Store, Stored},
@@ -164,7 +164,7 @@ impl<S: Store> Engine<S> {
             next_subject.open(&opening, policy, now)?;
             let kind = if push.is_some() { Kind::Push } else { Kind::Code };
             let mut next_recipient = self.recipient_of(stored_recipient.as_ref())?.cloned().unwrap_or_default();
-            let known = recipient.is_some_and(|recipient| next_subject.knows(&recipient, now));
+            let known = recipient.is_some_and(|recipient| next_subject.knows(&recipient, policy, now));
             progress.shared = self.count_at_recipient(&mut next_recipient, start, kind, known, now)?;
             if progress.taken.is_none() {
                 let taken = self.rates.take(resolved.as_str(), policy, now);
@@ -188,8 +188,8 @@ impl<S: Store> Engine<S> {
     }
 
     /// Counts a message to a recipient; whether it has had one user's budget already, and so from several. A user
-    /// alone is refused before by their own, and whoever has proven that the recipient is theirs is refused by that only:
-    /// strangers cannot block it for them.
+    /// alone is refused before by their own, and whoever has proven that the recipient is theirs has room there that
+    /// strangers cannot use up.
     fn count_at_recipient(
         &self,
         sends: &mut Sends,
@@ -199,9 +199,8 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<bool, ChallengeError> {
         sends.remove(start);
-        if !known {
-            sends.check(kind, RECIPIENT_FACTOR, &self.policy, now).map_err(ChallengeError::RateLimited)?;
-        }
+        let factor = if known { KNOWN_RECIPIENT_FACTOR } else { RECIPIENT_FACTOR };
+        sends.check(kind, factor, &self.policy, now).map_err(ChallengeError::RateLimited)?;
         let shared = sends.check(kind, 1, &self.policy, now).is_err();
         sends.add(start, kind, now);
         Ok(shared)

@@ -25,6 +25,7 @@ impl Unfinished {
         ToTheEnd {
             work: Some(Box::pin(work)),
             begun: false,
+            polled: false,
             runtime: Handle::try_current().ok(),
             unfinished: self.clone(),
         }
@@ -57,6 +58,8 @@ struct ToTheEnd<T: Send + 'static> {
     work: Option<BoxFuture<'static, T>>,
     /// What was never polled has done nothing, and is not owed.
     begun: bool,
+    /// While it is polled: what is dropped so has panicked itself.
+    polled: bool,
     /// `None` outside of a runtime: dropped there, the work ends where it is.
     runtime: Option<Handle>,
     unfinished: Unfinished,
@@ -66,9 +69,10 @@ impl<T: Send + 'static> Future for ToTheEnd<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        self.begun = true;
+        (self.begun, self.polled) = (true, true);
         let Some(work) = &mut self.work else { return Poll::Pending }; // polled after completion
         let polled = work.as_mut().poll(cx);
+        self.polled = false;
         if polled.is_ready() {
             self.work = None;
         }
@@ -78,7 +82,7 @@ impl<T: Send + 'static> Future for ToTheEnd<T> {
 
 impl<T: Send + 'static> Drop for ToTheEnd<T> {
     fn drop(&mut self) {
-        let Some(work) = self.work.take().filter(|_| self.begun && !std::thread::panicking()) else { return };
+        let Some(work) = self.work.take().filter(|_| self.begun && !self.polled) else { return };
         if let Some(runtime) = &self.runtime {
             let counted = Counted::new(self.unfinished.clone());
             runtime.spawn(async move {
@@ -118,5 +122,26 @@ mod tests {
             unfinished.drained().await;
             assert_eq!(ended.load(Ordering::SeqCst), polls > 0, "{polls}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_beside_it_ends_it_not_and_its_own_does() {
+        let (unfinished, ended) = (Unfinished::default(), Arc::new(AtomicBool::new(false)));
+        let (end, owed) = (Arc::clone(&ended), unfinished.clone());
+        let beside = async move {
+            let work = owed.to_the_end(async move {
+                tokio::task::yield_now().await;
+                end.store(true, Ordering::SeqCst);
+            });
+            let panics = async { panic!("somebody else's") };
+            futures_util::future::join(work, panics).await;
+        };
+        tokio::spawn(beside).await.unwrap_err();
+        unfinished.drained().await;
+        assert!(ended.load(Ordering::SeqCst));
+
+        let owed = unfinished.clone();
+        tokio::spawn(async move { owed.to_the_end(async { panic!("its own") }).await }).await.unwrap_err();
+        unfinished.drained().await;
     }
 }
