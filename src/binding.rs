@@ -488,7 +488,7 @@ mod tests {
     /// A URI, the `Host` headers, and the authority that is bound.
     #[test]
     fn authorities_have_one_spelling() {
-        let table: [(&str, &[&str], Option<&str>); 22] = [
+        let table: [(&str, &[&str], Option<&str>); 24] = [
             ("/", &[], Some("")),
             ("/", &[""], Some("")),
             ("/", &["eu.example"], Some("eu.example")),
