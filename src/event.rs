@@ -154,7 +154,7 @@ pub enum Event<'a> {
         error: &'a StoreError,
     },
     /// The store is configured so that it may lose what denies, or did not say how it is configured. Requests go on.
-    /// Told once; where it did not say, at most once an hour.
+    /// Told once; where it did not say, at most once a minute.
     StoreWarning {
         /// What is wrong and what to do about it.
         warning: &'a StoreWarning,

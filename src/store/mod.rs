@@ -269,7 +269,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreWarning`] says what is wrong, and becomes an [`Event`](crate::Event::StoreWarning). After
-    /// [`Unknown`](StoreWarning::Unknown) it is asked again, at most once an hour.
+    /// [`Unknown`](StoreWarning::Unknown) it is asked again, at most once a minute.
     fn check(&self) -> impl Future<Output = Result<(), StoreWarning>> + Send {
         std::future::ready(Ok(()))
     }

@@ -377,7 +377,7 @@ async fn stores(rows: &mut Rows) {
     let _ = app.step_up.check(&app.alice, &Requirement::new()).await;
     rows.row(&app, "unreadable", &["store_failed - unreadable"]);
 
-    // How it is configured is asked for beside the first request, once; where it does not say, again after an hour.
+    // How it is configured is asked for beside the first request, once; where it does not say, again after a minute.
     let misconfigured = || StoreWarning::Misconfigured { what: "reads from replicas".into() };
     let unknown = || StoreWarning::Unknown { why: "not allowed".into() };
     for (warning, reason, again) in [
@@ -388,7 +388,7 @@ async fn stores(rows: &mut Rows) {
         let app = App::new();
         app.store.warn(warning);
         let told = format!("store_warning - {reason}");
-        for (wait, is_told) in [(0, true), (1, false), (3598, false), (1, again), (3599, false)] {
+        for (wait, is_told) in [(0, true), (1, false), (58, false), (1, again), (59, false)] {
             app.clock.advance(Duration::from_secs(wait));
             let _ = app.step_up.check(&app.alice, &Requirement::new()).await;
             tokio::task::yield_now().await;
