@@ -47,7 +47,11 @@ impl Shelf {
     /// A builder over this store, with a clock that stands still.
     pub fn builder(&self) -> StepUpBuilder<Remote<Self>> {
         let secret = Secret::new([7; 32]).expect("32 bytes are enough");
-        StepUp::builder().store(Remote::new(self.clone())).record_key(Secret::new([1; 32]).expect("32 bytes are enough")).secret(secret).clock(ManualClock::new())
+        StepUp::builder()
+            .store(Remote::new(self.clone()))
+            .record_key(Secret::new([1; 32]).expect("32 bytes are enough"))
+            .secret(secret)
+            .clock(ManualClock::new())
     }
 }
 

@@ -135,7 +135,7 @@ impl<S> StepUpBuilder<S> {
         }
     }
 
-    /// How the caller of a request is found. The default reads a [`Caller`] from the request's extensions.
+    /// How the caller of a request is found. The default reads a [`Caller`](crate::Caller) from the request's extensions.
     pub fn identify(mut self, identify: impl Identify) -> Self {
         self.identify = Some(Arc::new(identify));
         self
