@@ -98,7 +98,12 @@ impl Sends {
 
 /// How long until fewer than `limit` of the stamps lie within the window. One from the future goes on denying.
 pub(crate) fn wait(limit: u32, window: Duration, stamps: impl Iterator<Item = Timestamp>, now: Timestamp) -> Duration {
-    let mut ends: Vec<_> = stamps.map(|at| at.saturating_add(window)).filter(|end| now < *end).collect();
+    wait_for(limit, stamps.map(|at| at.saturating_add(window)), now)
+}
+
+/// How long until fewer than `limit` of these ends are still to come.
+pub(crate) fn wait_for(limit: u32, ends: impl Iterator<Item = Timestamp>, now: Timestamp) -> Duration {
+    let mut ends: Vec<_> = ends.filter(|end| now < *end).collect();
     let surplus = usize::try_from(limit).ok().and_then(|limit| ends.len().checked_sub(limit));
     surplus.map_or(Duration::ZERO, |surplus| ends.select_nth_unstable(surplus).1.saturating_since(now))
 }

@@ -233,20 +233,18 @@ impl<S: Store, R, F> BindStepUp<S, R, F> {
             return Ok(shared.refuse(Refusal::Invalid, &parts));
         };
         let mut request = Request::from_parts(parts, body);
-        // Who is refused neither waits for the inner service nor takes its capacity from others.
-        let engine = shared.engine();
-        let loaded = engine.look_up(&engine.session_key(&caller)).await;
-        if let Err(error) = engine.decide(loaded, shared.requirement(), Some(&operation.digest)) {
-            let refused = Err(self.with_binding(error, &caller, operation));
-            return Ok(match shared.admit(request.extensions_mut(), refused) {
-                Ok(()) => call(inner, request).await?,
-                Err(refusal) => shared.refuse(refusal, &request.into_parts().0),
-            });
-        }
-        // Before the grant is spent: one that waits until the inner service has capacity costs nobody a step-up.
-        poll_fn(|cx| inner.poll_ready(cx)).await?;
         let no_store = shared.forbids_storing(request.method(), request.headers());
-        let decided = shared.step_up.spend(&caller, shared.requirement(), Some(&operation.digest)).await;
+        // Decided first: a refused request neither waits for the inner service nor takes its capacity from others. Spent
+        // last: waiting for that capacity costs nobody a step-up.
+        let (engine, digest) = (shared.engine(), Some(&operation.digest));
+        let loaded = engine.look_up(&engine.session_key(&caller)).await;
+        let decided = match engine.satisfied(loaded, shared.requirement(), digest) {
+            Ok((read, _)) => {
+                poll_fn(|cx| inner.poll_ready(cx)).await?;
+                shared.step_up.spend(&caller, shared.requirement(), digest, Some(read)).await
+            }
+            Err(refused) => Err(refused),
+        };
         let decided = decided.map_err(|error| self.with_binding(error, &caller, operation));
         match shared.admit(request.extensions_mut(), decided) {
             Ok(()) => {

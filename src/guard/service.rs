@@ -73,7 +73,7 @@ where
         };
         if shared.spends() {
             let (step_up, terms, caller) = (shared.step_up.clone(), Arc::clone(&shared.terms), caller.clone());
-            let spending = Box::pin(async move { step_up.spend(&caller, &terms.requirement, None).await });
+            let spending = Box::pin(async move { step_up.spend(&caller, &terms.requirement, None, None).await });
             return ResponseFuture::spending(spending, self.take_ready(), request, Arc::clone(&self.shared));
         }
         match engine.begin_load(&engine.session_key(caller)) {

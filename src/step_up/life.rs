@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Engine, StepUp, records::Swap};
+use super::{
+    Engine, StepUp,
+    records::{Loaded, Swap},
+};
 use crate::{
     caller::Caller,
     error::ChallengeError,
@@ -258,12 +261,9 @@ impl<S: Store> Engine<S> {
         // Where somebody else has revoked everything meanwhile, nothing stays.
         let stays = before.is_some_and(|before| Some(before) == first || before == generation);
         let kept = if stays { kept } else { Vec::new() };
-        let stored = self.load(key).await?;
-        let sessions: Vec<Key> =
-            self.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
         // One that cannot be changed keeps none of the others.
         let mut revoked = Ok(());
-        for session in &sessions {
+        for session in &self.sessions_of(key).await? {
             revoked = if own == Some(session) {
                 let keep = |session: &Session, now| Some(session.in_generation(&kept, generation, &self.policy, now));
                 self.change_session(session, keep).await.map(drop)
@@ -273,6 +273,12 @@ impl<S: Store> Engine<S> {
             .and(revoked);
         }
         revoked
+    }
+
+    /// The sessions that a user's record lists.
+    async fn sessions_of(&self, key: &Key) -> Result<Vec<Key>, ChallengeError> {
+        let stored = self.load(key).await?;
+        Ok(self.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect()))
     }
 
     /// The ids of the grants that a session holds in a generation.
@@ -294,11 +300,8 @@ impl<S: Store> Engine<S> {
         };
         self.put_subject(key, lock).await?;
         // A verification that is under way has read its session's record: it finds that changed, and then the lock.
-        let stored = self.load(key).await?;
-        let sessions: Vec<Key> =
-            self.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect());
         let mut touched = Ok(());
-        for session in &sessions {
+        for session in &self.sessions_of(key).await? {
             touched = self.touch_session(session).await.and(touched);
         }
         touched
@@ -309,7 +312,7 @@ impl<S: Store> Engine<S> {
     async fn transfer(&self, subject_key: &Key, old_key: &Key, new_key: &Key) -> Result<(), ChallengeError> {
         let mut retries = self.retries();
         while retries.next().await {
-            let (stored_subject, stored_old) = self.load_both(subject_key, old_key).await?;
+            let Loaded { subject: stored_subject, session: stored_old } = self.load_both(subject_key, old_key).await?;
             let now = self.now();
             let Some(old) = self.session_of(stored_old.as_ref())? else { return Ok(()) };
             // A user who was forgotten has nothing that could be elevated, but a session's starts are kept for longer.

@@ -194,7 +194,7 @@ impl<S: Store> StepUp<S> {
         spends: bool,
     ) -> Result<Grant, CheckError> {
         if spends {
-            return self.spend(caller, requirement, None).await;
+            return self.spend(caller, requirement, None, None).await;
         }
         self.0.decide(self.0.look_up(&self.0.session_key(caller)).await, requirement, None)
     }
@@ -326,7 +326,7 @@ impl<S: Store> Engine<S> {
 
     /// The one decision behind layer, extractor and [`StepUp::check`]: a session's record, and which of its grants it
     /// takes.
-    fn satisfied(
+    pub(crate) fn satisfied(
         &self,
         loaded: Result<Option<Stored>, StoreError>,
         requirement: &Requirement,

@@ -11,23 +11,28 @@ use crate::{
     grant::{GiveBack, Grant},
     requirement::Requirement,
     session::Session,
-    store::{Key, Store},
+    store::{Key, Store, Stored},
     subject::Subject,
 };
 
 impl<S: Store> StepUp<S> {
     /// Decides, and spends what satisfies the requirement. Of many at once one gets through: the others find it spent.
+    /// `read` is the session's record, where it has been read already: if it has changed since, it is read again.
     pub(crate) async fn spend(
         &self,
         caller: &Caller,
         requirement: &Requirement,
         operation: Option<&BareOperation>,
+        mut read: Option<Stored>,
     ) -> Result<Grant, CheckError> {
         let engine = &*self.0;
         let session_key = &engine.session_key(caller);
         let mut retries = engine.retries();
         while retries.next().await {
-            let loaded = engine.look_up(session_key).await;
+            let loaded = match read.take() {
+                Some(read) => Ok(Some(read)),
+                None => engine.look_up(session_key).await,
+            };
             let (stored, satisfied) = engine.satisfied(loaded, requirement, operation)?;
             let session = engine.session_of(Some(&stored))?.ok_or(CheckError::Unavailable)?;
             let next = session.spend(|index| satisfied.contains(index));

@@ -9,8 +9,8 @@ use super::{
     aim::Aim,
     channel::{Channel, find},
     no_random,
-    records::Swap,
-    start::{Asked, Beginning, Loaded},
+    records::{Loaded, Swap},
+    start::{Asked, Beginning},
 };
 use crate::{
     caller::Caller,
@@ -179,9 +179,7 @@ impl<S: Store> Engine<S> {
             }
             let compared = current
                 .may_verify(channel, generation, knows, policy, now)
-                .and_then(|()| {
-                    if current.otp_goes_to(recipient.as_ref()) { Ok(()) } else { Err(ChallengeError::StateInvalid) }
-                })
+                .and_then(|()| current.was_sent_to(recipient.as_ref()))
                 .and_then(|()| current.compare(attempt, matches, policy, now));
             let (next, outcome) = match compared {
                 Ok(compared) => compared,
@@ -310,9 +308,7 @@ impl<S: Store> Engine<S> {
             let challenge = self.session_of(session.as_ref())?.unwrap_or(&empty);
             let knows = |digest: &_| self.keyring.knows(digest);
             challenge.may_verify(channel, current.map(Subject::generation), knows, &self.policy, now)?;
-            if !challenge.otp_goes_to(recipient.as_ref()) {
-                return Err(ChallengeError::StateInvalid);
-            }
+            challenge.was_sent_to(recipient.as_ref())?;
             // Without the user's record no generation matches, so there is one.
             let mut next = current.ok_or(ChallengeError::StateInvalid)?.clone();
             self.remember(subject_key, &mut next, now);

@@ -154,9 +154,7 @@ impl<S: Store> Engine<S> {
         let mut first: Option<Seen> = None;
         let mut retries = self.retries();
         while retries.next().await {
-            // Listed, and its place taken, before anything else of the user is relied on: whoever revokes from here on
-            // either is seen below, or finds that place and changes it.
-            // After a conflict, whether somebody else has recorded the same.
+            // After a conflict another call may have recorded the same.
             let recorded = match first {
                 None => None,
                 Some(_) => self.load(session_key).await?,
@@ -175,6 +173,8 @@ impl<S: Store> Engine<S> {
             if let Some(grant) = self.recorded_alike(recorded, &subject, session_key, &proof, &aim, since)? {
                 return Ok(grant);
             }
+            // The session is listed and its place is taken before the user's state is relied on: a revocation after this
+            // is either seen below, or changes that place.
             self.list(&mut subject, session_key, ListedBy::Grant(id), now).await?;
             let generation = subject.generation();
             let Swap::Done(_) = self.swap_subject(subject_key, stored.as_ref(), subject, now).await? else { continue };

@@ -1,6 +1,6 @@
 //! Records: loaded, swapped, changed until nobody interferes.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use futures_util::future::join;
 
@@ -33,6 +33,12 @@ pub(super) enum Place {
     Taken,
     /// There is a record.
     Occupied,
+}
+
+/// The records of a user and of a session of theirs, as they were read.
+pub(super) struct Loaded {
+    pub(super) subject: Option<Stored>,
+    pub(super) session: Option<Stored>,
 }
 
 /// What became of a swap.
@@ -74,13 +80,9 @@ impl<S: Store> Engine<S> {
     }
 
     /// The user's record and the session's, in one round trip.
-    pub(super) async fn load_both(
-        &self,
-        subject: &Key,
-        session: &Key,
-    ) -> Result<(Option<Stored>, Option<Stored>), ChallengeError> {
+    pub(super) async fn load_both(&self, subject: &Key, session: &Key) -> Result<Loaded, ChallengeError> {
         let (subject, session) = join(self.load(subject), self.load(session)).await;
-        Ok((subject?, session?))
+        Ok(Loaded { subject: subject?, session: session? })
     }
 
     pub(super) async fn swap(
@@ -230,6 +232,18 @@ impl<S: Store> Engine<S> {
     pub(super) fn remember(&self, key: &Key, subject: &mut Subject, now: Timestamp) {
         if S::SHARED {
             subject.remember(self.floor.of(key), now);
+        }
+    }
+
+    /// What counts against a user, with what this process remembers: of one who is not known, nothing.
+    pub(super) fn remembered<'a>(&self, key: &Key, user: Option<&'a Subject>, now: Timestamp) -> Cow<'a, Subject> {
+        match user {
+            Some(user) if !S::SHARED => Cow::Borrowed(user),
+            _ => {
+                let mut user = user.cloned().unwrap_or_else(|| Subject::new(0));
+                self.remember(key, &mut user, now);
+                Cow::Owned(user)
+            }
         }
     }
 

@@ -2,7 +2,11 @@
 
 use futures_util::future::join;
 
-use super::{Engine, rates::Taken, records::Swap};
+use super::{
+    Engine,
+    rates::Taken,
+    records::{Loaded, Swap},
+};
 use crate::{
     caller::Caller,
     clock::Timestamp,
@@ -13,7 +17,7 @@ use crate::{
     policy::{KNOWN_RECIPIENT_FACTOR, RECIPIENT_FACTOR},
     sends::{Kind, Sends},
     session::{CameBack, Session},
-    store::{Key, Record, Store, Stored},
+    store::{Key, Record, Store},
     subject::{ListedBy, Opening, Subject},
 };
 
@@ -26,12 +30,6 @@ pub(super) struct Beginning<'a> {
     pub(super) start: u64,
     /// Of a push.
     pub(super) push: Option<PushDigest>,
-}
-
-/// The records of a user and their session, as they were read before the application was asked.
-pub(super) struct Loaded {
-    pub(super) subject: Option<Stored>,
-    pub(super) session: Option<Stored>,
 }
 
 /// A challenge that was started and counted, and whose message is to be sent.
@@ -59,14 +57,13 @@ impl<S: Store> Engine<S> {
         may: impl Fn(&Session, Option<&Subject>, Timestamp) -> Result<(), ChallengeError>,
     ) -> Result<Asked, ChallengeError> {
         let subject_key = &self.subject_key(caller.subject());
-        let (subject, session) = self.load_both(subject_key, &self.session_key(caller)).await?;
+        let loaded = self.load_both(subject_key, &self.session_key(caller)).await?;
         let now = self.now();
-        let user = self.subject_of(subject.as_ref())?;
-        let mut denials = user.cloned().unwrap_or_else(|| Subject::new(0));
-        self.remember(subject_key, &mut denials, now);
+        let user = self.subject_of(loaded.subject.as_ref())?;
+        let denials = self.remembered(subject_key, user, now);
         denials.check_disabled(channel, &self.policy, now)?;
         let empty = Session::default();
-        match may(self.session_of(session.as_ref())?.unwrap_or(&empty), user, now) {
+        match may(self.session_of(loaded.session.as_ref())?.unwrap_or(&empty), user, now) {
             Ok(()) => denials.check_locked(channel, &self.policy, now)?,
             // Who is not locked is told first what only the application knows.
             Err(ChallengeError::RetryIn { .. } | ChallengeError::ChallengeLimitExceeded)
@@ -74,7 +71,7 @@ impl<S: Store> Engine<S> {
             Err(refused) => return Err(refused),
         }
         let enrolled = self.resolve(caller, channel).await?;
-        Ok(Asked { loaded: Loaded { subject, session }, enrolled })
+        Ok(Asked { loaded, enrolled })
     }
 
     /// Starts a challenge: refuses what can be refused from what was read, in the contract's order, then writes the
@@ -139,7 +136,7 @@ impl<S: Store> Engine<S> {
             let load_others = async {
                 match loaded.take() {
                     Some(loaded) => Ok(loaded),
-                    None => self.load_both(subject_key, session_key).await.map(Loaded::from),
+                    None => self.load_both(subject_key, session_key).await,
                 }
             };
             let (loaded, stored_recipient) = join(load_others, load_recipient).await;
@@ -247,12 +244,6 @@ impl<S: Store> Engine<S> {
         };
         let of_recipient = self.change_recipient(recipient_key, |sends| sends.remove(start));
         let _ = join(of_subject, of_recipient).await;
-    }
-}
-
-impl From<(Option<Stored>, Option<Stored>)> for Loaded {
-    fn from((subject, session): (Option<Stored>, Option<Stored>)) -> Self {
-        Self { subject, session }
     }
 }
 
