@@ -271,7 +271,8 @@ fn normal(authority: &Authority) -> Option<String> {
 
 /// Whether a text may read as another than the one that is bound: by a hidden character, or one that moves the rest.
 ///
-/// The two joiners are allowed where scripts and emoji need them: between two visible characters.
+/// The two joiners are allowed where scripts and emoji need them: between two visible characters outside ASCII, neither of
+/// them a digit. Five spaces in a row are refused, since they can push what follows onto a line of its own.
 fn misleads(text: &str) -> bool {
     // Joiners change nothing in ASCII, and so only hide there.
     let is_visible = |c: char| !c.is_whitespace() && !is_hidden(c) && !c.is_ascii() && !c.is_numeric();
@@ -583,7 +584,7 @@ mod tests {
         let points = "0000 0009 000A 000D 001B 007F 0085 009F 00AD 034F 0600 061C 06DD 070F 0890 08E2 115F 1160 1680 17B4 \
             17B5 180B 180E 180F 2000 200A 200B 200C 200D 200E 200F 2028 2029 202A 202E 205F 2060 2064 2065 2066 2069 206A \
             206F 3000 3164 FDD0 FE00 FE0F FEFF FFA0 FFF0 FFF9 FFFB FFFE FFFF 110BD 13430 1BCA0 1D173 1D17A 1FFFE 10FFFF \
-            E0001 E0020 E007F E0100 E0FFF";
+            E0001 E0020 E007F E0100 E0FFF 2800 16FE4 1D159 E000 F8FF F0000 10FFFD";
         for point in points.split_whitespace() {
             let c = char::from_u32(u32::from_str_radix(point, 16).unwrap()).unwrap();
             for text in [format!("Pay{c} 10"), format!("Pay {c}10"), format!("{c}Pay"), format!("Pay{c}")] {
@@ -597,6 +598,11 @@ mod tests {
             "a\u{a0}\u{200d}b",
             "\u{200d}",
             "\u{200c}a",
+            "1\u{200d}000",
+            "a\u{200c}b",
+            "١\u{200d}٠",
+            "Pay 10     EUR",
+            "Pay 10 \u{a0}\u{202f} \u{a0}EUR",
         ];
         for text in joined {
             assert!(misleads(text), "{text:?}");
@@ -609,6 +615,7 @@ mod tests {
             "ക്\u{200d}ഷ",
             "Pay the 👩\u{200d}👧",
             "e\u{301}",
+            "Pay 10    EUR",
             "",
         ];
         for text in fine {

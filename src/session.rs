@@ -311,9 +311,11 @@ impl Session {
         Ok(Self { otp: Some(Box::new(challenge)), ..self.started(policy, now) })
     }
 
-    /// Whether the code in the slot goes to this recipient.
-    pub(crate) fn otp_goes_to(&self, recipient: Option<&Key>) -> bool {
-        self.otp.as_deref().is_some_and(|otp| otp.recipient.as_ref() == recipient)
+    /// What stands in the way of comparing a code that [`may_verify`](Self::may_verify) would let through: it was sent
+    /// to another recipient than the channel leads to now (T38).
+    pub(crate) fn was_sent_to(&self, recipient: Option<&Key>) -> Result<(), ChallengeError> {
+        let is_it = self.otp.as_deref().is_some_and(|otp| otp.recipient.as_ref() == recipient);
+        if is_it { Ok(()) } else { Err(ChallengeError::StateInvalid) }
     }
 
     /// How a code was wrong that was compared already, though the store has not said so.
@@ -1099,7 +1101,7 @@ mod tests {
         assert_eq!(came_back, Some(CameBack { start: 1, deadline: at(300), recipient }));
         assert_eq!((may_verify(&back, "SMS", 22), wrong_since(&back)), (Ok(()), 3));
         assert_eq!(may_verify(&back, "SMS", 300), Err(ChallengeError::CodeExpired), "its own deadline");
-        assert!(back.otp_goes_to(recipient.as_ref()) && !second.otp_goes_to(recipient.as_ref()));
+        assert!(back.was_sent_to(recipient.as_ref()).is_ok() && second.was_sent_to(recipient.as_ref()).is_err());
         assert_eq!(back.may_start_otp(&policy(), at(22)), Ok(()));
         let (late, came_back) = second.withdraw_otp(2, true, at(300)).unwrap();
         assert_eq!((may_verify(&late, "SMS", 300), came_back), (Err(ChallengeError::CodeExpired), None));
@@ -1143,6 +1145,26 @@ mod tests {
             let session = order.iter().fold(third.clone(), withdraw);
             assert_eq!((starts(&session), may_verify(&session, "SMS", 41)), (left, Ok(())), "{order:?}");
         }
+    }
+
+    #[test]
+    fn few_codes_are_kept_however_many_are_started() {
+        let started = (0..100).fold(Session::default(), |session, i| next(&session, i, "a", i * 20));
+        let codes = std::iter::successors(started.otp.as_deref(), |otp| otp.earlier.as_deref());
+        assert_eq!(codes.map(|otp| otp.start).collect::<Vec<_>>(), [99, 98, 97]);
+        assert!(started.is_within_bounds());
+        let mut longer = next(&Session::default(), 0, "a", 0);
+        longer.otp.as_mut().unwrap().earlier = started.otp.clone();
+        assert!(!longer.is_within_bounds());
+    }
+
+    #[test]
+    fn of_changed_factors_only_grants_from_before_go_on() {
+        let session = Session::with_grants(vec![grant_of("A", None, 1), grant_of("B", None, 2)]);
+        let next = session.in_generation(&[1], 7, &policy(), at(3));
+        assert_eq!(next.grants(), [Granted { generation: 7, ..grant_of("A", None, 1) }]);
+        assert_eq!(next.in_generation(&[1], 7, &policy(), at(3)), next, "however often it is written");
+        assert!(session.without_grants().grants().is_empty());
     }
 
     #[test]

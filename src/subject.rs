@@ -16,7 +16,7 @@ use crate::{
         DAY, FAILURES_KEPT, KNOWN_RECIPIENTS, LOCK_KEPT, Policy, RECIPIENT_KNOWN, RECORD_LIST_LIMIT,
         SESSIONS_PER_SUBJECT, TEN_MINUTES, UNSENT_STARTS,
     },
-    sends::{Kind, Sends, wait},
+    sends::{Kind, Sends, wait, wait_for},
     session::CameBack,
 };
 
@@ -530,16 +530,13 @@ impl Subject {
     /// Refuses where too many starts of the last ten minutes sent nothing. From the first on, one whose sender may still
     /// say so counts with them, so that asking in parallel gets nobody more.
     fn check_unsent(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
-        if !self.unsent.iter().any(|unsent| now < unsent.at.saturating_add(TEN_MINUTES)) {
+        let unsent = || self.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
+        if !unsent().any(|end| now < end) {
             return Ok(());
         }
         let limit = UNSENT_STARTS;
-        let in_flight = self.sends.in_flight(policy.sender_deadline);
-        let unsent = self.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
-        let mut ends: Vec<_> = unsent.chain(in_flight).filter(|end| now < *end).collect();
-        let surplus = usize::try_from(limit).ok().and_then(|limit| ends.len().checked_sub(limit));
-        let wait = surplus.map(|surplus| ends.select_nth_unstable(surplus).1.saturating_since(now));
-        wait.map_or(Ok(()), |wait| Err(RateLimit { limit, window: Some(TEN_MINUTES), wait }))
+        let wait = wait_for(limit, unsent().chain(self.sends.in_flight(policy.sender_deadline)), now);
+        if wait.is_zero() { Ok(()) } else { Err(RateLimit { limit, window: Some(TEN_MINUTES), wait }) }
     }
 
     /// Refuses one challenge more than may be alive. A session's code is one however often it was started anew, and
@@ -912,5 +909,29 @@ mod tests {
         subject.unlock(&policy, at(0));
         assert_eq!(subject.sends.keep_until(), at(2 + 86_400), "what two nodes may differ by is not the future");
         assert!(subject.is_open(3) && !subject.is_open(4));
+    }
+
+    /// T20: a clock that was ahead proves nothing, and what it denies is lifted with the rest.
+    #[test]
+    fn stamps_from_the_future_prove_nothing_and_can_be_lifted() {
+        let (policy, recipient) = (Policy::new(), Key::subject("a recipient"));
+        let mut subject = Subject::new(1);
+        subject.verified(1, Some(&recipient), at(2));
+        let month = RECIPIENT_KNOWN.as_secs();
+        let known = |now| subject.knows(&recipient, &policy, at(now));
+        assert!(known(0) && known(2 + month - 1), "within the skew, and for thirty days");
+        assert!(!known(2 + month));
+        subject.verified(1, Some(&recipient), at(3));
+        assert!(!subject.knows(&recipient, &policy, at(0)));
+
+        let session = Key::session("a", b"1");
+        for start in 0..5 {
+            subject.not_sent(start, &session, None, at(1000));
+            subject.not_sent(start, &session, None, at(1000));
+        }
+        let refused = |subject: &Subject| subject.check_unsent(&policy, at(0)).map_err(|refused| refused.limit);
+        assert_eq!((subject.unsent.len(), refused(&subject)), (5, Err(5)), "each start counts once");
+        subject.unlock(&policy, at(0));
+        assert_eq!(refused(&subject), Ok(()));
     }
 }

@@ -30,6 +30,7 @@ struct World {
     here: Caller,
     next: Caller,
     push: String,
+    store: Elsewhere,
 }
 
 /// What the session holds before the two operations.
@@ -69,7 +70,7 @@ impl World {
         if before == Before::Granted {
             nodes[0].grant(&here, Proof::new("PASSKEY")).await.unwrap();
         }
-        Self { nodes, clock, here, next, push }
+        Self { nodes, clock, here, next, push, store }
     }
 }
 
@@ -130,6 +131,22 @@ fn interleave(polls: usize, mut first: Act<'_>, second: impl FnOnce()) -> bool {
         to_the_end(first);
     }
     !early
+}
+
+/// Runs two operations in turns: so many polls of the first, of the second, and of the first again, and then the second
+/// and the first to their ends. The first of these three turns in which an operation ended.
+fn take_turns<'a>(polls: [usize; 3], mut first: Act<'a>, mut second: Act<'a>) -> Option<usize> {
+    let ended = polls.into_iter().enumerate().find_map(|(turn, polls)| {
+        let act = if turn == 1 { &mut second } else { &mut first };
+        (0..polls).any(|_| act.as_mut().poll(&mut context()).is_ready()).then_some(turn)
+    });
+    if ended != Some(1) {
+        to_the_end(second);
+    }
+    if !matches!(ended, Some(0 | 2)) {
+        to_the_end(first);
+    }
+    ended
 }
 
 /// The user's generation may have changed and the grant be of the old one: it cannot be given back, then.
@@ -332,4 +349,73 @@ async fn a_sandbox_shares_nothing_with_production() {
     sandbox.lock("bob").await.unwrap();
     assert!(production.check(&bob, &Requirement::new()).await.is_ok());
     production.start_otp(&bob, "SMS", None).await.unwrap();
+}
+
+/// T32: a proof or a transfer that goes on between the steps of a revocation leaves no grant in a session that nobody
+/// lists: a revocation of everything finds it.
+#[tokio::test]
+async fn a_revocation_of_everything_finds_what_a_revocation_was_too_early_for() {
+    type Revoked = fn(&World) -> &Caller;
+    let pairs: [(usize, Revoked); 2] = [(0, |world| &world.here), (3, |world| &world.next)];
+    let mut orders = 0;
+    for (granting, revoked) in pairs {
+        let (name, act) = GRANTING[granting];
+        'first: for first in 1.. {
+            'second: for second in 1.. {
+                for third in 1.. {
+                    let world = World::new(Before::Granted).await;
+                    let node = &world.nodes[0];
+                    // So that the record stays where its grants go.
+                    node.start_otp(&world.next, "SMS", None).await.unwrap();
+                    let revoke = Box::pin(async { node.revoke(revoked(&world)).await.unwrap() });
+                    let ended = take_turns([first, second, third], act(&world, 1), revoke);
+                    if ended == Some(0) {
+                        break 'first;
+                    }
+                    orders += 1;
+                    node.revoke_all("alice").await.unwrap();
+                    for caller in [&world.here, &world.next] {
+                        let left = node.check(caller, &Requirement::new()).await.is_ok();
+                        assert!(!left, "{name}, after {first}, {second} and {third} polls");
+                    }
+                    match ended {
+                        Some(1) => break 'second,
+                        Some(_) => break,
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+    assert!(orders > 100, "{orders}");
+}
+
+/// B2: a verification that has met a conflict sees a lock also where the session's record comes later than the user's.
+#[tokio::test]
+async fn nothing_is_granted_after_a_lock_whatever_is_read_late() {
+    let mut orders = 0;
+    'first: for first in 1.. {
+        for second in 1.. {
+            let world = World::new(Before::Pending).await;
+            let node = &world.nodes[0];
+            world.store.load_late("Session");
+            let mut verify = Box::pin(world.nodes[1].verify_otp(&world.here, "SMS", "123456"));
+            let mut ends_within = |polls| (0..polls).any(|_| verify.as_mut().poll(&mut context()).is_ready());
+            if ends_within(first) {
+                break 'first;
+            }
+            // It meets the conflict that this makes.
+            node.grant(&world.here, Proof::new("PASSKEY")).await.unwrap();
+            if ends_within(second) {
+                break;
+            }
+            node.lock("alice").await.unwrap();
+            orders += 1;
+            let by_code = async || node.check(&world.here, &Requirement::new().channels(["SMS"])).await.is_ok();
+            let before = by_code().await;
+            let _ = verify.await;
+            assert_eq!(by_code().await, before, "locked after {first} and {second} polls");
+        }
+    }
+    assert!(orders > 100, "{orders}");
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     pin::Pin,
     sync::{
@@ -27,6 +27,8 @@ struct State {
     stuck: AtomicBool,
     full: AtomicBool,
     twice: AtomicBool,
+    /// Records whose loads take longer than others'.
+    late: Mutex<HashSet<Key>>,
     /// How many swaps are still answered as they are, before one that was done is answered as a conflict.
     conflicts: Mutex<Option<usize>>,
     fails: Mutex<Option<(usize, Fails)>>,
@@ -71,6 +73,11 @@ impl Elsewhere {
     /// Every swap is sent again from now on, as a client library does that has lost the answer to the first.
     pub(crate) fn send_twice(&self) {
         self.0.twice.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on the loads of those records that were written of this kind take longer.
+    pub(crate) fn load_late(&self, kind: &str) {
+        self.0.late.lock().unwrap().extend(self.written(kind).into_iter().map(|(key, _)| key));
     }
 
     /// After so many swaps, one is written and answered as a conflict: a client library has sent it again, and somebody
@@ -166,6 +173,10 @@ impl Elsewhere {
 
 impl RemoteStore for Elsewhere {
     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
+        let late = self.0.late.lock().unwrap().contains(&key);
+        for _ in 0..if late { 4 } else { 0 } {
+            yield_once().await;
+        }
         self.operate(key, async {
             if let Some(bytes) = self.0.planted.lock().unwrap().get(&key) {
                 return Stored::decode(bytes).map(Some);
