@@ -624,11 +624,6 @@ impl Session {
         session
     }
 
-    /// The record without its grants.
-    pub(crate) fn without_grants(&self) -> Self {
-        Self { grants: Vec::new(), ..self.clone() }
-    }
-
     /// Until when the record must be kept: its last deadline, and the time in which that is remembered.
     pub(crate) fn keep_until(&self, policy: &Policy) -> Timestamp {
         let challenges = [
@@ -1164,7 +1159,6 @@ mod tests {
         let next = session.in_generation(&[1], 7, &policy(), at(3));
         assert_eq!(next.grants(), [Granted { generation: 7, ..grant_of("A", None, 1) }]);
         assert_eq!(next.in_generation(&[1], 7, &policy(), at(3)), next, "however often it is written");
-        assert!(session.without_grants().grants().is_empty());
     }
 
     #[test]

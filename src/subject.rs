@@ -120,8 +120,10 @@ struct LiveSession {
     until: Timestamp,
     /// The start that has listed it, as long as no other operation relies on that.
     by: Option<u64>,
-    /// Changes whenever it is listed, so that a revocation unlists only what it has seen.
-    ticket: u64,
+    /// The last revocation of this session, or zero: what was under way before it grants nothing after it.
+    revocation: u64,
+    /// Revoked, and not listed again since: the first to make room.
+    idle: bool,
 }
 
 /// Which operation lists a session.
@@ -130,20 +132,14 @@ pub(crate) enum ListedBy {
     /// A start, which takes the entry back where it comes to nothing.
     Start(u64),
     /// An operation that may write a grant.
-    Grant(u64),
+    Grant,
 }
 
 impl ListedBy {
     const fn start(self) -> Option<u64> {
         match self {
             Self::Start(id) => Some(id),
-            Self::Grant(_) => None,
-        }
-    }
-
-    const fn ticket(self) -> u64 {
-        match self {
-            Self::Start(id) | Self::Grant(id) => id,
+            Self::Grant => None,
         }
     }
 }
@@ -155,6 +151,27 @@ pub(crate) enum Listed {
     Done,
     /// The list was full: the grants of this session must go before the record is written.
     Displaced(Key),
+}
+
+/// What an operation that is about to write a grant has found of its user and session, once that is listed: a revocation
+/// since then has changed it (T32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) generation: u64,
+    /// As of [`Subject::revocation`].
+    revocation: Option<u64>,
+}
+
+impl Seen {
+    pub(crate) fn of(subject: &Subject, session: &Key) -> Self {
+        Self { generation: subject.generation(), revocation: subject.revocation(session) }
+    }
+
+    /// Whether nothing was revoked since. A session that was not listed yet may be by now.
+    pub(crate) fn still_holds(self, subject: &Subject, session: &Key) -> bool {
+        let now = Self::of(subject, session);
+        self.generation == now.generation && (self.revocation.is_none() || self.revocation == now.revocation)
+    }
 }
 
 impl Subject {
@@ -323,24 +340,25 @@ impl Subject {
 impl Subject {
     /// Lists a session before its record is written, so that everything of a user can be revoked.
     pub(crate) fn list(&mut self, session: &Key, by: ListedBy, until: Timestamp, now: Timestamp) -> Listed {
-        let (by, ticket) = (by.start(), by.ticket());
+        let by = by.start();
         self.sessions.retain(|live| now < live.until);
         if let Some(live) = self.sessions.iter_mut().find(|live| live.key == *session) {
             live.until = live.until.max(until);
             live.by = live.by.filter(|_| live.by == by);
-            live.ticket = ticket;
+            live.idle = false;
             return Listed::Done;
         }
         let mut displaced = Listed::Done;
         if self.sessions.len() >= SESSIONS_PER_SUBJECT
-            && let Some(oldest) = (0..self.sessions.len()).min_by_key(|&i| self.sessions[i].until)
+            && let Some(oldest) =
+                (0..self.sessions.len()).min_by_key(|&i| (!self.sessions[i].idle, self.sessions[i].until))
         {
             let oldest = self.sessions.remove(oldest).key;
             self.close_session(&oldest);
             displaced = Listed::Displaced(oldest);
         }
         self.sessions.reserve_exact(1);
-        self.sessions.push(LiveSession { key: *session, until, by, ticket });
+        self.sessions.push(LiveSession { key: *session, until, by, revocation: 0, idle: false });
         displaced
     }
 
@@ -352,21 +370,25 @@ impl Subject {
 
     /// Whether a session is listed: only then is a grant in it found by whoever revokes everything (T32).
     pub(crate) fn lists(&self, session: &Key) -> bool {
-        self.ticket(session).is_some()
+        self.listed(session).is_some()
     }
 
-    /// Under which ticket a session is listed.
-    pub(crate) fn ticket(&self, session: &Key) -> Option<u64> {
-        self.sessions.iter().find(|live| live.key == *session).map(|live| live.ticket)
+    /// The last revocation of a session that is listed, or zero; `None` where it is not listed.
+    pub(crate) fn revocation(&self, session: &Key) -> Option<u64> {
+        self.listed(session).map(|live| live.revocation)
     }
 
-    /// A session was revoked: unlists it, unless an operation has listed it since, or a start relies on its entry.
-    /// Whether it has been unlisted.
-    pub(crate) fn unlist_revoked(&mut self, session: &Key, ticket: Option<u64>) -> bool {
-        let before = self.sessions.len();
-        self.sessions.retain(|live| live.key != *session || Some(live.ticket) != ticket || live.by.is_some());
-        self.sessions.shrink_to_fit();
-        self.sessions.len() < before
+    fn listed(&self, session: &Key) -> Option<&LiveSession> {
+        self.sessions.iter().find(|live| live.key == *session)
+    }
+
+    /// Notes that a session is revoked, before its own record is changed. It stays listed: until that is done, and where
+    /// it fails, it may hold a grant.
+    pub(crate) fn revoke(&mut self, session: &Key, revocation: u64) {
+        if let Some(live) = self.sessions.iter_mut().find(|live| live.key == *session) {
+            live.revocation = revocation;
+            live.idle = true;
+        }
     }
 
     /// Begins a new generation, in which nothing that was started before verifies. Pushes stay in the list, closed: the
@@ -718,23 +740,44 @@ mod tests {
         let mut subject = Subject::new(1);
         let key = |i: u64| Key::session("a", &i.to_be_bytes());
         for i in 0..16 {
-            assert_eq!(subject.list(&key(i), ListedBy::Grant(i), at(100 + i), at(0)), Listed::Done);
+            assert_eq!(subject.list(&key(i), ListedBy::Grant, at(100 + i), at(0)), Listed::Done);
         }
-        assert_eq!(subject.list(&key(0), ListedBy::Grant(0), at(200), at(0)), Listed::Done, "listed already");
-        assert_eq!(subject.list(&key(16), ListedBy::Grant(16), at(300), at(0)), Listed::Displaced(key(1)));
+        assert_eq!(subject.list(&key(0), ListedBy::Grant, at(200), at(0)), Listed::Done, "listed already");
+        assert_eq!(subject.list(&key(16), ListedBy::Grant, at(300), at(0)), Listed::Displaced(key(1)));
         assert_eq!(subject.sessions.len(), SESSIONS_PER_SUBJECT);
         let ended = subject.clone();
-        assert_eq!(
-            subject.list(&key(17), ListedBy::Grant(17), at(300), at(150)),
-            Listed::Done,
-            "the ended ones made room"
-        );
+        assert_eq!(subject.list(&key(17), ListedBy::Grant, at(300), at(150)), Listed::Done, "the ended ones made room");
         assert_eq!(subject.sessions.len(), 3);
         for (now, left) in [(114, 4), (115, 3)] {
             let mut subject = ended.clone();
-            subject.list(&key(17), ListedBy::Grant(17), at(300), at(now));
+            subject.list(&key(17), ListedBy::Grant, at(300), at(now));
             assert_eq!(subject.sessions.len(), left, "the last of them ends at 115, and it is {now}");
         }
+    }
+
+    /// T32: what was under way finds a revocation; the session stays listed, and is the first to make room.
+    #[test]
+    fn a_revocation_is_noted_and_its_session_stays_listed_until_there_is_no_room() {
+        let mut subject = Subject::new(1);
+        let key = |i: u64| Key::session("a", &i.to_be_bytes());
+        let before = Seen::of(&subject, &key(5));
+        for i in 0..16 {
+            subject.list(&key(i), ListedBy::Grant, at(100 + i), at(0));
+        }
+        let seen = Seen::of(&subject, &key(5));
+        assert!(before.still_holds(&subject, &key(5)) && seen.still_holds(&subject, &key(5)));
+        subject.revoke(&key(5), 7);
+        subject.revoke(&key(99), 7);
+        assert!(!seen.still_holds(&subject, &key(5)) && subject.lists(&key(5)));
+        assert!(Seen::of(&subject, &key(4)).still_holds(&subject, &key(4)), "another session");
+        let mut again = subject.clone();
+        again.list(&key(5), ListedBy::Grant, at(200), at(0));
+        assert!(!seen.still_holds(&again, &key(5)), "listed again, it was revoked all the same");
+        assert_eq!(again.list(&key(16), ListedBy::Grant, at(300), at(0)), Listed::Displaced(key(0)));
+        assert_eq!(subject.list(&key(16), ListedBy::Grant, at(300), at(0)), Listed::Displaced(key(5)));
+        let seen = Seen::of(&subject, &key(4));
+        subject.revoke_all(2);
+        assert!(!seen.still_holds(&subject, &key(4)));
     }
 
     #[test]
@@ -744,7 +787,7 @@ mod tests {
         let listed =
             [(1, Some(7)), (1, Some(7)), (2, Some(7)), (2, Some(8)), (3, Some(7)), (3, None), (4, None), (4, Some(7))];
         for (session, by) in listed {
-            subject.list(&key(session), by.map_or(ListedBy::Grant(1), ListedBy::Start), at(300), at(0));
+            subject.list(&key(session), by.map_or(ListedBy::Grant, ListedBy::Start), at(300), at(0));
         }
         subject.unlist(9);
         assert_eq!(subject.sessions.len(), 4);

@@ -12,7 +12,7 @@ use crate::{
     event::{Event, Lock},
     session::Session,
     store::{Key, Store},
-    subject::{ListedBy, Subject},
+    subject::{ListedBy, Seen, Subject},
 };
 
 impl<S: Store> StepUp<S> {
@@ -27,25 +27,16 @@ impl<S: Store> StepUp<S> {
     pub async fn revoke(&self, caller: &Caller) -> Result<(), ChallengeError> {
         let engine = &*self.0;
         let (subject_key, session_key) = (&engine.subject_key(caller.subject()), &engine.session_key(caller));
-        // Read before the session is changed: what lists it after that is not this call's to unlist. Where it cannot be
-        // read, the session ends all the same.
-        let stored = engine.load(subject_key).await;
+        // Noted first, so that what is under way finds either this or its session's record changed. Where the user's
+        // record cannot be written, the session ends all the same.
+        let noted = engine.note_revocation(subject_key, session_key).await;
         let dropped = engine.revoke_session(session_key).await?;
         engine.tell(&Event::Revoked { subject: caller.subject(), everywhere: false });
-        let stored = stored?;
-        let ticket = engine.subject_of(stored.as_ref())?.and_then(|subject| subject.ticket(session_key));
-        let end = |subject: &mut Subject| {
-            // Those that were dropped, and not whatever the session has by now: one that starts meanwhile is alive.
-            for start in &dropped {
-                subject.close(*start);
-            }
-            // A proof that is being recorded finds itself unlisted, and records nothing.
-            subject.unlist_revoked(session_key, ticket)
-        };
-        if engine.change_subject(subject_key, stored, end).await? == Some(true) {
-            // Unless it has looked before that: so no grant is left in a session that nobody lists (T32).
-            engine.change_session(session_key, |session, _| Some(session.without_grants())).await?;
-        }
+        noted?;
+        let stored = engine.load(subject_key).await?;
+        // Those that were dropped, and not whatever the session has by now: one that starts meanwhile is alive.
+        let close = |subject: &mut Subject| dropped.iter().for_each(|start| subject.close(*start));
+        engine.change_subject(subject_key, stored, close).await?;
         Ok(())
     }
 
@@ -235,9 +226,22 @@ impl<S: Store> StepUp<S> {
 }
 
 impl<S: Store> Engine<S> {
+    /// Notes in the user's record that a session is revoked.
+    async fn note_revocation(&self, subject_key: &Key, session_key: &Key) -> Result<(), ChallengeError> {
+        let stored = self.load(subject_key).await?;
+        let first = self.subject_of(stored.as_ref())?.and_then(|subject| subject.revocation(session_key));
+        let revocation = self.ids.next_u64();
+        let note = |subject: &mut Subject| {
+            // Another revocation that began after this one read serves as well (T40).
+            if subject.revocation(session_key) == first {
+                subject.revoke(session_key, revocation);
+            }
+        };
+        self.change_subject(subject_key, stored, note).await.map(drop)
+    }
+
     /// Revokes all sessions of a user; those grants of `own` stay that were of the generation that ends.
     async fn revoke_all(&self, key: &Key, own: Option<&Key>) -> Result<(), ChallengeError> {
-        let generation = self.ids.next_u64();
         // Whatever is counted in the old generation from here on has read the user's record before, is listed in it,
         // and finds its session's record changed.
         let stored = self.load(key).await?;
@@ -246,21 +250,24 @@ impl<S: Store> Engine<S> {
             Some(own) => self.grants_of(own, first).await?,
             None => Vec::new(),
         };
+        let (mut own_generation, mut stays) = (None, false);
         let begin = |subject: &mut Subject| {
-            let before = subject.generation();
-            // A generation that another call began after this one read serves as well: everything older has ended (T40).
-            if own.is_some() || Some(before) == first {
+            let before = Some(subject.generation());
+            // One that was begun already stands there, though the store has not said so (T33). One that another call began
+            // after this one read serves as well: everything older has ended (T40). None is begun twice: what was started
+            // in one that has ended must not find it again.
+            if before != own_generation && (own.is_some() || before == first) {
+                let generation = self.ids.next_u64();
                 subject.revoke_all(generation);
+                (own_generation, stays) = (Some(generation), before == first);
             }
             if own.is_some() {
                 subject.forget_recipients();
             }
-            before
         };
-        let before = self.change_subject(key, stored, begin).await?;
+        self.change_subject(key, stored, begin).await?;
         // Where somebody else has revoked everything meanwhile, nothing stays.
-        let stays = before.is_some_and(|before| Some(before) == first || before == generation);
-        let kept = if stays { kept } else { Vec::new() };
+        let (kept, generation) = (if stays { kept } else { Vec::new() }, own_generation.unwrap_or_default());
         // One that cannot be changed keeps none of the others.
         let mut revoked = Ok(());
         for session in &self.sessions_of(key).await? {
@@ -317,26 +324,26 @@ impl<S: Store> Engine<S> {
             let Some(old) = self.session_of(stored_old.as_ref())? else { return Ok(()) };
             // A user who was forgotten has nothing that could be elevated, but a session's starts are kept for longer.
             let mut next = self.subject_or_new(stored_subject.as_ref())?;
-            let generation = next.generation();
             // The old id stays listed: until its record is gone, it may hold a grant.
             next.close_session(old_key);
-            self.list(&mut next, new_key, ListedBy::Grant(self.ids.next_u64()), now).await?;
+            self.list(&mut next, new_key, ListedBy::Grant, now).await?;
+            let seen = Seen::of(&next, new_key);
             let Swap::Done(_) = self.swap_subject(subject_key, stored_subject.as_ref(), next, now).await? else {
                 continue;
             };
             let carried = old.without_pending(&self.policy, now);
             self.take_place(new_key).await?;
             let Swap::Done(_) = self.swap_for(old_key, stored_old.as_ref(), None).await? else { continue };
-            return self.carry(subject_key, generation, new_key, &carried).await;
+            return self.carry(subject_key, seen, new_key, &carried).await;
         }
         Err(ChallengeError::Unavailable)
     }
 
-    /// Writes what was carried into its place, unless everything of the user was revoked meanwhile.
+    /// Writes what was carried into its place, unless it or everything of the user was revoked meanwhile.
     async fn carry(
         &self,
         subject_key: &Key,
-        generation: u64,
+        seen: Seen,
         new_key: &Key,
         carried: &Session,
     ) -> Result<(), ChallengeError> {
@@ -345,10 +352,10 @@ impl<S: Store> Engine<S> {
             // In this order: see `transfer`.
             let place = self.load(new_key).await?;
             let subject = self.load(subject_key).await?;
-            let is_unchanged = |subject: &Subject| subject.generation() == generation && subject.lists(new_key);
-            let unchanged = self.subject_of(subject.as_ref())?.is_some_and(is_unchanged);
+            let unchanged =
+                self.subject_of(subject.as_ref())?.is_some_and(|subject| seen.still_holds(subject, new_key));
             let Some(session) = self.session_of(place.as_ref())?.filter(|_| unchanged) else { return Ok(()) };
-            let next = session.carrying(carried, generation);
+            let next = session.carrying(carried, seen.generation);
             if let Swap::Done(_) = self.swap_session(new_key, place.as_ref(), next, self.now()).await? {
                 return Ok(());
             }

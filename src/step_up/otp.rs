@@ -314,7 +314,7 @@ impl<S: Store> Engine<S> {
             self.remember(subject_key, &mut next, now);
             next.check_locked(channel, &self.policy, now)?;
             next.count(channel, attempt, now);
-            self.list(&mut next, session_key, ListedBy::Grant(attempt), now).await?;
+            self.list(&mut next, session_key, ListedBy::Grant, now).await?;
             if let Swap::Done(subject) = self.swap_subject(subject_key, subject.as_ref(), next, now).await? {
                 return Ok(Counted { subject, session, recipient });
             }

@@ -12,7 +12,7 @@ use crate::{
     purpose::Purpose,
     session::{Granted, Session, Usage},
     store::{Key, Store, Stored},
-    subject::{ListedBy, Subject},
+    subject::{ListedBy, Seen, Subject},
 };
 
 /// What the application has verified itself: a passkey, a TOTP code, a fresh login at an identity provider.
@@ -163,22 +163,21 @@ impl<S: Store> Engine<S> {
             let now = self.now();
             self.life_of(&proof, now)?;
             let mut subject = self.subject_or_new(stored.as_ref())?;
-            let known = stored.is_some();
-            let seen = *first.get_or_insert(Seen {
-                generation: known.then(|| subject.generation()),
-                listed: subject.lists(session_key),
-            });
-            seen.check(&subject, session_key)?;
+            // Of a user without a record nothing can have been seen.
+            if let (None, Some(_)) = (first, &stored) {
+                first = Some(Seen::of(&subject, session_key));
+            }
+            check(first, &subject, session_key)?;
             let since = proof.verified_at.unwrap_or(begun);
             if let Some(grant) = self.recorded_alike(recorded, &subject, session_key, &proof, &aim, since)? {
                 return Ok(grant);
             }
             // The session is listed and its place is taken before the user's state is relied on: a revocation after this
             // is either seen below, or changes that place.
-            self.list(&mut subject, session_key, ListedBy::Grant(id), now).await?;
-            let generation = subject.generation();
+            self.list(&mut subject, session_key, ListedBy::Grant, now).await?;
+            let seen = Seen::of(&subject, session_key);
             let Swap::Done(_) = self.swap_subject(subject_key, stored.as_ref(), subject, now).await? else { continue };
-            first = Some(Seen { generation: Some(generation), listed: true });
+            first = Some(seen);
             self.take_place(session_key).await?;
 
             // In this order: a revocation after the place was read changes it.
@@ -186,7 +185,7 @@ impl<S: Store> Engine<S> {
             let stored = self.load(subject_key).await?;
             let now = self.now();
             let subject = self.subject_of(stored.as_ref())?.ok_or(ProofError::Unavailable)?;
-            Seen { generation: Some(generation), listed: true }.check(subject, session_key)?;
+            check(first, subject, session_key)?;
             let Some(session) = self.session_of(place.as_ref())? else { continue };
             let (verified_at, expires_at) = self.life_of(&proof, now)?;
             let granted = Granted {
@@ -196,7 +195,7 @@ impl<S: Store> Engine<S> {
                 operation: aim.digest(),
                 verified_at,
                 expires_at,
-                generation,
+                generation: seen.generation,
                 usage: Usage::Unused,
             };
             let next = session.granted(granted, now);
@@ -247,23 +246,11 @@ impl<S: Store> Engine<S> {
     }
 }
 
-/// What a proof has found of its user: a revocation since then has changed it, and ends the recording (T32).
-#[derive(Clone, Copy)]
-struct Seen {
-    /// `None` where there was no record.
-    generation: Option<u64>,
-    listed: bool,
-}
-
-impl Seen {
-    fn check(self, subject: &Subject, session: &Key) -> Result<(), ProofError> {
-        if subject.is_locked() {
-            return Err(ProofError::Locked);
-        }
-        let revoked_all = self.generation.is_some_and(|generation| generation != subject.generation());
-        if revoked_all || (self.listed && !subject.lists(session)) {
-            return Err(ProofError::Revoked);
-        }
-        Ok(())
+/// Whether a proof may go on.
+fn check(seen: Option<Seen>, subject: &Subject, session: &Key) -> Result<(), ProofError> {
+    if subject.is_locked() {
+        return Err(ProofError::Locked);
     }
+    let revoked = seen.is_some_and(|seen| !seen.still_holds(subject, session));
+    if revoked { Err(ProofError::Revoked) } else { Ok(()) }
 }

@@ -364,7 +364,7 @@ mod tests {
         };
         let mut subject = Subject::new(1);
         subject.count("SMS", 1, now);
-        subject.list(&key, ListedBy::Grant(1), now, now);
+        subject.list(&key, ListedBy::Grant, now, now);
         let opening = Opening { start: 1, session: &key, deadline: now, push: None, recipient: None, replaces: None };
         subject.open(&opening, &Policy::new(), now).unwrap();
         let mut sends = Sends::default();

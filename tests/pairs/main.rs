@@ -133,17 +133,20 @@ fn interleave(polls: usize, mut first: Act<'_>, second: impl FnOnce()) -> bool {
     !early
 }
 
-/// Runs two operations in turns: so many polls of the first, of the second, and of the first again, and then the second
-/// and the first to their ends. The first of these three turns in which an operation ended.
-fn take_turns<'a>(polls: [usize; 3], mut first: Act<'a>, mut second: Act<'a>) -> Option<usize> {
-    let ended = polls.into_iter().enumerate().find_map(|(turn, polls)| {
-        let act = if turn == 1 { &mut second } else { &mut first };
-        (0..polls).any(|_| act.as_mut().poll(&mut context()).is_ready()).then_some(turn)
+/// Runs two operations in turns: so many polls of the first, of the second, of the first again and so on, and then the
+/// second and the first to their ends, unless the second is dropped. The first of the turns in which an operation ended.
+fn take_turns<'a>(polls: &[usize], mut first: Act<'a>, mut second: Act<'a>, is_dropped: bool) -> Option<usize> {
+    let ended = polls.iter().enumerate().find_map(|(turn, polls)| {
+        let act = if turn % 2 == 1 { &mut second } else { &mut first };
+        (0..*polls).any(|_| act.as_mut().poll(&mut context()).is_ready()).then_some(turn)
     });
-    if ended != Some(1) {
+    let has_ended = |first: usize| ended.is_some_and(|turn| turn % 2 == first);
+    if is_dropped {
+        drop(second);
+    } else if !has_ended(1) {
         to_the_end(second);
     }
-    if !matches!(ended, Some(0 | 2)) {
+    if !has_ended(0) {
         to_the_end(first);
     }
     ended
@@ -368,7 +371,7 @@ async fn a_revocation_of_everything_finds_what_a_revocation_was_too_early_for() 
                     // So that the record stays where its grants go.
                     node.start_otp(&world.next, "SMS", None).await.unwrap();
                     let revoke = Box::pin(async { node.revoke(revoked(&world)).await.unwrap() });
-                    let ended = take_turns([first, second, third], act(&world, 1), revoke);
+                    let ended = take_turns(&[first, second, third], act(&world, 1), revoke, false);
                     if ended == Some(0) {
                         break 'first;
                     }
@@ -418,4 +421,61 @@ async fn nothing_is_granted_after_a_lock_whatever_is_read_late() {
         }
     }
     assert!(orders > 100, "{orders}");
+}
+
+/// The same where the client goes away in the middle of the revocation.
+#[tokio::test]
+async fn a_revocation_of_everything_finds_what_a_dropped_revocation_has_left() {
+    let proof = GRANTING[0].1;
+    let some = || (2..=12).step_by(2);
+    for first in some() {
+        for (second, third) in some().flat_map(|second| some().map(move |third| (second, third))) {
+            for fourth in [3, 6, 9] {
+                let world = World::new(Before::Granted).await;
+                let node = &world.nodes[0];
+                let revoke = Box::pin(async { node.revoke(&world.here).await.unwrap() });
+                let polls = [first, second, third, fourth];
+                take_turns(&polls, proof(&world, 1), revoke, true);
+                node.revoke_all("alice").await.unwrap();
+                let left = node.check(&world.here, &Requirement::new()).await.is_ok();
+                assert!(!left, "after {polls:?} polls");
+            }
+        }
+    }
+}
+
+/// T32, T33: where the store has not said that a generation has begun, and another has ended it, the first does not begin
+/// again: what was under way in it grants nothing.
+#[tokio::test]
+async fn a_generation_that_has_ended_does_not_come_back() {
+    let mut orders = 0;
+    for changed_polls in 1.. {
+        // The first poll of a proof comes before it has read anything.
+        for proof_polls in 2..20 {
+            let world = World::new(Before::Granted).await;
+            let [node, other] = &world.nodes;
+            let late = Caller::new("alice", "late");
+            let swaps = world.store.swaps();
+            world.store.conflict_after(0);
+            let mut changed = Box::pin(node.factors_changed(&world.here));
+            let is_over = (0..changed_polls).any(|_| changed.as_mut().poll(&mut context()).is_ready());
+            if is_over {
+                assert!(orders > 20, "{orders}");
+                return;
+            }
+            if world.store.swaps() != swaps + 1 {
+                break;
+            }
+            let mut proof = Box::pin(other.grant(&late, Proof::new("PASSKEY")));
+            if (0..proof_polls).any(|_| proof.as_mut().poll(&mut context()).is_ready()) {
+                break;
+            }
+            orders += 1;
+            other.revoke_all("alice").await.unwrap();
+            changed.await.unwrap();
+            let _ = proof.await;
+            let left = node.check(&late, &Requirement::new()).await.is_ok();
+            assert!(!left, "after {changed_polls} and {proof_polls} polls");
+        }
+    }
 }
