@@ -11,8 +11,7 @@ use axum_core::{
 use http::{StatusCode, request::Parts};
 
 use crate::{
-    caller::Caller,
-    grant::Grant,
+    engine::{Caller, Grant},
     guard::{Refuse, RequireStepUp},
     store::Store,
 };

@@ -69,15 +69,12 @@
 #[cfg(feature = "grpc")]
 mod codec;
 #[cfg(feature = "grpc")]
-mod error;
-mod protobuf;
-#[cfg(feature = "grpc")]
 mod service;
+#[cfg(feature = "grpc")]
 mod status;
 
 #[cfg(feature = "grpc")]
 pub use self::service::{GrpcChallengeService, ResponseFuture};
-pub(crate) use self::status::{Metadata, RpcStatus, Trailers};
 
 /// Generated from `proto/stepup/v1/step_up.proto`; `tests/grpc_generated.rs` says how.
 #[cfg(feature = "grpc")]

@@ -15,25 +15,19 @@ use tonic::{Request, Response, Status, body::Body, server::NamedService};
 use tower::Service;
 
 use super::{
-    error::{self, InvalidField, UNKNOWN_CHANNEL, invalid_binding, invalid_code, invalid_scope},
-    status::RpcStatus,
+    status::{self, InvalidField, UNKNOWN_CHANNEL, invalid_binding, invalid_code, invalid_scope},
     v1::{
         self,
         step_up_server::{SERVICE_NAME, StepUp as Operations, StepUpServer},
     },
 };
 use crate::{
-    answer::stamp,
-    body::read,
-    caller::Caller,
-    code::check_form,
-    error::{ChallengeError, Malformed},
+    engine::{Caller, Engine, Purpose, StepUp},
     guard::Guard,
-    policy::BODY_LIMIT,
-    purpose::Purpose,
-    session::PushStatus,
-    step_up::{BoxFuture, Engine, StepUp},
+    rules::{BODY_LIMIT, ChallengeError, Malformed, PushStatus, check_form},
     store::{MemoryStore, Store},
+    timeout::BoxFuture,
+    wire::{RpcStatus, read, stamp},
 };
 
 /// Every method of the service.
@@ -77,11 +71,11 @@ impl<S: Store> GrpcChallengeService<S> {
             let engine = &self.step_up.0;
             let Some(caller) = engine.identify(&parts) else {
                 engine.note_no_caller();
-                return error::no_caller(&engine.grpc_domain).into_http();
+                return status::no_caller(&engine.grpc_domain).into_http();
             };
             match read(body, BODY_LIMIT).await {
                 Ok(read) => message = Full::new(Bytes::from(read.data)),
-                Err(unread) => return error::unread(unread, &engine.grpc_domain).into_http(),
+                Err(unread) => return status::unread(unread, &engine.grpc_domain).into_http(),
             }
             parts.extensions.insert(Identified(caller));
         }
@@ -198,7 +192,7 @@ impl<S: Store> Operations for Called<S> {
     async fn push_status(&self, request: Request<v1::PushStatusRequest>) -> Answer<v1::PushStatusResponse> {
         let (caller, v1::PushStatusRequest { channel, id }) = self.asked(request)?;
         let status = self.0.push_status(&caller, &channel, &id).await.map_err(|error| self.refused(&error))?;
-        let (state, expires_in) = match status.ok_or_else(|| error::no_such_push(self.domain()))? {
+        let (state, expires_in) = match status.ok_or_else(|| status::no_such_push(self.domain()))? {
             PushStatus::Pending { expires_in } => (v1::PushState::Pending, expires_in.as_secs()),
             PushStatus::Verified => (v1::PushState::Verified, 0),
             PushStatus::Declined => (v1::PushState::Declined, 0),
@@ -244,7 +238,7 @@ impl<S: Store> Called<S> {
     /// Who asks, and what.
     fn asked<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
         let (_, extensions, message) = request.into_parts();
-        let Identified(caller) = extensions.get().cloned().ok_or_else(|| error::no_caller(self.domain()))?;
+        let Identified(caller) = extensions.get().cloned().ok_or_else(|| status::no_caller(self.domain()))?;
         Ok((caller, message))
     }
 
@@ -270,11 +264,11 @@ impl<S: Store> Called<S> {
         checked: T,
     ) -> Result<T, Status> {
         let fields: Vec<_> = [channel].into_iter().chain(others).filter_map(Result::err).collect();
-        if fields.is_empty() { Ok(checked) } else { Err(error::invalid(&fields, self.domain())) }
+        if fields.is_empty() { Ok(checked) } else { Err(status::invalid(&fields, self.domain())) }
     }
 
     fn refused(&self, error: &ChallengeError) -> Status {
-        error::refused(error, self.domain())
+        status::refused(error, self.domain())
     }
 }
 

@@ -13,13 +13,13 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::{
-    refuse::Refuse,
-    shared::{Shared, forbid_storing},
+    admission::{Shared, forbid_storing},
+    refusal::Refuse,
 };
 use crate::{
-    grant::Grant,
-    step_up::{BoxFuture, CheckError, Deadline},
+    engine::{CheckError, Grant},
     store::{Store, StoreError},
+    timeout::{BoxFuture, Deadline},
 };
 
 pin_project! {

@@ -6,18 +6,15 @@ use http::{Response, request::Parts};
 use tower::Layer;
 
 use super::{
-    bound::BindStepUp,
-    refuse::{Grpc, Json, Negotiate, Refuse, Terms},
+    admission::Shared,
+    bind::BindStepUp,
+    refusal::{Grpc, Json, Negotiate, Refuse, Terms},
     service::Guard,
-    shared::Shared,
 };
 use crate::{
-    binding::Binding,
-    caller::Caller,
-    error::ConfigError,
-    grant::Grant,
-    requirement::Requirement,
-    step_up::StepUp,
+    engine::{Caller, Grant, StepUp},
+    guard::Binding,
+    rules::{ConfigError, Requirement},
     store::{MemoryStore, Store},
 };
 

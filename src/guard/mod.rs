@@ -50,17 +50,17 @@
 //! Whoever builds the response, its extensions hold the [`Refusal`], so that a layer outside can tell a guard's
 //! refusal from the application's own.
 
-mod bound;
+mod admission;
+mod bind;
 mod future;
 mod layer;
-mod refuse;
+mod refusal;
 mod service;
-mod shared;
 
 pub use self::{
-    bound::{BindStepUp, BoundGuard, BoundResponseFuture, FromBytes, Rebuild, Replayed},
+    bind::{BindStepUp, Binding, BoundGuard, BoundResponseFuture, FromBytes, Rebuild, Replayed},
     future::ResponseFuture,
     layer::RequireStepUp,
-    refuse::{Grpc, Json, Negotiate, OAuth, Refusal, Refuse, Terms},
+    refusal::{Grpc, Json, Negotiate, OAuth, Refusal, Refuse, Terms},
     service::Guard,
 };

@@ -10,12 +10,12 @@ use http::{Request, Response};
 use tower::Service;
 
 use super::{
+    admission::Shared,
     future::ResponseFuture,
-    refuse::{Negotiate, Refusal, Refuse},
-    shared::Shared,
+    refusal::{Negotiate, Refusal, Refuse},
 };
 use crate::{
-    caller::Caller,
+    engine::Caller,
     store::{Lookup, MemoryStore, Store},
 };
 

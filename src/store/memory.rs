@@ -475,7 +475,7 @@ mod tests {
     fn the_count_and_moka_end_with_what_the_index_holds() {
         const KEYS: usize = 6;
         let store = MemoryStore::with_capacity(KEYS - 1);
-        let revisions = crate::id::Ids::new([3; 16]);
+        let revisions = crate::rules::Ids::new([3; 16]);
         let keys: Vec<_> = (0..KEYS).map(|i| key(&i.to_string())).collect();
         std::thread::scope(|threads| {
             for _ in 0..4 {

@@ -59,8 +59,9 @@ use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::key::Key;
-use crate::{sends::Sends, session::Session, subject::Subject};
+use crate::rules::{Sends, Session, Subject};
+
+pub use crate::rules::Key;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
@@ -341,12 +342,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{
-        clock::Timestamp,
-        policy::{GRANTS_PER_SESSION, Policy, RECORD_LIST_LIMIT, SESSIONS_PER_SUBJECT},
-        sends::Kind as Message,
-        session::{Granted, Usage},
-        subject::{ListedBy, Opening},
+    use crate::rules::{
+        GRANTS_PER_SESSION, Granted, Kind as Message, ListedBy, Opening, Policy, RECORD_LIST_LIMIT,
+        SESSIONS_PER_SUBJECT, Timestamp, Usage,
     };
 
     /// Records of which each list has an entry.

@@ -12,21 +12,21 @@ fn words(source: &'static str, function: &str) -> Vec<&'static str> {
 }
 
 pub(crate) fn names_in_the_code() -> BTreeSet<String> {
-    let names = words(include_str!("../../src/event.rs"), "pub const fn name(&self) -> &'static str {");
+    let names = words(include_str!("../../src/engine/event.rs"), "pub const fn name(&self) -> &'static str {");
     names.into_iter().map(str::to_owned).collect()
 }
 
 /// The reasons of each event that has any.
 fn reasons_in_the_code() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let event = include_str!("../../src/event.rs");
+    let event = include_str!("../../src/engine/event.rs");
     let of_event = words(event, "pub const fn reason(&self) -> Option<&'static str> {");
     let one_of = |all: &[&'static str]| all.iter().copied().collect();
     let (locked, rest) = of_event.split_at(3);
     let (answered, revoked) = rest.split_at(2);
-    let unmet = words(include_str!("../../src/requirement.rs"), "pub const fn as_str(self) -> &'static str {");
+    let unmet = words(include_str!("../../src/rules/requirement.rs"), "pub const fn as_str(self) -> &'static str {");
     BTreeMap::from([
         ("send_failed", one_of(&words(event, "const fn as_str(self) -> &'static str {"))),
-        ("refused", one_of(&words(include_str!("../../src/error.rs"), "/// One word, for logs and metrics."))),
+        ("refused", one_of(&words(include_str!("../../src/rules/error.rs"), "/// One word, for logs and metrics."))),
         ("locked", one_of(locked)),
         ("push_answered", one_of(answered)),
         ("revoked", one_of(revoked)),
@@ -85,8 +85,8 @@ fn logs_are_on_by_default() {
 #[test]
 fn the_page_names_the_counter_and_the_target() {
     for (source, name) in [
-        (include_str!("../../src/meter.rs"), "step_up_events_total"),
-        (include_str!("../../src/log.rs"), "tower_step_up"),
+        (include_str!("../../src/engine/meter.rs"), "step_up_events_total"),
+        (include_str!("../../src/engine/log.rs"), "tower_step_up"),
     ] {
         assert!(source.contains(&format!("= \"{name}\";")) && PAGE.contains(&format!("`{name}`")), "{name}");
     }

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::super::{Key, Lookup, Record, Revision, Store, Stored, Swapped};
-use crate::{id::Ids, subject::Subject};
+use crate::rules::{Ids, Subject};
 
 /// How long the records of the suite are to be kept, but for those that test just that.
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);

@@ -3,14 +3,9 @@
 use std::time::Duration;
 
 use super::super::{Key, Record};
-use crate::{
-    binding::operation_of,
-    clock::Timestamp,
-    code::{Keyring, OneTimeCode, PushDigest, Secret},
-    policy::Policy,
-    sends::{Kind, Sends},
-    session::{PushProof, Said, Session, Start},
-    subject::{ListedBy, Opening, Subject},
+use crate::rules::{
+    Keyring, Kind, ListedBy, OneTimeCode, Opening, Policy, PushDigest, PushProof, Said, Secret, Sends, Session, Start,
+    Subject, Timestamp, operation_of,
 };
 
 pub(super) fn records() -> [(&'static str, Record); 4] {

@@ -1,0 +1,265 @@
+//! Answers on the wire: status, headers and body of everything that can come of an operation.
+
+use std::time::Duration;
+
+use http::{
+    HeaderName, HeaderValue, Response, StatusCode,
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+
+use super::{body::AnswerBody, route::NoOperation};
+use crate::{
+    engine::{PushStarted, Status},
+    rules::{ChallengeError, Malformed, PushStatus, RateLimit, wait_secs},
+    wire::{ChannelNames, INVALID, Problem, RETRY_SOON, Unread, declare_json, json},
+};
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+pub(super) type Answer = Response<AnswerBody>;
+
+/// A field of the request that is not as it has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct InvalidField {
+    /// The path of the enclosing objects: all fields stand at the top.
+    params: [&'static str; 0],
+    field_name: &'static str,
+    error: &'static str,
+}
+
+impl InvalidField {
+    pub(super) const CHANNEL: Self = Self { params: [], field_name: "channel", error: "NOT_IN" };
+
+    pub(super) fn code(malformed: Malformed) -> Self {
+        Self::new("verificationCode", malformed)
+    }
+
+    pub(super) fn scope(malformed: Malformed) -> Self {
+        Self::new("scope", malformed)
+    }
+
+    pub(super) fn binding(malformed: Malformed) -> Self {
+        Self::new("binding", malformed)
+    }
+
+    fn new(field_name: &'static str, malformed: Malformed) -> Self {
+        Self { params: [], field_name, error: malformed.as_str() }
+    }
+}
+
+fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(AnswerBody::default());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn with_json(status: StatusCode, body: &impl Serialize) -> Answer {
+    let mut answer = Response::new(AnswerBody::new(json(body)));
+    *answer.status_mut() = status;
+    declare_json(answer.headers_mut());
+    answer
+}
+
+fn problem(status: StatusCode, message: &str) -> Answer {
+    with_json(status, &Problem { error_code: None, message })
+}
+
+pub(super) fn no_content() -> Answer {
+    empty(StatusCode::NO_CONTENT)
+}
+
+pub(super) fn push_started(push: &PushStarted) -> Answer {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<&'a str>,
+    }
+    with_json(StatusCode::OK, &Body { id: &push.id, number: push.number.as_deref() })
+}
+
+/// How a push stands; 404 for one that the session did not start.
+pub(super) fn push_outcome(id: &str, status: Option<PushStatus>) -> Answer {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        id: &'a str,
+        status: &'static str,
+        expires_in: u64,
+    }
+    let (status, left) = match status {
+        None => return empty(StatusCode::NOT_FOUND),
+        Some(PushStatus::Pending { expires_in }) => ("PENDING", expires_in),
+        Some(PushStatus::Verified) => ("VERIFIED", Duration::ZERO),
+        Some(PushStatus::Declined) => ("DECLINED", Duration::ZERO),
+        Some(PushStatus::Expired) => ("EXPIRED", Duration::ZERO),
+    };
+    with_json(StatusCode::OK, &Body { id, status, expires_in: left.as_secs() })
+}
+
+pub(super) fn status(status: &Status) -> Answer {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        status: &'static str,
+        grants: Vec<GrantBody<'a>>,
+        channels: ChannelNames<&'a str>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct GrantBody<'a> {
+        channel: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        bound: bool,
+        verified_at: u64,
+        expires_in: u64,
+    }
+    let grants = status.grants.iter().map(|grant| GrantBody {
+        channel: grant.channel(),
+        scope: grant.scope(),
+        bound: grant.is_bound(),
+        verified_at: grant.verified_at().as_millis(),
+        expires_in: grant.expires_at().saturating_since(status.now).as_secs(),
+    });
+    let body = Body {
+        status: if status.grants.is_empty() { "STANDARD" } else { "STEPPED_UP" },
+        grants: grants.collect(),
+        channels: ChannelNames {
+            otp: status.otp.iter().map(String::as_str).collect(),
+            push: status.push.iter().map(String::as_str).collect(),
+            proof: Vec::new(),
+        },
+    };
+    with_json(StatusCode::OK, &body)
+}
+
+pub(super) fn no_operation(reason: NoOperation) -> Answer {
+    match reason {
+        NoOperation::NotFound => empty(StatusCode::NOT_FOUND),
+        NoOperation::MethodNotAllowed(allow) => {
+            let mut answer = empty(StatusCode::METHOD_NOT_ALLOWED);
+            answer.headers_mut().insert(ALLOW, allow);
+            answer
+        }
+    }
+}
+
+pub(super) fn no_caller(authenticate: &HeaderValue) -> Answer {
+    let mut answer = with_json(StatusCode::UNAUTHORIZED, &Problem::UNAUTHORIZED);
+    answer.headers_mut().insert(WWW_AUTHENTICATE, authenticate.clone());
+    answer
+}
+
+pub(super) fn unread(reason: Unread) -> Answer {
+    match reason {
+        Unread::TooLarge => with_json(StatusCode::PAYLOAD_TOO_LARGE, &Problem::TOO_LARGE),
+        Unread::TooSlow => with_json(StatusCode::REQUEST_TIMEOUT, &Problem::TOO_SLOW),
+        Unread::Broken => invalid(&[]),
+    }
+}
+
+/// 400: a message, and the fields where the fault lies in one.
+pub(super) fn invalid(fields: &[InvalidField]) -> Answer {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        message: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        syntax_errors: Option<SyntaxErrors<'a>>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct SyntaxErrors<'a> {
+        invalid_fields: &'a [InvalidField],
+    }
+    let syntax_errors = (!fields.is_empty()).then_some(SyntaxErrors { invalid_fields: fields });
+    with_json(StatusCode::BAD_REQUEST, &Body { message: INVALID, syntax_errors })
+}
+
+/// The answer to an operation that was refused.
+pub(super) fn refused(error: &ChallengeError) -> Answer {
+    let body = Problem { error_code: error.code(), message: &error.to_string() };
+    match error {
+        ChallengeError::UnknownChannel => invalid(&[InvalidField::CHANNEL]),
+        ChallengeError::MalformedCode(malformed) => invalid(&[InvalidField::code(*malformed)]),
+        ChallengeError::MalformedScope(malformed) => invalid(&[InvalidField::scope(*malformed)]),
+        ChallengeError::MalformedBinding(malformed) => invalid(&[InvalidField::binding(*malformed)]),
+        ChallengeError::Forbidden => with_json(StatusCode::FORBIDDEN, &body),
+        ChallengeError::RetryIn { wait, .. } => {
+            let mut answer = with_json(StatusCode::CONFLICT, &body);
+            answer.headers_mut().insert(RETRY_AFTER, wait_secs(*wait).into());
+            answer
+        }
+        ChallengeError::ChannelNotSupported
+        | ChallengeError::ChannelNotRegistered
+        | ChallengeError::RecipientInvalid
+        | ChallengeError::ChallengeLimitExceeded
+        | ChallengeError::StateInvalid
+        | ChallengeError::CodeInvalid
+        | ChallengeError::OneTryRemaining
+        | ChallengeError::CodeExpired
+        | ChallengeError::AlreadyVerified => with_json(StatusCode::CONFLICT, &body),
+        ChallengeError::RateLimited(limit) => {
+            let mut answer = with_json(StatusCode::TOO_MANY_REQUESTS, &body);
+            let wait = HeaderValue::from(wait_secs(limit.wait));
+            answer.headers_mut().insert(LIMIT, limit_header(limit));
+            answer.headers_mut().insert(RESET, wait.clone());
+            answer.headers_mut().insert(RETRY_AFTER, wait);
+            answer
+        }
+        ChallengeError::Unavailable => {
+            let mut answer = with_json(StatusCode::SERVICE_UNAVAILABLE, &Problem::UNAVAILABLE);
+            answer.headers_mut().insert(RETRY_AFTER, RETRY_SOON);
+            answer
+        }
+        ChallengeError::Internal => problem(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+    }
+}
+
+/// The limit hit, then those in force with their windows: `5, 5;w=600`. A lock-out has no window: `5`.
+fn limit_header(limit: &RateLimit) -> HeaderValue {
+    let number = limit.limit;
+    let text = match limit.window {
+        Some(window) => format!("{number}, {number};w={}", window.as_secs()),
+        None => number.to_string(),
+    };
+    HeaderValue::try_from(text).unwrap_or_else(|_| number.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[test]
+    fn limits_name_their_window() {
+        let header = |limit, window: Option<u64>| {
+            let limit = RateLimit { limit, window: window.map(Duration::from_secs), wait: Duration::ZERO };
+            limit_header(&limit).to_str().unwrap().to_owned()
+        };
+        assert_eq!(header(5, Some(600)), "5, 5;w=600");
+        assert_eq!(header(5, None), "5");
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_the_server_tells_nothing_internal() {
+        let answer = refused(&ChallengeError::Internal);
+        assert_eq!(answer.status(), 500);
+        let expected = json(&Problem { error_code: None, message: "Internal error" });
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), expected);
+    }
+
+    #[test]
+    fn waits_stand_in_both_headers() {
+        let limit = RateLimit { limit: 5, window: None, wait: Duration::from_millis(29_001) };
+        let answer = refused(&ChallengeError::RateLimited(limit));
+        assert_eq!(answer.status(), 429);
+        assert_eq!(answer.headers()["retry-after"], "30");
+        assert_eq!(answer.headers()["x-ratelimit-reset"], "30");
+    }
+}

@@ -1,0 +1,87 @@
+//! What is spent by one request: taken before the handler runs, and given back where the handler says so.
+
+use std::sync::Arc;
+
+use super::{CheckError, Engine, StepUp, records::Swap};
+use crate::{
+    engine::{Caller, Event, GiveBack, Grant},
+    rules::{BareOperation, ChallengeError, Requirement, Session, Subject},
+    store::{Key, Store, Stored},
+    timeout::BoxFuture,
+};
+
+impl<S: Store> StepUp<S> {
+    /// Decides, and spends what satisfies the requirement. Of many at once one gets through: the others find it spent.
+    /// `read` is the session's record, where it has been read already: if it has changed since, it is read again.
+    pub(crate) async fn spend(
+        &self,
+        caller: &Caller,
+        requirement: &Requirement,
+        operation: Option<&BareOperation>,
+        mut read: Option<Stored>,
+    ) -> Result<Grant, CheckError> {
+        let engine = &*self.0;
+        let session_key = &engine.session_key(caller);
+        let mut retries = engine.retries();
+        while retries.next().await {
+            let loaded = match read.take() {
+                Some(read) => Ok(Some(read)),
+                None => engine.look_up(session_key).await,
+            };
+            let (stored, satisfied) = engine.satisfied(loaded, requirement, operation)?;
+            let session = engine.session_of(Some(&stored))?.ok_or(CheckError::Unavailable)?;
+            let next = session.spend(|index| satisfied.contains(index));
+            let swapped = engine.swap_session(session_key, Some(&stored), next, engine.now()).await?;
+            let Swap::Done(written) = swapped else { continue };
+            // What was written a moment before its end may be gone, and was spent all the same.
+            let grant = written.and_then(|written| Grant::of(written, satisfied.first));
+            let grant = grant.ok_or(CheckError::Unavailable)?;
+            let taken = session.grants().iter().enumerate().filter(|(index, _)| satisfied.contains(*index));
+            let spent = Spent {
+                step_up: self.clone(),
+                subject: caller.subject().into(),
+                session: *session_key,
+                ids: taken.map(|(_, grant)| grant.id).collect(),
+            };
+            engine.tell(&Event::Spent { subject: caller.subject(), channel: grant.channel() });
+            return Ok(grant.with_give_back(Arc::new(spent)));
+        }
+        Err(CheckError::Unavailable)
+    }
+}
+
+/// Only the store fails where a grant is spent.
+impl From<ChallengeError> for CheckError {
+    fn from(_: ChallengeError) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// What one request has spent.
+struct Spent<S> {
+    step_up: StepUp<S>,
+    subject: Box<str>,
+    session: Key,
+    ids: Vec<u64>,
+}
+
+impl<S: Store> GiveBack for Spent<S> {
+    fn give_back(&self) -> BoxFuture<'_, Result<bool, ChallengeError>> {
+        Box::pin(self.step_up.0.give_back(self))
+    }
+}
+
+impl<S: Store> Engine<S> {
+    async fn give_back(&self, spent: &Spent<S>) -> Result<bool, ChallengeError> {
+        // The user's record first: who revokes all changes it before the sessions, so that an old generation is either
+        // seen here or swept there.
+        let subject = self.load(&self.subject_key(&spent.subject)).await?;
+        let Some(generation) = self.subject_of(subject.as_ref())?.map(Subject::generation) else { return Ok(false) };
+        let give_back = |session: &Session, now| session.give_back(&spent.ids, generation, now);
+        let given = self.change_session(&spent.session, give_back).await?;
+        if given {
+            self.tell(&Event::GivenBack { subject: &spent.subject });
+        }
+        Ok(given)
+    }
+}

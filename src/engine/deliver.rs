@@ -1,0 +1,89 @@
+//! What the application is asked: where a channel leads, and to send a message.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::future::{FutureExt, join_all};
+
+use super::{Engine, channel::Channel};
+use crate::{
+    engine::{Caller, DeliveryError, Enrolment, Event, Recipient, Refused, SendFailure},
+    rules::ChallengeError,
+    store::Store,
+    timeout::{BoxFuture, within},
+};
+
+/// An [`Enrolment`], whatever its type.
+pub(crate) trait ErasedEnrolment: Send + Sync {
+    fn resolve<'a>(&'a self, caller: &'a Caller, channel: &'a str) -> BoxFuture<'a, Result<Recipient, Refused>>;
+}
+
+impl<E: Enrolment> ErasedEnrolment for E {
+    fn resolve<'a>(&'a self, caller: &'a Caller, channel: &'a str) -> BoxFuture<'a, Result<Recipient, Refused>> {
+        Box::pin(Enrolment::resolve(self, caller, channel))
+    }
+}
+
+/// What the application is asked.
+impl<S: Store> Engine<S> {
+    /// Where a channel leads for a caller. What stands in the way comes in two parts, because a user who is
+    /// disabled is told so before they are told that a channel is not enrolled.
+    pub(super) async fn resolve(
+        &self,
+        caller: &Caller,
+        channel: &str,
+    ) -> Result<Result<Recipient, ChallengeError>, ChallengeError> {
+        let Some(enrolment) = &self.enrolment else { return Ok(Ok(Recipient::known_to_sender())) };
+        let asked = AssertUnwindSafe(async { enrolment.resolve(caller, channel).await }).catch_unwind();
+        match within(self.policy.sender_deadline, asked).await.and_then(Result::ok) {
+            Some(Ok(recipient)) => Ok(Ok(recipient)),
+            Some(Err(Refused::NotEnrolled)) => Ok(Err(ChallengeError::ChannelNotRegistered)),
+            Some(Err(Refused::NotSupported)) => Ok(Err(ChallengeError::ChannelNotSupported)),
+            Some(Err(Refused::Forbidden)) => Err(ChallengeError::Forbidden),
+            Some(Err(Refused::Unavailable)) | None => Err(ChallengeError::Unavailable),
+        }
+    }
+
+    /// Those of the channels that this caller has enrolled, asked for all at once.
+    pub(super) async fn enrolled(
+        &self,
+        caller: &Caller,
+        channels: impl Iterator<Item = &str>,
+    ) -> Result<Vec<String>, ChallengeError> {
+        let ask = async |channel| (channel, self.resolve(caller, channel).await);
+        let mut enrolled = Vec::new();
+        for (channel, resolved) in join_all(channels.map(ask)).await {
+            match resolved {
+                Ok(Ok(_)) => enrolled.push(channel.to_owned()),
+                Ok(Err(_)) | Err(ChallengeError::Forbidden) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(enrolled)
+    }
+
+    /// Hands a message to its sender. In the sandbox nothing is sent.
+    pub(super) async fn deliver<M>(
+        &self,
+        caller: &Caller,
+        channel: &Channel<M>,
+        message: M,
+    ) -> Result<(), SendFailure> {
+        if self.sandbox {
+            return Ok(());
+        }
+        let (subject, name) = (caller.subject(), &*channel.name);
+        let sending = AssertUnwindSafe(async { (channel.deliver)(message).await }).catch_unwind();
+        let sent = match within(self.policy.sender_deadline, sending).await {
+            Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(DeliveryError::RecipientInvalid))) => Err(SendFailure::RecipientInvalid),
+            Some(Ok(Err(DeliveryError::Failed))) => Err(SendFailure::Failed),
+            Some(Err(_)) => Err(SendFailure::Panicked),
+            None => Err(SendFailure::TooSlow),
+        };
+        self.tell(&match sent {
+            Ok(()) => Event::Sent { subject, channel: name },
+            Err(why) => Event::SendFailed { subject, channel: name, why },
+        });
+        sent
+    }
+}

@@ -1,0 +1,158 @@
+//! [`Grant`]: what handlers and callers see of a verified challenge.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    rules::{ChallengeError, Granted, Session, Timestamp},
+    store::{Record, Stored},
+    timeout::BoxFuture,
+};
+
+/// What a verified challenge gave: by which channel, for what, when, and until when.
+///
+/// A guard puts it into the request's [`Caller`](crate::Caller). A clone is one atomic increment.
+///
+/// # Example
+///
+/// ```
+/// use tower_step_up::{Caller, Grant};
+///
+/// fn receipt(caller: &Caller) -> Option<String> {
+///     let grant: &Grant = caller.grant()?;
+///     Some(format!("approved by {} at {}", grant.channel(), grant.verified_at().as_millis()))
+/// }
+/// # assert!(receipt(&Caller::new("alice", "1")).is_none());
+/// ```
+#[derive(Clone)]
+pub struct Grant {
+    /// The session's record, as it was when it was read: so the way of a request through a guard copies nothing.
+    stored: Stored,
+    index: usize,
+    /// Where this request has spent it.
+    spent: Option<Arc<dyn GiveBack>>,
+}
+
+/// Who can make a grant live again that a request has spent.
+pub(crate) trait GiveBack: Send + Sync {
+    fn give_back(&self) -> BoxFuture<'_, Result<bool, ChallengeError>>;
+}
+
+impl Grant {
+    /// One of the grants of a session's record; `None` where there is no such.
+    pub(crate) fn of(stored: Stored, index: usize) -> Option<Self> {
+        session(&stored)?.grants().get(index)?;
+        Some(Self { stored, index, spent: None })
+    }
+
+    /// The grant that was given last.
+    pub(crate) fn newest(stored: Stored) -> Option<Self> {
+        let last = session(&stored)?.grants().len().checked_sub(1)?;
+        Self::of(stored, last)
+    }
+
+    /// The channel by which the caller proved to be there.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.granted().channel
+    }
+
+    /// What the step-up was for; `None` for the whole session.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.granted().scope.as_deref()
+    }
+
+    /// When the challenge was verified.
+    #[must_use]
+    pub fn verified_at(&self) -> Timestamp {
+        self.granted().verified_at
+    }
+
+    /// When the grant ends, whatever happens in between.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.granted().expires_at
+    }
+
+    /// Whether it opens one operation only ([`Binding`](crate::Binding)).
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.granted().operation.is_some()
+    }
+
+    /// Makes a grant that this request has spent live again, for a handler that failed before it did anything: with its
+    /// old end, for what it was for, and once. Whether it did: not where it was not spent, has been given back before
+    /// or has expired, or where it, its session or its generation is gone.
+    ///
+    /// Never automatic. A handler that calls it after a part of its work was done lets that part be repeated.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Caller, Requirement, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// # let caller = Caller::new("alice", "1");
+    /// # step_up.start_otp(&caller, "SMS", None).await?;
+    /// # step_up.verify_otp(&caller, "SMS", "123456").await?;
+    /// let once = Requirement::new().once();
+    /// let grant = step_up.check(&caller, &once).await?;
+    /// assert!(step_up.check(&caller, &once).await.is_err()); // spent
+    ///
+    /// // The ledger is down, and nothing was written.
+    /// assert!(grant.give_back().await?);
+    /// assert!(step_up.check(&caller, &once).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError::Unavailable`] where the store is down: it may stay spent.
+    pub async fn give_back(&self) -> Result<bool, ChallengeError> {
+        match &self.spent {
+            Some(spent) => spent.give_back().await,
+            None => Ok(false),
+        }
+    }
+
+    pub(crate) fn with_give_back(self, spent: Arc<dyn GiveBack>) -> Self {
+        Self { spent: Some(spent), ..self }
+    }
+
+    fn granted(&self) -> &Granted {
+        // `of` has found it, and a stored record never changes.
+        let granted = session(&self.stored).and_then(|session| session.grants().get(self.index));
+        granted.expect("a grant is made of a record that has it")
+    }
+}
+
+fn session(stored: &Stored) -> Option<&Session> {
+    match stored.record() {
+        Record::Session(session) => Some(session),
+        Record::Subject(_) | Record::Recipient(_) => None,
+    }
+}
+
+/// Two grants are equal where they say the same.
+impl PartialEq for Grant {
+    fn eq(&self, other: &Self) -> bool {
+        self.granted() == other.granted()
+    }
+}
+
+impl Eq for Grant {}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("channel", &self.channel())
+            .field("scope", &self.scope())
+            .field("verified_at", &self.verified_at())
+            .field("expires_at", &self.expires_at())
+            .finish()
+    }
+}

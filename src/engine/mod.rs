@@ -1,0 +1,377 @@
+//! [`StepUp`]: the engine. Each operation loads, asks the pure core what follows, swaps, and only then answers.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use futures_util::future::join;
+use http::{HeaderValue, request::Parts};
+
+use self::{
+    deliver::ErasedEnrolment, local_failures::Floor, rate_limit::Rates, records::as_session, store_check::StoreCheck,
+    to_the_end::Unfinished,
+};
+use crate::{
+    rules::{
+        BareOperation, ChallengeError, Ids, Keyring, Policy, Random, RandomFailed, Reason, RecordKey, Requirement,
+        Satisfied, Session, Timestamp, Unmet, decide,
+    },
+    store::{MemoryStore, Store, StoreError, Stored},
+};
+
+mod aim;
+mod authorize;
+mod builder;
+mod caller;
+mod channel;
+mod clock;
+mod deliver;
+mod delivery;
+mod event;
+mod grant;
+mod life;
+mod local_failures;
+mod log;
+#[cfg(feature = "metrics")]
+mod meter;
+mod otp;
+mod proof;
+mod purpose;
+mod push;
+mod rate_limit;
+mod records;
+mod retries;
+mod start;
+mod store_check;
+mod to_the_end;
+
+#[cfg(any(test, feature = "test-util"))]
+pub use self::clock::ManualClock;
+pub use self::{
+    builder::StepUpBuilder,
+    caller::{Caller, Identify},
+    clock::{Clock, SystemClock},
+    delivery::{
+        DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, RecipientError, Refused,
+        discard,
+    },
+    event::{Event, Lock, Observer, SendFailure},
+    grant::Grant,
+    proof::{Proof, ProofError},
+    purpose::Purpose,
+    push::{AnswerError, PushAnswer, PushStarted},
+};
+pub(crate) use self::{
+    builder::check_path,
+    channel::Channels,
+    clock::Monotone,
+    delivery::{Envelope, is_discard},
+    event::Observers,
+    grant::GiveBack,
+};
+
+/// Step-up authentication: challenges, grants, and what they need. Cheap to clone.
+///
+/// Senders, enrolments and stores outside the process have deadlines, so they need a tokio runtime with its time
+/// driver (`enable_time` or `enable_all`).
+///
+/// Its methods are what the companion calls; an application can call them itself, from a handler of its own
+/// or another protocol. All of them share one set of limits (T6).
+///
+/// # Example
+///
+/// ```
+/// use tower_step_up::{Caller, ChallengeError, StepUp};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+/// let caller = Caller::new("alice", "session 1");
+///
+/// step_up.start_otp(&caller, "SMS", None).await?;
+/// assert_eq!(step_up.verify_otp(&caller, "SMS", "000000").await, Err(ChallengeError::CodeInvalid));
+/// let grant = step_up.verify_otp(&caller, "SMS", "123456").await?;
+/// assert_eq!(grant.channel(), "SMS");
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub struct StepUp<S = MemoryStore>(pub(crate) Arc<Engine<S>>);
+
+pub(crate) struct Engine<S> {
+    pub(crate) channels: Channels,
+    pub(crate) policy: Policy,
+    pub(crate) store: S,
+    pub(crate) sandbox: bool,
+    pub(crate) scopes: Option<Vec<Box<str>>>,
+    pub(crate) public_path: Option<String>,
+    pub(crate) authenticate: HeaderValue,
+    pub(crate) grpc_domain: String,
+    pub(crate) ids: Ids,
+    identify: Option<Arc<dyn Identify>>,
+    /// `None`: everybody everything, and only the sender knows where.
+    enrolment: Option<Arc<dyn ErasedEnrolment>>,
+    clock: Monotone,
+    keyring: Keyring,
+    record_key: RecordKey,
+    random: Random,
+    rates: Rates,
+    floor: Floor,
+    unfinished: Unfinished,
+    store_check: StoreCheck,
+    observers: Observers,
+    no_caller: log::OnceAMinute,
+    unbound: log::OnceAMinute,
+}
+
+/// Where a caller stands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// The grants that are alive.
+    pub grants: Vec<Grant>,
+    /// The channels for one-time codes that this user has enrolled.
+    pub otp: Vec<String>,
+    /// The channels for pushes that this user has enrolled.
+    pub push: Vec<String>,
+    /// The time at which this was so.
+    pub now: Timestamp,
+}
+
+/// Why a [`Requirement`] is not satisfied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The caller has to step up.
+    StepUpRequired(Unmet),
+    /// The store failed: refused.
+    Unavailable,
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StepUpRequired(unmet) => write!(f, "step-up required: {}", unmet.reason()),
+            Self::Unavailable => f.write_str("temporarily unavailable"),
+        }
+    }
+}
+
+impl std::error::Error for CheckError {}
+
+impl StepUp {
+    /// A builder with the defaults.
+    pub fn builder() -> StepUpBuilder {
+        StepUpBuilder::new()
+    }
+}
+
+impl<S: Store> StepUp<S> {
+    /// Whether a caller's session satisfies a requirement now: what a guard asks, for a handler that knows
+    /// only later what it needs. Where the requirement is for [`once`](Requirement::once), this spends the grant.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Caller, CheckError, Reason, Requirement, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// let refused = step_up.check(&Caller::new("alice", "1"), &Requirement::new().scope("payments")).await;
+    /// assert_eq!(refused, Err(CheckError::StepUpRequired(Reason::Missing.into())));
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError`], and nothing may then be done for the caller.
+    pub async fn check(&self, caller: &Caller, requirement: &Requirement) -> Result<Grant, CheckError> {
+        let engine = &*self.0;
+        let checked = self.ask(caller, requirement, engine.spends(requirement)).await;
+        checked.inspect_err(|error| {
+            if let CheckError::StepUpRequired(unmet) = error {
+                engine.tell(&Event::GuardRefused { subject: caller.subject(), reason: unmet.reason() });
+            }
+        })
+    }
+
+    /// Decides for a caller, and spends what satisfies the requirement or leaves it.
+    pub(crate) async fn ask(
+        &self,
+        caller: &Caller,
+        requirement: &Requirement,
+        spends: bool,
+    ) -> Result<Grant, CheckError> {
+        if spends {
+            return self.spend(caller, requirement, None, None).await;
+        }
+        self.0.decide(self.0.look_up(&self.0.session_key(caller)).await, requirement, None)
+    }
+
+    /// Waits for the work that goes on without its request: call it at shutdown, once no more requests are taken.
+    ///
+    /// A start that was counted, a revocation, a transfer and a lock run to their end where their request is dropped: a
+    /// client that goes away neither keeps a message from being sent nor leaves half of its sessions elevated. The rest
+    /// is done by a task on the tokio runtime in which the operation began. A runtime that ends before loses what was
+    /// still to be done, such as a message; never a count.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let step_up = tower_step_up::StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// // axum::serve(listener, app).with_graceful_shutdown(signal).await?;
+    /// step_up.drained().await;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn drained(&self) {
+        self.0.unfinished.drained().await;
+    }
+
+    /// Where a caller stands: their grants, and the channels that they have enrolled.
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError::Unavailable`] where the store or the enrolment is down.
+    pub async fn status(&self, caller: &Caller) -> Result<Status, ChallengeError> {
+        let engine = &self.0;
+        let otp = engine.enrolled(caller, engine.channels.otp_names());
+        let push = engine.enrolled(caller, engine.channels.push_names());
+        let (otp, push) = join(otp, push).await;
+        let (otp, push) = (otp?, push?);
+        // Last, so that the answer is not older than the application's.
+        let stored = engine.load(&engine.session_key(caller)).await?;
+        let now = engine.now();
+        let all = engine.session_of(stored.as_ref())?.map_or(&[][..], Session::grants);
+        let live = all.iter().enumerate().filter(|(_, grant)| grant.is_live(&engine.policy, now));
+        let grants = live.filter_map(|(index, _)| Grant::of(stored.clone()?, index)).collect();
+        Ok(Status { grants, otp, push, now })
+    }
+}
+
+impl<S> Clone for StepUp<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> fmt::Debug for StepUp<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepUp")
+            .field("channels", &self.0.channels)
+            .field("policy", &self.0.policy)
+            .field("sandbox", &self.0.sandbox)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> Engine<S> {
+    /// A guard that binds nothing was put before a service.
+    pub(crate) fn note_unbound(&self) {
+        if self.policy.bound && self.unbound.first(self.clock.now()) {
+            log::unbound();
+        }
+    }
+}
+
+/// What the edges ask.
+impl<S: Store> Engine<S> {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A reference for support, 32 hexadecimal digits, on every answer.
+    pub(crate) fn request_ref(&self) -> HeaderValue {
+        let mut number = self.ids.reference();
+        let digits: [u8; 32] = std::array::from_fn(|_| {
+            number = number.rotate_left(4);
+            b"0123456789abcdef"[usize::from(number.to_le_bytes()[0] & 0xf)]
+        });
+        HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
+    }
+
+    /// Whether callers are read from the extensions.
+    pub(crate) fn identifies_by_extension(&self) -> bool {
+        self.identify.is_none()
+    }
+
+    /// Nobody, where the application's own code panics.
+    pub(crate) fn identify(&self, request: &Parts) -> Option<Caller> {
+        match &self.identify {
+            Some(identify) => catch_unwind(AssertUnwindSafe(|| identify.identify(request))).ok().flatten(),
+            None => request.extensions.get::<Caller>().cloned(),
+        }
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.observers.tell(event);
+    }
+
+    pub(crate) fn note_no_caller(&self) {
+        self.tell(&Event::NoCaller);
+        if self.no_caller.first(self.now()) {
+            log::no_caller();
+        }
+    }
+
+    /// Whether a request spends what lets it pass.
+    pub(crate) fn spends(&self, requirement: &Requirement) -> bool {
+        requirement.is_once() || self.policy.one_time
+    }
+
+    /// The grant that lets a request pass.
+    pub(crate) fn decide(
+        &self,
+        loaded: Result<Option<Stored>, StoreError>,
+        requirement: &Requirement,
+        operation: Option<&BareOperation>,
+    ) -> Result<Grant, CheckError> {
+        let (stored, satisfied) = self.satisfied(loaded, requirement, operation)?;
+        Grant::of(stored, satisfied.first).ok_or_else(|| CheckError::StepUpRequired(Reason::Missing.into()))
+    }
+
+    /// The one decision behind layer, extractor and [`StepUp::check`]: a session's record, and which of its grants it
+    /// takes.
+    pub(crate) fn satisfied(
+        &self,
+        loaded: Result<Option<Stored>, StoreError>,
+        requirement: &Requirement,
+        operation: Option<&BareOperation>,
+    ) -> Result<(Stored, Satisfied), CheckError> {
+        let unavailable = |error: StoreError| {
+            self.tell(&Event::StoreFailed { error: &error });
+            CheckError::Unavailable
+        };
+        let stored = loaded.map_err(unavailable)?;
+        let session = as_session(stored.as_ref()).map_err(unavailable)?;
+        let operation = operation.map(|operation| self.record_key.operation(operation));
+        let decided = decide(session, requirement, operation.as_ref(), &self.policy, self.now());
+        let satisfied = decided.map_err(CheckError::StepUpRequired)?;
+        let stored = stored.ok_or_else(|| CheckError::StepUpRequired(Reason::Missing.into()))?;
+        Ok((stored, satisfied))
+    }
+
+    /// Tells of what was refused, with the channel if it is one of ours: a name from outside is no label.
+    fn tell_refused<'a>(
+        &'a self,
+        caller: &Caller,
+        mut registered: impl Iterator<Item = &'a str>,
+        channel: &str,
+        error: &ChallengeError,
+    ) {
+        let channel = registered.find(|name| *name == channel);
+        self.tell(&Event::Refused { subject: caller.subject(), channel, error });
+    }
+}
+
+fn no_random(RandomFailed: RandomFailed) -> ChallengeError {
+    ChallengeError::Internal
+}

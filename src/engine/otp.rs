@@ -1,0 +1,319 @@
+//! One-time codes: start and verify.
+
+use std::sync::Arc;
+
+use futures_util::future::join;
+
+use super::{
+    Engine, StepUp,
+    aim::Aim,
+    channel::{Channel, find},
+    no_random,
+    records::{Loaded, Swap},
+    start::{Asked, Beginning},
+};
+use crate::{
+    engine::{Caller, Event, Grant, Lock, OtpMessage, Purpose, SendFailure},
+    rules::{
+        CameBack, ChallengeError, CodeDigest, Compared, ListedBy, OneTimeCode, Session, Start, Subject, Timestamp,
+        check_form,
+    },
+    store::{Key, Store, Stored},
+};
+
+impl<S: Store> StepUp<S> {
+    /// Starts a one-time code on a channel and sends it. `purpose` is what it is for: `None` is the whole session,
+    /// `Some(scope)` a scope, and a [`Purpose`] may name the one operation that a refusal has bound it to.
+    ///
+    /// A code that is alive is voided, and its tries are inherited.
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError`]; unless it is `Unavailable`, no code was sent.
+    pub async fn start_otp<'a>(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        purpose: impl Into<Purpose<'a>>,
+    ) -> Result<(), ChallengeError> {
+        let started = self.0.start_otp(caller, channel, purpose.into()).await;
+        started.inspect_err(|error| self.0.tell_refused(caller, self.0.channels.otp_names(), channel, error))
+    }
+
+    /// Verifies a one-time code.
+    ///
+    /// The attempt is counted in the user's record before the code is compared, and in the session's with the
+    /// comparison; nothing is answered before both are written. So no parallelism, crash or cancellation makes
+    /// a guess free (T1, T3, T29).
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError`] says how a wrong code stands, or why none was compared.
+    pub async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, ChallengeError> {
+        let verified = self.0.verify_otp(caller, channel, code).await;
+        verified.map_err(|refused| match refused {
+            NotVerified::Wrong(error) => error,
+            NotVerified::Refused(error) => {
+                self.0.tell_refused(caller, self.0.channels.otp_names(), channel, &error);
+                error
+            }
+        })
+    }
+}
+
+/// Why a code was not verified.
+enum NotVerified {
+    /// It was compared, and told as [`Event::WrongCode`].
+    Wrong(ChallengeError),
+    Refused(ChallengeError),
+}
+
+impl From<ChallengeError> for NotVerified {
+    fn from(error: ChallengeError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl<S: Store> Engine<S> {
+    async fn start_otp(
+        self: &Arc<Self>,
+        caller: &Caller,
+        channel: &str,
+        purpose: Purpose<'_>,
+    ) -> Result<(), ChallengeError> {
+        let channel = Arc::clone(find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?);
+        let aim = self.aim(caller, purpose)?;
+        let may_start = |session: &Session, _: Option<&Subject>, now| session.may_start_otp(&self.policy, now);
+        let asked = self.ask(caller, &channel.name, may_start).await?;
+
+        let code = if self.sandbox {
+            OneTimeCode::sandbox(self.policy.code_digits)
+        } else {
+            OneTimeCode::generate(self.policy.code_digits, self.random).map_err(no_random)?
+        };
+        let proof =
+            self.keyring.digest(&self.session_key(caller), &channel.name, &code, self.random).map_err(no_random)?;
+        let (engine, caller) = (Arc::clone(self), caller.clone());
+        let work = async move { engine.send_otp(&caller, &channel, &aim, asked, code, proof).await };
+        self.unfinished.to_the_end(work).await
+    }
+
+    /// Counts a code and sends it. Nothing has been written before.
+    async fn send_otp(
+        &self,
+        caller: &Caller,
+        channel: &Channel<OtpMessage>,
+        aim: &Aim,
+        asked: Asked,
+        code: OneTimeCode,
+        proof: CodeDigest,
+    ) -> Result<(), ChallengeError> {
+        let policy = &self.policy;
+        let id = self.ids.next_u64();
+        let step = |session: &Session, generation, recipient, now| {
+            let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
+            let (operation, proof) = (aim.digest(), proof.clone());
+            session.start_otp(Start { id, channel, scope, operation, recipient, generation, proof }, policy, now)
+        };
+        let beginning =
+            Beginning { caller, channel: &channel.name, scope: aim.scope.as_deref(), start: id, push: None };
+        let begun = self.begin(&beginning, asked, step).await?;
+
+        let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.code_life);
+        let Err(why) = self.deliver(caller, channel, OtpMessage { envelope, code }).await else { return Ok(()) };
+        let came_back = match why {
+            SendFailure::RecipientInvalid | SendFailure::Failed => self.withdraw_otp(caller, id).await?,
+            SendFailure::TooSlow | SendFailure::Panicked => None,
+        };
+        self.not_sent(&beginning, begun, came_back, why).await;
+        Err(match why {
+            SendFailure::RecipientInvalid => ChallengeError::RecipientInvalid,
+            SendFailure::Failed | SendFailure::TooSlow | SendFailure::Panicked => ChallengeError::Unavailable,
+        })
+    }
+
+    /// Withdraws a code that was not sent. The earlier one comes back, unless the application has locked the user.
+    async fn withdraw_otp(&self, caller: &Caller, start: u64) -> Result<Option<CameBack>, ChallengeError> {
+        let stored = self.load(&self.subject_key(caller.subject())).await?;
+        let comes_back = !self.subject_of(stored.as_ref())?.is_some_and(Subject::is_locked);
+        let mut came_back = None;
+        let withdraw = |session: &Session, now| {
+            let (next, back) = session.withdraw_otp(start, comes_back, now)?;
+            came_back = back;
+            Some(next)
+        };
+        self.change_session(&self.session_key(caller), withdraw).await?;
+        Ok(came_back)
+    }
+
+    async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, NotVerified> {
+        let policy = &self.policy;
+        let channel = &*find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?.name;
+        check_form(code, policy.code_digits).map_err(ChallengeError::MalformedCode)?;
+        let knows = |digest: &_| self.keyring.knows(digest);
+        let may_verify = |session: &Session, subject: Option<&Subject>, now| {
+            session.may_verify(channel, subject.map(Subject::generation), knows, policy, now)
+        };
+        let asked = self.ask(caller, channel, may_verify).await?;
+
+        let attempt = self.ids.next_u64();
+        let (session_key, subject_key) = (&self.session_key(caller), &self.subject_key(caller.subject()));
+        let Counted { subject, mut session, recipient } =
+            self.count(subject_key, session_key, channel, attempt, asked).await?;
+        let generation = self.subject_of(subject.as_ref())?.map(Subject::generation);
+        let counted_for = self.session_of(session.as_ref())?.and_then(Session::otp_start);
+        let matches = |digest: &_| self.keyring.matches(digest, session_key, channel, code);
+        let mut retries = self.retries();
+        while retries.next().await {
+            let now = self.now();
+            let empty = Session::default();
+            let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
+            if let Some(error) = current.was_wrong(attempt, policy) {
+                // It was compared and written, though the store has not said so.
+                return Err(self.wrong(caller, channel, subject, current.otp_start(), error, now).await);
+            }
+            let compared = current
+                .may_verify(channel, generation, knows, policy, now)
+                .and_then(|()| current.was_sent_to(recipient.as_ref()))
+                .and_then(|()| current.compare(attempt, matches, policy, now));
+            let (next, outcome) = match compared {
+                Ok(compared) => compared,
+                Err(refused) => {
+                    // Where the code of this attempt still has its slot, nothing was there to compare, so nothing was
+                    // guessed. Where it has not, or this fails, the attempt stays counted.
+                    if current.otp_start() == counted_for {
+                        let _ = self.change_subject(subject_key, subject, |subject| subject.uncount(attempt)).await;
+                    }
+                    return Err(refused.into());
+                }
+            };
+            if S::SHARED && matches!(outcome, Compared::Wrong(_)) {
+                self.floor.add(subject_key, attempt, now);
+            }
+            let start = next.otp_start();
+            let Swap::Done(written) = self.swap_session(session_key, session.as_ref(), next, now).await? else {
+                // In this order: a lock that is not seen in the user's record changes the session's after it was read.
+                session = self.load(session_key).await?;
+                let current = self.load(subject_key).await?;
+                // What was counted stays so.
+                if self.subject_of(current.as_ref())?.is_some_and(Subject::is_locked) {
+                    return Err(ChallengeError::Forbidden.into());
+                }
+                continue;
+            };
+            // The session's record decides. Where the user's cannot be written any more, it counts too much.
+            match outcome {
+                Compared::Wrong(error) => return Err(self.wrong(caller, channel, subject, start, error, now).await),
+                Compared::Right => {
+                    // A record with a grant in it is kept, and was written.
+                    let grant = written.and_then(Grant::newest).ok_or(ChallengeError::Unavailable)?;
+                    self.tell(&Event::Verified { subject: caller.subject(), channel, scope: grant.scope() });
+                    let start = start.unwrap_or_default();
+                    let clear = |subject: &mut Subject| {
+                        subject.succeeded(channel, attempt);
+                        // What was proven before everything was revoked, or the factors have changed, is not proven now.
+                        let recipient = recipient.as_ref().filter(|_| Some(subject.generation()) == generation);
+                        subject.verified(start, recipient, now);
+                    };
+                    let of_subject = self.change_subject(subject_key, subject, clear);
+                    let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
+                    let _ = join(of_subject, of_recipient).await;
+                    return Ok(grant);
+                }
+            }
+        }
+        Err(ChallengeError::Unavailable.into())
+    }
+
+    /// A code was compared, and was wrong.
+    async fn wrong(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        subject: Option<Stored>,
+        start: Option<u64>,
+        error: ChallengeError,
+        now: Timestamp,
+    ) -> NotVerified {
+        self.tell_wrong(caller, channel, subject.as_ref(), now);
+        if let (ChallengeError::ChallengeLimitExceeded, Some(start)) = (&error, start) {
+            let _ =
+                self.change_subject(&self.subject_key(caller.subject()), subject, |subject| subject.close(start)).await;
+        }
+        NotVerified::Wrong(error)
+    }
+
+    /// A wrong code, and the lock that follows from it.
+    fn tell_wrong(&self, caller: &Caller, channel: &str, subject: Option<&Stored>, now: Timestamp) {
+        self.tell(&Event::WrongCode { subject: caller.subject(), channel });
+        let Ok(Some(subject)) = self.subject_of(subject) else { return };
+        let locked = subject
+            .check_disabled(channel, &self.policy, now)
+            .and_then(|()| subject.check_locked(channel, &self.policy, now));
+        let lock = match locked {
+            Ok(()) => return,
+            Err(ChallengeError::RateLimited(limit)) => Lock::For(limit.wait),
+            Err(_) => Lock::UntilUnlocked,
+        };
+        self.tell(&Event::Locked { subject: caller.subject(), channel: Some(channel), lock });
+    }
+}
+
+/// An attempt that was counted: the user's record as written, and the session's as read before.
+struct Counted {
+    subject: Option<Stored>,
+    session: Option<Stored>,
+    /// Where the channel leads now.
+    recipient: Option<Key>,
+}
+
+impl<S: Store> Engine<S> {
+    /// Counts an attempt, if a code can be compared.
+    async fn count(
+        &self,
+        subject_key: &Key,
+        session_key: &Key,
+        channel: &str,
+        attempt: u64,
+        asked: Asked,
+    ) -> Result<Counted, ChallengeError> {
+        let Asked { loaded, enrolled } = asked;
+        let mut loaded = Some(loaded);
+        let mut retries = self.retries();
+        while retries.next().await {
+            let Loaded { subject, session } = if let Some(loaded) = loaded.take() {
+                loaded
+            } else {
+                // The session first: see where it is compared.
+                let session = self.load(session_key).await?;
+                Loaded { subject: self.load(subject_key).await?, session }
+            };
+            let now = self.now();
+            let current = self.subject_of(subject.as_ref())?;
+            if current.is_some_and(|subject| subject.counts(attempt) && !subject.is_locked()) {
+                // It stands there already, though the store has not said so (T33).
+                let recipient = self.recipient_key(&enrolled?);
+                return Ok(Counted { subject, session, recipient });
+            }
+            if let Some(subject) = current {
+                subject.check_disabled(channel, &self.policy, now)?;
+            }
+            let recipient = self.recipient_key(&enrolled.clone()?);
+            let empty = Session::default();
+            let challenge = self.session_of(session.as_ref())?.unwrap_or(&empty);
+            let knows = |digest: &_| self.keyring.knows(digest);
+            challenge.may_verify(channel, current.map(Subject::generation), knows, &self.policy, now)?;
+            challenge.was_sent_to(recipient.as_ref())?;
+            // Without the user's record no generation matches, so there is one.
+            let mut next = current.ok_or(ChallengeError::StateInvalid)?.clone();
+            self.remember(subject_key, &mut next, now);
+            next.check_locked(channel, &self.policy, now)?;
+            next.count(channel, attempt, now);
+            self.list(&mut next, session_key, ListedBy::Grant, now).await?;
+            if let Swap::Done(subject) = self.swap_subject(subject_key, subject.as_ref(), next, now).await? {
+                return Ok(Counted { subject, session, recipient });
+            }
+        }
+        Err(ChallengeError::Unavailable)
+    }
+}

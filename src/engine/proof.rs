@@ -1,0 +1,250 @@
+//! Proofs from elsewhere: a factor that the application has verified itself becomes a grant.
+
+use std::{error::Error, fmt};
+
+use super::{Engine, StepUp, aim::Aim, records::Swap};
+use crate::{
+    engine::{Caller, Event, Grant, Purpose},
+    rules::{ChallengeError, Granted, ListedBy, Malformed, Seen, Session, Subject, Timestamp, Usage},
+    store::{Key, Store, Stored},
+};
+
+/// What the application has verified itself: a passkey, a TOTP code, a fresh login at an identity provider.
+///
+/// # Example
+///
+/// From an `OpenID` Connect ID token that the application has checked:
+///
+/// ```
+/// use tower_step_up::{Proof, Timestamp};
+///
+/// # let auth_time = 1_764_000_000;
+/// let proof = Proof::new("OIDC").verified_at(Timestamp::from_millis(auth_time * 1000));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Proof<'a> {
+    channel: &'a str,
+    purpose: Purpose<'a>,
+    verified_at: Option<Timestamp>,
+}
+
+impl<'a> Proof<'a> {
+    /// A proof by a channel that was registered with [`StepUpBuilder::proof`](crate::StepUpBuilder::proof), for the
+    /// whole session, verified now.
+    pub const fn new(channel: &'a str) -> Self {
+        Self { channel, purpose: Purpose::new(), verified_at: None }
+    }
+
+    /// What it is for.
+    pub fn purpose(mut self, purpose: impl Into<Purpose<'a>>) -> Self {
+        self.purpose = purpose.into();
+        self
+    }
+
+    /// When the user proved it, such as `auth_time` of an ID token (`OpenID` Connect Core §2).
+    pub const fn verified_at(mut self, time: Timestamp) -> Self {
+        self.verified_at = Some(time);
+        self
+    }
+}
+
+/// Why a proof became no grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// The channel is not registered for proofs.
+    UnknownChannel,
+    /// The scope is none by its form, is not registered, or is another than the binding's.
+    Scope(Malformed),
+    /// The binding is no token by its form, was not made for this session, or is too old.
+    Binding(Malformed),
+    /// It was verified further ahead than another node's clock may be ([`Policy::skew`](crate::Policy::skew)).
+    InTheFuture,
+    /// It was verified longer ago than a grant lives.
+    Expired,
+    /// The application has locked the user.
+    Locked,
+    /// The session, or everything of the user, was revoked while the proof was being recorded.
+    Revoked,
+    /// The store is down, too slow or full. Nothing was granted.
+    Unavailable,
+}
+
+impl fmt::Display for ProofError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownChannel => "the channel is not registered; call .proof(name) on the builder",
+            Self::Scope(_) => "the scope cannot be asked for",
+            Self::Binding(_) => "the binding is not one of this session, or too old",
+            Self::InTheFuture => "it was verified in the future; compare the clocks",
+            Self::Expired => "it was verified longer ago than a grant lives",
+            Self::Locked => "the user is locked",
+            Self::Revoked => "the session was revoked meanwhile; have the user prove it again",
+            Self::Unavailable => "temporarily unavailable; try again",
+        })
+    }
+}
+
+impl Error for ProofError {}
+
+/// Only the store fails where a proof is recorded, once it was checked.
+impl From<ChallengeError> for ProofError {
+    fn from(_: ChallengeError) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl<S: Store> StepUp<S> {
+    /// Grants a step-up for a factor that the application has verified itself, as if a challenge had been verified.
+    ///
+    /// It lives as long as any grant, counted from when it was verified, and ends with [`revoke`](Self::revoke) and
+    /// [`revoke_all`](Self::revoke_all).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Caller, Proof, Requirement, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let step_up = StepUp::builder().proof("PASSKEY").build()?;
+    /// let caller = Caller::new("alice", "1");
+    ///
+    /// // The application has verified the passkey's assertion.
+    /// step_up.grant(&caller, Proof::new("PASSKEY")).await?;
+    /// assert!(step_up.check(&caller, &Requirement::new().channels(["PASSKEY"])).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ProofError`]; nothing was granted.
+    ///
+    /// # Security
+    ///
+    /// This counts no failures: whoever verifies the factor must count them, and must take each proof once. A TOTP
+    /// code, for instance, is valid for its step and must not be taken twice (RFC 6238 §5.2).
+    pub async fn grant(&self, caller: &Caller, proof: Proof<'_>) -> Result<Grant, ProofError> {
+        self.0.grant(caller, proof).await
+    }
+}
+
+impl<S: Store> Engine<S> {
+    async fn grant(&self, caller: &Caller, proof: Proof<'_>) -> Result<Grant, ProofError> {
+        if !self.channels.proof.iter().any(|known| known == proof.channel) {
+            return Err(ProofError::UnknownChannel);
+        }
+        let aim = self.aim(caller, proof.purpose).map_err(|error| match error {
+            ChallengeError::MalformedScope(malformed) => ProofError::Scope(malformed),
+            ChallengeError::MalformedBinding(malformed) => ProofError::Binding(malformed),
+            _ => ProofError::Unavailable,
+        })?;
+        let id = self.ids.next_u64();
+        let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
+        let begun = self.now();
+        let mut first: Option<Seen> = None;
+        let mut retries = self.retries();
+        while retries.next().await {
+            // After a conflict another call may have recorded the same.
+            let recorded = match first {
+                None => None,
+                Some(_) => self.load(session_key).await?,
+            };
+            let stored = self.load(subject_key).await?;
+            let now = self.now();
+            self.life_of(&proof, now)?;
+            let mut subject = self.subject_or_new(stored.as_ref())?;
+            // Of a user without a record nothing can have been seen.
+            if let (None, Some(_)) = (first, &stored) {
+                first = Some(Seen::of(&subject, session_key));
+            }
+            check(first, &subject, session_key)?;
+            let since = proof.verified_at.unwrap_or(begun);
+            if let Some(grant) = self.recorded_alike(recorded, &subject, session_key, &proof, &aim, since)? {
+                return Ok(grant);
+            }
+            // The session is listed and its place is taken before the user's state is relied on: a revocation after this
+            // is either seen below, or changes that place.
+            self.list(&mut subject, session_key, ListedBy::Grant, now).await?;
+            let seen = Seen::of(&subject, session_key);
+            let Swap::Done(_) = self.swap_subject(subject_key, stored.as_ref(), subject, now).await? else { continue };
+            first = Some(seen);
+            self.take_place(session_key).await?;
+
+            // In this order: a revocation after the place was read changes it.
+            let place = self.load(session_key).await?;
+            let stored = self.load(subject_key).await?;
+            let now = self.now();
+            let subject = self.subject_of(stored.as_ref())?.ok_or(ProofError::Unavailable)?;
+            check(first, subject, session_key)?;
+            let Some(session) = self.session_of(place.as_ref())? else { continue };
+            let (verified_at, expires_at) = self.life_of(&proof, now)?;
+            let granted = Granted {
+                id,
+                channel: proof.channel.into(),
+                scope: aim.scope.clone(),
+                operation: aim.digest(),
+                verified_at,
+                expires_at,
+                generation: seen.generation,
+                usage: Usage::Unused,
+            };
+            let next = session.granted(granted, now);
+            if let Swap::Done(written) = self.swap_session(session_key, place.as_ref(), next, now).await? {
+                let grant = written.and_then(Grant::newest).ok_or(ProofError::Unavailable)?;
+                let (subject, channel, scope) = (caller.subject(), grant.channel(), grant.scope());
+                self.tell(&Event::Verified { subject, channel, scope });
+                return Ok(grant);
+            }
+        }
+        Err(ProofError::Unavailable)
+    }
+
+    /// The grant that another call for the same has recorded since then. The user's record was read after the session's,
+    /// and says that the session's stands (T40).
+    fn recorded_alike(
+        &self,
+        recorded: Option<Stored>,
+        subject: &Subject,
+        session_key: &Key,
+        proof: &Proof<'_>,
+        aim: &Aim,
+        since: Timestamp,
+    ) -> Result<Option<Grant>, ChallengeError> {
+        let Some(recorded) = recorded.filter(|_| subject.lists(session_key)) else { return Ok(None) };
+        let now = self.now();
+        let is_alike = |grant: &Granted| {
+            *grant.channel == *proof.channel
+                && grant.scope == aim.scope
+                && grant.operation == aim.digest()
+                && grant.generation == subject.generation()
+                && since <= grant.verified_at
+                && grant.is_live(&self.policy, now)
+        };
+        let grants = self.session_of(Some(&recorded))?.map_or(&[][..], Session::grants);
+        let alike = grants.iter().position(is_alike);
+        Ok(alike.and_then(|index| Grant::of(recorded, index)))
+    }
+
+    /// When a proof was verified, and until when its grant lives.
+    fn life_of(&self, proof: &Proof<'_>, now: Timestamp) -> Result<(Timestamp, Timestamp), ProofError> {
+        let verified_at = proof.verified_at.unwrap_or(now);
+        let expires_at = verified_at.saturating_add(self.policy.grant_life);
+        if verified_at > now.saturating_add(self.policy.skew) {
+            return Err(ProofError::InTheFuture);
+        }
+        if now >= expires_at { Err(ProofError::Expired) } else { Ok((verified_at, expires_at)) }
+    }
+}
+
+/// Whether a proof may go on.
+fn check(seen: Option<Seen>, subject: &Subject, session: &Key) -> Result<(), ProofError> {
+    if subject.is_locked() {
+        return Err(ProofError::Locked);
+    }
+    let revoked = seen.is_some_and(|seen| !seen.still_holds(subject, session));
+    if revoked { Err(ProofError::Revoked) } else { Ok(()) }
+}

@@ -1,0 +1,331 @@
+//! Pushes: start, poll and answer.
+
+use std::{error::Error, fmt, sync::Arc};
+
+use futures_util::future::join;
+
+use super::{
+    Engine, StepUp,
+    aim::Aim,
+    channel::{Channel, find},
+    no_random,
+    records::{Swap, as_session},
+    start::{Asked, Beginning},
+};
+use crate::{
+    engine::{Caller, Event, Purpose, PushMessage},
+    rules::{
+        Answered, ChallengeError, CodeDigest, NotAnswered, OneTimeCode, PushProof, PushStatus, Said, Session, Start,
+        Subject, push_id,
+    },
+    store::{Store, Stored},
+};
+
+/// A push that was started.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct PushStarted {
+    /// Its id: decimal digits of 128 random bits. The client polls with it, the phone answers with it.
+    pub id: String,
+    /// The number that the client shows and the user types on their phone, where the policy asks for one
+    /// ([`Policy::push_number`](crate::Policy::push_number)). It stands in no message, poll or log.
+    pub number: Option<String>,
+}
+
+/// What the user said on their phone.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushAnswer {
+    /// Yes, that was me. Enough where the policy asks for no number.
+    Approve,
+    /// Yes, and this is the number that they typed.
+    Number(String),
+    /// No.
+    Decline,
+}
+
+/// Prints no number.
+impl fmt::Debug for PushAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Approve => "Approve",
+            Self::Number(_) => "Number(..)",
+            Self::Decline => "Decline",
+        })
+    }
+}
+
+/// Why an answer to a push was not taken. Nothing was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// This user has no such push, or none any more.
+    Unknown,
+    /// It has been answered, has expired, was revoked, or the user is locked.
+    Closed,
+    /// The number is wrong. After the third wrong one the push counts as declined.
+    WrongNumber {
+        /// How many more may be tried; none, where this one declined it.
+        left: u8,
+    },
+    /// The policy asks for the number: [`PushAnswer::Number`].
+    NumberRequired,
+    /// The store is down: the answer may be given again.
+    Unavailable,
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "no such push",
+            Self::Closed => "the push can no longer be answered",
+            Self::WrongNumber { left: 0 } => "the number is wrong, and the push is declined",
+            Self::WrongNumber { .. } => "the number is wrong",
+            Self::NumberRequired => "approve it with the number that the application shows",
+            Self::Unavailable => "temporarily unavailable; try again",
+        })
+    }
+}
+
+impl Error for AnswerError {}
+
+/// Prints neither.
+impl fmt::Debug for PushStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PushStarted(..)")
+    }
+}
+
+impl<S: Store> StepUp<S> {
+    /// Starts a push on a channel and sends it. `purpose` is what it is for, as for [`start_otp`](Self::start_otp).
+    ///
+    /// One is in flight at a time, for as long as it can be answered. Where the request is dropped before the push is
+    /// sent, nobody learns its id: the next may take its place after twice the sender's deadline, and it stays counted.
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError`]; [`StateInvalid`](ChallengeError::StateInvalid) while one is in flight.
+    pub async fn start_push<'a>(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        purpose: impl Into<Purpose<'a>>,
+    ) -> Result<PushStarted, ChallengeError> {
+        let started = self.0.start_push(caller, channel, purpose.into()).await;
+        started.inspect_err(|error| self.0.tell_refused(caller, self.0.channels.push_names(), channel, error))
+    }
+
+    /// How a push stands; `None` for one that this session did not start or no longer remembers.
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError::UnknownChannel`], and [`ChallengeError::Unavailable`] where the store is down.
+    pub async fn push_status(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        id: &str,
+    ) -> Result<Option<PushStatus>, ChallengeError> {
+        let engine = &*self.0;
+        find(&engine.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
+        let digest = engine.record_key.push(&engine.subject_key(caller.subject()), id);
+        let stored = engine.load(&engine.session_key(caller)).await?;
+        let now = engine.now();
+        let session = engine.session_of(stored.as_ref())?;
+        Ok(session.and_then(|session| session.push_status(channel, &digest, &engine.policy, now)))
+    }
+
+    /// Takes the user's answer from their phone: once, before the push's deadline.
+    ///
+    /// The application has authenticated the phone as `subject`'s. An answer for another user's push is
+    /// [`Unknown`](AnswerError::Unknown).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{AnswerError, Caller, PushAnswer, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let step_up = StepUp::builder().sandbox().push("BIOMETRIC", tower_step_up::discard).build()?;
+    /// let push = step_up.start_push(&Caller::new("alice", "1"), "BIOMETRIC", None).await?;
+    ///
+    /// let foreign = step_up.answer_push("bob", &push.id, PushAnswer::Approve).await;
+    /// assert_eq!(foreign, Err(AnswerError::Unknown));
+    /// step_up.answer_push("alice", &push.id, PushAnswer::Approve).await?;
+    /// let again = step_up.answer_push("alice", &push.id, PushAnswer::Approve).await;
+    /// assert_eq!(again, Err(AnswerError::Closed));
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AnswerError`].
+    pub async fn answer_push(&self, subject: &str, id: &str, answer: PushAnswer) -> Result<(), AnswerError> {
+        self.0.answer_push(subject, id, &answer).await
+    }
+}
+
+impl<S: Store> Engine<S> {
+    async fn start_push(
+        self: &Arc<Self>,
+        caller: &Caller,
+        channel: &str,
+        purpose: Purpose<'_>,
+    ) -> Result<PushStarted, ChallengeError> {
+        let channel = Arc::clone(find(&self.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?);
+        let aim = self.aim(caller, purpose)?;
+        let may_start = |session: &Session, subject: Option<&Subject>, now| {
+            subject.map_or(Ok(()), |subject| session.may_start_push(subject.generation(), &self.policy, now))
+        };
+        let asked = self.ask(caller, &channel.name, may_start).await?;
+
+        let id = push_id(self.random).map_err(no_random)?;
+        let number = self
+            .policy
+            .push_number
+            .map(|digits| OneTimeCode::generate(digits, self.random))
+            .transpose()
+            .map_err(no_random)?;
+        let digest = |number: &OneTimeCode| -> Result<Box<CodeDigest>, ChallengeError> {
+            let digest = self.keyring.digest(&self.session_key(caller), &channel.name, number, self.random);
+            digest.map(Box::new).map_err(no_random)
+        };
+        let digest_of_id = self.record_key.push(&self.subject_key(caller.subject()), &id);
+        let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()?, sent: false };
+        let (engine, caller) = (Arc::clone(self), caller.clone());
+        let work = async move {
+            engine.send_push(&caller, &channel, &aim, asked, &id, proof).await?;
+            Ok(PushStarted { id, number: number.map(|number| number.expose().to_owned()) })
+        };
+        self.unfinished.to_the_end(work).await
+    }
+
+    /// Counts a push and sends it. Nothing has been written before.
+    async fn send_push(
+        &self,
+        caller: &Caller,
+        channel: &Channel<PushMessage>,
+        aim: &Aim,
+        asked: Asked,
+        id: &str,
+        proof: PushProof,
+    ) -> Result<(), ChallengeError> {
+        let (policy, digest_of_id) = (&self.policy, proof.id);
+        let start = self.ids.next_u64();
+        let step = |session: &Session, generation, recipient, now| {
+            let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
+            let (id, operation, proof) = (start, aim.digest(), proof.clone());
+            session.start_push(Start { id, channel, scope, operation, recipient, generation, proof }, policy, now)
+        };
+        let beginning =
+            Beginning { caller, channel: &channel.name, scope: aim.scope.as_deref(), start, push: Some(digest_of_id) };
+        let begun = self.begin(&beginning, asked, step).await?;
+
+        let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_life);
+        if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.to_owned() }).await {
+            // Nobody was told the id, so nobody could poll it: whether it arrives or not, it must not stand in the way
+            // of the next.
+            self.change_session(&self.session_key(caller), |session, _| session.withdraw_push(start)).await?;
+            self.not_sent(&beginning, begun, None, why).await;
+            return Err(ChallengeError::Unavailable);
+        }
+        // Where this fails, the next start takes its place early.
+        let _ = self.change_session(&self.session_key(caller), |session, _| session.push_sent(start)).await;
+        Ok(())
+    }
+
+    /// What counts against the user is written before the session's record, and what counts for them after it.
+    async fn answer_push(&self, subject: &str, id: &str, answer: &PushAnswer) -> Result<(), AnswerError> {
+        let said = match answer {
+            PushAnswer::Approve => Said::Yes,
+            PushAnswer::Number(typed) => Said::Number { typed, attempt: self.ids.next_u64() },
+            PushAnswer::Decline => Said::No,
+        };
+        let subject_key = self.subject_key(subject);
+        let digest = self.record_key.push(&subject_key, id);
+        let mut retries = self.retries();
+        while retries.next().await {
+            let stored = self.load(&subject_key).await?;
+            let current = self.subject_of(stored.as_ref())?.ok_or(AnswerError::Unknown)?;
+            let (session_key, start) = current.find_push(&digest).ok_or(AnswerError::Unknown)?;
+            let (session_key, generation) = (*session_key, current.generation());
+            let recipient = current.recipient_of(start);
+            let session = self.load(&session_key).await?;
+            if said != Said::No {
+                // Looked at again after the session was read: a lock or a revocation since then changes the session's
+                // record. What is not listed is not found by whoever revokes everything, so nothing is granted there.
+                let again = self.load(&subject_key).await?;
+                let may_be_granted = |user: &Subject| !user.is_locked() && user.lists(&session_key);
+                if !self.subject_of(again.as_ref())?.is_some_and(may_be_granted) {
+                    return Err(AnswerError::Closed);
+                }
+            }
+            let now = self.now();
+            let matches = |digest: &CodeDigest, channel: &str, typed: &str| {
+                self.keyring.matches(digest, &session_key, channel, typed)
+            };
+            let empty = Session::default();
+            let pending = self.session_of(session.as_ref())?.unwrap_or(&empty);
+            let taken = pending.answer_push(&digest, generation, said, matches, &self.policy, now);
+            // A "No" counts whatever became of the push: dropping it first must not spare an attacker the pause.
+            let declines = said == Said::No || matches!(taken, Ok((_, Answered::WrongNumber { left: 0 })));
+            if declines {
+                let count = |subject: &mut Subject| subject.declined(start, &self.policy, now);
+                let pauses = self.change_subject(&subject_key, stored.clone(), count).await?;
+                if let (Some(true), Some((channel, _))) = (pauses, pending.push_is_for()) {
+                    self.tell(&Event::PushesPaused { subject, channel, pause: self.policy.denial_pause });
+                }
+            }
+            let (next, answered) = taken.map_err(|not| match not {
+                NotAnswered::TooLate => AnswerError::Closed,
+                NotAnswered::NumberRequired => AnswerError::NumberRequired,
+            })?;
+            let Swap::Done(written) = self.swap_session(&session_key, session.as_ref(), next, now).await? else {
+                continue;
+            };
+            self.tell_answered(subject, written.as_ref(), answered);
+            match answered {
+                Answered::WrongNumber { left } => return Err(AnswerError::WrongNumber { left }),
+                Answered::Declined => {}
+                Answered::Approved => {
+                    // Where this fails, the user's record counts too much.
+                    let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
+                    let verified = |subject: &mut Subject| {
+                        let recipient = recipient.as_ref().filter(|_| subject.generation() == generation);
+                        subject.verified(start, recipient, now);
+                    };
+                    let _ = join(self.change_subject(&subject_key, stored, verified), of_recipient).await;
+                }
+            }
+            return Ok(());
+        }
+        Err(AnswerError::Unavailable)
+    }
+
+    fn tell_answered(&self, subject: &str, written: Option<&Stored>, answered: Answered) {
+        let Ok(Some((channel, scope))) = as_session(written).map(|session| session?.push_is_for()) else { return };
+        if matches!(answered, Answered::WrongNumber { .. }) {
+            self.tell(&Event::WrongCode { subject, channel });
+        }
+        match answered {
+            Answered::WrongNumber { left: 1.. } => {}
+            Answered::WrongNumber { left: 0 } | Answered::Declined => {
+                self.tell(&Event::PushAnswered { subject, channel, approved: false });
+            }
+            Answered::Approved => {
+                self.tell(&Event::PushAnswered { subject, channel, approved: true });
+                self.tell(&Event::Verified { subject, channel, scope });
+            }
+        }
+    }
+}
+
+/// Only the store fails where an answer is taken.
+impl From<ChallengeError> for AnswerError {
+    fn from(_: ChallengeError) -> Self {
+        Self::Unavailable
+    }
+}

@@ -1,0 +1,366 @@
+//! Records: loaded, swapped, changed until nobody interferes.
+
+use std::{borrow::Cow, time::Duration};
+
+use futures_util::future::join;
+
+use super::Engine;
+use crate::{
+    engine::{Caller, Event, Recipient},
+    rules::{BareKey, ChallengeError, Listed, ListedBy, Sends, Session, Subject, Timestamp},
+    store::{Key, Lookup, Record, Revision, Store, StoreError, Stored, Swapped},
+    timeout::{finish, within},
+};
+
+/// From here on a life might reach past the end of time, and what denies would be forgotten at once.
+const LATEST: Timestamp = Timestamp::from_millis(u64::MAX / 2);
+
+/// How long a record that has nothing to keep yet stands in for what is about to be written.
+const PLACE_KEPT: Duration = Duration::from_secs(60);
+
+/// Whether a session's place was free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Taken,
+    /// There is a record.
+    Occupied,
+}
+
+/// The records of a user and of a session of theirs, as they were read.
+pub(super) struct Loaded {
+    pub(super) subject: Option<Stored>,
+    pub(super) session: Option<Stored>,
+}
+
+/// What became of a swap.
+pub(super) enum Swap {
+    /// The state that stands now; `None` where nothing was left to keep.
+    Done(Option<Stored>),
+    Conflict,
+}
+
+/// Records of the store.
+impl<S: Store> Engine<S> {
+    pub(super) async fn load(&self, key: &Key) -> Result<Option<Stored>, ChallengeError> {
+        self.look_up(key).await.map_err(|error| self.failed(&error))
+    }
+
+    /// The same, and whoever asks tells what failed.
+    pub(crate) async fn look_up(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        finish::<S>(self.begin_load(key), self.policy.store_deadline).await
+    }
+
+    /// The same, at hand where the store is in process.
+    pub(crate) fn begin_load(&self, key: &Key) -> Lookup<S::Load> {
+        self.check_store();
+        self.store.load(key)
+    }
+
+    /// Under which key a session's record is kept, and named in its user's.
+    pub(crate) fn session_key(&self, caller: &Caller) -> Key {
+        self.record_key.key(caller.session())
+    }
+
+    pub(super) fn subject_key(&self, subject: &str) -> Key {
+        self.record_key.key(BareKey::subject(subject))
+    }
+
+    /// `None` where the enrolment names no recipient.
+    pub(super) fn recipient_key(&self, recipient: &Recipient) -> Option<Key> {
+        recipient.as_str().map(|recipient| self.record_key.key(BareKey::recipient(recipient)))
+    }
+
+    /// The user's record and the session's, in one round trip.
+    pub(super) async fn load_both(&self, subject: &Key, session: &Key) -> Result<Loaded, ChallengeError> {
+        let (subject, session) = join(self.load(subject), self.load(session)).await;
+        Ok(Loaded { subject: subject?, session: session? })
+    }
+
+    pub(super) async fn swap(
+        &self,
+        key: &Key,
+        expected: Option<&Stored>,
+        record: Record,
+        now: Timestamp,
+    ) -> Result<Swap, ChallengeError> {
+        if now > LATEST {
+            return Err(
+                self.failed(&StoreError::new("nothing is written this close to the end of time: set the clock"))
+            );
+        }
+        let until = match &record {
+            Record::Session(session) => session.keep_until(&self.policy),
+            Record::Subject(subject) => subject.keep_until(),
+            Record::Recipient(sends) => sends.keep_until(),
+        };
+        let ttl = until.saturating_since(now);
+        let next = (!ttl.is_zero()).then_some((record, ttl));
+        self.swap_for(key, expected, next).await
+    }
+
+    /// Swaps a record that is to be kept for a while, or deletes it.
+    pub(super) async fn swap_for(
+        &self,
+        key: &Key,
+        expected: Option<&Stored>,
+        next: Option<(Record, Duration)>,
+    ) -> Result<Swap, ChallengeError> {
+        let next = next.map(|(record, ttl)| Stored::new(Revision::new(self.ids.next()), ttl, record));
+        let swap = self.store.swap(key, expected.map(Stored::revision), next.clone());
+        let swapped = within(self.policy.store_deadline, swap).await;
+        match swapped.unwrap_or_else(|| Err(StoreError::deadline())).map_err(|error| self.failed(&error))? {
+            Swapped::Done => Ok(Swap::Done(next)),
+            Swapped::Conflict => Ok(Swap::Conflict),
+            Swapped::Full => Err(self.failed(&StoreError::full())),
+        }
+    }
+
+    pub(super) async fn swap_session(
+        &self,
+        key: &Key,
+        expected: Option<&Stored>,
+        next: Session,
+        now: Timestamp,
+    ) -> Result<Swap, ChallengeError> {
+        self.swap(key, expected, Record::Session(next), now).await
+    }
+
+    pub(super) async fn swap_subject(
+        &self,
+        key: &Key,
+        expected: Option<&Stored>,
+        next: Subject,
+        now: Timestamp,
+    ) -> Result<Swap, ChallengeError> {
+        self.swap(key, expected, Record::Subject(next), now).await
+    }
+
+    /// Changes a session that exists, for as long as `change` gives a new state of it.
+    pub(super) async fn change_session(
+        &self,
+        key: &Key,
+        mut change: impl FnMut(&Session, Timestamp) -> Option<Session>,
+    ) -> Result<bool, ChallengeError> {
+        let mut retries = self.retries();
+        while retries.next().await {
+            let stored = self.load(key).await?;
+            let now = self.now();
+            let Some(next) = self.session_of(stored.as_ref())?.and_then(|session| change(session, now)) else {
+                return Ok(false);
+            };
+            if let Swap::Done(_) = self.swap_session(key, stored.as_ref(), next, now).await? {
+                return Ok(true);
+            }
+        }
+        Err(ChallengeError::Unavailable)
+    }
+
+    /// Changes a user's record, beginning with the state that was read or written last. What the change gave, unless
+    /// there is no record.
+    pub(super) async fn change_subject<T>(
+        &self,
+        key: &Key,
+        mut stored: Option<Stored>,
+        mut change: impl FnMut(&mut Subject) -> T,
+    ) -> Result<Option<T>, ChallengeError> {
+        let mut retries = self.retries();
+        while retries.next().await {
+            let Some(mut next) = self.subject_of(stored.as_ref())?.cloned() else { return Ok(None) };
+            let given = change(&mut next);
+            if self.subject_of(stored.as_ref())? == Some(&next) {
+                return Ok(Some(given));
+            }
+            if let Swap::Done(_) = self.swap_subject(key, stored.as_ref(), next, self.now()).await? {
+                return Ok(Some(given));
+            }
+            stored = self.load(key).await?;
+        }
+        Err(ChallengeError::Unavailable)
+    }
+
+    /// Changes a user's record, or writes one, unless `change` leaves it as it is.
+    pub(super) async fn put_subject(
+        &self,
+        key: &Key,
+        mut change: impl FnMut(&mut Subject, Timestamp),
+    ) -> Result<(), ChallengeError> {
+        let mut retries = self.retries();
+        while retries.next().await {
+            let stored = self.load(key).await?;
+            let mut next = self.subject_or_new(stored.as_ref())?;
+            let now = self.now();
+            change(&mut next, now);
+            if self.subject_of(stored.as_ref())? == Some(&next) {
+                return Ok(());
+            }
+            if let Swap::Done(_) = self.swap_subject(key, stored.as_ref(), next, now).await? {
+                return Ok(());
+            }
+        }
+        Err(ChallengeError::Unavailable)
+    }
+
+    /// Changes a recipient's record, if there is a recipient and it has one.
+    pub(super) async fn change_recipient(
+        &self,
+        key: Option<&Key>,
+        change: impl Fn(&mut Sends),
+    ) -> Result<(), ChallengeError> {
+        let Some(key) = key else { return Ok(()) };
+        let mut retries = self.retries();
+        while retries.next().await {
+            let stored = self.load(key).await?;
+            let Some(mut next) = self.recipient_of(stored.as_ref())?.cloned() else { return Ok(()) };
+            change(&mut next);
+            if let Swap::Done(_) = self.swap(key, stored.as_ref(), Record::Recipient(next), self.now()).await? {
+                return Ok(());
+            }
+        }
+        Err(ChallengeError::Unavailable)
+    }
+
+    /// Counts what this process has seen, and a store outside may have lost.
+    pub(super) fn remember(&self, key: &Key, subject: &mut Subject, now: Timestamp) {
+        if S::SHARED {
+            subject.remember(self.floor.of(key), now);
+        }
+    }
+
+    /// What counts against a user, with what this process remembers: of one who is not known, nothing.
+    pub(super) fn remembered<'a>(&self, key: &Key, user: Option<&'a Subject>, now: Timestamp) -> Cow<'a, Subject> {
+        match user {
+            Some(user) if !S::SHARED => Cow::Borrowed(user),
+            _ => {
+                let mut user = user.cloned().unwrap_or_else(|| Subject::new(0));
+                self.remember(key, &mut user, now);
+                Cow::Owned(user)
+            }
+        }
+    }
+
+    /// Lists the session in the user's record before its own is written, for a start that may take it back or for good.
+    /// Where the list is full, the grants of the oldest go first, and where it has no record yet, its place is taken: an
+    /// operation that was about to write one finds that something has changed.
+    pub(super) async fn list(
+        &self,
+        subject: &mut Subject,
+        session: &Key,
+        by: ListedBy,
+        now: Timestamp,
+    ) -> Result<(), ChallengeError> {
+        let policy = &self.policy;
+        let until = now.saturating_add(policy.code_life.max(policy.push_life)).saturating_add(policy.grant_life);
+        match subject.list(session, by, until, now) {
+            Listed::Done => Ok(()),
+            Listed::Displaced(oldest) => {
+                if self.take_place(&oldest).await? == Place::Occupied {
+                    self.revoke_session(&oldest).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes sure that a session has a record, so that whoever writes it later has to swap, and a revocation in between
+    /// is noticed: a record with a grant in it is never inserted (T32).
+    pub(super) async fn take_place(&self, key: &Key) -> Result<Place, ChallengeError> {
+        if self.load(key).await?.is_some() {
+            return Ok(Place::Occupied);
+        }
+        let place = Some((Record::Session(Session::default()), PLACE_KEPT));
+        match self.swap_for(key, None, place).await? {
+            Swap::Done(_) => Ok(Place::Taken),
+            Swap::Conflict => Ok(Place::Occupied),
+        }
+    }
+
+    /// Revokes what a session holds; the starts of its challenges. It is written anew even if it holds nothing, so that
+    /// an operation that has read it before cannot write over this. After a conflict that is ensured already: a record
+    /// that another operation has left without any elevation is left as it is, so that a storm of revocations costs
+    /// each of them a write at most (T40).
+    pub(super) async fn revoke_session(&self, key: &Key) -> Result<Vec<u64>, ChallengeError> {
+        let mut starts = Vec::new();
+        let mut conflicted = false;
+        let revoke = |session: &Session, now| {
+            starts = session.otp_start().into_iter().chain(session.push_start()).collect();
+            let again = std::mem::replace(&mut conflicted, true);
+            let next = session.revoked(&self.policy, now);
+            (!again || next != *session).then_some(next)
+        };
+        self.change_session(key, revoke).await?;
+        Ok(starts)
+    }
+
+    /// Writes a session's record anew as it is, so that an operation that has read it before finds a conflict, and asks
+    /// again whether it may go on. Where somebody else has written it meanwhile, that is so already; and in one that
+    /// cannot be read nothing is granted.
+    pub(super) async fn touch_session(&self, key: &Key) -> Result<(), ChallengeError> {
+        let stored = match self.look_up(key).await {
+            Err(error) if error.is_unreadable() => return Ok(()),
+            stored => stored.map_err(|error| self.failed(&error))?,
+        };
+        match as_session(stored.as_ref()) {
+            Ok(Some(session)) => self.swap_session(key, stored.as_ref(), session.clone(), self.now()).await.map(drop),
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn session_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Session>, ChallengeError> {
+        as_session(stored).map_err(|error| self.failed(&error))
+    }
+
+    pub(super) fn subject_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Subject>, ChallengeError> {
+        match stored.map(Stored::record) {
+            Some(Record::Subject(subject)) => Ok(Some(subject)),
+            None => Ok(None),
+            Some(Record::Session(_) | Record::Recipient(_)) => Err(self.failed(&StoreError::unreadable())),
+        }
+    }
+
+    /// A user's record to be changed: theirs, or the first one.
+    pub(super) fn subject_or_new(&self, stored: Option<&Stored>) -> Result<Subject, ChallengeError> {
+        Ok(self.subject_of(stored)?.cloned().unwrap_or_else(|| Subject::new(self.ids.next_u64())))
+    }
+
+    pub(super) fn recipient_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Sends>, ChallengeError> {
+        match stored.map(Stored::record) {
+            Some(Record::Recipient(sends)) => Ok(Some(sends)),
+            None => Ok(None),
+            Some(Record::Session(_) | Record::Subject(_)) => Err(self.failed(&StoreError::unreadable())),
+        }
+    }
+
+    fn failed(&self, error: &StoreError) -> ChallengeError {
+        self.tell(&Event::StoreFailed { error });
+        ChallengeError::Unavailable
+    }
+}
+
+/// A session's record. One of another kind under its key is as unreadable as one of another version.
+pub(super) fn as_session(stored: Option<&Stored>) -> Result<Option<&Session>, StoreError> {
+    match stored.map(Stored::record) {
+        Some(Record::Session(session)) => Ok(Some(session)),
+        None => Ok(None),
+        Some(Record::Subject(_) | Record::Recipient(_)) => Err(StoreError::unreadable()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        StepUp,
+        engine::{ManualClock, discard},
+    };
+
+    #[tokio::test]
+    async fn until_its_last_moment_everything_is_written() {
+        let (clock, caller) = (ManualClock::new(), Caller::new("alice", "1"));
+        let step_up = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).build().unwrap();
+        clock.set(LATEST);
+        step_up.start_otp(&caller, "SMS", None).await.unwrap();
+        clock.advance(Duration::from_millis(1));
+        let late = step_up.verify_otp(&caller, "SMS", "123456").await.map(drop);
+        assert_eq!(late, Err(ChallengeError::Unavailable));
+    }
+}

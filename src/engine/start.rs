@@ -1,0 +1,252 @@
+//! What the start of a code and of a push have in common: what is checked, and what is written in which order.
+
+use futures_util::future::join;
+
+use super::{
+    Engine,
+    rate_limit::Taken,
+    records::{Loaded, Swap},
+};
+use crate::{
+    engine::{Caller, Event, Recipient, SendFailure},
+    rules::{
+        CameBack, ChallengeError, KNOWN_RECIPIENT_FACTOR, Kind, ListedBy, Opening, PushDigest, RECIPIENT_FACTOR, Sends,
+        Session, Subject, Timestamp,
+    },
+    store::{Key, Record, Store},
+};
+
+/// A challenge that is to be started.
+pub(super) struct Beginning<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) channel: &'a str,
+    pub(super) scope: Option<&'a str>,
+    /// The id of the start: it can be counted again, and taken back.
+    pub(super) start: u64,
+    /// Of a push.
+    pub(super) push: Option<PushDigest>,
+}
+
+/// A challenge that was started and counted, and whose message is to be sent.
+pub(super) struct Begun {
+    pub(super) recipient: Recipient,
+    recipient_key: Option<Key>,
+    taken: Taken,
+}
+
+/// What was asked of the store and of the application, in this order.
+pub(super) struct Asked {
+    pub(super) loaded: Loaded,
+    pub(super) enrolled: Result<Recipient, ChallengeError>,
+}
+
+impl<S: Store> Engine<S> {
+    /// Reads the records, refuses from them alone what they refuse, and only then asks the application where the channel
+    /// leads: a user who is locked makes it no work (T40).
+    ///
+    /// `may` says what else stands in the way, from the session's record.
+    pub(super) async fn ask(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        may: impl Fn(&Session, Option<&Subject>, Timestamp) -> Result<(), ChallengeError>,
+    ) -> Result<Asked, ChallengeError> {
+        let subject_key = &self.subject_key(caller.subject());
+        let loaded = self.load_both(subject_key, &self.session_key(caller)).await?;
+        let now = self.now();
+        let user = self.subject_of(loaded.subject.as_ref())?;
+        let denials = self.remembered(subject_key, user, now);
+        denials.check_disabled(channel, &self.policy, now)?;
+        let empty = Session::default();
+        match may(self.session_of(loaded.session.as_ref())?.unwrap_or(&empty), user, now) {
+            Ok(()) => denials.check_locked(channel, &self.policy, now)?,
+            // Who is not locked is told first what only the application knows.
+            Err(ChallengeError::RetryIn { .. } | ChallengeError::ChallengeLimitExceeded)
+                if denials.check_locked(channel, &self.policy, now).is_ok() => {}
+            Err(refused) => return Err(refused),
+        }
+        let enrolled = self.resolve(caller, channel).await?;
+        Ok(Asked { loaded, enrolled })
+    }
+
+    /// Starts a challenge: refuses what can be refused from what was read, in the contract's order, then writes the
+    /// user's record, the recipient's, and the session's.
+    ///
+    /// `step` takes the session's step, in the user's generation and to a recipient, or says what stands in its way.
+    pub(super) async fn begin(
+        &self,
+        beginning: &Beginning<'_>,
+        asked: Asked,
+        step: impl Fn(&Session, u64, Option<Key>, Timestamp) -> Result<Session, ChallengeError>,
+    ) -> Result<Begun, ChallengeError> {
+        let recipient_key = asked.enrolled.as_ref().ok().and_then(|recipient| self.recipient_key(recipient));
+        let mut progress = Progress::default();
+        let begun = self.begin_rounds(beginning, asked, recipient_key.as_ref(), step, &mut progress).await;
+        let taken = progress.taken.unwrap_or_default();
+        match begun {
+            Ok(recipient) => {
+                let Beginning { caller, channel, scope, .. } = *beginning;
+                self.tell(&Event::Started { subject: caller.subject(), channel, scope });
+                if progress.shared {
+                    self.tell(&Event::RecipientShared { subject: caller.subject(), channel });
+                }
+                Ok(Begun { recipient, recipient_key, taken })
+            }
+            Err(refused) => {
+                self.rates.give_back(taken);
+                if progress.written {
+                    let come_to_nothing = |subject: &mut Subject| {
+                        subject.withdraw(beginning.start);
+                        subject.unlist(beginning.start);
+                    };
+                    self.take_back(beginning, recipient_key.as_ref(), come_to_nothing).await;
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    async fn begin_rounds(
+        &self,
+        beginning: &Beginning<'_>,
+        asked: Asked,
+        recipient_key: Option<&Key>,
+        step: impl Fn(&Session, u64, Option<Key>, Timestamp) -> Result<Session, ChallengeError>,
+        progress: &mut Progress,
+    ) -> Result<Recipient, ChallengeError> {
+        let Beginning { caller, channel, start, push, .. } = *beginning;
+        let policy = &self.policy;
+        let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
+        let life = if push.is_some() { policy.push_life } else { policy.code_life };
+        let Asked { loaded, enrolled } = asked;
+        let mut loaded = Some(loaded);
+        let mut retries = self.retries();
+        while retries.next().await {
+            let load_recipient = async {
+                match recipient_key {
+                    Some(key) => self.load(key).await,
+                    None => Ok(None),
+                }
+            };
+            let load_others = async {
+                match loaded.take() {
+                    Some(loaded) => Ok(loaded),
+                    None => self.load_both(subject_key, session_key).await,
+                }
+            };
+            let (loaded, stored_recipient) = join(load_others, load_recipient).await;
+            let (Loaded { subject, session }, stored_recipient) = (loaded?, stored_recipient?);
+            let now = self.now();
+            let mut next_subject = self.subject_or_new(subject.as_ref())?;
+            self.remember(subject_key, &mut next_subject, now);
+            next_subject.check_disabled(channel, policy, now)?;
+            let resolved = enrolled.clone()?;
+            let empty = Session::default();
+            let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
+            let replaces = if push.is_some() { current.push_start() } else { current.otp_start() };
+            if replaces == Some(start) {
+                // Its own record stands there already, though the store has not said so (T33).
+                return Ok(resolved);
+            }
+            let recipient = recipient_key.copied();
+            let next_session = step(current, next_subject.generation(), recipient, now)?;
+            next_subject.check_locked(channel, policy, now)?;
+            let deadline = now.saturating_add(life);
+            let opening = Opening { start, session: session_key, deadline, push, recipient, replaces };
+            next_subject.open(&opening, policy, now)?;
+            let kind = if push.is_some() { Kind::Push } else { Kind::Code };
+            let mut next_recipient = self.recipient_of(stored_recipient.as_ref())?.cloned().unwrap_or_default();
+            let known = recipient.is_some_and(|recipient| next_subject.knows(&recipient, policy, now));
+            progress.shared = self.count_at_recipient(&mut next_recipient, start, kind, known, now)?;
+            if progress.taken.is_none() {
+                let taken = self.rates.take(resolved.as_str(), policy, now);
+                progress.taken = Some(taken.map_err(ChallengeError::RateLimited)?);
+            }
+            self.list(&mut next_subject, session_key, ListedBy::Start(start), now).await?;
+
+            let Swap::Done(_) = self.swap_subject(subject_key, subject.as_ref(), next_subject, now).await? else {
+                continue;
+            };
+            progress.written = true;
+            if let Some(key) = recipient_key {
+                let next = Record::Recipient(next_recipient);
+                let Swap::Done(_) = self.swap(key, stored_recipient.as_ref(), next, now).await? else { continue };
+            }
+            if let Swap::Done(_) = self.swap_session(session_key, session.as_ref(), next_session, now).await? {
+                return Ok(resolved);
+            }
+        }
+        Err(ChallengeError::Unavailable)
+    }
+
+    /// Counts a message to a recipient; whether it has had one user's budget already, and so from several. A user
+    /// alone is refused before by their own, and whoever has proven that the recipient is theirs has room there that
+    /// strangers cannot use up.
+    fn count_at_recipient(
+        &self,
+        sends: &mut Sends,
+        start: u64,
+        kind: Kind,
+        known: bool,
+        now: Timestamp,
+    ) -> Result<bool, ChallengeError> {
+        sends.remove(start);
+        let factor = if known { KNOWN_RECIPIENT_FACTOR } else { RECIPIENT_FACTOR };
+        sends.check(kind, factor, &self.policy, now).map_err(ChallengeError::RateLimited)?;
+        let shared = sends.check(kind, 1, &self.policy, now).is_err();
+        sends.add(start, kind, now);
+        Ok(shared)
+    }
+
+    /// What follows in the records that count, where a message was not confirmed: what was certainly not sent is taken
+    /// back, and what may arrive yet stays counted.
+    pub(super) async fn not_sent(
+        &self,
+        beginning: &Beginning<'_>,
+        begun: Begun,
+        came_back: Option<CameBack>,
+        why: SendFailure,
+    ) {
+        let subject_key = self.subject_key(beginning.caller.subject());
+        match why {
+            SendFailure::RecipientInvalid | SendFailure::Failed => {
+                self.rates.give_back(begun.taken);
+                // Its session stays listed: it has a record.
+                let (start, session, now) = (beginning.start, &self.session_key(beginning.caller), self.now());
+                let withdraw = |subject: &mut Subject| subject.not_sent(start, session, came_back, now);
+                self.take_back(beginning, begun.recipient_key.as_ref(), withdraw).await;
+            }
+            // A code may still be typed; a push that nobody was told the id of is over.
+            SendFailure::TooSlow | SendFailure::Panicked if beginning.push.is_some() => {
+                let stored = self.load(&subject_key).await.ok().flatten();
+                let _ = self.change_subject(&subject_key, stored, |subject| subject.close(beginning.start)).await;
+            }
+            SendFailure::TooSlow | SendFailure::Panicked => {}
+        }
+    }
+
+    /// Takes a start out of the records that count it. Where this fails, it stays counted.
+    async fn take_back(
+        &self,
+        beginning: &Beginning<'_>,
+        recipient_key: Option<&Key>,
+        from_subject: impl Fn(&mut Subject),
+    ) {
+        let (subject_key, start) = (self.subject_key(beginning.caller.subject()), beginning.start);
+        let of_subject = async {
+            let stored = self.load(&subject_key).await?;
+            self.change_subject(&subject_key, stored, from_subject).await
+        };
+        let of_recipient = self.change_recipient(recipient_key, |sends| sends.remove(start));
+        let _ = join(of_subject, of_recipient).await;
+    }
+}
+
+/// How far a start has come.
+#[derive(Default)]
+struct Progress {
+    /// Whether something has been written.
+    written: bool,
+    taken: Option<Taken>,
+    shared: bool,
+}

@@ -1,0 +1,129 @@
+//! What every guard made by one layer shares, and what it decides.
+
+use std::sync::Arc;
+
+use http::{Extensions, HeaderMap, HeaderValue, Method, Response, Uri, header::CACHE_CONTROL, request::Parts};
+
+use super::refusal::{Refusal, Refuse, Terms, speaks_grpc};
+use crate::{
+    engine::{Caller, CheckError, Engine, Event, Grant, StepUp},
+    rules::Requirement,
+    store::Store,
+    wire::stamp,
+};
+
+/// Says that an answer must not be stored, where it says nothing of caches itself: a cache in front of the guard would
+/// hand it to clients that have not stepped up.
+pub(super) fn forbid_storing(answer: &mut HeaderMap) {
+    if !answer.contains_key(CACHE_CONTROL) {
+        answer.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// What every guard made by one layer shares.
+pub(super) struct Shared<S, R> {
+    pub(super) step_up: StepUp<S>,
+    pub(super) terms: Arc<Terms>,
+    pub(super) refuse: R,
+    /// The paths of gRPC methods that need no step-up.
+    pub(super) exempt: Vec<Box<str>>,
+    /// Whether it only tells what it would refuse.
+    pub(super) shadow: bool,
+    /// Whether answers that pass may be stored by caches, as far as the application says nothing.
+    pub(super) keep_cache_control: bool,
+}
+
+impl<S, R> Shared<S, R> {
+    pub(super) fn engine(&self) -> &Engine<S> {
+        &self.step_up.0
+    }
+
+    pub(super) fn requirement(&self) -> &Requirement {
+        &self.terms.requirement
+    }
+
+    /// Whether the answer to a request must not be stored once a grant has let it pass. gRPC is never cached.
+    pub(super) fn forbids_storing(&self, method: &Method, headers: &HeaderMap) -> bool {
+        !self.keep_cache_control && !self.shadow && !speaks_grpc(method, headers)
+    }
+
+    /// Whether the request is for a method that needs no step-up.
+    pub(super) fn exempts(&self, uri: &Uri) -> bool {
+        self.exempt.iter().any(|path| **path == *uri.path())
+    }
+}
+
+impl<S: Store, R> Shared<S, R> {
+    /// Whether it depends on the request as a whole who is asking, or whether anything is asked at all.
+    pub(super) fn looks_at_requests(&self) -> bool {
+        self.requirement().is_conditional() || !self.engine().identifies_by_extension()
+    }
+
+    /// Whether a step-up is asked for; where it is, the caller that was found stands in the extensions, in place of any
+    /// other.
+    pub(super) fn applies(&self, request: &mut Parts) -> bool {
+        if !self.requirement().applies(request) {
+            return false;
+        }
+        if !self.engine().identifies_by_extension() {
+            match self.engine().identify(request) {
+                Some(caller) => drop(request.extensions.insert(caller)),
+                None => drop(request.extensions.remove::<Caller>()),
+            }
+        }
+        true
+    }
+
+    /// Who has to step up for a request; nobody where it passes as it is.
+    pub(super) fn asks(&self, request: &mut Parts) -> Result<Option<Caller>, Refusal> {
+        if self.exempts(&request.uri) || !self.applies(request) {
+            return Ok(None);
+        }
+        let caller = request.extensions.get::<Caller>().cloned();
+        if caller.is_none() {
+            self.engine().note_no_caller();
+            if !self.shadow {
+                return Err(Refusal::NoCaller);
+            }
+        }
+        Ok(caller)
+    }
+
+    /// Whether a request spends what lets it pass; in the shadow none does.
+    pub(super) fn spends(&self) -> bool {
+        self.engine().spends(self.requirement()) && !self.shadow
+    }
+
+    /// Lets the request pass, with the grant in its caller, where the handler finds it.
+    pub(super) fn admit(&self, request: &mut Extensions, decided: Result<Grant, CheckError>) -> Result<(), Refusal> {
+        let caller = request.get_mut::<Caller>().ok_or(Refusal::NoCaller)?;
+        match decided {
+            Ok(grant) => {
+                caller.set_grant(Some(grant));
+                Ok(())
+            }
+            Err(CheckError::Unavailable) if self.shadow => Ok(()),
+            Err(CheckError::Unavailable) => Err(Refusal::Unavailable),
+            Err(CheckError::StepUpRequired(unmet)) => {
+                let (subject, reason) = (caller.subject(), unmet.reason());
+                if self.shadow {
+                    self.engine().tell(&Event::WouldRefuse { subject, reason });
+                    return Ok(());
+                }
+                self.engine().tell(&Event::GuardRefused { subject, reason });
+                Err(Refusal::StepUpRequired(unmet))
+            }
+        }
+    }
+
+    /// A refusal, with what every one has to carry, whoever builds it.
+    pub(super) fn refuse<ResBody>(&self, refusal: Refusal, request: &Parts) -> Response<ResBody>
+    where
+        R: Refuse<ResBody>,
+    {
+        let mut response = self.refuse.refuse(&refusal, &self.terms, request);
+        stamp(response.headers_mut(), self.engine());
+        response.extensions_mut().insert(refusal);
+        response
+    }
+}

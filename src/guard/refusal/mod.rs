@@ -1,0 +1,308 @@
+//! What a refusal says ([`Refusal`], [`Terms`]), and who builds it ([`Refuse`]).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, request::Parts};
+use serde::Serialize;
+
+use crate::{
+    engine::Engine,
+    rules::{Reason, Requirement, Unmet, UnmetPart},
+    wire::{ChannelNames, Metadata, Problem, RpcStatus, Trailers, Unread, json},
+};
+
+mod grpc;
+mod json;
+mod negotiate;
+mod oauth;
+
+pub(super) use self::grpc::speaks_grpc;
+pub use self::{grpc::Grpc, json::Json, negotiate::Negotiate, oauth::OAuth};
+
+/// Why a guard refused. It stands in the extensions of every response that a guard builds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Nobody is logged in, or the layer that authenticates sits inside the guard.
+    NoCaller,
+    /// The caller has to step up.
+    StepUpRequired(Unmet),
+    /// The store failed.
+    Unavailable,
+    /// The route is [bound](crate::Binding), and the request breaks off or cannot be described.
+    Invalid,
+    /// The route is bound, and the body has more than 64 KiB.
+    TooLarge,
+    /// The route is bound, and the body took longer than 5 seconds.
+    TooSlow,
+}
+
+/// Builds a guard's refusals, for responses with a body of type `B`.
+///
+/// [`Negotiate`] is the default, [`Json`] and [`Grpc`] are its two halves. A closure serves where the shape is to be another, or where the body cannot be
+/// made from bytes:
+///
+/// ```
+/// use axum::{body::Body, http::{Response, StatusCode, request::Parts}};
+/// use tower_step_up::{Refusal, RequireStepUp, StepUp, Terms};
+///
+/// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+/// let guard = RequireStepUp::new(&step_up).refuse_with(|refusal: &Refusal, _: &Terms, _: &Parts| {
+///     let mut response = Response::new(Body::from(format!("{refusal:?}")));
+///     *response.status_mut() = StatusCode::FORBIDDEN;
+///     response
+/// });
+/// # let app: axum::Router = axum::Router::new().route("/", axum::routing::get(async || "")).layer(guard);
+/// # Ok::<_, tower_step_up::ConfigError>(())
+/// ```
+///
+/// The guard adds what every refusal has to carry: `Cache-Control: no-store`, `request-ref`, and the
+/// [`Refusal`] in the extensions.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot build a refusal with a body of type `{B}`",
+    label = "this guard cannot refuse for a service with that response body",
+    note = "the default needs a body that is `From<bytes::Bytes>`, such as `axum::body::Body`",
+    note = "for a service that speaks only gRPC, such as tonic's: `RequireStepUp::new(&step_up).grpc()`, which needs a body that is `Default`",
+    note = "for any other body, say how it is built: `RequireStepUp::new(&step_up).refuse_with(|refusal, terms, request| ..)`"
+)]
+pub trait Refuse<B> {
+    /// The response.
+    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B>;
+}
+
+impl<F, B> Refuse<B> for F
+where
+    F: Fn(&Refusal, &Terms, &Parts) -> Response<B>,
+{
+    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B> {
+        self(refusal, terms, request)
+    }
+}
+
+/// On what terms a guard lets a caller through: what it tells them.
+#[derive(Debug)]
+pub struct Terms {
+    pub(super) requirement: Requirement,
+    channels: ChannelNames<Box<str>>,
+    public_path: Option<String>,
+    start: Option<Vec<String>>,
+    authenticate: HeaderValue,
+    domain: String,
+    /// The refusals that do not depend on the request, built once: as JSON, and for gRPC.
+    json: Built<Bytes>,
+    grpc: Built<Trailers>,
+}
+
+/// One of each refusal that does not depend on the request.
+#[derive(Debug)]
+struct Built<T> {
+    no_caller: T,
+    unavailable: T,
+    invalid: T,
+    too_large: T,
+    too_slow: T,
+    step_up_required: [T; Reason::ALL.len()],
+}
+
+impl<T> Built<T> {
+    /// What is unmet, for one that names channels or a binding.
+    fn get<'a>(&self, refusal: &'a Refusal) -> Result<&T, &'a Unmet> {
+        Ok(match refusal {
+            Refusal::NoCaller => &self.no_caller,
+            Refusal::Unavailable => &self.unavailable,
+            Refusal::Invalid => &self.invalid,
+            Refusal::TooLarge => &self.too_large,
+            Refusal::TooSlow => &self.too_slow,
+            Refusal::StepUpRequired(unmet) if unmet.parts().is_empty() && unmet.binding().is_none() => {
+                let place = Reason::ALL.iter().position(|known| *known == unmet.reason());
+                &self.step_up_required[place.unwrap_or_default()]
+            }
+            Refusal::StepUpRequired(unmet) => return Err(unmet),
+        })
+    }
+}
+
+/// The refusal as JSON (contract). `errorCode` and `message` are the same on purpose: clients exist that read
+/// either.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    error_code: &'static str,
+    message: &'static str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age: Option<u64>,
+    channels: &'a ChannelNames<Box<str>>,
+    /// Whether a step-up by each of the channels is needed, and not by one of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    all: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unmet: Vec<Part<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding: Option<&'a str>,
+}
+
+/// A channel that lacks a step-up.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    channel: &'a str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age: Option<u64>,
+}
+
+impl Body<'_> {
+    /// The same as the metadata of an `ErrorInfo`, which knows only strings: what is none is written as its JSON.
+    fn metadata(&self) -> Metadata {
+        let text = |json: Bytes| String::from_utf8_lossy(&json).into_owned();
+        let fields = [
+            ("reason", Some(self.reason.to_owned())),
+            ("scope", self.scope.map(str::to_owned)),
+            ("maxAge", self.max_age.map(|age| age.to_string())),
+            ("channels", Some(text(json(self.channels)))),
+            ("all", self.all.then(|| true.to_string())),
+            ("unmet", (!self.unmet.is_empty()).then(|| text(json(&self.unmet)))),
+            ("start", self.start.map(|start| text(json(&start)))),
+            ("binding", self.binding.map(str::to_owned)),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+impl Terms {
+    pub(super) fn new<S>(engine: &Engine<S>, requirement: Requirement) -> Self {
+        let accepted = |name: &&str| requirement.accepts(name);
+        let channels = ChannelNames {
+            otp: engine.channels.otp_names().filter(accepted).map(Into::into).collect(),
+            push: engine.channels.push_names().filter(accepted).map(Into::into).collect(),
+            proof: engine.channels.proof_names().filter(accepted).map(Into::into).collect(),
+        };
+        let public_path = engine.public_path.clone();
+        let start = public_path.as_deref().map(|path| start_paths(path, &channels));
+        let domain = engine.grpc_domain.clone();
+        let unmet = Reason::ALL.map(Unmet::from);
+        let bodies = unmet.each_ref().map(|unmet| body(&requirement, unmet, &channels, start.as_deref()));
+        let json = Built {
+            no_caller: json(&Problem::UNAUTHORIZED),
+            unavailable: json(&Problem::UNAVAILABLE),
+            invalid: json(&Problem::INVALID),
+            too_large: json(&Problem::TOO_LARGE),
+            too_slow: json(&Problem::TOO_SLOW),
+            step_up_required: bodies.each_ref().map(json),
+        };
+        let unread = |reason| RpcStatus::unread(reason, &domain).trailers();
+        let grpc = Built {
+            no_caller: RpcStatus::no_caller(&domain).trailers(),
+            unavailable: RpcStatus::unavailable(&domain).trailers(),
+            invalid: unread(Unread::Broken),
+            too_large: unread(Unread::TooLarge),
+            too_slow: unread(Unread::TooSlow),
+            step_up_required: bodies.map(|body| RpcStatus::step_up_required(&domain, body.metadata()).trailers()),
+        };
+        let authenticate = engine.authenticate.clone();
+        Self { requirement, channels, public_path, start, authenticate, domain, json, grpc }
+    }
+
+    /// What the guard asks for.
+    pub fn requirement(&self) -> &Requirement {
+        &self.requirement
+    }
+
+    /// The channels for one-time codes that are accepted.
+    pub fn otp_channels(&self) -> impl Iterator<Item = &str> {
+        self.channels.otp.iter().map(|name| &**name)
+    }
+
+    /// The channels for pushes that are accepted.
+    pub fn push_channels(&self) -> impl Iterator<Item = &str> {
+        self.channels.push.iter().map(|name| &**name)
+    }
+
+    /// The URLs at which a challenge starts, where the builder was told the
+    /// [public path](crate::StepUpBuilder::public_path).
+    pub fn start(&self) -> impl Iterator<Item = &str> {
+        self.start.iter().flatten().map(String::as_str)
+    }
+
+    /// The challenge for `WWW-Authenticate` of a 401.
+    #[must_use]
+    pub fn authenticate(&self) -> &HeaderValue {
+        &self.authenticate
+    }
+
+    /// The channels of what the application verifies itself ([`StepUp::grant`](crate::StepUp::grant)) that are
+    /// accepted.
+    pub fn proof_channels(&self) -> impl Iterator<Item = &str> {
+        self.channels.proof.iter().map(|name| &**name)
+    }
+
+    /// The body of the refusal as JSON.
+    #[must_use]
+    pub fn json(&self, refusal: &Refusal) -> Bytes {
+        match self.json.get(refusal) {
+            Ok(built) => built.clone(),
+            Err(unmet) => self.of_request(unmet, |body| json(&body)),
+        }
+    }
+
+    fn grpc<B>(&self, refusal: &Refusal, empty: B) -> Response<B> {
+        let write = |body: Body<'_>| RpcStatus::step_up_required(&self.domain, body.metadata()).trailers();
+        match self.grpc.get(refusal) {
+            Ok(built) => built.response(empty),
+            Err(unmet) => self.of_request(unmet, write).response(empty),
+        }
+    }
+
+    /// A refusal that names what this session lacks. Where each of several channels is needed, only those are said.
+    fn of_request<T>(&self, unmet: &Unmet, write: impl FnOnce(Body<'_>) -> T) -> T {
+        if !self.requirement.takes_all() {
+            return write(body(&self.requirement, unmet, &self.channels, self.start.as_deref()));
+        }
+        let lacks = |name: &str| unmet.parts().iter().any(|part| part.channel() == name);
+        let channels = ChannelNames {
+            otp: self.channels.otp.iter().filter(|name| lacks(name)).cloned().collect(),
+            push: self.channels.push.iter().filter(|name| lacks(name)).cloned().collect(),
+            proof: self.channels.proof.iter().filter(|name| lacks(name)).cloned().collect(),
+        };
+        let start = self.public_path.as_deref().map(|path| start_paths(path, &channels));
+        write(body(&self.requirement, unmet, &channels, start.as_deref()))
+    }
+}
+
+fn body<'a>(
+    requirement: &'a Requirement,
+    unmet: &'a Unmet,
+    channels: &'a ChannelNames<Box<str>>,
+    start: Option<&'a [String]>,
+) -> Body<'a> {
+    let secs = |age: Duration| age.as_secs();
+    let part = |part: &'a UnmetPart| Part {
+        channel: part.channel(),
+        reason: part.reason().as_str(),
+        max_age: part.max_age().map(secs),
+    };
+    Body {
+        error_code: "STEP_UP_REQUIRED",
+        message: "STEP_UP_REQUIRED",
+        reason: unmet.reason().as_str(),
+        scope: requirement.scope.as_deref(),
+        max_age: requirement.max_age.map(secs),
+        channels,
+        all: requirement.takes_all(),
+        unmet: unmet.parts().iter().map(part).collect(),
+        start,
+        binding: unmet.binding(),
+    }
+}
+
+fn start_paths(public_path: &str, channels: &ChannelNames<Box<str>>) -> Vec<String> {
+    let otp = channels.otp.iter().map(|channel| format!("{public_path}/otp/{channel}"));
+    let push = channels.push.iter().map(|channel| format!("{public_path}/push/{channel}"));
+    otp.chain(push).collect()
+}

@@ -1,0 +1,128 @@
+//! Refusals of an OAuth resource server (RFC 9470).
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header::WWW_AUTHENTICATE, request::Parts};
+
+use super::{Json, Refusal, Refuse, Terms};
+use crate::rules::ConfigError;
+
+/// Refuses as an OAuth resource server does: 401 with
+/// `WWW-Authenticate: Bearer error="insufficient_user_authentication"` (RFC 9470 §3), for clients that then go to the
+/// authorization server with the `acr_values` and the `max_age` that it names.
+///
+/// The body is the JSON of [`Json`], which builds every other refusal, too. Without a caller the challenge is `Bearer`
+/// alone (RFC 6750 §3.1).
+///
+/// # Example
+///
+/// ```
+/// use tower_step_up::{RequireStepUp, StepUp, guard::OAuth};
+///
+/// # let step_up = StepUp::builder().proof("OIDC").build()?;
+/// let oauth = OAuth::new().acr_values(["urn:example:gold", "urn:example:platinum"])?;
+/// let guard = RequireStepUp::new(&step_up).refuse_with(oauth);
+/// # Ok::<_, tower_step_up::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct OAuth {
+    description: Box<str>,
+    acr_values: Option<Box<str>>,
+}
+
+impl Default for OAuth {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl OAuth {
+    /// With a description in English, and no `acr_values`.
+    pub fn new() -> Self {
+        Self { description: "A more recent or a stronger authentication is required".into(), acr_values: None }
+    }
+
+    /// What a developer reads in `error_description`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::OAuth`] where it is empty or has a character that may not stand there: printable ASCII without
+    /// `"` and `\` may (RFC 6750 §3).
+    pub fn description(self, description: &str) -> Result<Self, ConfigError> {
+        let description = checked("error_description", description, |byte| matches!(byte, b' '..=b'~'))?;
+        Ok(Self { description, ..self })
+    }
+
+    /// The authentication context classes that do, the preferred ones first (RFC 9470 §3).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::OAuth`] where there is none, or one is empty or has a character that may not stand there: visible
+    /// ASCII without `"` and `\` may.
+    pub fn acr_values<T: AsRef<str>>(self, values: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
+        let mut checked_values = Vec::new();
+        for value in values {
+            checked_values.push(checked("acr_values", value.as_ref(), |byte| byte.is_ascii_graphic())?);
+        }
+        let joined = checked("acr_values", &checked_values.join(" "), |_| true)?;
+        Ok(Self { acr_values: Some(joined), ..self })
+    }
+
+    fn challenge(&self, terms: &Terms) -> HeaderValue {
+        let acr_values = self.acr_values.as_ref().map(|values| format!(", acr_values=\"{values}\""));
+        let max_age = terms.requirement.max_age.map(|age| format!(", max_age=\"{}\"", age.as_secs()));
+        let challenge = format!(
+            "Bearer error=\"insufficient_user_authentication\", error_description=\"{}\"{}{}",
+            self.description,
+            acr_values.unwrap_or_default(),
+            max_age.unwrap_or_default()
+        );
+        // Printable ASCII, by the checks above.
+        HeaderValue::try_from(challenge).unwrap_or(BEARER)
+    }
+}
+
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+
+/// A value that can stand between quotes as it is.
+fn checked(parameter: &'static str, value: &str, may_stand: impl Fn(u8) -> bool) -> Result<Box<str>, ConfigError> {
+    let stands = |byte: u8| may_stand(byte) && byte != b'"' && byte != b'\\';
+    if value.trim().is_empty() || !value.bytes().all(stands) {
+        return Err(ConfigError::OAuth { parameter, value: value.into() });
+    }
+    Ok(value.into())
+}
+
+// So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
+#[diagnostic::do_not_recommend]
+impl<B: From<Bytes>> Refuse<B> for OAuth {
+    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B> {
+        let mut response = Json.refuse(refusal, terms, request);
+        let challenge = match refusal {
+            Refusal::StepUpRequired(_) => self.challenge(terms),
+            Refusal::NoCaller => BEARER,
+            _ => return response,
+        };
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_built_that_could_break_a_header() {
+        for bad in ["", " ", "a\"b", "a\\b", "a\nb", "a\r\nx: y", "ü", "\u{7f}"] {
+            let refused = |parameter| Some(ConfigError::OAuth { parameter, value: bad.into() });
+            assert_eq!(OAuth::new().description(bad).err(), refused("error_description"), "{bad:?}");
+            assert_eq!(OAuth::new().acr_values([bad]).err(), refused("acr_values"), "{bad:?}");
+            assert_eq!(OAuth::new().acr_values(["good", bad]).err(), refused("acr_values"), "{bad:?}");
+        }
+        assert!(OAuth::new().acr_values(Vec::<String>::new()).is_err());
+        assert!(OAuth::new().acr_values(["a b"]).is_err(), "two in one");
+        assert!(OAuth::new().description("Log in again, please.").is_ok());
+    }
+}

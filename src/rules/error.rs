@@ -1,0 +1,185 @@
+//! What can go wrong: when building ([`ConfigError`]) and when stepping up ([`ChallengeError`]).
+
+use std::{borrow::Cow, error::Error, fmt, time::Duration};
+
+/// What is wrong with a code, a scope or a binding as it was written; nothing of it is kept or echoed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// It is absent.
+    Required,
+    /// It is empty or blank.
+    HasText,
+    /// It has the wrong length.
+    Size,
+    /// It has a character that may not be there, or is not a string.
+    Regex,
+    /// It is none of those that are known or, of a binding, was not made for this session or is too old.
+    NotIn,
+}
+
+impl Malformed {
+    /// The contract's word.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "REQUIRED",
+            Self::HasText => "HAS_TEXT",
+            Self::Size => "SIZE",
+            Self::Regex => "REGEX",
+            Self::NotIn => "NOT_IN",
+        }
+    }
+}
+
+/// A budget that is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many the budget allows.
+    pub limit: u32,
+    /// In which time; `None` for a lock-out, which no window frees.
+    pub window: Option<Duration>,
+    /// How long until the next is allowed.
+    pub wait: Duration,
+}
+
+/// Why a challenge was not started or not verified.
+///
+/// [`code`](Self::code) is the contract's `errorCode`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChallengeError {
+    /// The channel is not registered for this operation.
+    UnknownChannel,
+    /// The code is not one by its form. It cost no attempt.
+    MalformedCode(Malformed),
+    /// The scope is not one by its form, is not registered, or is another than the binding's.
+    MalformedScope(Malformed),
+    /// The binding is no token by its form, was not made for this session, or is too old.
+    MalformedBinding(Malformed),
+    /// The application's policy forbids this caller to step up, or the user is disabled until the
+    /// application unlocks them.
+    Forbidden,
+    /// The application has switched this channel off for this user.
+    ChannelNotSupported,
+    /// The user has not enrolled this channel.
+    ChannelNotRegistered,
+    /// The provider refused the recipient.
+    RecipientInvalid,
+    /// A code was started less than the resend interval ago.
+    RetryIn {
+        /// The resend interval, which the error code names.
+        interval: Duration,
+        /// How long until a start is possible.
+        wait: Duration,
+    },
+    /// This session may start no more challenges; or, on verify, this was the last try and the challenge is
+    /// dead.
+    ChallengeLimitExceeded,
+    /// Nothing is in flight, or it is dead; on the start of a push, one is in flight already.
+    StateInvalid,
+    /// The code is wrong, and more than one try is left.
+    CodeInvalid,
+    /// The code is wrong, and exactly one try is left.
+    OneTryRemaining,
+    /// The code has expired.
+    CodeExpired,
+    /// The challenge has been verified already.
+    AlreadyVerified,
+    /// A limit over time is reached, or the user is locked out for a while.
+    RateLimited(RateLimit),
+    /// The store or the sender is down, too slow or full. Nothing was granted.
+    Unavailable,
+    /// The operating system's random generator failed.
+    Internal,
+}
+
+impl ChallengeError {
+    /// The contract's `errorCode`, where it has one.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_step_up::ChallengeError;
+    ///
+    /// let error = ChallengeError::RetryIn { interval: Duration::from_secs(15), wait: Duration::from_secs(3) };
+    /// assert_eq!(error.code().as_deref(), Some("RETRY_IN_15SEC"));
+    /// ```
+    #[must_use]
+    pub fn code(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Forbidden => "INSUFFICIENT_PERMISSIONS",
+            Self::ChannelNotSupported => "CHANNEL_NOT_SUPPORTED",
+            Self::ChannelNotRegistered => "CHANNEL_NOT_REGISTERED",
+            Self::RecipientInvalid => "MOBILE_NUMBER_INVALID",
+            Self::RetryIn { interval, .. } => {
+                return Some(Cow::Owned(format!("RETRY_IN_{}SEC", interval.as_secs())));
+            }
+            Self::ChallengeLimitExceeded => "CHALLENGE_LIMIT_EXCEEDED",
+            Self::StateInvalid => "STATE_INVALID",
+            Self::CodeInvalid => "VERIFICATION_CODE_INVALID",
+            Self::OneTryRemaining => "ONE_CHALLENGE_LIMIT_REMAINING",
+            Self::CodeExpired => "VERIFICATION_CODE_EXPIRED",
+            Self::AlreadyVerified => "ALREADY_VERIFIED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::UnknownChannel
+            | Self::MalformedCode(_)
+            | Self::MalformedScope(_)
+            | Self::MalformedBinding(_)
+            | Self::RateLimited(_)
+            | Self::Internal => return None,
+        }))
+    }
+}
+
+impl ChallengeError {
+    /// One word, for logs and metrics.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::UnknownChannel => "unknown_channel",
+            Self::MalformedCode(_) => "malformed_code",
+            Self::MalformedScope(_) => "malformed_scope",
+            Self::MalformedBinding(_) => "malformed_binding",
+            Self::Forbidden => "forbidden",
+            Self::ChannelNotSupported => "channel_not_supported",
+            Self::ChannelNotRegistered => "channel_not_registered",
+            Self::RecipientInvalid => "recipient_invalid",
+            Self::RetryIn { .. } => "retry_in",
+            Self::ChallengeLimitExceeded => "challenge_limit_exceeded",
+            Self::StateInvalid => "state_invalid",
+            Self::CodeInvalid => "code_invalid",
+            Self::OneTryRemaining => "one_try_remaining",
+            Self::CodeExpired => "code_expired",
+            Self::AlreadyVerified => "already_verified",
+            Self::RateLimited(_) => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for ChallengeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownChannel | Self::MalformedCode(_) | Self::MalformedScope(_) | Self::MalformedBinding(_) => {
+                "Invalid request"
+            }
+            Self::Forbidden => "This caller may not step up",
+            Self::ChannelNotSupported => "This channel is not available to this user",
+            Self::ChannelNotRegistered => "This channel is not enrolled; enrol it first",
+            Self::RecipientInvalid => "The enrolled recipient was refused; enrol it again",
+            Self::RetryIn { .. } => "A code was sent a moment ago; wait before the next",
+            Self::ChallengeLimitExceeded => "No more tries; start again if the limits allow it",
+            Self::StateInvalid => "The state of the challenge does not allow this",
+            Self::CodeInvalid => "The code is wrong",
+            Self::OneTryRemaining => "The code is wrong; one try remains",
+            Self::CodeExpired => "The code has expired; start again",
+            Self::AlreadyVerified => "The challenge has been verified already",
+            Self::RateLimited(_) => "Too many attempts; wait",
+            Self::Unavailable => "Temporarily unavailable; try again",
+            Self::Internal => "Internal error",
+        })
+    }
+}
+
+impl Error for ChallengeError {}

@@ -1,0 +1,177 @@
+//! Under which key a record is kept.
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
+
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::rules::{BareOperation, OperationDigest, PushDigest, Secret};
+
+/// Under which key a record is kept.
+///
+/// Where a [record key](crate::StepUpBuilder::record_key) is set, as every store outside the process requires, this is
+/// an HMAC-SHA-256 under it, so a store can use the bytes as they are: without that key they cannot be traced back to a
+/// user, a session or a recipient by trying ids. In process it is a SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The bytes of the key.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// What a record belongs to, as a SHA-256. Anybody can compute it, so it must not leave the process: only
+/// [`RecordKey::key`] makes a [`Key`] of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BareKey([u8; 32]);
+
+impl BareKey {
+    pub(crate) fn session(subject: &str, session: &[u8]) -> Self {
+        Self::digest(b"step-up/session\0", &[subject.as_bytes(), session])
+    }
+
+    pub(crate) fn subject(subject: &str) -> Self {
+        Self::digest(b"step-up/subject\0", &[subject.as_bytes()])
+    }
+
+    /// A recipient, whoever sends there.
+    pub(crate) fn recipient(recipient: &str) -> Self {
+        Self::digest(b"step-up/address\0", &[recipient.as_bytes()])
+    }
+
+    /// The same in a sandbox, which finds nothing that production keeps in the same store (T34).
+    fn in_sandbox(self) -> Self {
+        Self::digest(b"step-up/sandbox\0", &[&self.0])
+    }
+
+    /// Each part has its length in front, so that no two callers' ids can run together.
+    fn digest(domain: &[u8; 16], parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new_with_prefix(domain);
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+/// Keys every digest that a record is named by or contains, so that a copy of the store identifies nobody (T37).
+pub(crate) struct RecordKey {
+    /// `None` only for records that stay in the process: they are not keyed, at no cost.
+    mac: Option<Hmac<Sha256>>,
+    sandbox: bool,
+}
+
+impl RecordKey {
+    pub(crate) fn new(secret: Option<&Secret>, sandbox: bool) -> Self {
+        Self { mac: secret.map(Secret::mac), sandbox }
+    }
+
+    pub(crate) fn key(&self, bare: BareKey) -> Key {
+        let bare = if self.sandbox { bare.in_sandbox() } else { bare };
+        Key(self.digest(b"step-up/record key\0", bare.0))
+    }
+
+    pub(crate) fn operation(&self, bare: &BareOperation) -> OperationDigest {
+        OperationDigest::keyed(bare, |bare| self.digest(b"step-up/record operation\0", bare))
+    }
+
+    /// The id of a push, with whose it is.
+    pub(crate) fn push(&self, subject: &Key, id: &str) -> PushDigest {
+        PushDigest::keyed(subject, id, |bare| self.digest(b"step-up/record push\0", bare))
+    }
+
+    /// Labels end in a zero byte and the digest has a fixed length, so no two inputs are the same.
+    fn digest(&self, label: &[u8], bare: [u8; 32]) -> [u8; 32] {
+        match &self.mac {
+            Some(mac) => mac.clone().chain_update(label).chain_update(bare).finalize().into_bytes().into(),
+            None => bare,
+        }
+    }
+}
+
+/// Keys of records in process, for tests.
+#[cfg(any(test, feature = "test-util"))]
+impl Key {
+    pub(crate) fn session(subject: &str, session: &[u8]) -> Self {
+        Self(BareKey::session(subject, session).0)
+    }
+
+    pub(crate) fn subject(subject: &str) -> Self {
+        Self(BareKey::subject(subject).0)
+    }
+}
+
+/// Half of a digest is as good as all of it, and a hasher takes it in one step.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if let Some(half) = self.0.first_chunk() {
+            state.write_u128(u128::from_le_bytes(*half));
+        }
+    }
+}
+
+/// Prints nothing: a key leads back to the user.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// Prints nothing, as a [`Key`].
+impl fmt::Debug for BareKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BareKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use super::*;
+    use crate::rules::bare_operation_of;
+
+    #[test]
+    fn every_digest_depends_on_the_record_key_and_on_the_sandbox() {
+        let secret = |byte| Secret::new([byte; 32]).unwrap();
+        let (one, other) = (secret(1), secret(2));
+        let alone = RecordKey::new(None, false);
+        let all = [
+            RecordKey::new(Some(&one), false),
+            RecordKey::new(Some(&other), false),
+            RecordKey::new(Some(&one), true),
+            RecordKey::new(None, true),
+        ];
+        let mut keys = vec![Key::subject("a"), Key::session("a", b"a"), alone.key(BareKey::recipient("a"))];
+        for bare in [BareKey::subject("a"), BareKey::session("a", b"a"), BareKey::recipient("a")] {
+            keys.extend(all.iter().map(|record_key| record_key.key(bare)));
+        }
+        for (i, key) in keys.iter().enumerate() {
+            assert!(keys[i + 1..].iter().all(|other| other != key), "{i}");
+        }
+        assert_eq!(alone.key(BareKey::subject("a")), Key::subject("a"), "in process nothing is keyed");
+
+        let operation = bare_operation_of("a");
+        let [one, other, ..] = &all;
+        assert_eq!(one.operation(&operation), one.operation(&operation));
+        assert_ne!(one.operation(&operation), other.operation(&operation));
+        assert_ne!(one.operation(&operation), alone.operation(&operation));
+    }
+
+    /// Else they would all stand in one place of a map.
+    #[test]
+    fn keys_are_spread() {
+        let hash = |user: &str| foldhash::fast::FixedState::default().hash_one(Key::subject(user));
+        assert_eq!(hash("alice"), hash("alice"));
+        assert_ne!(hash("alice"), hash("bob"));
+    }
+}

@@ -1,0 +1,210 @@
+//! One-time codes: generated, digested under a secret, compared in constant time.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::rules::{ConfigError, Key, OneTimeCode, Random, RandomFailed, random_bytes};
+
+/// A secret under which codes are digested: at least 32 bytes, wiped when dropped, never printed.
+///
+/// # Example
+///
+/// ```
+/// use tower_step_up::{Secret, StepUp};
+///
+/// # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
+/// # let (new, old) = ([7; 32], [8; 32]);
+/// let step_up = StepUp::builder()
+///     .otp("SMS", send_sms)
+///     .secret(Secret::new(new)?)
+///     .previous_secret(Secret::new(old)?) // for as long as a code lives after the rotation
+///     .build()?;
+/// # Ok::<_, tower_step_up::ConfigError>(())
+/// ```
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// A secret from bytes of a generator.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::ShortSecret`] under 32 bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
+        let bytes = Zeroizing::new(bytes.into());
+        if bytes.len() < 32 {
+            return Err(ConfigError::ShortSecret);
+        }
+        Ok(Self(bytes))
+    }
+
+    /// A keyed hash. HMAC takes a key of any length; the error is only how the library's trait is written.
+    pub(crate) fn mac(&self) -> Hmac<Sha256> {
+        Hmac::new_from_slice(&self.0).expect("HMAC takes a key of any length")
+    }
+
+    pub(crate) fn generate(random: Random) -> Result<Self, ConfigError> {
+        let mut bytes = random_bytes::<32>(random).map_err(|RandomFailed| ConfigError::Random)?;
+        let secret = Self::new(bytes);
+        bytes.zeroize();
+        secret
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The secrets in use: one that digests, and the one before it, which still verifies.
+pub(crate) struct Keyring {
+    current: KeyedDigest,
+    previous: Option<KeyedDigest>,
+}
+
+struct KeyedDigest {
+    id: u32,
+    mac: Hmac<Sha256>,
+}
+
+impl KeyedDigest {
+    fn new(secret: &Secret) -> Self {
+        let digest = Sha256::new().chain_update(b"tower-step-up secret id\0").chain_update(&*secret.0).finalize();
+        let id = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        Self { id, mac: secret.mac() }
+    }
+}
+
+/// A code as it is kept: what it was digested with, and the digest.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CodeDigest {
+    secret: u32,
+    nonce: [u8; 16],
+    mac: [u8; 32],
+}
+
+impl Keyring {
+    pub(crate) fn new(current: &Secret, previous: Option<&Secret>) -> Self {
+        Self { current: KeyedDigest::new(current), previous: previous.map(KeyedDigest::new) }
+    }
+
+    /// Digests a code for one challenge of one session on one channel.
+    pub(crate) fn digest(
+        &self,
+        session: &Key,
+        channel: &str,
+        code: &OneTimeCode,
+        random: Random,
+    ) -> Result<CodeDigest, RandomFailed> {
+        let nonce = random_bytes(random)?;
+        let mac = input(&self.current.mac, session, &nonce, channel, code.expose()).finalize().into_bytes().into();
+        Ok(CodeDigest { secret: self.current.id, nonce, mac })
+    }
+
+    /// Whether a code can be compared at all: its secret may be gone.
+    pub(crate) fn knows(&self, digest: &CodeDigest) -> bool {
+        self.find(digest.secret).is_some()
+    }
+
+    /// Whether this is the code, in constant time (T10).
+    pub(crate) fn matches(&self, digest: &CodeDigest, session: &Key, channel: &str, code: &str) -> bool {
+        self.find(digest.secret).is_some_and(|keyed| {
+            input(&keyed.mac, session, &digest.nonce, channel, code).verify_slice(&digest.mac).is_ok()
+        })
+    }
+
+    /// Which secret digests and seals.
+    pub(crate) fn current(&self) -> u32 {
+        self.current.id
+    }
+
+    /// Seals bytes for one session, under the [current](Self::current) secret.
+    pub(crate) fn seal(&self, session: &Key, bytes: &[u8]) -> [u8; 32] {
+        seal(&self.current.mac, session, bytes).finalize().into_bytes().into()
+    }
+
+    /// Whether bytes were sealed for this session, under a secret that is at hand; in constant time.
+    pub(crate) fn opens(&self, secret: u32, session: &Key, bytes: &[u8], mac: &[u8]) -> bool {
+        self.find(secret).is_some_and(|keyed| seal(&keyed.mac, session, bytes).verify_slice(mac).is_ok())
+    }
+
+    fn find(&self, secret: u32) -> Option<&KeyedDigest> {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|keyed| keyed.id == secret)
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyring(..)")
+    }
+}
+
+impl fmt::Debug for CodeDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodeDigest(..)")
+    }
+}
+
+/// Everything but the code has a fixed length or its length in front, so no two inputs can run together.
+fn input(mac: &Hmac<Sha256>, session: &Key, nonce: &[u8; 16], channel: &str, code: &str) -> Hmac<Sha256> {
+    mac.clone()
+        .chain_update(b"tower-step-up code\0")
+        .chain_update(session.as_bytes())
+        .chain_update(nonce)
+        .chain_update((channel.len() as u64).to_be_bytes())
+        .chain_update(channel)
+        .chain_update(code)
+}
+
+/// Another label than that of codes, so that neither digest passes for the other.
+fn seal(mac: &Hmac<Sha256>, session: &Key, bytes: &[u8]) -> Hmac<Sha256> {
+    mac.clone().chain_update(b"tower-step-up seal\0").chain_update(session.as_bytes()).chain_update(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{push_id, system_random};
+
+    #[test]
+    fn a_digest_is_of_one_session_channel_and_secret() {
+        let secret = |byte| Secret::new([byte; 32]).unwrap();
+        let ring = Keyring::new(&secret(1), None);
+        let (session, other) = (Key::session("a", b"1"), Key::session("a", b"2"));
+        let code = OneTimeCode::sandbox(6);
+        let digest = ring.digest(&session, "SMS", &code, system_random).unwrap();
+        assert!(ring.matches(&digest, &session, "SMS", "123456"));
+        assert!(!ring.matches(&digest, &session, "SMS", "123457"));
+        assert!(!ring.matches(&digest, &session, "EMAIL", "123456"));
+        assert!(!ring.matches(&digest, &other, "SMS", "123456"));
+
+        let rotated = Keyring::new(&secret(2), Some(&secret(1)));
+        assert!(rotated.knows(&digest));
+        assert!(rotated.matches(&digest, &session, "SMS", "123456"));
+        let forgotten = Keyring::new(&secret(2), None);
+        assert!(!forgotten.knows(&digest));
+        assert!(!forgotten.matches(&digest, &session, "SMS", "123456"));
+    }
+
+    #[test]
+    fn push_ids_are_digits() {
+        for _ in 0..1000 {
+            let id = push_id(system_random).unwrap();
+            assert!(!id.is_empty() && id.len() <= 39 && id.bytes().all(|b| b.is_ascii_digit()), "{id}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let secret = Secret::new(*b"canary canary canary canary canary").unwrap();
+        let ring = Keyring::new(&secret, None);
+        let digest = ring.digest(&Key::subject("a"), "SMS", &OneTimeCode::sandbox(6), system_random).unwrap();
+        let printed = format!("{secret:?} {ring:?} {digest:?} {:?}", OneTimeCode::sandbox(6));
+        assert_eq!(printed, "Secret(..) Keyring(..) CodeDigest(..) OneTimeCode(..)");
+        assert_eq!(Secret::new([0; 31]).err(), Some(ConfigError::ShortSecret));
+    }
+}

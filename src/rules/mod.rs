@@ -1,0 +1,50 @@
+//! The rules: pure functions of a record, a command and a time. Nothing here knows HTTP, a store, a clock or a task.
+
+mod budget;
+mod code;
+mod config_error;
+mod error;
+mod id;
+mod key;
+mod keyring;
+mod operation;
+mod policy;
+mod push_id;
+mod random;
+mod requirement;
+mod session;
+mod subject;
+mod time;
+
+pub(crate) use self::budget::{Kind, Sends, wait, wait_for};
+pub use self::code::OneTimeCode;
+pub(crate) use self::code::check_form;
+pub use self::config_error::ConfigError;
+pub use self::error::{ChallengeError, Malformed, RateLimit};
+pub(crate) use self::id::Ids;
+pub use self::key::Key;
+pub(crate) use self::key::{BareKey, RecordKey};
+pub use self::keyring::Secret;
+pub(crate) use self::keyring::{CodeDigest, Keyring};
+#[cfg(test)]
+pub(crate) use self::operation::bare_operation_of;
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use self::operation::operation_of;
+pub(crate) use self::operation::{BareOperation, Operation, OperationDigest, OperationFields, Token};
+pub use self::policy::Policy;
+pub(crate) use self::policy::{
+    BODY_DEADLINE, BODY_LIMIT, BOUND_BODY_LIMIT, DAY, FAILURES_KEPT, FIVE_MINUTES, GRANTS_PER_SESSION, HOUR,
+    KNOWN_RECIPIENT_FACTOR, KNOWN_RECIPIENTS, LOCK_KEPT, NUMBER_TRIES, RECIPIENT_FACTOR, RECIPIENT_KNOWN,
+    RECORD_LIST_LIMIT, REMEMBRANCE, Rate, SESSIONS_PER_SUBJECT, STARTS_KEPT, TEN_MINUTES, UNSENT_STARTS,
+};
+pub(crate) use self::push_id::{PushDigest, push_id};
+pub(crate) use self::random::{Random, RandomFailed, random_bytes, system_random};
+pub use self::requirement::{Factor, Reason, Requirement, Unmet, UnmetPart};
+pub(crate) use self::requirement::{Satisfied, check_scope, decide};
+pub use self::session::PushStatus;
+pub(crate) use self::session::{
+    Answered, CameBack, Compared, Granted, NotAnswered, PushProof, Said, Session, Start, Usage,
+};
+pub(crate) use self::subject::{Attempt, Listed, ListedBy, Opening, Seen, Subject};
+pub use self::time::Timestamp;
+pub(crate) use self::time::{millis, wait_secs};

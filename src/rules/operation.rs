@@ -1,0 +1,182 @@
+//! Dynamic linking: a step-up that is bound to one operation ([`Binding`]), and the token that carries the bond.
+
+use std::fmt;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::rules::{Malformed, Timestamp};
+
+/// Characters of a token, at most. One with the longest text and scope has 1,640.
+const TOKEN_LIMIT: usize = 2048;
+
+const VERSION: u8 = 1;
+
+const MAC: usize = 32;
+
+/// In place of a scope's length, where there is no scope.
+const NO_SCOPE: u8 = u8::MAX;
+
+/// A digest over fields, each with its length in front, so that no two can run together.
+pub(crate) struct OperationFields(Sha256);
+
+impl OperationFields {
+    pub(crate) fn new() -> Self {
+        Self(Sha256::new_with_prefix(b"step-up/operation\0"))
+    }
+
+    pub(crate) fn add(&mut self, field: &[u8]) {
+        self.count(field.len());
+        self.0.update(field);
+    }
+
+    pub(crate) fn count(&mut self, count: usize) {
+        self.0.update((count as u64).to_be_bytes());
+    }
+
+    pub(crate) fn digest(self) -> BareOperation {
+        BareOperation(self.0.finalize().into())
+    }
+}
+
+/// One operation: what it is recognised by, and what its user reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Operation {
+    pub(crate) digest: BareOperation,
+    pub(crate) text: Box<str>,
+}
+
+/// Everything that is bound of an operation, as a SHA-256. It goes to the caller in a [`Token`], and never into a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BareOperation([u8; 32]);
+
+impl fmt::Debug for BareOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BareOperation(..)")
+    }
+}
+
+/// The same as records contain it: keyed where they leave the process.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct OperationDigest([u8; 32]);
+
+impl OperationDigest {
+    pub(crate) fn keyed(bare: &BareOperation, key: impl FnOnce([u8; 32]) -> [u8; 32]) -> Self {
+        Self(key(bare.0))
+    }
+}
+
+impl fmt::Debug for OperationDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperationDigest(..)")
+    }
+}
+
+/// The token that a refusal hands out and a start brings back: version, key, deadline, digest, scope and text, sealed
+/// for one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) operation: Operation,
+    pub(crate) scope: Option<Box<str>>,
+    pub(crate) deadline: Timestamp,
+}
+
+impl Token {
+    /// Writes it, and lets `seal` add to what it is given.
+    pub(crate) fn write(&self, key: u32, seal: impl FnOnce(&[u8]) -> [u8; MAC]) -> String {
+        let Self { operation, scope, deadline } = self;
+        let mut bytes = Vec::with_capacity(512);
+        bytes.push(VERSION);
+        bytes.extend(key.to_be_bytes());
+        bytes.extend(deadline.as_millis().to_be_bytes());
+        bytes.extend(operation.digest.0);
+        // A scope has 128 bytes at most.
+        let length = scope.as_deref().map(|scope| u8::try_from(scope.len()).unwrap_or(NO_SCOPE));
+        bytes.push(length.unwrap_or(NO_SCOPE));
+        bytes.extend(scope.as_deref().unwrap_or_default().as_bytes());
+        bytes.extend(operation.text.as_bytes());
+        let mac = seal(&bytes);
+        bytes.extend(mac);
+        Base64UrlUnpadded::encode_string(&bytes)
+    }
+
+    /// Reads one that `opens` accepts, by its key, what was sealed, and the seal. What is wrong with any other.
+    pub(crate) fn read(token: &str, opens: impl FnOnce(u32, &[u8], &[u8]) -> bool) -> Result<Self, Malformed> {
+        if token.chars().all(char::is_whitespace) {
+            return Err(Malformed::HasText);
+        }
+        if token.len() > TOKEN_LIMIT {
+            return Err(Malformed::Size);
+        }
+        let bytes = Base64UrlUnpadded::decode_vec(token).map_err(|_| Malformed::Regex)?;
+        let (sealed, mac) = bytes.len().checked_sub(MAC).map(|at| bytes.split_at(at)).ok_or(Malformed::Regex)?;
+        let parsed = Self::parse(sealed).ok_or(Malformed::Regex)?;
+        let (key, token) = parsed;
+        if opens(key, sealed, mac) { Ok(token) } else { Err(Malformed::NotIn) }
+    }
+
+    fn parse(sealed: &[u8]) -> Option<(u32, Self)> {
+        let (&version, rest) = sealed.split_first()?;
+        let (key, rest) = rest.split_first_chunk()?;
+        let (deadline, rest) = rest.split_first_chunk()?;
+        let (digest, rest) = rest.split_first_chunk()?;
+        let (&length, rest) = rest.split_first()?;
+        let at = if length == NO_SCOPE { 0 } else { usize::from(length) };
+        let (scope, text) = rest.split_at_checked(at)?;
+        let scope = str::from_utf8(scope).ok()?;
+        let operation = Operation { digest: BareOperation(*digest), text: str::from_utf8(text).ok()?.into() };
+        let scope = (length != NO_SCOPE).then(|| scope.into());
+        let deadline = Timestamp::from_millis(u64::from_be_bytes(*deadline));
+        (version == VERSION).then_some((u32::from_be_bytes(*key), Self { operation, scope, deadline }))
+    }
+}
+
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) fn operation_of(name: &str) -> OperationDigest {
+    OperationDigest(Sha256::digest(name).into())
+}
+
+#[cfg(test)]
+pub(crate) fn bare_operation_of(name: &str) -> BareOperation {
+    BareOperation(Sha256::digest(name).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_back_as_they_went() {
+        let seal = |bytes: &[u8]| <[u8; 32]>::from(Sha256::digest(bytes));
+        let opens = |key: u32, sealed: &[u8], mac: &[u8]| key == 7 && seal(sealed) == *mac;
+        for (scope, text) in [(None, "a"), (Some("pay"), ""), (Some("x"), "ü"), (Some(&*"x".repeat(128)), "t")] {
+            let operation = Operation { digest: bare_operation_of("a"), text: text.into() };
+            let token = Token { operation, scope: scope.map(Into::into), deadline: Timestamp::from_millis(u64::MAX) };
+            let written = token.write(7, seal);
+            assert_eq!(Token::read(&written, opens), Ok(token.clone()));
+            assert_eq!(Token::read(&token.write(8, seal), opens), Err(Malformed::NotIn));
+            for i in 0..written.len() {
+                let mut other = written.clone().into_bytes();
+                other[i] = if other[i] == b'A' { b'B' } else { b'A' };
+                assert!(Token::read(str::from_utf8(&other).unwrap(), opens).is_err(), "{i}");
+                assert!(Token::read(&written[..i], opens).is_err(), "{i}");
+            }
+        }
+        let table =
+            [("", Malformed::HasText), (" ", Malformed::HasText), ("ü", Malformed::Regex), ("AAAA", Malformed::Regex)];
+        for (token, expected) in table {
+            assert_eq!(Token::read(token, opens), Err(expected), "{token}");
+        }
+        assert_eq!(Token::read(&"A".repeat(2048), opens), Err(Malformed::Regex));
+        assert_eq!(Token::read(&"A".repeat(2049), opens), Err(Malformed::Size));
+    }
+
+    #[test]
+    fn the_longest_token_fits() {
+        let operation = Operation { digest: bare_operation_of("a"), text: "x".repeat(1024).into() };
+        let token = Token { operation, scope: Some("x".repeat(128).into()), deadline: Timestamp::from_millis(0) };
+        assert_eq!(token.write(0, |_| [0; 32]).len(), 1640);
+    }
+}

@@ -1,0 +1,18 @@
+//! One-time codes: generated, digested under a secret, compared in constant time.
+
+/// The operating system's generator, or what stands in for it when its failure is tested.
+pub(crate) type Random = fn(&mut [u8]) -> Result<(), RandomFailed>;
+
+/// The generator failed: nothing is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RandomFailed;
+
+pub(crate) fn system_random(buffer: &mut [u8]) -> Result<(), RandomFailed> {
+    getrandom::fill(buffer).map_err(|_| RandomFailed)
+}
+
+pub(crate) fn random_bytes<const N: usize>(random: Random) -> Result<[u8; N], RandomFailed> {
+    let mut bytes = [0; N];
+    random(&mut bytes)?;
+    Ok(bytes)
+}

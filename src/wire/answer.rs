@@ -1,0 +1,71 @@
+//! What every answer of this crate carries, whichever edge gives it.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use serde::Serialize;
+
+use crate::{engine::Engine, store::Store};
+
+const REQUEST_REF: HeaderName = HeaderName::from_static("request-ref");
+
+const SANDBOX: HeaderName = HeaderName::from_static("x-stepup-sandbox");
+
+/// What a client is told to wait where nobody knows better, in seconds.
+pub(crate) const RETRY_SOON: HeaderValue = HeaderValue::from_static("1");
+
+/// A refusal: `message`, and `errorCode` where there is one.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Problem<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error_code: Option<Cow<'a, str>>,
+    pub(crate) message: &'a str,
+}
+
+/// The message of every 400.
+pub(crate) const INVALID: &str = "Invalid request";
+
+impl Problem<'_> {
+    pub(crate) const TOO_LARGE: Problem<'static> = Problem { error_code: None, message: "The body is too large" };
+    pub(crate) const TOO_SLOW: Problem<'static> =
+        Problem { error_code: None, message: "The body did not come in time" };
+    pub(crate) const INVALID: Problem<'static> = Problem { error_code: None, message: INVALID };
+    pub(crate) const UNAUTHORIZED: Problem<'static> =
+        Problem { error_code: Some(Cow::Borrowed("UNAUTHORIZED")), message: "Log in first" };
+    pub(crate) const UNAVAILABLE: Problem<'static> =
+        Problem { error_code: Some(Cow::Borrowed("UNAVAILABLE")), message: "Temporarily unavailable; try again" };
+}
+
+/// The channels of each operation.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ChannelNames<T> {
+    pub(crate) otp: Vec<T>,
+    pub(crate) push: Vec<T>,
+    /// Of what the application verifies itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) proof: Vec<T>,
+}
+
+/// JSON as bytes. The values are our own structs of strings, numbers and lists, which always serialize.
+pub(crate) fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+/// Declares a body as JSON.
+pub(crate) fn declare_json(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+}
+
+/// `Cache-Control: no-store`, a fresh `request-ref`, and the mark of the sandbox.
+pub(crate) fn stamp<S: Store>(headers: &mut HeaderMap, engine: &Engine<S>) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REQUEST_REF, engine.request_ref());
+    if engine.sandbox {
+        headers.insert(SANDBOX, HeaderValue::from_static("true"));
+    }
+}
