@@ -48,12 +48,12 @@ use tower::Service;
 
 use self::{
     request::{Fields, parse},
-    response::{Answer, InvalidField},
+    response::Answer,
     route::{NoOperation, Operation, route},
 };
 use crate::{
-    engine::{Caller, Purpose, StepUp, check_path},
-    rules::{BODY_LIMIT, ChallengeError, ConfigError, Malformed, check_form},
+    engine::{ApiCall, StepUp, check_path},
+    rules::{BODY_LIMIT, ConfigError},
     store::{MemoryStore, Store},
     timeout::BoxFuture,
     wire::{read, stamp},
@@ -151,94 +151,24 @@ impl<S: Store> ChallengeService<S> {
             Err(unread) => return response::unread(unread),
         };
         let Ok(fields) = parse(&request.headers, &body) else { return response::invalid(&[]) };
-        match self.operate(operation, &caller, &fields).await {
-            Ok(answer) => answer,
-            Err(Refused::Invalid(fields)) => response::invalid(&fields),
-            Err(Refused::Engine(error)) => response::refused(&error),
-        }
-    }
-
-    async fn operate(&self, operation: Operation<'_>, caller: &Caller, fields: &Fields) -> Result<Answer, Refused> {
-        let step_up = &self.step_up;
-        let channels = &step_up.0.channels;
-        match operation {
-            Operation::Status => Ok(response::status(&step_up.status(caller).await?)),
-            Operation::Drop => {
-                step_up.revoke(caller).await?;
-                Ok(response::no_content())
-            }
-            Operation::PushOutcome { channel, id } => {
-                Ok(response::push_outcome(id, step_up.push_status(caller, channel, id).await?))
-            }
-            Operation::StartOtp { channel } => {
-                let purpose = self.purpose(channels.otp_names(), channel, caller, fields)?;
-                step_up.start_otp(caller, channel, purpose).await?;
-                Ok(response::no_content())
-            }
-            Operation::StartPush { channel } => {
-                let purpose = self.purpose(channels.push_names(), channel, caller, fields)?;
-                Ok(response::push_started(&step_up.start_push(caller, channel, purpose).await?))
-            }
-            Operation::VerifyOtp { channel } => {
-                let code = code(fields, step_up.0.policy.code_digits);
-                match (unknown(channels.otp_names(), channel), code) {
-                    (None, Ok(code)) => step_up.verify_otp(caller, channel, code).await?,
-                    (unknown, code) => {
-                        let code = code.err().map(InvalidField::code);
-                        return Err(Refused::Invalid(unknown.into_iter().chain(code).collect()));
-                    }
-                };
-                Ok(response::no_content())
-            }
-        }
-    }
-
-    /// What a start is for, if it and the channel are valid. Otherwise everything that is wrong is said at once.
-    fn purpose<'a, 'f>(
-        &'a self,
-        registered: impl Iterator<Item = &'a str>,
-        channel: &str,
-        caller: &Caller,
-        fields: &'f Fields,
-    ) -> Result<Purpose<'f>, Refused> {
-        let engine = &self.step_up.0;
-        let scope = fields.scope.optional();
-        let scope = scope.and_then(|scope| scope.map_or(Ok(()), |scope| engine.check_scope(scope)).map(|()| scope));
-        let binding = fields.binding.optional();
-        let binding = binding.and_then(|token| {
-            token.map_or(Ok(()), |token| engine.open_binding(caller, token).map(drop)).map(|()| token)
-        });
-        match (unknown(registered, channel), scope, binding) {
-            (None, Ok(scope), Ok(binding)) => Ok(Purpose { scope, binding }),
-            (unknown, scope, binding) => {
-                let scope = scope.err().map(InvalidField::scope);
-                let binding = binding.err().map(InvalidField::binding);
-                Err(Refused::Invalid(unknown.into_iter().chain(scope).chain(binding).collect()))
-            }
+        match self.step_up.perform(&caller, call(operation, &fields)).await {
+            Ok(outcome) => response::outcome(&outcome),
+            Err(rejected) => response::rejected(&rejected),
         }
     }
 }
 
-/// Why an operation has no success to answer with.
-enum Refused {
-    Invalid(Vec<InvalidField>),
-    Engine(ChallengeError),
-}
-
-impl From<ChallengeError> for Refused {
-    fn from(error: ChallengeError) -> Self {
-        Self::Engine(error)
+/// The operation with its fields.
+fn call<'a>(operation: Operation<'a>, fields: &'a Fields) -> ApiCall<'a> {
+    let (scope, binding) = (fields.scope.optional(), fields.binding.optional());
+    match operation {
+        Operation::Status => ApiCall::Status,
+        Operation::Drop => ApiCall::Drop,
+        Operation::StartOtp { channel } => ApiCall::StartOtp { channel, scope, binding },
+        Operation::VerifyOtp { channel } => ApiCall::VerifyOtp { channel, code: fields.verification_code.required() },
+        Operation::StartPush { channel } => ApiCall::StartPush { channel, scope, binding },
+        Operation::PushOutcome { channel, id } => ApiCall::PushStatus { channel, id },
     }
-}
-
-fn code(fields: &Fields, digits: u8) -> Result<&str, Malformed> {
-    let code = fields.verification_code.required()?;
-    check_form(code, digits).map(|()| code)
-}
-
-/// What is wrong with a channel that is not registered for the operation.
-fn unknown<'a>(mut registered: impl Iterator<Item = &'a str>, channel: &str) -> Option<InvalidField> {
-    (!registered.any(|name| name == channel)).then_some(InvalidField::CHANNEL)
 }
 
 impl<S> Clone for ChallengeService<S> {

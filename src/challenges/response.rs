@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::{body::AnswerBody, route::NoOperation};
 use crate::{
-    engine::{PushStarted, Status},
-    rules::{ChallengeError, Malformed, PushStatus, RateLimit, wait_secs},
-    wire::{ChannelNames, INVALID, Problem, RETRY_SOON, Unread, declare_json, json},
+    engine::{Field, InvalidField, Outcome, PushStarted, Rejected, Status},
+    rules::{ChallengeError, PushStatus, RateLimit, wait_secs},
+    wire::{Answered, ChannelNames, INVALID, Problem, Unread, declare_json, json},
 };
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -20,32 +20,24 @@ const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 pub(super) type Answer = Response<AnswerBody>;
 
-/// A field of the request that is not as it has to be.
+/// A field that is invalid, as `syntaxErrors` lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct InvalidField {
+struct FieldError {
     /// The path of the enclosing objects: all fields stand at the top.
     params: [&'static str; 0],
     field_name: &'static str,
     error: &'static str,
 }
 
-impl InvalidField {
-    pub(super) const CHANNEL: Self = Self { params: [], field_name: "channel", error: "NOT_IN" };
-
-    pub(super) fn code(malformed: Malformed) -> Self {
-        Self::new("verificationCode", malformed)
-    }
-
-    pub(super) fn scope(malformed: Malformed) -> Self {
-        Self::new("scope", malformed)
-    }
-
-    pub(super) fn binding(malformed: Malformed) -> Self {
-        Self::new("binding", malformed)
-    }
-
-    fn new(field_name: &'static str, malformed: Malformed) -> Self {
+impl From<&InvalidField> for FieldError {
+    fn from((field, malformed): &InvalidField) -> Self {
+        let field_name = match field {
+            Field::Channel => "channel",
+            Field::Code => "verificationCode",
+            Field::Scope => "scope",
+            Field::Binding => "binding",
+        };
         Self { params: [], field_name, error: malformed.as_str() }
     }
 }
@@ -63,15 +55,25 @@ fn with_json(status: StatusCode, body: &impl Serialize) -> Answer {
     answer
 }
 
-fn problem(status: StatusCode, message: &str) -> Answer {
-    with_json(status, &Problem { error_code: None, message })
+/// The answer to an operation that was performed.
+pub(super) fn outcome(outcome: &Outcome<'_>) -> Answer {
+    match outcome {
+        Outcome::Status(current) => status(current),
+        Outcome::Dropped | Outcome::OtpStarted | Outcome::OtpVerified => empty(StatusCode::NO_CONTENT),
+        Outcome::PushStarted(push) => push_started(push),
+        Outcome::PushStatus { id, status } => push_outcome(id, *status),
+    }
 }
 
-pub(super) fn no_content() -> Answer {
-    empty(StatusCode::NO_CONTENT)
+/// The answer to an operation that was not performed.
+pub(super) fn rejected(rejected: &Rejected) -> Answer {
+    match rejected {
+        Rejected::Invalid(fields) => invalid(fields),
+        Rejected::Refused(error) => refused(error),
+    }
 }
 
-pub(super) fn push_started(push: &PushStarted) -> Answer {
+fn push_started(push: &PushStarted) -> Answer {
     #[derive(Serialize)]
     struct Body<'a> {
         id: &'a str,
@@ -82,7 +84,7 @@ pub(super) fn push_started(push: &PushStarted) -> Answer {
 }
 
 /// How a push stands; 404 for one that the session did not start.
-pub(super) fn push_outcome(id: &str, status: Option<PushStatus>) -> Answer {
+fn push_outcome(id: &str, status: Option<PushStatus>) -> Answer {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -100,7 +102,7 @@ pub(super) fn push_outcome(id: &str, status: Option<PushStatus>) -> Answer {
     with_json(StatusCode::OK, &Body { id, status, expires_in: left.as_secs() })
 }
 
-pub(super) fn status(status: &Status) -> Answer {
+fn status(status: &Status) -> Answer {
     #[derive(Serialize)]
     struct Body<'a> {
         status: &'static str,
@@ -166,58 +168,35 @@ pub(super) fn unread(reason: Unread) -> Answer {
 pub(super) fn invalid(fields: &[InvalidField]) -> Answer {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Body<'a> {
+    struct Body {
         message: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        syntax_errors: Option<SyntaxErrors<'a>>,
+        syntax_errors: Option<SyntaxErrors>,
     }
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct SyntaxErrors<'a> {
-        invalid_fields: &'a [InvalidField],
+    struct SyntaxErrors {
+        invalid_fields: Vec<FieldError>,
     }
-    let syntax_errors = (!fields.is_empty()).then_some(SyntaxErrors { invalid_fields: fields });
+    let syntax_errors =
+        (!fields.is_empty()).then_some(SyntaxErrors { invalid_fields: fields.iter().map(FieldError::from).collect() });
     with_json(StatusCode::BAD_REQUEST, &Body { message: INVALID, syntax_errors })
 }
 
-/// The answer to an operation that was refused.
-pub(super) fn refused(error: &ChallengeError) -> Answer {
-    let body = Problem { error_code: error.code(), message: &error.to_string() };
-    match error {
-        ChallengeError::UnknownChannel => invalid(&[InvalidField::CHANNEL]),
-        ChallengeError::MalformedCode(malformed) => invalid(&[InvalidField::code(*malformed)]),
-        ChallengeError::MalformedScope(malformed) => invalid(&[InvalidField::scope(*malformed)]),
-        ChallengeError::MalformedBinding(malformed) => invalid(&[InvalidField::binding(*malformed)]),
-        ChallengeError::Forbidden => with_json(StatusCode::FORBIDDEN, &body),
-        ChallengeError::RetryIn { wait, .. } => {
-            let mut answer = with_json(StatusCode::CONFLICT, &body);
-            answer.headers_mut().insert(RETRY_AFTER, wait_secs(*wait).into());
-            answer
-        }
-        ChallengeError::ChannelNotSupported
-        | ChallengeError::ChannelNotRegistered
-        | ChallengeError::RecipientInvalid
-        | ChallengeError::ChallengeLimitExceeded
-        | ChallengeError::StateInvalid
-        | ChallengeError::CodeInvalid
-        | ChallengeError::OneTryRemaining
-        | ChallengeError::CodeExpired
-        | ChallengeError::AlreadyVerified => with_json(StatusCode::CONFLICT, &body),
-        ChallengeError::RateLimited(limit) => {
-            let mut answer = with_json(StatusCode::TOO_MANY_REQUESTS, &body);
-            let wait = HeaderValue::from(wait_secs(limit.wait));
-            answer.headers_mut().insert(LIMIT, limit_header(limit));
-            answer.headers_mut().insert(RESET, wait.clone());
-            answer.headers_mut().insert(RETRY_AFTER, wait);
-            answer
-        }
-        ChallengeError::Unavailable => {
-            let mut answer = with_json(StatusCode::SERVICE_UNAVAILABLE, &Problem::UNAVAILABLE);
-            answer.headers_mut().insert(RETRY_AFTER, RETRY_SOON);
-            answer
-        }
-        ChallengeError::Internal => problem(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+/// A refusal: its code and message, and how long to wait.
+fn refused(error: &ChallengeError) -> Answer {
+    let Answered { status, retry_after, .. } = Answered::of(error);
+    let mut answer = with_json(status, &Problem { error_code: error.code(), message: &error.to_string() });
+    let headers = answer.headers_mut();
+    let wait = retry_after.map(|wait| HeaderValue::from(wait_secs(wait)));
+    if let (ChallengeError::RateLimited(limit), Some(wait)) = (error, &wait) {
+        headers.insert(LIMIT, limit_header(limit));
+        headers.insert(RESET, wait.clone());
     }
+    if let Some(wait) = wait {
+        headers.insert(RETRY_AFTER, wait);
+    }
+    answer
 }
 
 /// The limit hit, then those in force with their windows: `5, 5;w=600`. A lock-out has no window: `5`.

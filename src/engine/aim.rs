@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::{
-    engine::{Caller, Envelope, Purpose, Recipient},
+    engine::{Caller, Envelope, Purpose, Recipient, operation::Optional},
     rules::{ChallengeError, Malformed, Operation, OperationDigest, Token, check_scope},
     store::Store,
 };
@@ -14,6 +14,23 @@ pub(super) struct Aim {
     pub(super) scope: Option<Box<str>>,
     operation: Option<OperationDigest>,
     text: Option<Box<str>>,
+}
+
+/// What is wrong with a [`Purpose`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WrongPurpose {
+    pub(super) scope: Option<Malformed>,
+    pub(super) binding: Option<Malformed>,
+}
+
+/// One of both, where both are wrong: the scope.
+impl From<WrongPurpose> for ChallengeError {
+    fn from(wrong: WrongPurpose) -> Self {
+        match wrong {
+            WrongPurpose { scope: Some(malformed), .. } => Self::MalformedScope(malformed),
+            WrongPurpose { binding, .. } => Self::MalformedBinding(binding.unwrap_or(Malformed::NotIn)),
+        }
+    }
 }
 
 impl Aim {
@@ -43,7 +60,7 @@ impl Aim {
 
 impl<S: Store> Engine<S> {
     /// Checks a scope by its form, and against those registered.
-    pub(crate) fn check_scope(&self, scope: &str) -> Result<(), Malformed> {
+    fn check_scope(&self, scope: &str) -> Result<(), Malformed> {
         check_scope(scope)?;
         match &self.scopes {
             Some(known) if !known.iter().any(|known| **known == *scope) => Err(Malformed::NotIn),
@@ -51,22 +68,33 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Checks what a start is for.
-    pub(super) fn aim(&self, caller: &Caller, purpose: Purpose<'_>) -> Result<Aim, ChallengeError> {
-        if let Some(scope) = purpose.scope {
-            self.check_scope(scope).map_err(ChallengeError::MalformedScope)?;
+    /// Parses what a step-up is for.
+    pub(super) fn aim(&self, caller: &Caller, purpose: Purpose<'_>) -> Result<Aim, WrongPurpose> {
+        self.parse_purpose(caller, Ok(purpose.scope), Ok(purpose.binding))
+    }
+
+    /// The same of fields as an edge has read them. The token is opened once, and whatever is invalid is reported at
+    /// once.
+    pub(super) fn parse_purpose(
+        &self,
+        caller: &Caller,
+        scope: Optional<'_>,
+        binding: Optional<'_>,
+    ) -> Result<Aim, WrongPurpose> {
+        let scope = scope.and_then(|scope| scope.map_or(Ok(()), |scope| self.check_scope(scope)).map(|()| scope));
+        let token = binding.and_then(|token| token.map(|token| self.open_binding(caller, token)).transpose());
+        match (scope, token) {
+            (Ok(scope), Ok(None)) => Ok(Aim { scope: scope.map(Into::into), operation: None, text: None }),
+            // The token says what was asked for; a scope beside it may only say the same.
+            (Ok(Some(named)), Ok(Some(token))) if token.scope.as_deref() != Some(named) => {
+                Err(WrongPurpose { scope: Some(Malformed::NotIn), binding: None })
+            }
+            (Ok(_), Ok(Some(Token { operation, scope, .. }))) => {
+                let digest = self.record_key.operation(&operation.digest);
+                Ok(Aim { scope, operation: Some(digest), text: Some(operation.text) })
+            }
+            (scope, token) => Err(WrongPurpose { scope: scope.err(), binding: token.err() }),
         }
-        let Some(token) = purpose.binding else {
-            return Ok(Aim { scope: purpose.scope.map(Into::into), operation: None, text: None });
-        };
-        let Token { operation, scope, .. } =
-            self.open_binding(caller, token).map_err(ChallengeError::MalformedBinding)?;
-        // The token says what was asked for; a scope beside it may only say the same.
-        if purpose.scope.is_some_and(|named| scope.as_deref() != Some(named)) {
-            return Err(ChallengeError::MalformedScope(Malformed::NotIn));
-        }
-        let digest = self.record_key.operation(&operation.digest);
-        Ok(Aim { scope, operation: Some(digest), text: Some(operation.text) })
     }
 
     /// A token that binds a step-up of this session to one operation. It can be used for as long as a code lives.
@@ -78,7 +106,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// What such a token says.
-    pub(crate) fn open_binding(&self, caller: &Caller, token: &str) -> Result<Token, Malformed> {
+    fn open_binding(&self, caller: &Caller, token: &str) -> Result<Token, Malformed> {
         let session_key = self.session_key(caller);
         let opens = |secret, sealed: &[u8], mac: &[u8]| self.keyring.opens(secret, &session_key, sealed, mac);
         let token = Token::read(token, opens)?;

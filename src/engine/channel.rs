@@ -59,6 +59,11 @@ pub(crate) fn find<'a, M>(channels: &'a [Arc<Channel<M>>], name: &str) -> Option
     channels.iter().find(|channel| channel.name == name)
 }
 
+/// The name of a registered channel: for events, where a name from outside must not become a label.
+pub(crate) fn registered<'a, M>(channels: &'a [Arc<Channel<M>>], name: &str) -> Option<&'a str> {
+    find(channels, name).map(|channel| &*channel.name)
+}
+
 /// A name that stands in a path and in JSON as it is.
 fn is_name(name: &str) -> bool {
     (1..=32).contains(&name.len())

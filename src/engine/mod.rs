@@ -36,6 +36,7 @@ mod local_failures;
 mod log;
 #[cfg(feature = "metrics")]
 mod meter;
+mod operation;
 mod otp;
 mod proof;
 mod purpose;
@@ -70,6 +71,7 @@ pub(crate) use self::{
     delivery::{Envelope, is_discard},
     event::Observers,
     grant::GiveBack,
+    operation::{ApiCall, Field, InvalidField, Outcome, Rejected},
 };
 
 /// Step-up authentication: challenges, grants, and what they need. Cheap to clone.
@@ -359,15 +361,8 @@ impl<S: Store> Engine<S> {
         Ok((stored, satisfied))
     }
 
-    /// Tells of what was refused, with the channel if it is one of ours: a name from outside is no label.
-    fn tell_refused<'a>(
-        &'a self,
-        caller: &Caller,
-        mut registered: impl Iterator<Item = &'a str>,
-        channel: &str,
-        error: &ChallengeError,
-    ) {
-        let channel = registered.find(|name| *name == channel);
+    /// Emits what was refused, with the channel where it is a registered one.
+    fn tell_refused(&self, caller: &Caller, channel: Option<&str>, error: &ChallengeError) {
         self.tell(&Event::Refused { subject: caller.subject(), channel, error });
     }
 }

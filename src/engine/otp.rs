@@ -7,7 +7,7 @@ use futures_util::future::join;
 use super::{
     Engine, StepUp,
     aim::Aim,
-    channel::{Channel, find},
+    channel::{Channel, find, registered},
     no_random,
     records::{Loaded, Swap},
     start::{Asked, Beginning},
@@ -15,8 +15,7 @@ use super::{
 use crate::{
     engine::{Caller, Event, Grant, Lock, OtpMessage, Purpose, SendFailure},
     rules::{
-        CameBack, ChallengeError, CodeDigest, Compared, ListedBy, OneTimeCode, Session, Start, Subject, Timestamp,
-        check_form,
+        CameBack, ChallengeError, Code, CodeDigest, Compared, ListedBy, OneTimeCode, Session, Start, Subject, Timestamp,
     },
     store::{Key, Store, Stored},
 };
@@ -36,8 +35,14 @@ impl<S: Store> StepUp<S> {
         channel: &str,
         purpose: impl Into<Purpose<'a>>,
     ) -> Result<(), ChallengeError> {
-        let started = self.0.start_otp(caller, channel, purpose.into()).await;
-        started.inspect_err(|error| self.0.tell_refused(caller, self.0.channels.otp_names(), channel, error))
+        let engine = &self.0;
+        let parsed = || -> Result<_, ChallengeError> {
+            let channel = find(&engine.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
+            Ok((Arc::clone(channel), engine.aim(caller, purpose.into())?))
+        };
+        let (channel, aim) = parsed()
+            .inspect_err(|error| engine.tell_refused(caller, registered(&engine.channels.otp, channel), error))?;
+        engine.start_otp(caller, channel, aim).await
     }
 
     /// Verifies a one-time code.
@@ -50,14 +55,14 @@ impl<S: Store> StepUp<S> {
     ///
     /// [`ChallengeError`] says how a wrong code stands, or why none was compared.
     pub async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, ChallengeError> {
-        let verified = self.0.verify_otp(caller, channel, code).await;
-        verified.map_err(|refused| match refused {
-            NotVerified::Wrong(error) => error,
-            NotVerified::Refused(error) => {
-                self.0.tell_refused(caller, self.0.channels.otp_names(), channel, &error);
-                error
-            }
-        })
+        let engine = &self.0;
+        let parsed = || -> Result<_, ChallengeError> {
+            let channel = find(&engine.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
+            Ok((channel, Code::parse(code, engine.policy.code_digits).map_err(ChallengeError::MalformedCode)?))
+        };
+        let (channel, code) = parsed()
+            .inspect_err(|error| engine.tell_refused(caller, registered(&engine.channels.otp, channel), error))?;
+        engine.verify_otp(caller, &channel.name, code).await
     }
 }
 
@@ -75,14 +80,24 @@ impl From<ChallengeError> for NotVerified {
 }
 
 impl<S: Store> Engine<S> {
-    async fn start_otp(
+    /// Starts a code, of what was parsed.
+    pub(super) async fn start_otp(
         self: &Arc<Self>,
         caller: &Caller,
-        channel: &str,
-        purpose: Purpose<'_>,
+        channel: Arc<Channel<OtpMessage>>,
+        aim: Aim,
     ) -> Result<(), ChallengeError> {
-        let channel = Arc::clone(find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?);
-        let aim = self.aim(caller, purpose)?;
+        let name = Arc::clone(&channel);
+        let started = self.begin_otp(caller, channel, aim).await;
+        started.inspect_err(|error| self.tell_refused(caller, Some(&name.name), error))
+    }
+
+    async fn begin_otp(
+        self: &Arc<Self>,
+        caller: &Caller,
+        channel: Arc<Channel<OtpMessage>>,
+        aim: Aim,
+    ) -> Result<(), ChallengeError> {
         let may_start = |session: &Session, _: Option<&Subject>, now| session.may_start_otp(&self.policy, now);
         let asked = self.ask(caller, &channel.name, may_start).await?;
 
@@ -146,10 +161,25 @@ impl<S: Store> Engine<S> {
         Ok(came_back)
     }
 
-    async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, NotVerified> {
+    /// Verifies a code on a registered channel.
+    pub(super) async fn verify_otp(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        code: Code<'_>,
+    ) -> Result<Grant, ChallengeError> {
+        let verified = self.compare_otp(caller, channel, code).await;
+        verified.map_err(|refused| match refused {
+            NotVerified::Wrong(error) => error,
+            NotVerified::Refused(error) => {
+                self.tell_refused(caller, Some(channel), &error);
+                error
+            }
+        })
+    }
+
+    async fn compare_otp(&self, caller: &Caller, channel: &str, code: Code<'_>) -> Result<Grant, NotVerified> {
         let policy = &self.policy;
-        let channel = &*find(&self.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?.name;
-        check_form(code, policy.code_digits).map_err(ChallengeError::MalformedCode)?;
         let knows = |digest: &_| self.keyring.knows(digest);
         let may_verify = |session: &Session, subject: Option<&Subject>, now| {
             session.may_verify(channel, subject.map(Subject::generation), knows, policy, now)
@@ -162,7 +192,7 @@ impl<S: Store> Engine<S> {
             self.count(subject_key, session_key, channel, attempt, asked).await?;
         let generation = self.subject_of(subject.as_ref())?.map(Subject::generation);
         let counted_for = self.session_of(session.as_ref())?.and_then(Session::otp_start);
-        let matches = |digest: &_| self.keyring.matches(digest, session_key, channel, code);
+        let matches = |digest: &_| self.keyring.matches(digest, session_key, channel, code.as_str());
         let mut retries = self.retries();
         while retries.next().await {
             let now = self.now();

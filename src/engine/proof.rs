@@ -2,7 +2,11 @@
 
 use std::{error::Error, fmt};
 
-use super::{Engine, StepUp, aim::Aim, records::Swap};
+use super::{
+    Engine, StepUp,
+    aim::{Aim, WrongPurpose},
+    records::Swap,
+};
 use crate::{
     engine::{Caller, Event, Grant, Purpose},
     rules::{ChallengeError, Granted, ListedBy, Malformed, Seen, Session, Subject, Timestamp, Usage},
@@ -137,10 +141,9 @@ impl<S: Store> Engine<S> {
         if !self.channels.proof.iter().any(|known| known == proof.channel) {
             return Err(ProofError::UnknownChannel);
         }
-        let aim = self.aim(caller, proof.purpose).map_err(|error| match error {
-            ChallengeError::MalformedScope(malformed) => ProofError::Scope(malformed),
-            ChallengeError::MalformedBinding(malformed) => ProofError::Binding(malformed),
-            _ => ProofError::Unavailable,
+        let aim = self.aim(caller, proof.purpose).map_err(|wrong| match wrong {
+            WrongPurpose { scope: Some(malformed), .. } => ProofError::Scope(malformed),
+            WrongPurpose { binding, .. } => ProofError::Binding(binding.unwrap_or(Malformed::NotIn)),
         })?;
         let id = self.ids.next_u64();
         let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));

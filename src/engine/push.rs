@@ -7,7 +7,7 @@ use futures_util::future::join;
 use super::{
     Engine, StepUp,
     aim::Aim,
-    channel::{Channel, find},
+    channel::{Channel, find, registered},
     no_random,
     records::{Swap, as_session},
     start::{Asked, Beginning},
@@ -111,8 +111,14 @@ impl<S: Store> StepUp<S> {
         channel: &str,
         purpose: impl Into<Purpose<'a>>,
     ) -> Result<PushStarted, ChallengeError> {
-        let started = self.0.start_push(caller, channel, purpose.into()).await;
-        started.inspect_err(|error| self.0.tell_refused(caller, self.0.channels.push_names(), channel, error))
+        let engine = &self.0;
+        let parsed = || -> Result<_, ChallengeError> {
+            let channel = find(&engine.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
+            Ok((Arc::clone(channel), engine.aim(caller, purpose.into())?))
+        };
+        let (channel, aim) = parsed()
+            .inspect_err(|error| engine.tell_refused(caller, registered(&engine.channels.push, channel), error))?;
+        engine.start_push(caller, channel, aim).await
     }
 
     /// How a push stands; `None` for one that this session did not start or no longer remembers.
@@ -169,14 +175,24 @@ impl<S: Store> StepUp<S> {
 }
 
 impl<S: Store> Engine<S> {
-    async fn start_push(
+    /// Starts a push, of what was parsed.
+    pub(super) async fn start_push(
         self: &Arc<Self>,
         caller: &Caller,
-        channel: &str,
-        purpose: Purpose<'_>,
+        channel: Arc<Channel<PushMessage>>,
+        aim: Aim,
     ) -> Result<PushStarted, ChallengeError> {
-        let channel = Arc::clone(find(&self.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?);
-        let aim = self.aim(caller, purpose)?;
+        let name = Arc::clone(&channel);
+        let started = self.begin_push(caller, channel, aim).await;
+        started.inspect_err(|error| self.tell_refused(caller, Some(&name.name), error))
+    }
+
+    async fn begin_push(
+        self: &Arc<Self>,
+        caller: &Caller,
+        channel: Arc<Channel<PushMessage>>,
+        aim: Aim,
+    ) -> Result<PushStarted, ChallengeError> {
         let may_start = |session: &Session, subject: Option<&Subject>, now| {
             subject.map_or(Ok(()), |subject| session.may_start_push(subject.generation(), &self.policy, now))
         };

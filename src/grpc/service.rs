@@ -15,16 +15,15 @@ use tonic::{Request, Response, Status, body::Body, server::NamedService};
 use tower::Service;
 
 use super::{
-    status::{self, InvalidField, UNKNOWN_CHANNEL, invalid_binding, invalid_code, invalid_scope},
+    status,
     v1::{
         self,
         step_up_server::{SERVICE_NAME, StepUp as Operations, StepUpServer},
     },
 };
 use crate::{
-    engine::{Caller, Engine, Purpose, StepUp},
-    guard::Guard,
-    rules::{BODY_LIMIT, ChallengeError, Malformed, PushStatus, check_form},
+    engine::{ApiCall, Caller, Outcome, StepUp},
+    rules::{BODY_LIMIT, ChallengeError, Malformed, PushStatus},
     store::{MemoryStore, Store},
     timeout::BoxFuture,
     wire::{RpcStatus, read, stamp},
@@ -119,11 +118,6 @@ impl<S> NamedService for GrpcChallengeService<S> {
     const NAME: &'static str = SERVICE_NAME;
 }
 
-/// A guarded service is what it was.
-impl<Svc: NamedService, S, R> NamedService for Guard<Svc, S, R> {
-    const NAME: &'static str = Svc::NAME;
-}
-
 impl<S> Clone for GrpcChallengeService<S> {
     fn clone(&self) -> Self {
         Self { step_up: self.step_up.clone(), server: self.server.clone() }
@@ -164,34 +158,31 @@ struct Called<S>(StepUp<S>);
 impl<S: Store> Operations for Called<S> {
     async fn start_otp(&self, request: Request<v1::StartOtpRequest>) -> Answer<v1::StartOtpResponse> {
         let (caller, v1::StartOtpRequest { channel, scope, binding }) = self.asked(request)?;
-        let known = known(&channel, self.engine().channels.otp_names());
-        let purpose = self.purpose(known, &caller, scope.as_deref(), binding.as_deref())?;
-        self.0.start_otp(&caller, &channel, purpose).await.map_err(|error| self.refused(&error))?;
+        let (scope, binding) = (Ok(scope.as_deref()), Ok(binding.as_deref()));
+        self.perform(&caller, ApiCall::StartOtp { channel: &channel, scope, binding }).await?;
         Ok(Response::new(v1::StartOtpResponse {}))
     }
 
     async fn verify_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Answer<v1::VerifyOtpResponse> {
         let (caller, v1::VerifyOtpRequest { channel, verification_code }) = self.asked(request)?;
         let code = verification_code.as_deref().ok_or(Malformed::Required);
-        let code = code.and_then(|code| check_form(code, self.engine().policy.code_digits).map(|()| code));
-        let known = known(&channel, self.engine().channels.otp_names());
-        let form = code.map(drop).map_err(invalid_code);
-        let code = self.check(known, [form], code.unwrap_or_default())?;
-        self.0.verify_otp(&caller, &channel, code).await.map_err(|error| self.refused(&error))?;
+        self.perform(&caller, ApiCall::VerifyOtp { channel: &channel, code }).await?;
         Ok(Response::new(v1::VerifyOtpResponse {}))
     }
 
     async fn start_push(&self, request: Request<v1::StartPushRequest>) -> Answer<v1::StartPushResponse> {
         let (caller, v1::StartPushRequest { channel, scope, binding }) = self.asked(request)?;
-        let known = known(&channel, self.engine().channels.push_names());
-        let purpose = self.purpose(known, &caller, scope.as_deref(), binding.as_deref())?;
-        let push = self.0.start_push(&caller, &channel, purpose).await.map_err(|error| self.refused(&error))?;
-        Ok(Response::new(v1::StartPushResponse { id: push.id, number: push.number }))
+        let (scope, binding) = (Ok(scope.as_deref()), Ok(binding.as_deref()));
+        match self.perform(&caller, ApiCall::StartPush { channel: &channel, scope, binding }).await? {
+            Outcome::PushStarted(push) => Ok(Response::new(v1::StartPushResponse { id: push.id, number: push.number })),
+            _ => Err(self.internal()),
+        }
     }
 
     async fn push_status(&self, request: Request<v1::PushStatusRequest>) -> Answer<v1::PushStatusResponse> {
         let (caller, v1::PushStatusRequest { channel, id }) = self.asked(request)?;
-        let status = self.0.push_status(&caller, &channel, &id).await.map_err(|error| self.refused(&error))?;
+        let outcome = self.perform(&caller, ApiCall::PushStatus { channel: &channel, id: &id }).await?;
+        let Outcome::PushStatus { status, .. } = outcome else { return Err(self.internal()) };
         let (state, expires_in) = match status.ok_or_else(|| status::no_such_push(self.domain()))? {
             PushStatus::Pending { expires_in } => (v1::PushState::Pending, expires_in.as_secs()),
             PushStatus::Verified => (v1::PushState::Verified, 0),
@@ -203,7 +194,9 @@ impl<S: Store> Operations for Called<S> {
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
         let (caller, v1::StatusRequest {}) = self.asked(request)?;
-        let status = self.0.status(&caller).await.map_err(|error| self.refused(&error))?;
+        let Outcome::Status(status) = self.perform(&caller, ApiCall::Status).await? else {
+            return Err(self.internal());
+        };
         let level = if status.grants.is_empty() { v1::Level::Standard } else { v1::Level::SteppedUp };
         let grants = status.grants.iter().map(|grant| v1::Grant {
             channel: grant.channel().to_owned(),
@@ -219,7 +212,7 @@ impl<S: Store> Operations for Called<S> {
 
     async fn drop(&self, request: Request<v1::DropRequest>) -> Answer<v1::DropResponse> {
         let (caller, v1::DropRequest {}) = self.asked(request)?;
-        self.0.revoke(&caller).await.map_err(|error| self.refused(&error))?;
+        self.perform(&caller, ApiCall::Drop).await?;
         Ok(Response::new(v1::DropResponse {}))
     }
 }
@@ -227,12 +220,8 @@ impl<S: Store> Operations for Called<S> {
 type Answer<T> = Result<Response<T>, Status>;
 
 impl<S: Store> Called<S> {
-    fn engine(&self) -> &Engine<S> {
-        &self.0.0
-    }
-
     fn domain(&self) -> &str {
-        &self.engine().grpc_domain
+        &self.0.0.grpc_domain
     }
 
     /// Who asks, and what.
@@ -242,36 +231,12 @@ impl<S: Store> Called<S> {
         Ok((caller, message))
     }
 
-    /// What a start is for.
-    fn purpose<'a>(
-        &self,
-        channel: Result<(), InvalidField>,
-        caller: &Caller,
-        scope: Option<&'a str>,
-        binding: Option<&'a str>,
-    ) -> Result<Purpose<'a>, Status> {
-        let engine = self.engine();
-        let checked_scope = scope.map_or(Ok(()), |scope| engine.check_scope(scope)).map_err(invalid_scope);
-        let opened = binding.map_or(Ok(()), |token| engine.open_binding(caller, token).map(drop));
-        self.check(channel, [checked_scope, opened.map_err(invalid_binding)], Purpose { scope, binding })
+    async fn perform<'a>(&self, caller: &Caller, call: ApiCall<'a>) -> Result<Outcome<'a>, Status> {
+        self.0.perform(caller, call).await.map_err(|rejected| status::rejected(&rejected, self.domain()))
     }
 
-    /// Everything that is wrong with the request is said at once.
-    fn check<T>(
-        &self,
-        channel: Result<(), InvalidField>,
-        others: impl IntoIterator<Item = Result<(), InvalidField>>,
-        checked: T,
-    ) -> Result<T, Status> {
-        let fields: Vec<_> = [channel].into_iter().chain(others).filter_map(Result::err).collect();
-        if fields.is_empty() { Ok(checked) } else { Err(status::invalid(&fields, self.domain())) }
+    /// An outcome of another operation, which the engine does not give.
+    fn internal(&self) -> Status {
+        status::refused(&ChallengeError::Internal, self.domain())
     }
-
-    fn refused(&self, error: &ChallengeError) -> Status {
-        status::refused(error, self.domain())
-    }
-}
-
-fn known<'a>(channel: &str, mut names: impl Iterator<Item = &'a str>) -> Result<(), InvalidField> {
-    if names.any(|name| name == channel) { Ok(()) } else { Err(UNKNOWN_CHANNEL) }
 }

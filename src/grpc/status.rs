@@ -3,29 +3,28 @@
 use tonic::{Code, Status};
 
 use crate::{
-    rules::{ChallengeError, Malformed},
-    wire::{Metadata, RpcStatus, Unread},
+    engine::{Field, InvalidField, Rejected},
+    rules::ChallengeError,
+    wire::{Answered, Metadata, RpcStatus, Unread},
 };
 
-/// A field that is not as it has to be, and how.
-pub(super) type InvalidField = (&'static str, &'static str);
-
-pub(super) const UNKNOWN_CHANNEL: InvalidField = ("channel", "NOT_IN");
-
-pub(super) fn invalid_code(malformed: Malformed) -> InvalidField {
-    ("verification_code", malformed.as_str())
+/// An operation that was not performed.
+pub(super) fn rejected(rejected: &Rejected, domain: &str) -> Status {
+    match rejected {
+        Rejected::Invalid(fields) => invalid(fields, domain),
+        Rejected::Refused(error) => refused(error, domain),
+    }
 }
 
-pub(super) fn invalid_scope(malformed: Malformed) -> InvalidField {
-    ("scope", malformed.as_str())
-}
-
-pub(super) fn invalid_binding(malformed: Malformed) -> InvalidField {
-    ("binding", malformed.as_str())
-}
-
-pub(super) fn invalid(fields: &[InvalidField], domain: &str) -> Status {
-    status(Code::InvalidArgument, "Invalid request", "INVALID_REQUEST", domain).bad_request(fields).into()
+fn invalid(fields: &[InvalidField], domain: &str) -> Status {
+    let name = |field| match field {
+        Field::Channel => "channel",
+        Field::Code => "verification_code",
+        Field::Scope => "scope",
+        Field::Binding => "binding",
+    };
+    let fields: Vec<_> = fields.iter().map(|(field, malformed)| (name(*field), malformed.as_str())).collect();
+    status(Code::InvalidArgument, "Invalid request", "INVALID_REQUEST", domain).bad_request(&fields).into()
 }
 
 pub(super) fn unread(reason: Unread, domain: &str) -> Status {
@@ -42,36 +41,20 @@ pub(super) fn no_such_push(domain: &str) -> Status {
 
 /// The reason is the contract's `errorCode`; where HTTP says it by its status alone, a word for that status.
 pub(super) fn refused(error: &ChallengeError, domain: &str) -> Status {
-    let message = error.to_string();
-    let with = |code, reason: &str| status(code, &message, reason, domain);
-    let code = error.code();
-    let code = code.as_deref().unwrap_or_default();
-    match error {
-        ChallengeError::UnknownChannel => return invalid(&[UNKNOWN_CHANNEL], domain),
-        ChallengeError::MalformedCode(malformed) => return invalid(&[invalid_code(*malformed)], domain),
-        ChallengeError::MalformedScope(malformed) => return invalid(&[invalid_scope(*malformed)], domain),
-        ChallengeError::MalformedBinding(malformed) => return invalid(&[invalid_binding(*malformed)], domain),
-        ChallengeError::Forbidden => with(Code::PermissionDenied, code),
-        ChallengeError::RetryIn { wait, .. } => with(Code::FailedPrecondition, code).retry_after(*wait),
-        ChallengeError::ChannelNotSupported
-        | ChallengeError::ChannelNotRegistered
-        | ChallengeError::RecipientInvalid
-        | ChallengeError::ChallengeLimitExceeded
-        | ChallengeError::StateInvalid
-        | ChallengeError::CodeInvalid
-        | ChallengeError::OneTryRemaining
-        | ChallengeError::CodeExpired
-        | ChallengeError::AlreadyVerified => with(Code::FailedPrecondition, code),
+    let Answered { code, retry_after, .. } = Answered::of(error);
+    let (reason, metadata) = match error {
         ChallengeError::RateLimited(limit) => {
             let window = limit.window.map(|window| ("window", window.as_secs().to_string()));
-            let metadata: Metadata = [("limit", limit.limit.to_string())].into_iter().chain(window).collect();
-            RpcStatus::new(Code::ResourceExhausted.into(), &message, "RATE_LIMITED", domain, metadata)
-                .retry_after(limit.wait)
+            let metadata = [("limit", limit.limit.to_string())].into_iter().chain(window).collect();
+            ("RATE_LIMITED".into(), metadata)
         }
-        ChallengeError::Unavailable => RpcStatus::unavailable(domain),
-        ChallengeError::Internal => with(Code::Internal, "INTERNAL"),
+        error => (error.code().unwrap_or("INTERNAL".into()), Metadata::new()),
+    };
+    let status = RpcStatus::new(code, &error.to_string(), &reason, domain, metadata);
+    match retry_after {
+        Some(wait) => status.retry_after(wait).into(),
+        None => status.into(),
     }
-    .into()
 }
 
 fn status(code: Code, message: &str, reason: &str, domain: &str) -> RpcStatus {
@@ -85,7 +68,7 @@ mod tests {
     use tonic_types::StatusExt;
 
     use super::*;
-    use crate::rules::RateLimit;
+    use crate::rules::{Malformed, RateLimit};
 
     /// Every error in one place: its code, its reason, how long to wait, and which field is wrong.
     #[test]
@@ -124,7 +107,7 @@ mod tests {
             (ChallengeError::Internal, (Code::Internal, "INTERNAL", None, None)),
         ];
         for (error, (code, reason, wait, field)) in table {
-            let status = refused(&error, "bank.example");
+            let status = rejected(&error.clone().into(), "bank.example");
             let details = status.get_error_details();
             let info = details.error_info().unwrap();
             assert_eq!((status.code(), &*info.reason, &*info.domain), (code, reason, "bank.example"), "{error:?}");

@@ -118,3 +118,9 @@ impl<Svc: fmt::Debug, S, R> fmt::Debug for Guard<Svc, S, R> {
             .finish_non_exhaustive()
     }
 }
+
+/// A guarded service keeps its name.
+#[cfg(feature = "grpc")]
+impl<Svc: tonic::server::NamedService, S, R> tonic::server::NamedService for Guard<Svc, S, R> {
+    const NAME: &'static str = Svc::NAME;
+}

@@ -66,7 +66,7 @@ impl fmt::Debug for OneTimeCode {
 }
 
 /// Checks a code by its form: ASCII digits of the exact length, compared as bytes (T7).
-pub(crate) fn check_form(code: &str, digits: u8) -> Result<(), Malformed> {
+fn check_form(code: &str, digits: u8) -> Result<(), Malformed> {
     if code.chars().all(char::is_whitespace) {
         return Err(Malformed::HasText);
     }
@@ -77,6 +77,28 @@ pub(crate) fn check_form(code: &str, digits: u8) -> Result<(), Malformed> {
         return Err(Malformed::Regex);
     }
     Ok(())
+}
+
+/// A one-time code as a user has typed it: exactly so many ASCII digits.
+#[derive(Clone, Copy)]
+pub(crate) struct Code<'a>(&'a str);
+
+impl<'a> Code<'a> {
+    /// What is wrong with it costs no attempt.
+    pub(crate) fn parse(text: &'a str, digits: u8) -> Result<Self, Malformed> {
+        check_form(text, digits).map(|()| Self(text))
+    }
+
+    pub(crate) const fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+/// Prints nothing of the code.
+impl fmt::Debug for Code<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(..)")
+    }
 }
 
 #[cfg(test)]

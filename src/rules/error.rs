@@ -132,7 +132,40 @@ impl ChallengeError {
     }
 }
 
+/// What a [`ChallengeError`] is, as far as its answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    Invalid,
+    Forbidden,
+    Precondition,
+    RateLimited,
+    Unavailable,
+    Internal,
+}
+
 impl ChallengeError {
+    pub(crate) const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownChannel | Self::MalformedCode(_) | Self::MalformedScope(_) | Self::MalformedBinding(_) => {
+                ErrorKind::Invalid
+            }
+            Self::Forbidden => ErrorKind::Forbidden,
+            Self::ChannelNotSupported
+            | Self::ChannelNotRegistered
+            | Self::RecipientInvalid
+            | Self::RetryIn { .. }
+            | Self::ChallengeLimitExceeded
+            | Self::StateInvalid
+            | Self::CodeInvalid
+            | Self::OneTryRemaining
+            | Self::CodeExpired
+            | Self::AlreadyVerified => ErrorKind::Precondition,
+            Self::RateLimited(_) => ErrorKind::RateLimited,
+            Self::Unavailable => ErrorKind::Unavailable,
+            Self::Internal => ErrorKind::Internal,
+        }
+    }
+
     /// One word, for logs and metrics.
     pub(crate) const fn as_str(&self) -> &'static str {
         match self {

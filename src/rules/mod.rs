@@ -17,9 +17,10 @@ mod subject;
 mod time;
 
 pub(crate) use self::budget::{Kind, Sends, wait, wait_for};
+pub(crate) use self::code::Code;
 pub use self::code::OneTimeCode;
-pub(crate) use self::code::check_form;
 pub use self::config_error::ConfigError;
+pub(crate) use self::error::ErrorKind;
 pub use self::error::{ChallengeError, Malformed, RateLimit};
 pub(crate) use self::id::Ids;
 pub use self::key::Key;
