@@ -9,8 +9,6 @@ use std::{
 
 use tokio::time::Sleep;
 
-use crate::store::{Lookup, Store, StoreError, Stored};
-
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A time limit that costs nothing until something is awaited: what is at hand needs no timer and no runtime.
@@ -39,17 +37,6 @@ impl Deadline {
 pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let (mut deadline, mut future) = (Deadline::new(limit), pin!(future));
     std::future::poll_fn(|cx| deadline.poll(future.as_mut(), cx)).await
-}
-
-/// Awaits a look-up within the deadline.
-pub(crate) async fn finish<S: Store>(
-    lookup: Lookup<S::Load>,
-    deadline: Duration,
-) -> Result<Option<Stored>, StoreError> {
-    match lookup {
-        Lookup::Ready(result) => result,
-        Lookup::Pending(load) => within(deadline, load).await.unwrap_or_else(|| Err(StoreError::deadline())),
-    }
 }
 
 #[cfg(test)]

@@ -121,7 +121,8 @@ where
         ResponseFuture(Box::pin(async move {
             let (parts, body) = request.into_parts();
             let mut answer = service.answer(&parts, body).await;
-            stamp(answer.headers_mut(), &service.step_up.0);
+            let engine = &service.step_up.0;
+            stamp(answer.headers_mut(), &engine.wire, engine.request_ref());
             answer
         }))
     }
@@ -144,7 +145,7 @@ impl<S: Store> ChallengeService<S> {
         };
         let Some(caller) = self.step_up.0.identify(request) else {
             self.step_up.0.note_no_caller();
-            return response::no_caller(&self.step_up.0.authenticate);
+            return response::no_caller(&self.step_up.0.wire.authenticate);
         };
         let body = match read(body, BODY_LIMIT).await {
             Ok(body) => body.data,

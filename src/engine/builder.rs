@@ -16,13 +16,14 @@ use super::{
 use crate::{
     engine::{
         Clock, Enrolment, Identify, Monotone, Observer, Observers, OtpMessage, OtpSender, PushMessage, PushSender,
-        SystemClock, is_discard, log,
+        SystemClock, is_discard, telemetry,
     },
     rules::{
         ConfigError, Ids, Keyring, Policy, Random, RandomFailed, RecordKey, Secret, check_scope, random_bytes,
         system_random,
     },
     store::{MemoryStore, Store},
+    wire::Settings,
 };
 
 /// Builds a [`StepUp`]. Made by [`StepUp::builder`].
@@ -68,7 +69,7 @@ impl StepUpBuilder {
             public_path: None,
             authenticate: "StepUpSession".into(),
             grpc_domain: "step-up".into(),
-            observers: Observers::default(),
+            observers: telemetry::observers(),
             random: system_random,
         }
     }
@@ -327,7 +328,7 @@ impl<S: Store> StepUpBuilder<S> {
         let secret = self.secret.map_or_else(|| Secret::generate(self.random), Ok)?;
         let seed = random_bytes(self.random).map_err(|RandomFailed| ConfigError::Random)?;
         if self.sandbox {
-            log::sandbox();
+            telemetry::sandbox();
         }
         Ok(StepUp(Arc::new(Engine {
             keyring: Keyring::new(&secret, self.previous.as_ref()),
@@ -342,16 +343,19 @@ impl<S: Store> StepUpBuilder<S> {
             random: self.random,
             sandbox: self.sandbox,
             scopes: self.scopes,
-            public_path: self.public_path,
-            authenticate,
-            grpc_domain: self.grpc_domain,
+            wire: Settings {
+                sandbox: self.sandbox,
+                public_path: self.public_path,
+                authenticate,
+                grpc_domain: self.grpc_domain,
+            },
             rates: Rates::default(),
             floor: Floor::default(),
             unfinished: Unfinished::default(),
             store_check: StoreCheck::default(),
             observers: self.observers,
-            no_caller: log::OnceAMinute::default(),
-            unbound: log::OnceAMinute::default(),
+            no_caller: telemetry::OnceAMinute::default(),
+            unbound: telemetry::OnceAMinute::default(),
         })))
     }
 }

@@ -336,9 +336,6 @@ impl Observers {
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        crate::engine::log::event(event);
-        #[cfg(feature = "metrics")]
-        crate::engine::meter::count(event);
         for observer in &self.0 {
             // Whatever state it leaves behind is its own.
             let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));

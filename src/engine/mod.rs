@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::join;
-use http::{HeaderValue, request::Parts};
+use http::request::Parts;
 
 use self::{
     deliver::ErasedEnrolment, local_failures::Floor, rate_limit::Rates, records::as_session, store_check::StoreCheck,
@@ -19,6 +19,7 @@ use crate::{
         Satisfied, Session, Timestamp, Unmet, decide,
     },
     store::{MemoryStore, Store, StoreError, Stored},
+    wire::Settings,
 };
 
 mod aim;
@@ -33,9 +34,6 @@ mod event;
 mod grant;
 mod life;
 mod local_failures;
-mod log;
-#[cfg(feature = "metrics")]
-mod meter;
 mod operation;
 mod otp;
 mod proof;
@@ -46,6 +44,7 @@ mod records;
 mod retries;
 mod start;
 mod store_check;
+mod telemetry;
 mod to_the_end;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -108,10 +107,9 @@ pub(crate) struct Engine<S> {
     pub(crate) store: S,
     pub(crate) sandbox: bool,
     pub(crate) scopes: Option<Vec<Box<str>>>,
-    pub(crate) public_path: Option<String>,
-    pub(crate) authenticate: HeaderValue,
-    pub(crate) grpc_domain: String,
-    pub(crate) ids: Ids,
+    /// What the edges need of what the builder was told.
+    pub(crate) wire: Settings,
+    ids: Ids,
     identify: Option<Arc<dyn Identify>>,
     /// `None`: everybody everything, and only the sender knows where.
     enrolment: Option<Arc<dyn ErasedEnrolment>>,
@@ -124,8 +122,8 @@ pub(crate) struct Engine<S> {
     unfinished: Unfinished,
     store_check: StoreCheck,
     observers: Observers,
-    no_caller: log::OnceAMinute,
-    unbound: log::OnceAMinute,
+    no_caller: telemetry::OnceAMinute,
+    unbound: telemetry::OnceAMinute,
 }
 
 /// Where a caller stands.
@@ -279,7 +277,7 @@ impl<S> Engine<S> {
     /// A guard that binds nothing was put before a service.
     pub(crate) fn note_unbound(&self) {
         if self.policy.bound && self.unbound.first(self.clock.now()) {
-            log::unbound();
+            telemetry::unbound();
         }
     }
 }
@@ -290,14 +288,9 @@ impl<S: Store> Engine<S> {
         self.clock.now()
     }
 
-    /// A reference for support, 32 hexadecimal digits, on every answer.
-    pub(crate) fn request_ref(&self) -> HeaderValue {
-        let mut number = self.ids.reference();
-        let digits: [u8; 32] = std::array::from_fn(|_| {
-            number = number.rotate_left(4);
-            b"0123456789abcdef"[usize::from(number.to_le_bytes()[0] & 0xf)]
-        });
-        HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
+    /// A reference for support, on every answer.
+    pub(crate) fn request_ref(&self) -> u128 {
+        self.ids.reference()
     }
 
     /// Whether callers are read from the extensions.
@@ -320,7 +313,7 @@ impl<S: Store> Engine<S> {
     pub(crate) fn note_no_caller(&self) {
         self.tell(&Event::NoCaller);
         if self.no_caller.first(self.now()) {
-            log::no_caller();
+            telemetry::no_caller();
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     engine::{Caller, Event, Recipient},
     rules::{BareKey, ChallengeError, Listed, ListedBy, Sends, Session, Subject, Timestamp},
     store::{Key, Lookup, Record, Revision, Store, StoreError, Stored, Swapped},
-    timeout::{finish, within},
+    timeout::within,
 };
 
 /// From here on a life might reach past the end of time, and what denies would be forgotten at once.
@@ -47,7 +47,12 @@ impl<S: Store> Engine<S> {
 
     /// The same, and whoever asks tells what failed.
     pub(crate) async fn look_up(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        finish::<S>(self.begin_load(key), self.policy.store_deadline).await
+        match self.begin_load(key) {
+            Lookup::Ready(result) => result,
+            Lookup::Pending(load) => {
+                within(self.policy.store_deadline, load).await.unwrap_or_else(|| Err(StoreError::deadline()))
+            }
+        }
     }
 
     /// The same, at hand where the store is in process.

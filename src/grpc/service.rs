@@ -70,16 +70,16 @@ impl<S: Store> GrpcChallengeService<S> {
             let engine = &self.step_up.0;
             let Some(caller) = engine.identify(&parts) else {
                 engine.note_no_caller();
-                return status::no_caller(&engine.grpc_domain).into_http();
+                return status::no_caller(&engine.wire.grpc_domain).into_http();
             };
             match read(body, BODY_LIMIT).await {
                 Ok(read) => message = Full::new(Bytes::from(read.data)),
-                Err(unread) => return status::unread(unread, &engine.grpc_domain).into_http(),
+                Err(unread) => return status::unread(unread, &engine.wire.grpc_domain).into_http(),
             }
             parts.extensions.insert(Identified(caller));
         }
         let Ok(mut answer) = self.server.call(http::Request::from_parts(parts, message)).await;
-        RpcStatus::explain(answer.headers_mut(), &self.step_up.0.grpc_domain);
+        RpcStatus::explain(answer.headers_mut(), &self.step_up.0.wire.grpc_domain);
         answer
     }
 }
@@ -108,7 +108,8 @@ where
         let mut service = self.clone();
         ResponseFuture(Box::pin(async move {
             let mut answer = service.answer(request).await;
-            stamp(answer.headers_mut(), &service.step_up.0);
+            let engine = &service.step_up.0;
+            stamp(answer.headers_mut(), &engine.wire, engine.request_ref());
             answer
         }))
     }
@@ -221,7 +222,7 @@ type Answer<T> = Result<Response<T>, Status>;
 
 impl<S: Store> Called<S> {
     fn domain(&self) -> &str {
-        &self.0.0.grpc_domain
+        &self.0.0.wire.grpc_domain
     }
 
     /// Who asks, and what.

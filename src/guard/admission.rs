@@ -122,7 +122,7 @@ impl<S: Store, R> Shared<S, R> {
         R: Refuse<ResBody>,
     {
         let mut response = self.refuse.refuse(&refusal, &self.terms, request);
-        stamp(response.headers_mut(), self.engine());
+        stamp(response.headers_mut(), &self.engine().wire, self.engine().request_ref());
         response.extensions_mut().insert(refusal);
         response
     }

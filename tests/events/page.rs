@@ -85,8 +85,8 @@ fn logs_are_on_by_default() {
 #[test]
 fn the_page_names_the_counter_and_the_target() {
     for (source, name) in [
-        (include_str!("../../src/engine/meter.rs"), "step_up_events_total"),
-        (include_str!("../../src/engine/log.rs"), "tower_step_up"),
+        (include_str!("../../src/engine/telemetry.rs"), "step_up_events_total"),
+        (include_str!("../../src/engine/telemetry.rs"), "tower_step_up"),
     ] {
         assert!(source.contains(&format!("= \"{name}\";")) && PAGE.contains(&format!("`{name}`")), "{name}");
     }

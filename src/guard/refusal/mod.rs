@@ -183,9 +183,9 @@ impl Terms {
             push: engine.channels.push_names().filter(accepted).map(Into::into).collect(),
             proof: engine.channels.proof_names().filter(accepted).map(Into::into).collect(),
         };
-        let public_path = engine.public_path.clone();
+        let public_path = engine.wire.public_path.clone();
         let start = public_path.as_deref().map(|path| start_paths(path, &channels));
-        let domain = engine.grpc_domain.clone();
+        let domain = engine.wire.grpc_domain.clone();
         let unmet = Reason::ALL.map(Unmet::from);
         let bodies = unmet.each_ref().map(|unmet| body(&requirement, unmet, &channels, start.as_deref()));
         let json = Built {
@@ -205,7 +205,7 @@ impl Terms {
             too_slow: unread(Unread::TooSlow),
             step_up_required: bodies.map(|body| RpcStatus::step_up_required(&domain, body.metadata()).trailers()),
         };
-        let authenticate = engine.authenticate.clone();
+        let authenticate = engine.wire.authenticate.clone();
         Self { requirement, channels, public_path, start, authenticate, domain, json, grpc }
     }
 

@@ -1,6 +1,7 @@
-//! The lines this crate logs, all in one place. No secret, code, session or user stands in any.
+//! What this crate logs and counts, all in one place: two observers, for `tracing` and for `metrics`, and the warnings
+//! that must not go unnoticed. No secret, code, session or user is in any of it.
 //!
-//! Without the feature `tracing` only what must not go unnoticed when an app is built speaks, on standard error.
+//! Without the feature `tracing` those warnings go to standard error.
 
 #[cfg(feature = "tracing")]
 use crate::store::StoreWarning;
@@ -9,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{engine::Event, rules::Timestamp};
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+use crate::engine::{Event, Observer};
+use crate::{engine::Observers, rules::Timestamp};
 
 const SANDBOX: &str = "step-up runs as a SANDBOX: nothing is sent and every code is 123456; never in production";
 
@@ -53,10 +56,14 @@ pub(crate) fn no_caller() {
     );
 }
 
-/// Everything else that happens, without the user.
-pub(crate) fn event(event: &Event<'_>) {
-    #[cfg(feature = "tracing")]
-    {
+/// Events as lines of the `tracing` facade, without the user.
+#[cfg(feature = "tracing")]
+#[derive(Debug)]
+pub(super) struct Tracing;
+
+#[cfg(feature = "tracing")]
+impl Observer for Tracing {
+    fn observe(&self, event: &Event<'_>) {
         let (name, channel, reason) = (event.name(), event.channel(), event.reason());
         match event {
             Event::StoreFailed { error } => tracing::error!(target: TARGET, event = name, reason, %error, "step-up"),
@@ -76,13 +83,40 @@ pub(crate) fn event(event: &Event<'_>) {
             | Event::Revoked { everywhere: true, .. } => {
                 tracing::info!(target: TARGET, event = name, channel, reason, "step-up");
             }
-            // Said by `no_caller`, with the likely cause, and not for every request.
+            // Logged by `no_caller`, with the likely cause, and not for every request.
             Event::NoCaller => {}
             _ => tracing::debug!(target: TARGET, event = name, channel, reason, "step-up"),
         }
     }
-    #[cfg(not(feature = "tracing"))]
-    let _ = event;
+}
+
+/// The counter's name.
+#[cfg(feature = "metrics")]
+const EVENTS: &str = "step_up_events_total";
+
+/// Events as counts of the `metrics` facade: without a recorder each costs a branch.
+#[cfg(feature = "metrics")]
+#[derive(Debug)]
+pub(super) struct Metrics;
+
+#[cfg(feature = "metrics")]
+impl Observer for Metrics {
+    fn observe(&self, event: &Event<'_>) {
+        let channel = event.channel().unwrap_or_default().to_owned();
+        let reason = event.reason().unwrap_or_default();
+        metrics::counter!(EVENTS, "event" => event.name(), "channel" => channel, "reason" => reason).increment(1);
+    }
+}
+
+/// The observers that the features switch on.
+#[cfg_attr(not(any(feature = "tracing", feature = "metrics")), expect(unused_mut, reason = "nothing is added"))]
+pub(super) fn observers() -> Observers {
+    let mut observers = Observers::default();
+    #[cfg(feature = "tracing")]
+    observers.add(Tracing);
+    #[cfg(feature = "metrics")]
+    observers.add(Metrics);
+    observers
 }
 
 /// Lets one through a minute.
