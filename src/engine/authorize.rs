@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{CheckError, Engine, StepUp, records::Swap};
+use super::{
+    CheckError, Engine, StepUp,
+    records::{StoreDown, Swap},
+};
 use crate::{
     engine::{Caller, Event, GiveBack, Grant},
     rules::{BareOperation, ChallengeError, Requirement, Session, Subject},
@@ -51,8 +54,8 @@ impl<S: Store> StepUp<S> {
 }
 
 /// Only the store fails where a grant is spent.
-impl From<ChallengeError> for CheckError {
-    fn from(_: ChallengeError) -> Self {
+impl From<StoreDown> for CheckError {
+    fn from(StoreDown: StoreDown) -> Self {
         Self::Unavailable
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Engine, StepUp,
-    records::{Loaded, Swap},
+    records::{Loaded, StoreDown, Swap},
 };
 use crate::{
     engine::{Caller, Event, Lock},
@@ -224,7 +224,7 @@ impl<S: Store> StepUp<S> {
 
 impl<S: Store> Engine<S> {
     /// Notes in the user's record that a session is revoked.
-    async fn note_revocation(&self, subject_key: &Key, session_key: &Key) -> Result<(), ChallengeError> {
+    async fn note_revocation(&self, subject_key: &Key, session_key: &Key) -> Result<(), StoreDown> {
         let stored = self.load(subject_key).await?;
         let first = self.subject_of(stored.as_ref())?.and_then(|subject| subject.revocation(session_key));
         let revocation = self.ids.next_u64();
@@ -238,7 +238,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Revokes all sessions of a user; those grants of `own` stay that were of the generation that ends.
-    async fn revoke_all(&self, key: &Key, own: Option<&Key>) -> Result<(), ChallengeError> {
+    async fn revoke_all(&self, key: &Key, own: Option<&Key>) -> Result<(), StoreDown> {
         // Whatever is counted in the old generation from here on has read the user's record before, is listed in it,
         // and finds its session's record changed.
         let stored = self.load(key).await?;
@@ -280,20 +280,20 @@ impl<S: Store> Engine<S> {
     }
 
     /// The sessions that a user's record lists.
-    async fn sessions_of(&self, key: &Key) -> Result<Vec<Key>, ChallengeError> {
+    async fn sessions_of(&self, key: &Key) -> Result<Vec<Key>, StoreDown> {
         let stored = self.load(key).await?;
         Ok(self.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect()))
     }
 
     /// The ids of the grants that a session holds in a generation.
-    async fn grants_of(&self, session: &Key, generation: Option<u64>) -> Result<Vec<u64>, ChallengeError> {
+    async fn grants_of(&self, session: &Key, generation: Option<u64>) -> Result<Vec<u64>, StoreDown> {
         let stored = self.load(session).await?;
         let grants = self.session_of(stored.as_ref())?.map_or(&[][..], Session::grants);
         let of_generation = grants.iter().filter(|grant| Some(grant.generation) == generation);
         Ok(of_generation.map(|grant| grant.id).collect())
     }
 
-    async fn lock(&self, key: &Key) -> Result<(), ChallengeError> {
+    async fn lock(&self, key: &Key) -> Result<(), StoreDown> {
         let mut conflicted = false;
         let lock = |subject: &mut Subject, now| {
             // After a conflict the user may be locked already.

@@ -9,7 +9,7 @@ use super::{
     aim::Aim,
     channel::{Channel, find, registered},
     no_random,
-    records::{Loaded, Swap},
+    records::{Loaded, StoreDown, Swap},
     start::{Asked, Beginning},
 };
 use crate::{
@@ -71,6 +71,12 @@ enum NotVerified {
     /// It was compared, and told as [`Event::WrongCode`].
     Wrong(ChallengeError),
     Refused(ChallengeError),
+}
+
+impl From<StoreDown> for NotVerified {
+    fn from(down: StoreDown) -> Self {
+        Self::Refused(down.into())
+    }
 }
 
 impl From<ChallengeError> for NotVerified {

@@ -5,11 +5,11 @@ use std::{error::Error, fmt};
 use super::{
     Engine, StepUp,
     aim::{Aim, WrongPurpose},
-    records::Swap,
+    records::{StoreDown, Swap},
 };
 use crate::{
     engine::{Caller, Event, Grant, Purpose},
-    rules::{ChallengeError, Granted, ListedBy, Malformed, Seen, Session, Subject, Timestamp, Usage},
+    rules::{Granted, ListedBy, Malformed, Seen, Session, Subject, Timestamp, Usage},
     store::{Key, Store, Stored},
 };
 
@@ -93,8 +93,8 @@ impl fmt::Display for ProofError {
 impl Error for ProofError {}
 
 /// Only the store fails where a proof is recorded, once it was checked.
-impl From<ChallengeError> for ProofError {
-    fn from(_: ChallengeError) -> Self {
+impl From<StoreDown> for ProofError {
+    fn from(StoreDown: StoreDown) -> Self {
         Self::Unavailable
     }
 }
@@ -216,7 +216,7 @@ impl<S: Store> Engine<S> {
         proof: &Proof<'_>,
         aim: &Aim,
         since: Timestamp,
-    ) -> Result<Option<Grant>, ChallengeError> {
+    ) -> Result<Option<Grant>, StoreDown> {
         let Some(recorded) = recorded.filter(|_| subject.lists(session_key)) else { return Ok(None) };
         let now = self.now();
         let is_alike = |grant: &Granted| {

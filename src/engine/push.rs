@@ -9,7 +9,7 @@ use super::{
     aim::Aim,
     channel::{Channel, find, registered},
     no_random,
-    records::{Swap, as_session},
+    records::{StoreDown, Swap, as_session},
     start::{Asked, Beginning},
 };
 use crate::{
@@ -340,8 +340,8 @@ impl<S: Store> Engine<S> {
 }
 
 /// Only the store fails where an answer is taken.
-impl From<ChallengeError> for AnswerError {
-    fn from(_: ChallengeError) -> Self {
+impl From<StoreDown> for AnswerError {
+    fn from(StoreDown: StoreDown) -> Self {
         Self::Unavailable
     }
 }

@@ -26,6 +26,16 @@ pub(super) enum Place {
     Occupied,
 }
 
+/// The store failed, or conflicts did not end; that was emitted. Every operation refuses then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoreDown;
+
+impl From<StoreDown> for ChallengeError {
+    fn from(StoreDown: StoreDown) -> Self {
+        Self::Unavailable
+    }
+}
+
 /// The records of a user and of a session of theirs, as they were read.
 pub(super) struct Loaded {
     pub(super) subject: Option<Stored>,
@@ -41,7 +51,7 @@ pub(super) enum Swap {
 
 /// Records of the store.
 impl<S: Store> Engine<S> {
-    pub(super) async fn load(&self, key: &Key) -> Result<Option<Stored>, ChallengeError> {
+    pub(super) async fn load(&self, key: &Key) -> Result<Option<Stored>, StoreDown> {
         self.look_up(key).await.map_err(|error| self.failed(&error))
     }
 
@@ -76,7 +86,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// The user's record and the session's, in one round trip.
-    pub(super) async fn load_both(&self, subject: &Key, session: &Key) -> Result<Loaded, ChallengeError> {
+    pub(super) async fn load_both(&self, subject: &Key, session: &Key) -> Result<Loaded, StoreDown> {
         let (subject, session) = join(self.load(subject), self.load(session)).await;
         Ok(Loaded { subject: subject?, session: session? })
     }
@@ -87,7 +97,7 @@ impl<S: Store> Engine<S> {
         expected: Option<&Stored>,
         record: Record,
         now: Timestamp,
-    ) -> Result<Swap, ChallengeError> {
+    ) -> Result<Swap, StoreDown> {
         if now > LATEST {
             return Err(
                 self.failed(&StoreError::new("nothing is written this close to the end of time: set the clock"))
@@ -109,7 +119,7 @@ impl<S: Store> Engine<S> {
         key: &Key,
         expected: Option<&Stored>,
         next: Option<(Record, Duration)>,
-    ) -> Result<Swap, ChallengeError> {
+    ) -> Result<Swap, StoreDown> {
         let next = next.map(|(record, ttl)| Stored::new(Revision::new(self.ids.next()), ttl, record));
         let swap = self.store.swap(key, expected.map(Stored::revision), next.clone());
         let swapped = within(self.policy.store_deadline, swap).await;
@@ -126,7 +136,7 @@ impl<S: Store> Engine<S> {
         expected: Option<&Stored>,
         next: Session,
         now: Timestamp,
-    ) -> Result<Swap, ChallengeError> {
+    ) -> Result<Swap, StoreDown> {
         self.swap(key, expected, Record::Session(next), now).await
     }
 
@@ -136,7 +146,7 @@ impl<S: Store> Engine<S> {
         expected: Option<&Stored>,
         next: Subject,
         now: Timestamp,
-    ) -> Result<Swap, ChallengeError> {
+    ) -> Result<Swap, StoreDown> {
         self.swap(key, expected, Record::Subject(next), now).await
     }
 
@@ -145,7 +155,7 @@ impl<S: Store> Engine<S> {
         &self,
         key: &Key,
         mut change: impl FnMut(&Session, Timestamp) -> Option<Session>,
-    ) -> Result<bool, ChallengeError> {
+    ) -> Result<bool, StoreDown> {
         let mut retries = self.retries();
         while retries.next().await {
             let stored = self.load(key).await?;
@@ -157,7 +167,7 @@ impl<S: Store> Engine<S> {
                 return Ok(true);
             }
         }
-        Err(ChallengeError::Unavailable)
+        Err(StoreDown)
     }
 
     /// Changes a user's record, beginning with the state that was read or written last. What the change gave, unless
@@ -167,7 +177,7 @@ impl<S: Store> Engine<S> {
         key: &Key,
         mut stored: Option<Stored>,
         mut change: impl FnMut(&mut Subject) -> T,
-    ) -> Result<Option<T>, ChallengeError> {
+    ) -> Result<Option<T>, StoreDown> {
         let mut retries = self.retries();
         while retries.next().await {
             let Some(mut next) = self.subject_of(stored.as_ref())?.cloned() else { return Ok(None) };
@@ -180,7 +190,7 @@ impl<S: Store> Engine<S> {
             }
             stored = self.load(key).await?;
         }
-        Err(ChallengeError::Unavailable)
+        Err(StoreDown)
     }
 
     /// Changes a user's record, or writes one, unless `change` leaves it as it is.
@@ -188,7 +198,7 @@ impl<S: Store> Engine<S> {
         &self,
         key: &Key,
         mut change: impl FnMut(&mut Subject, Timestamp),
-    ) -> Result<(), ChallengeError> {
+    ) -> Result<(), StoreDown> {
         let mut retries = self.retries();
         while retries.next().await {
             let stored = self.load(key).await?;
@@ -202,7 +212,7 @@ impl<S: Store> Engine<S> {
                 return Ok(());
             }
         }
-        Err(ChallengeError::Unavailable)
+        Err(StoreDown)
     }
 
     /// Changes a recipient's record, if there is a recipient and it has one.
@@ -210,7 +220,7 @@ impl<S: Store> Engine<S> {
         &self,
         key: Option<&Key>,
         change: impl Fn(&mut Sends),
-    ) -> Result<(), ChallengeError> {
+    ) -> Result<(), StoreDown> {
         let Some(key) = key else { return Ok(()) };
         let mut retries = self.retries();
         while retries.next().await {
@@ -221,7 +231,7 @@ impl<S: Store> Engine<S> {
                 return Ok(());
             }
         }
-        Err(ChallengeError::Unavailable)
+        Err(StoreDown)
     }
 
     /// Counts what this process has seen, and a store outside may have lost.
@@ -252,7 +262,7 @@ impl<S: Store> Engine<S> {
         session: &Key,
         by: ListedBy,
         now: Timestamp,
-    ) -> Result<(), ChallengeError> {
+    ) -> Result<(), StoreDown> {
         let policy = &self.policy;
         let until = now.saturating_add(policy.code_life.max(policy.push_life)).saturating_add(policy.grant_life);
         match subject.list(session, by, until, now) {
@@ -268,7 +278,7 @@ impl<S: Store> Engine<S> {
 
     /// Makes sure that a session has a record, so that whoever writes it later has to swap, and a revocation in between
     /// is noticed: a record with a grant in it is never inserted (T32).
-    pub(super) async fn take_place(&self, key: &Key) -> Result<Place, ChallengeError> {
+    pub(super) async fn take_place(&self, key: &Key) -> Result<Place, StoreDown> {
         if self.load(key).await?.is_some() {
             return Ok(Place::Occupied);
         }
@@ -283,7 +293,7 @@ impl<S: Store> Engine<S> {
     /// an operation that has read it before cannot write over this. After a conflict that is ensured already: a record
     /// that another operation has left without any elevation is left as it is, so that a storm of revocations costs
     /// each of them a write at most (T40).
-    pub(super) async fn revoke_session(&self, key: &Key) -> Result<Vec<u64>, ChallengeError> {
+    pub(super) async fn revoke_session(&self, key: &Key) -> Result<Vec<u64>, StoreDown> {
         let mut starts = Vec::new();
         let mut conflicted = false;
         let revoke = |session: &Session, now| {
@@ -299,7 +309,7 @@ impl<S: Store> Engine<S> {
     /// Writes a session's record anew as it is, so that an operation that has read it before finds a conflict, and asks
     /// again whether it may go on. Where somebody else has written it meanwhile, that is so already; and in one that
     /// cannot be read nothing is granted.
-    pub(super) async fn touch_session(&self, key: &Key) -> Result<(), ChallengeError> {
+    pub(super) async fn touch_session(&self, key: &Key) -> Result<(), StoreDown> {
         let stored = match self.look_up(key).await {
             Err(error) if error.is_unreadable() => return Ok(()),
             stored => stored.map_err(|error| self.failed(&error))?,
@@ -310,11 +320,11 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    pub(super) fn session_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Session>, ChallengeError> {
+    pub(super) fn session_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Session>, StoreDown> {
         as_session(stored).map_err(|error| self.failed(&error))
     }
 
-    pub(super) fn subject_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Subject>, ChallengeError> {
+    pub(super) fn subject_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Subject>, StoreDown> {
         match stored.map(Stored::record) {
             Some(Record::Subject(subject)) => Ok(Some(subject)),
             None => Ok(None),
@@ -323,11 +333,11 @@ impl<S: Store> Engine<S> {
     }
 
     /// A user's record to be changed: theirs, or the first one.
-    pub(super) fn subject_or_new(&self, stored: Option<&Stored>) -> Result<Subject, ChallengeError> {
+    pub(super) fn subject_or_new(&self, stored: Option<&Stored>) -> Result<Subject, StoreDown> {
         Ok(self.subject_of(stored)?.cloned().unwrap_or_else(|| Subject::new(self.ids.next_u64())))
     }
 
-    pub(super) fn recipient_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Sends>, ChallengeError> {
+    pub(super) fn recipient_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Sends>, StoreDown> {
         match stored.map(Stored::record) {
             Some(Record::Recipient(sends)) => Ok(Some(sends)),
             None => Ok(None),
@@ -335,9 +345,9 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    fn failed(&self, error: &StoreError) -> ChallengeError {
+    fn failed(&self, error: &StoreError) -> StoreDown {
         self.tell(&Event::StoreFailed { error });
-        ChallengeError::Unavailable
+        StoreDown
     }
 }
 
@@ -366,6 +376,6 @@ mod tests {
         step_up.start_otp(&caller, "SMS", None).await.unwrap();
         clock.advance(Duration::from_millis(1));
         let late = step_up.verify_otp(&caller, "SMS", "123456").await.map(drop);
-        assert_eq!(late, Err(ChallengeError::Unavailable));
+        assert_eq!(late, Err(StoreDown));
     }
 }
