@@ -79,7 +79,12 @@ impl<S: Store, R> Shared<S, R> {
         if self.exempts(&request.uri) || !self.applies(request) {
             return Ok(None);
         }
-        let caller = request.extensions.get::<Caller>().cloned();
+        self.caller(&request.extensions).map(Option::<&_>::cloned)
+    }
+
+    /// The caller of a request to which the guard applies. Nobody, where it only reports: the request passes.
+    pub(super) fn caller<'a>(&self, request: &'a Extensions) -> Result<Option<&'a Caller>, Refusal> {
+        let caller = request.get::<Caller>();
         if caller.is_none() {
             self.engine().note_no_caller();
             if !self.shadow {

@@ -12,12 +12,9 @@ use tower::Service;
 use super::{
     admission::Shared,
     future::ResponseFuture,
-    refusal::{Negotiate, Refusal, Refuse},
+    refusal::{Negotiate, Refuse},
 };
-use crate::{
-    engine::Caller,
-    store::{Lookup, MemoryStore, Store},
-};
+use crate::store::{Lookup, MemoryStore, Store};
 
 /// A guarded service. Made by [`RequireStepUp`](crate::RequireStepUp).
 ///
@@ -63,13 +60,13 @@ where
             }
         }
         let engine = shared.engine();
-        let Some(caller) = request.extensions().get::<Caller>() else {
-            engine.note_no_caller();
-            if shared.shadow {
-                return ResponseFuture::inner(self.inner.call(request));
+        let caller = match shared.caller(request.extensions()) {
+            Ok(Some(caller)) => caller,
+            Ok(None) => return ResponseFuture::inner(self.inner.call(request)),
+            Err(refusal) => {
+                let (parts, _) = request.into_parts();
+                return ResponseFuture::refused(shared.refuse(refusal, &parts));
             }
-            let (parts, _) = request.into_parts();
-            return ResponseFuture::refused(shared.refuse(Refusal::NoCaller, &parts));
         };
         if shared.spends() {
             let (step_up, terms, caller) = (shared.step_up.clone(), Arc::clone(&shared.terms), caller.clone());
