@@ -21,7 +21,7 @@
 //! // In a test. A route that is neither guarded nor named here fails it, and so does one that is both.
 //! let open = ["GET /accounts", "/stepup/challenges/*"];
 //! coverage::assert_guarded(app, &open, |mut request: Request<Body>| {
-//!     request.extensions_mut().insert(Caller::new("alice", "1")); // or the header of a login
+//!     request.extensions_mut().insert(Caller::user("alice").session("1")); // or the header of a login
 //!     request
 //! })
 //! .await;

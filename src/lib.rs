@@ -25,9 +25,9 @@ pub use crate::engine::ManualClock;
 pub use crate::{
     challenges::{self as companion, ChallengeService},
     engine::{
-        AnswerError, Caller, CheckError, Clock, DeliveryError, Enrolment, Event, Grant, Identify, Lock, Observer,
-        OtpMessage, OtpSender, Proof, ProofError, Purpose, PushAnswer, PushMessage, PushSender, PushStarted, Recipient,
-        RecipientError, Refused, SendFailure, Status, StepUp, StepUpBuilder, SystemClock, discard,
+        AnswerError, Caller, CallerOf, CheckError, Clock, DeliveryError, Enrolment, Event, Grant, Identify, Lock,
+        Observer, OtpMessage, OtpSender, Proof, ProofError, Purpose, PushAnswer, PushMessage, PushSender, PushStarted,
+        Recipient, RecipientError, Refused, SendFailure, Status, StepUp, StepUpBuilder, SystemClock, discard,
     },
     guard::{BindStepUp, Binding, Refusal, Refuse, RequireStepUp, Terms},
     rules::{

@@ -507,7 +507,7 @@ mod tests {
         };
         let sender = |_: OtpMessage| async { panic!("nothing is to be sent") };
         let step_up = StepUp::builder().otp("SMS", sender).push("BIO", ignored).random(random).build().unwrap();
-        let alice = Caller::new("alice", "1");
+        let alice = Caller::user("alice").session("1");
         assert_eq!(step_up.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Internal));
         assert_eq!(step_up.start_push(&alice, "BIO", None).await.map(drop), Err(ChallengeError::Internal));
         assert_eq!(step_up.verify_otp(&alice, "SMS", "123456").await.map(drop), Err(ChallengeError::StateInvalid));

@@ -1,6 +1,9 @@
 //! Who is asking: the [`Caller`], and how it is found in a request ([`Identify`]).
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
 
 use http::request::Parts;
 
@@ -20,7 +23,7 @@ use crate::{engine::Grant, rules::BareKey};
 /// ```
 /// use tower_step_up::Caller;
 ///
-/// let caller = Caller::new("user-42", "the session's id or token");
+/// let caller = Caller::user("user-42").session("the session's id or token");
 /// assert_eq!(caller.subject(), "user-42");
 /// assert!(caller.grant().is_none()); // a guard sets it
 /// ```
@@ -40,13 +43,97 @@ struct Identity {
     session: BareKey,
 }
 
-impl Caller {
-    /// A caller: the user's id in the application's own user table, and the id or token of their session.
+/// A user whose session is still to be named: [`Caller::user`] begins a [`Caller`], and this ends it.
+///
+/// Two steps, because two ids in one call are swapped unnoticed.
+#[derive(Clone)]
+#[must_use = "name the session: .session(id)"]
+pub struct CallerOf {
+    subject: Box<str>,
+}
+
+impl CallerOf {
+    /// The id or token of the session, by its text: a `&str`, `&String`, `Uuid`, integer or whatever prints all of it.
+    ///
+    /// # Security
+    ///
+    /// A type that prints a placeholder, such as one that redacts itself, would make one session of all: give
+    /// [`session_bytes`](Self::session_bytes) its content.
     #[must_use]
-    pub fn new(subject: impl Into<Box<str>>, session_id: impl AsRef<[u8]>) -> Self {
-        let subject = subject.into();
-        let session = BareKey::session(&subject, session_id.as_ref());
-        Self { identity: Arc::new(Identity { subject, session }), grant: None }
+    pub fn session(self, id: impl fmt::Display) -> Caller {
+        let mut text = IdText::default();
+        // It fails only where the id's own `Display` does; what it has written until then is its text.
+        let _ = write!(text, "{id}");
+        self.session_bytes(text.as_bytes())
+    }
+
+    /// The same by its bytes. An id is one session by its text and another by its bytes, unless the two are equal.
+    #[must_use]
+    pub fn session_bytes(self, id: impl AsRef<[u8]>) -> Caller {
+        let Self { subject } = self;
+        let session = BareKey::session(&subject, id.as_ref());
+        Caller { identity: Arc::new(Identity { subject, session }), grant: None }
+    }
+}
+
+/// Prints nothing of the user.
+impl fmt::Debug for CallerOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallerOf(..)")
+    }
+}
+
+/// The text of an id: on the stack as far as ids go, so that a caller costs a request no further allocation.
+struct IdText {
+    stack: [u8; 128],
+    len: usize,
+    heap: Option<String>,
+}
+
+impl Default for IdText {
+    fn default() -> Self {
+        Self { stack: [0; 128], len: 0, heap: None }
+    }
+}
+
+impl IdText {
+    fn as_bytes(&self) -> &[u8] {
+        self.heap.as_ref().map_or(&self.stack[..self.len], |text| text.as_bytes())
+    }
+}
+
+impl Write for IdText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(heap) = &mut self.heap {
+            heap.push_str(text);
+        } else if let Some(room) = self.stack.get_mut(self.len..self.len + text.len()) {
+            room.copy_from_slice(text.as_bytes());
+            self.len += text.len();
+        } else {
+            // Whole `str`s were written, so this is one.
+            let mut heap = String::from_utf8_lossy(&self.stack[..self.len]).into_owned();
+            heap.push_str(text);
+            self.heap = Some(heap);
+        }
+        Ok(())
+    }
+}
+
+impl Caller {
+    /// A caller: the user's id in the application's own user table, as text or whatever prints as such, and then the
+    /// session in which they ask.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::Caller;
+    ///
+    /// let (user_id, session_token) = (42_i64, String::from("4f0c9a"));
+    /// let caller = Caller::user(user_id).session(&session_token);
+    /// assert_eq!(caller.subject(), "42");
+    /// ```
+    pub fn user(id: impl fmt::Display) -> CallerOf {
+        CallerOf { subject: id.to_string().into() }
     }
 
     /// The user's id, as the application gave it.
@@ -65,7 +152,7 @@ impl Caller {
     /// fn how(caller: &Caller) -> Option<&str> {
     ///     Some(caller.grant()?.channel())
     /// }
-    /// # assert_eq!(how(&Caller::new("alice", "1")), None);
+    /// # assert_eq!(how(&Caller::user("alice").session("1")), None);
     /// ```
     #[must_use]
     pub fn grant(&self) -> Option<&Grant> {
@@ -108,7 +195,7 @@ impl fmt::Debug for Caller {
 ///     .otp("SMS", tower_step_up::discard)
 ///     .identify(|request: &Parts| {
 ///         let session = request.extensions.get::<MySession>()?;
-///         Some(Caller::new(session.user.as_str(), &session.id))
+///         Some(Caller::user(&session.user).session(&session.id))
 ///     })
 ///     .build()?;
 /// # Ok::<_, tower_step_up::ConfigError>(())
@@ -137,18 +224,30 @@ mod tests {
 
     #[test]
     fn debug_prints_neither_id() {
-        let printed = format!("{:?}", Caller::new("canary-subject", "canary-session"));
+        let printed = format!("{:?}", Caller::user("canary-subject").session("canary-session"));
         assert!(!printed.contains("canary"), "{printed}");
+    }
+
+    /// Bytes and text that are equal are the same session, whatever the type and however long.
+    #[test]
+    fn an_id_is_its_text() {
+        for id in [String::new(), "1".into(), "x".repeat(128), "x".repeat(129), "\u{fc}".repeat(64), "y".repeat(5000)] {
+            let expected = Caller::user("a").session_bytes(&id).session();
+            assert_eq!(Caller::user("a").session(&id).session(), expected, "{}", id.len());
+            let (head, tail) = id.split_at(id.len() / 2 / 2 * 2);
+            assert_eq!(Caller::user("a").session(format_args!("{head}{tail}")).session(), expected);
+        }
+        assert_eq!(Caller::user(7_i64).session(42_u128).session(), Caller::user("7").session("42").session());
     }
 
     #[test]
     fn the_key_depends_on_both_ids_and_where_one_ends() {
-        let key = |subject: &str, session: &str| Caller::new(subject, session).session();
+        let key = |subject: &str, session: &str| Caller::user(subject).session(session).session();
         assert_eq!(key("a", "1"), key("a", "1"));
         let different = [key("a", "1"), key("b", "1"), key("a", "2"), key("a1", ""), key("", "a1")];
         for (i, one) in different.iter().enumerate() {
             assert!(different[i + 1..].iter().all(|other| other != one), "{i}");
         }
-        assert_ne!(Caller::new("a", "").session(), BareKey::subject("a"));
+        assert_ne!(Caller::user("a").session("").session(), BareKey::subject("a"));
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 ///     let grant: &Grant = caller.grant()?;
 ///     Some(format!("approved by {} at {}", grant.channel(), grant.verified_at().as_millis()))
 /// }
-/// # assert!(receipt(&Caller::new("alice", "1")).is_none());
+/// # assert!(receipt(&Caller::user("alice").session("1")).is_none());
 /// ```
 #[derive(Clone)]
 pub struct Grant {
@@ -93,7 +93,7 @@ impl Grant {
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-    /// # let caller = Caller::new("alice", "1");
+    /// # let caller = Caller::user("alice").session("1");
     /// # step_up.start_otp(&caller, "SMS", None).await?;
     /// # step_up.verify_otp(&caller, "SMS", "123456").await?;
     /// let once = Requirement::new().once();

@@ -49,7 +49,7 @@ impl<S: Store> StepUp<S> {
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-    /// let phone = Caller::new("alice", "session on the phone");
+    /// let phone = Caller::user("alice").session("session on the phone");
     /// step_up.start_otp(&phone, "SMS", None).await?;
     /// step_up.verify_otp(&phone, "SMS", "123456").await?;
     ///
@@ -85,7 +85,7 @@ impl<S: Store> StepUp<S> {
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-    /// let (laptop, tablet) = (Caller::new("alice", "laptop"), Caller::new("alice", "tablet"));
+    /// let (laptop, tablet) = (Caller::user("alice").session("laptop"), Caller::user("alice").session("tablet"));
     /// for session in [&laptop, &tablet] {
     ///     step_up.start_otp(session, "SMS", None).await?;
     ///     step_up.verify_otp(session, "SMS", "123456").await?;
@@ -123,7 +123,7 @@ impl<S: Store> StepUp<S> {
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-    /// let (old, new) = (Caller::new("alice", "old id"), Caller::new("alice", "new id"));
+    /// let (old, new) = (Caller::user("alice").session("old id"), Caller::user("alice").session("new id"));
     /// step_up.start_otp(&old, "SMS", None).await?;
     /// step_up.verify_otp(&old, "SMS", "123456").await?;
     ///
@@ -166,7 +166,7 @@ impl<S: Store> StepUp<S> {
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-    /// let alice = Caller::new("alice", "1");
+    /// let alice = Caller::user("alice").session("1");
     /// step_up.lock("alice").await?;
     /// assert_eq!(step_up.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Forbidden));
     /// step_up.unlock("alice").await?;
@@ -377,7 +377,7 @@ mod tests {
         let policy = Policy::new().starts_per_session(1);
         let step_up = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).clock(clock.clone());
         let step_up = step_up.build().unwrap();
-        let (old, new) = (Caller::new("alice", "old"), Caller::new("alice", "new"));
+        let (old, new) = (Caller::user("alice").session("old"), Caller::user("alice").session("new"));
         step_up.start_otp(&old, "SMS", None).await.unwrap();
         // A day later nothing of the user is left to keep, and this writes so.
         clock.advance(Duration::from_secs(24 * 60 * 60));

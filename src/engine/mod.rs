@@ -51,7 +51,7 @@ mod to_the_end;
 pub use self::clock::ManualClock;
 pub use self::{
     builder::StepUpBuilder,
-    caller::{Caller, Identify},
+    caller::{Caller, CallerOf, Identify},
     clock::{Clock, SystemClock},
     delivery::{
         DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, RecipientError, Refused,
@@ -88,7 +88,7 @@ pub(crate) use self::{
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-/// let caller = Caller::new("alice", "session 1");
+/// let caller = Caller::user("alice").session("session 1");
 ///
 /// step_up.start_otp(&caller, "SMS", None).await?;
 /// assert_eq!(step_up.verify_otp(&caller, "SMS", "000000").await, Err(ChallengeError::CodeInvalid));
@@ -179,7 +179,7 @@ impl<S: Store> StepUp<S> {
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-    /// let refused = step_up.check(&Caller::new("alice", "1"), &Requirement::new().scope("payments")).await;
+    /// let refused = step_up.check(&Caller::user("alice").session("1"), &Requirement::new().scope("payments")).await;
     /// assert_eq!(refused, Err(CheckError::StepUpRequired(Reason::Missing.into())));
     /// # Ok(())
     /// # }

@@ -112,7 +112,7 @@ impl<S: Store> StepUp<S> {
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().proof("PASSKEY").build()?;
-    /// let caller = Caller::new("alice", "1");
+    /// let caller = Caller::user("alice").session("1");
     ///
     /// // The application has verified the passkey's assertion.
     /// step_up.grant(&caller, Proof::new("PASSKEY")).await?;

@@ -13,7 +13,7 @@ use std::fmt;
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-/// # let caller = Caller::new("alice", "1");
+/// # let caller = Caller::user("alice").session("1");
 /// step_up.start_otp(&caller, "SMS", Purpose::new().scope("payments")).await?;
 /// # Ok(())
 /// # }

@@ -153,7 +153,7 @@ impl<S: Store> StepUp<S> {
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().sandbox().push("BIOMETRIC", tower_step_up::discard).build()?;
-    /// let push = step_up.start_push(&Caller::new("alice", "1"), "BIOMETRIC", None).await?;
+    /// let push = step_up.start_push(&Caller::user("alice").session("1"), "BIOMETRIC", None).await?;
     ///
     /// let foreign = step_up.answer_push("bob", &push.id, PushAnswer::Approve).await;
     /// assert_eq!(foreign, Err(AnswerError::Unknown));

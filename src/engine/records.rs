@@ -370,12 +370,12 @@ mod tests {
 
     #[tokio::test]
     async fn until_its_last_moment_everything_is_written() {
-        let (clock, caller) = (ManualClock::new(), Caller::new("alice", "1"));
+        let (clock, caller) = (ManualClock::new(), Caller::user("alice").session("1"));
         let step_up = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).build().unwrap();
         clock.set(LATEST);
         step_up.start_otp(&caller, "SMS", None).await.unwrap();
         clock.advance(Duration::from_millis(1));
         let late = step_up.verify_otp(&caller, "SMS", "123456").await.map(drop);
-        assert_eq!(late, Err(StoreDown));
+        assert_eq!(late, Err(ChallengeError::Unavailable));
     }
 }
