@@ -33,7 +33,7 @@ use tokio::{
 };
 
 use self::probe::{HOUR, Probe, joined, number_of};
-use super::{Revision, Store, Stored, Swapped, VERSION};
+use super::{Revision, Store, Stored, Swapped, record::VERSION};
 
 mod probe;
 mod sample;

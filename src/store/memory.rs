@@ -319,10 +319,8 @@ fn spread(key: &Key, ttl: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{Record, Subject},
-        *,
-    };
+    use super::*;
+    use crate::{rules::Subject, store::Record};
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
