@@ -55,12 +55,13 @@
 //! # Ok::<_, tower_step_up::ConfigError>(())
 //! ```
 
-use std::{error::Error, fmt, future::Future, pin::Pin};
+use std::{future::Future, pin::Pin};
 
 pub use crate::rules::Key;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
+mod error;
 mod memory;
 mod record;
 #[cfg(feature = "_redis")]
@@ -73,6 +74,7 @@ pub(crate) use self::record::Record;
 #[cfg(feature = "_redis")]
 pub use self::redis::{Managed, RedisStore};
 pub use self::{
+    error::StoreError,
     memory::MemoryStore,
     record::{Revision, Stored},
     remote::{Remote, RemoteStore},
@@ -147,64 +149,6 @@ pub trait Store: Clone + Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 }
-
-/// A store failed: down, too slow, or holding what cannot be read. The request is refused.
-#[derive(Debug)]
-pub struct StoreError(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    Failed(Box<dyn Error + Send + Sync>),
-    Unreadable,
-    Deadline,
-    Full,
-}
-
-impl StoreError {
-    /// The store's own error.
-    pub fn new(error: impl fmt::Display) -> Self {
-        Self(Kind::Failed(error.to_string().into()))
-    }
-
-    /// One word, for logs and metrics.
-    pub(crate) const fn as_str(&self) -> &'static str {
-        match self.0 {
-            Kind::Failed(_) => "failed",
-            Kind::Unreadable => "unreadable",
-            Kind::Deadline => "deadline",
-            Kind::Full => "full",
-        }
-    }
-
-    pub(crate) fn unreadable() -> Self {
-        Self(Kind::Unreadable)
-    }
-
-    pub(crate) const fn is_unreadable(&self) -> bool {
-        matches!(self.0, Kind::Unreadable)
-    }
-
-    pub(crate) fn deadline() -> Self {
-        Self(Kind::Deadline)
-    }
-
-    pub(crate) fn full() -> Self {
-        Self(Kind::Full)
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Failed(error) => write!(f, "the store failed: {error}"),
-            Kind::Unreadable => f.write_str("the store holds a record that this version cannot read"),
-            Kind::Deadline => f.write_str("the store did not answer within Policy::store_deadline"),
-            Kind::Full => f.write_str("the store has no room for another record"),
-        }
-    }
-}
-
-impl Error for StoreError {}
 
 /// A boxed future, as the adapters return it.
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
