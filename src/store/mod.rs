@@ -67,7 +67,6 @@ mod record;
 #[cfg(feature = "_redis")]
 mod redis;
 mod remote;
-mod upkeep;
 mod warning;
 
 pub(crate) use self::record::Record;
