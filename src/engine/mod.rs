@@ -41,6 +41,7 @@ mod proof;
 mod purpose;
 mod push;
 mod rate_limit;
+mod recipient;
 mod records;
 mod retries;
 mod start;
@@ -53,15 +54,13 @@ pub use self::{
     builder::StepUpBuilder,
     caller::{Caller, Identify},
     clock::{Clock, SystemClock},
-    delivery::{
-        DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, RecipientError, Refused,
-        discard,
-    },
+    delivery::{DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Refused, discard},
     event::{Event, Lock, Observer, SendFailure},
     grant::Grant,
     proof::{Proof, ProofError},
     purpose::Purpose,
     push::{AnswerError, PushAnswer, PushStarted},
+    recipient::{Recipient, RecipientError},
 };
 pub(crate) use self::{
     builder::check_path,
