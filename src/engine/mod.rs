@@ -31,8 +31,8 @@ mod deliver;
 mod delivery;
 mod event;
 mod grant;
-mod life;
 mod local_failures;
+mod lock;
 mod log;
 #[cfg(feature = "metrics")]
 mod meter;
@@ -44,6 +44,7 @@ mod rate_limit;
 mod recipient;
 mod records;
 mod retries;
+mod revoke;
 mod start;
 mod store_check;
 mod to_the_end;
