@@ -21,7 +21,6 @@ use crate::{
     store::{MemoryStore, Store, StoreError, Stored},
 };
 
-mod aim;
 mod authorize;
 mod builder;
 mod caller;

@@ -6,9 +6,9 @@ use futures_util::future::join;
 
 use super::{
     Engine, StepUp,
-    aim::Aim,
     channel::{Channel, find},
     no_random,
+    purpose::Aim,
     records::{Loaded, Swap},
     start::{Asked, Beginning},
 };

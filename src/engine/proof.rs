@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use super::{Engine, StepUp, aim::Aim, records::Swap};
+use super::{Engine, StepUp, purpose::Aim, records::Swap};
 use crate::{
     engine::{Caller, Event, Grant, Purpose},
     rules::{ChallengeError, Granted, ListedBy, Malformed, Seen, Session, Subject, Timestamp, Usage},
