@@ -52,11 +52,11 @@ use self::{
     route::{NoOperation, Operation, route},
 };
 use crate::{
-    engine::{ApiCall, StepUp, check_path},
+    engine::{ApiCall, StepUp},
     rules::{BODY_LIMIT, ConfigError},
     store::{MemoryStore, Store},
     timeout::BoxFuture,
-    wire::{read, stamp},
+    wire::{check_path, read, stamp},
 };
 
 mod body;

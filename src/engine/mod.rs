@@ -22,7 +22,6 @@ use crate::{
     wire::Settings,
 };
 
-mod aim;
 mod authorize;
 mod builder;
 mod caller;
@@ -32,16 +31,18 @@ mod deliver;
 mod delivery;
 mod event;
 mod grant;
-mod life;
 mod local_failures;
+mod lock;
 mod operation;
 mod otp;
 mod proof;
 mod purpose;
 mod push;
 mod rate_limit;
+mod recipient;
 mod records;
 mod retries;
+mod revoke;
 mod start;
 mod store_check;
 mod telemetry;
@@ -53,18 +54,15 @@ pub use self::{
     builder::StepUpBuilder,
     caller::{Caller, CallerOf, Identify},
     clock::{Clock, SystemClock},
-    delivery::{
-        DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Recipient, RecipientError, Refused,
-        discard,
-    },
+    delivery::{DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Refused, discard},
     event::{Event, Lock, Observer, SendFailure},
     grant::Grant,
     proof::{Proof, ProofError},
     purpose::Purpose,
     push::{AnswerError, PushAnswer, PushStarted},
+    recipient::{Recipient, RecipientError},
 };
 pub(crate) use self::{
-    builder::check_path,
     channel::Channels,
     clock::Monotone,
     delivery::{Envelope, is_discard},

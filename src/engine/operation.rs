@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     StepUp,
-    aim::Aim,
     channel::{Channel, find},
+    purpose::Aim,
 };
 use crate::{
     engine::{Caller, PushStarted, Status},

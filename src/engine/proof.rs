@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use super::{
     Engine, StepUp,
-    aim::{Aim, WrongPurpose},
+    purpose::{Aim, WrongPurpose},
     records::{StoreDown, Swap},
 };
 use crate::{

@@ -6,9 +6,9 @@ use futures_util::future::join;
 
 use super::{
     Engine, StepUp,
-    aim::Aim,
     channel::{Channel, find, registered},
     no_random,
+    purpose::Aim,
     records::{StoreDown, Swap, as_session},
     start::{Asked, Beginning},
 };

@@ -13,11 +13,13 @@ mod body;
 mod grpc_status;
 mod protobuf;
 mod refusal;
+mod settings;
 
 pub(crate) use self::{
     body::{Read, Unread, read},
     grpc_status::{Metadata, RpcStatus, Trailers},
     refusal::Answered,
+    settings::{Settings, check_path},
 };
 
 const REQUEST_REF: HeaderName = HeaderName::from_static("request-ref");
@@ -68,17 +70,6 @@ pub(crate) fn json(value: &impl Serialize) -> Bytes {
 /// Declares a body as JSON.
 pub(crate) fn declare_json(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-}
-
-/// What the edges need of what the builder was told.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) sandbox: bool,
-    pub(crate) public_path: Option<String>,
-    /// The challenge of a 401.
-    pub(crate) authenticate: HeaderValue,
-    /// The domain of a `google.rpc.ErrorInfo`.
-    pub(crate) grpc_domain: String,
 }
 
 /// `Cache-Control: no-store`, the reference in 32 hexadecimal digits, and the mark of the sandbox.

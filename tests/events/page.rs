@@ -36,7 +36,10 @@ fn reasons_in_the_code() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
             "store_warning",
             one_of(&words(include_str!("../../src/store/warning.rs"), "/// One word, for logs and metrics.")),
         ),
-        ("store_failed", one_of(&words(include_str!("../../src/store/mod.rs"), "/// One word, for logs and metrics."))),
+        (
+            "store_failed",
+            one_of(&words(include_str!("../../src/store/error.rs"), "/// One word, for logs and metrics.")),
+        ),
     ])
 }
 

@@ -1,6 +1,7 @@
 //! The guard of a route that is bound: it reads the request, and a step-up opens that very request, once.
 
 mod binding;
+mod text;
 
 pub use self::binding::Binding;
 use std::{

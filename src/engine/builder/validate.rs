@@ -1,0 +1,90 @@
+//! [`StepUpBuilder::build`]: everything is checked here, so that nothing can be wrong at request time.
+
+use std::sync::Arc;
+
+use super::StepUpBuilder;
+use crate::{
+    engine::{
+        Engine, Monotone, StepUp, local_failures::Floor, rate_limit::Rates, store_check::StoreCheck, telemetry,
+        to_the_end::Unfinished,
+    },
+    rules::{ConfigError, Ids, Keyring, RandomFailed, RecordKey, Secret, check_scope, random_bytes},
+    store::Store,
+    wire::Settings,
+};
+
+impl<S: Store> StepUpBuilder<S> {
+    /// Checks everything, and builds.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{ConfigError, StepUp};
+    ///
+    /// let refused = StepUp::builder().build().unwrap_err();
+    /// assert_eq!(refused, ConfigError::NoChannel);
+    /// assert!(refused.to_string().contains(".otp(name, sender)"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names what is wrong and what to do about it.
+    pub fn build(self) -> Result<StepUp<S>, ConfigError> {
+        self.policy.check()?;
+        self.channels.check()?;
+        if let Some(channel) = self.duplicate {
+            return Err(ConfigError::DuplicateChannel { channel });
+        }
+        if let Some(channel) = self.channels.otp_names().find(|name| !self.policy.email && is_email(name)) {
+            return Err(ConfigError::EmailChannel { channel: channel.into() });
+        }
+        if let Some(channel) = self.discards.filter(|_| !self.sandbox) {
+            return Err(ConfigError::Discards { channel });
+        }
+        if self.policy.sends_per_prefix.is_some() && self.enrolment.is_none() {
+            return Err(ConfigError::NoRecipients);
+        }
+        if let Some(scope) = self.scopes.iter().flatten().find(|scope| check_scope(scope).is_err()) {
+            return Err(ConfigError::Scope { scope: scope.to_string() });
+        }
+        let wire = Settings::new(self.sandbox, self.public_path, self.authenticate, self.grpc_domain)?;
+        if S::SHARED && self.secret.is_none() {
+            return Err(ConfigError::SecretRequired);
+        }
+        if S::SHARED && self.record_key.is_none() {
+            return Err(ConfigError::RecordKeyRequired);
+        }
+        let secret = self.secret.map_or_else(|| Secret::generate(self.random), Ok)?;
+        let seed = random_bytes(self.random).map_err(|RandomFailed| ConfigError::Random)?;
+        if self.sandbox {
+            telemetry::sandbox();
+        }
+        Ok(StepUp(Arc::new(Engine {
+            keyring: Keyring::new(&secret, self.previous.as_ref()),
+            record_key: RecordKey::new(self.record_key.as_ref(), self.sandbox),
+            channels: self.channels,
+            identify: self.identify,
+            enrolment: self.enrolment,
+            policy: self.policy,
+            store: self.store,
+            clock: Monotone::new(self.clock),
+            ids: Ids::new(seed),
+            random: self.random,
+            sandbox: self.sandbox,
+            scopes: self.scopes,
+            wire,
+            rates: Rates::default(),
+            floor: Floor::default(),
+            unfinished: Unfinished::default(),
+            store_check: StoreCheck::default(),
+            observers: self.observers,
+            no_caller: telemetry::OnceAMinute::default(),
+            unbound: telemetry::OnceAMinute::default(),
+        })))
+    }
+}
+
+/// What a channel that sends e-mail is called.
+fn is_email(name: &str) -> bool {
+    ["EMAIL", "E-MAIL", "E_MAIL", "MAIL"].iter().any(|email| email.eq_ignore_ascii_case(name))
+}

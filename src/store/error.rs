@@ -1,0 +1,61 @@
+//! Why a store gave no answer: [`StoreError`].
+
+use std::{error::Error, fmt};
+
+/// A store failed: down, too slow, or holding what cannot be read. The request is refused.
+#[derive(Debug)]
+pub struct StoreError(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Failed(Box<dyn Error + Send + Sync>),
+    Unreadable,
+    Deadline,
+    Full,
+}
+
+impl StoreError {
+    /// The store's own error.
+    pub fn new(error: impl fmt::Display) -> Self {
+        Self(Kind::Failed(error.to_string().into()))
+    }
+
+    /// One word, for logs and metrics.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self.0 {
+            Kind::Failed(_) => "failed",
+            Kind::Unreadable => "unreadable",
+            Kind::Deadline => "deadline",
+            Kind::Full => "full",
+        }
+    }
+
+    pub(crate) fn unreadable() -> Self {
+        Self(Kind::Unreadable)
+    }
+
+    pub(crate) const fn is_unreadable(&self) -> bool {
+        matches!(self.0, Kind::Unreadable)
+    }
+
+    pub(crate) fn deadline() -> Self {
+        Self(Kind::Deadline)
+    }
+
+    pub(crate) fn full() -> Self {
+        Self(Kind::Full)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Failed(error) => write!(f, "the store failed: {error}"),
+            Kind::Unreadable => f.write_str("the store holds a record that this version cannot read"),
+            Kind::Deadline => f.write_str("the store did not answer within Policy::store_deadline"),
+            Kind::Full => f.write_str("the store has no room for another record"),
+        }
+    }
+}
+
+impl Error for StoreError {}

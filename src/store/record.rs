@@ -1,0 +1,194 @@
+//! What a store keeps, and its encoding as bytes: [`Stored`], its [`Revision`], and the record within.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::rules::{Sends, Session, Subject};
+
+/// The version of the encoding: one that is unknown is refused, never guessed.
+pub(super) const VERSION: u8 = 1;
+
+/// Names one state of one record. Never used twice, so a record that was deleted and created anew cannot be
+/// taken for the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Revision(u128);
+
+impl Revision {
+    pub(crate) fn new(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// The revision in front of an [encoded](Stored::encode) record: its first 16 bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where there are fewer bytes.
+    pub fn of(encoded: &[u8]) -> Result<Self, StoreError> {
+        let (revision, _) = encoded.split_first_chunk::<16>().ok_or_else(StoreError::unreadable)?;
+        Ok(Self(u128::from_be_bytes(*revision)))
+    }
+
+    /// The bytes that stand in front of an encoded record.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// A record as a store keeps it. A clone is one atomic increment.
+#[derive(Clone)]
+pub struct Stored(Arc<Inner>);
+
+impl Stored {
+    pub(crate) fn new(revision: Revision, ttl: Duration, record: Record) -> Self {
+        Self(Arc::new(Inner { revision, ttl, record }))
+    }
+
+    /// Which state this is.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.0.revision
+    }
+
+    /// How long from its writing the record must be kept. Deleting it earlier forgets a lock.
+    ///
+    /// Zero on a record that was loaded from outside the process: each write names its own.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        self.0.ttl
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.0.record
+    }
+
+    /// Whether two are the same, not merely alike.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The record as bytes: its revision in 16 bytes, a version, and JSON.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.0.revision.to_bytes().to_vec();
+        bytes.push(VERSION);
+        // The records hold strings, numbers and lists of both, and a Vec takes any number of bytes.
+        serde_json::to_writer(&mut bytes, &self.0.record).unwrap_or_default();
+        bytes
+    }
+
+    /// The record from bytes.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are not a record, one of an unknown version, or one that exceeds a bound of what is ever written,
+    /// such as 16 grants in a session: so the request is refused.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let revision = Revision::of(bytes)?;
+        match bytes.get(16..) {
+            Some([VERSION, json @ ..]) => {
+                let record: Record = serde_json::from_slice(json).map_err(|_| StoreError::unreadable())?;
+                if record.is_within_bounds() {
+                    Ok(Self::new(revision, Duration::ZERO, record))
+                } else {
+                    Err(StoreError::unreadable())
+                }
+            }
+            _ => Err(StoreError::unreadable()),
+        }
+    }
+}
+
+/// Prints nothing of the record.
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored").field("revision", &self.0.revision).finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    revision: Revision,
+    ttl: Duration,
+    record: Record,
+}
+
+/// What a record is of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Record {
+    Session(Session),
+    Subject(Subject),
+    /// Of a recipient: the messages that reached it.
+    Recipient(Sends),
+}
+
+impl Record {
+    /// Whether it keeps the bounds on which the rules rely.
+    fn is_within_bounds(&self) -> bool {
+        match self {
+            Self::Session(session) => session.is_within_bounds(),
+            Self::Subject(subject) => subject.is_within_bounds(),
+            Self::Recipient(sends) => sends.is_within_bounds(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::rules::{
+        GRANTS_PER_SESSION, Granted, Key, Kind as Message, ListedBy, Opening, Policy, RECORD_LIST_LIMIT,
+        SESSIONS_PER_SUBJECT, Timestamp, Usage,
+    };
+
+    /// Records of which each list has an entry.
+    fn records() -> [Record; 3] {
+        let (key, now) = (Key::subject("alice"), Timestamp::from_millis(1_000_000));
+        let grant = Granted {
+            id: 1,
+            channel: "SMS".into(),
+            scope: None,
+            operation: None,
+            verified_at: now,
+            expires_at: now,
+            generation: 1,
+            usage: Usage::Unused,
+        };
+        let mut subject = Subject::new(1);
+        subject.count("SMS", 1, now);
+        subject.list(&key, ListedBy::Grant, now, now);
+        let opening = Opening { start: 1, session: &key, deadline: now, push: None, recipient: None, replaces: None };
+        subject.open(&opening, &Policy::new(), now).unwrap();
+        let mut sends = Sends::default();
+        sends.add(1, Message::Code, now);
+        [Record::Session(Session::with_grants(vec![grant])), Record::Subject(subject), Record::Recipient(sends)]
+    }
+
+    /// E1: a record from outside has no list longer than is ever written, whatever a rule counts, sums or numbers.
+    #[test]
+    fn a_record_that_exceeds_a_bound_is_unreadable() {
+        let records = records().map(|record| serde_json::to_value(record).unwrap());
+        for (record, list, most) in [
+            (0, "/Session/grants", GRANTS_PER_SESSION),
+            (1, "/Subject/sessions", SESSIONS_PER_SUBJECT),
+            (1, "/Subject/sends", RECORD_LIST_LIMIT),
+            (1, "/Subject/wrong", RECORD_LIST_LIMIT),
+            (1, "/Subject/failures", RECORD_LIST_LIMIT),
+            (1, "/Subject/failures/0/attempts", RECORD_LIST_LIMIT),
+            (1, "/Subject/challenges", RECORD_LIST_LIMIT),
+            (2, "/Recipient", RECORD_LIST_LIMIT),
+        ] {
+            let decode = |length: usize| {
+                let mut record = records[record].clone();
+                let entries = record.pointer_mut(list).unwrap();
+                *entries = Value::from(vec![entries[0].clone(); length]);
+                Stored::decode(&[&[0; 16][..], &[VERSION], record.to_string().as_bytes()].concat())
+            };
+            assert!(decode(most).is_ok(), "{list}");
+            assert!(decode(most + 1).is_err_and(|error| error.is_unreadable()), "{list}");
+        }
+    }
+}
