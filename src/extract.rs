@@ -12,8 +12,7 @@ use http::{StatusCode, request::Parts};
 
 use crate::{
     engine::{Caller, Grant},
-    guard::{Refuse, RequireStepUp},
-    store::Store,
+    guard::{Negotiate, Refuse, RequireStepUp},
 };
 
 /// The grant that let a request through a guard, in a handler behind one. `Option<Grant>` serves where the guard may let
@@ -70,8 +69,23 @@ impl IntoResponse for NoGuard {
 
 /// A guard in the signature of a handler: the handler runs only once the session has stepped up as the rule says.
 ///
-/// The rule is a guard in the router's state, built when the app is, so that what is wrong with it shows then. Where
-/// there are several, each is a type of its own that is a [`Rule`].
+/// The guard is in the router's state, built when the app is, so that what is wrong with it shows then. Where there are
+/// several, each is a type of its own that is `AsRef<RequireStepUp>`:
+///
+/// ```
+/// use tower_step_up::RequireStepUp;
+///
+/// #[derive(Clone)]
+/// struct Payments(RequireStepUp);
+///
+/// impl AsRef<RequireStepUp> for Payments {
+///     fn as_ref(&self) -> &RequireStepUp {
+///         &self.0
+///     }
+/// }
+/// ```
+///
+/// `R` says how it refuses, where that is not the default: `SteppedUp<Payments, Json>`.
 ///
 /// # Example
 ///
@@ -91,73 +105,36 @@ impl IntoResponse for NoGuard {
 /// let app: Router = Router::new().route("/pay", post(pay)).with_state(App { payments });
 /// # Ok::<_, tower_step_up::ConfigError>(())
 /// ```
-pub struct SteppedUp<K> {
+pub struct SteppedUp<K, R = Negotiate> {
     grant: Option<Grant>,
-    rule: PhantomData<fn() -> K>,
+    guard: PhantomData<fn() -> (K, R)>,
 }
 
-impl<K> SteppedUp<K> {
-    /// The grant; `None` where the rule asks for none of this request, or is in its shadow.
+impl<K, R> SteppedUp<K, R> {
+    /// The grant; `None` where the guard asks for none of this request, or only reports.
     #[must_use]
     pub fn grant(&self) -> Option<&Grant> {
         self.grant.as_ref()
     }
 }
 
-impl<K> fmt::Debug for SteppedUp<K> {
+impl<K, R> fmt::Debug for SteppedUp<K, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SteppedUp").field("grant", &self.grant).finish()
     }
 }
 
-/// Something in the router's state that is, or holds, a guard. [`RequireStepUp`] is one.
-///
-/// # Example
-///
-/// ```
-/// use tower_step_up::{MemoryStore, RequireStepUp, extract::Rule, guard::Negotiate};
-///
-/// #[derive(Clone)]
-/// struct Payments(RequireStepUp);
-///
-/// impl Rule for Payments {
-///     type Store = MemoryStore;
-///     type Refuse = Negotiate;
-///
-///     fn guard(&self) -> &RequireStepUp {
-///         &self.0
-///     }
-/// }
-/// ```
-pub trait Rule: Send + Sync {
-    /// Where challenges and grants live.
-    type Store: Store;
-    /// Who builds the refusals.
-    type Refuse: Refuse<Body> + Send + Sync + 'static;
-
-    /// The guard.
-    fn guard(&self) -> &RequireStepUp<Self::Store, Self::Refuse>;
-}
-
-impl<S: Store, R: Refuse<Body> + Send + Sync + 'static> Rule for RequireStepUp<S, R> {
-    type Store = S;
-    type Refuse = R;
-
-    fn guard(&self) -> &Self {
-        self
-    }
-}
-
-impl<S, K> FromRequestParts<S> for SteppedUp<K>
+impl<S, K, R> FromRequestParts<S> for SteppedUp<K, R>
 where
     S: Send + Sync,
-    K: Rule + FromRef<S>,
+    K: AsRef<RequireStepUp<R>> + FromRef<S> + Send + Sync,
+    R: Refuse<Body> + Send + Sync + 'static,
 {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let rule = K::from_ref(state);
-        let grant = rule.guard().check(parts).await?;
-        Ok(Self { grant, rule: PhantomData })
+        let guard = K::from_ref(state);
+        let grant = guard.as_ref().check(parts).await?;
+        Ok(Self { grant, guard: PhantomData })
     }
 }

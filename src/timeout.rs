@@ -24,7 +24,11 @@ impl Deadline {
     }
 
     /// The future's output, or `None` past the deadline, which counts from the first poll.
-    pub(crate) fn poll<F: Future>(&mut self, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+    pub(crate) fn poll<F: Future + ?Sized>(
+        &mut self,
+        future: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<F::Output>> {
         if let Poll::Ready(output) = future.poll(cx) {
             return Poll::Ready(Some(output));
         }

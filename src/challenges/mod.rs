@@ -54,7 +54,6 @@ use self::{
 use crate::{
     engine::{ApiCall, StepUp},
     rules::{BODY_LIMIT, ConfigError},
-    store::{MemoryStore, Store},
     timeout::BoxFuture,
     wire::{check_path, read, stamp},
 };
@@ -68,19 +67,19 @@ pub use self::body::AnswerBody;
 
 /// Starts and verifies challenges over HTTP. Made by [`StepUp::challenges`]; see the [module](self).
 #[must_use = "a service does nothing until it is mounted"]
-pub struct ChallengeService<S = MemoryStore> {
-    step_up: StepUp<S>,
+pub struct ChallengeService {
+    step_up: StepUp,
     prefix: Arc<str>,
 }
 
-impl<S: Store> StepUp<S> {
+impl StepUp {
     /// The companion service: starts challenges and verifies them, over HTTP.
-    pub fn challenges(&self) -> ChallengeService<S> {
+    pub fn challenges(&self) -> ChallengeService {
         ChallengeService { step_up: self.clone(), prefix: "".into() }
     }
 }
 
-impl<S> ChallengeService<S> {
+impl ChallengeService {
     /// Serves under a prefix that the host does not strip, such as `/stepup/challenges`. Any other path is 404.
     ///
     /// # Errors
@@ -101,9 +100,8 @@ impl<S> ChallengeService<S> {
     }
 }
 
-impl<S, B> Service<Request<B>> for ChallengeService<S>
+impl<B> Service<Request<B>> for ChallengeService
 where
-    S: Store,
     B: http_body::Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -128,7 +126,7 @@ where
     }
 }
 
-impl<S: Store> ChallengeService<S> {
+impl ChallengeService {
     /// The order of the checks is the contract's: 404, 405, 401, 413 and 408, 400, then what the engine says.
     async fn answer<B>(&self, request: &Parts, body: B) -> Answer
     where
@@ -172,13 +170,13 @@ fn call<'a>(operation: Operation<'a>, fields: &'a Fields) -> ApiCall<'a> {
     }
 }
 
-impl<S> Clone for ChallengeService<S> {
+impl Clone for ChallengeService {
     fn clone(&self) -> Self {
         Self { step_up: self.step_up.clone(), prefix: Arc::clone(&self.prefix) }
     }
 }
 
-impl<S> fmt::Debug for ChallengeService<S> {
+impl fmt::Debug for ChallengeService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChallengeService").field("prefix", &self.prefix).finish_non_exhaustive()
     }

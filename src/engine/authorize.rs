@@ -9,11 +9,11 @@ use super::{
 use crate::{
     engine::{Caller, Event, GiveBack, Grant},
     rules::{BareOperation, ChallengeError, Requirement, Session, Subject},
-    store::{Key, Store, Stored},
+    store::{Key, Stored},
     timeout::BoxFuture,
 };
 
-impl<S: Store> StepUp<S> {
+impl StepUp {
     /// Decides, and spends what satisfies the requirement. Of many at once one gets through: the others find it spent.
     /// `read` is the session's record, where it has been read already: if it has changed since, it is read again.
     pub(crate) async fn spend(
@@ -61,21 +61,21 @@ impl From<StoreDown> for CheckError {
 }
 
 /// What one request has spent.
-struct Spent<S> {
-    step_up: StepUp<S>,
+struct Spent {
+    step_up: StepUp,
     subject: Box<str>,
     session: Key,
     ids: Vec<u64>,
 }
 
-impl<S: Store> GiveBack for Spent<S> {
+impl GiveBack for Spent {
     fn give_back(&self) -> BoxFuture<'_, Result<bool, ChallengeError>> {
         Box::pin(self.step_up.0.give_back(self))
     }
 }
 
-impl<S: Store> Engine<S> {
-    async fn give_back(&self, spent: &Spent<S>) -> Result<bool, ChallengeError> {
+impl Engine {
+    async fn give_back(&self, spent: &Spent) -> Result<bool, ChallengeError> {
         // The user's record first: who revokes all changes it before the sessions, so that an old generation is either
         // seen here or swept there.
         let subject = self.load(&self.subject_key(&spent.subject)).await?;

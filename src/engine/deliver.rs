@@ -8,7 +8,6 @@ use super::{Engine, channel::Channel};
 use crate::{
     engine::{Caller, DeliveryError, Enrolment, Event, Recipient, Refused, SendFailure},
     rules::ChallengeError,
-    store::Store,
     timeout::{BoxFuture, within},
 };
 
@@ -24,7 +23,7 @@ impl<E: Enrolment> ErasedEnrolment for E {
 }
 
 /// What the application is asked.
-impl<S: Store> Engine<S> {
+impl Engine {
     /// Where a channel leads for a caller. What stands in the way comes in two parts, because a user who is
     /// disabled is told so before they are told that a channel is not enrolled.
     pub(super) async fn resolve(

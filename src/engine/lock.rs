@@ -6,10 +6,10 @@ use super::{Engine, StepUp, records::StoreDown};
 use crate::{
     engine::{Event, Lock},
     rules::{ChallengeError, Subject},
-    store::{Key, Store},
+    store::Key,
 };
 
-impl<S: Store> StepUp<S> {
+impl StepUp {
     /// Locks a user out of starting and verifying challenges, on every channel, until [`unlock`](Self::unlock): 403
     /// `INSUFFICIENT_PERMISSIONS`, whatever code they send. Grants that they have go on working:
     /// [`revoke_all`](Self::revoke_all) ends those.
@@ -68,7 +68,7 @@ impl<S: Store> StepUp<S> {
                 subject.unlock(&engine.policy, now);
             }
         };
-        if S::SHARED {
+        if engine.store.is_shared() {
             // Where the store has lost the record, some process may remember.
             engine.put_subject(key, unlock).await?;
         } else {
@@ -80,7 +80,7 @@ impl<S: Store> StepUp<S> {
     }
 }
 
-impl<S: Store> Engine<S> {
+impl Engine {
     async fn lock(&self, key: &Key) -> Result<(), StoreDown> {
         let mut conflicted = false;
         let lock = |subject: &mut Subject, now| {

@@ -18,7 +18,7 @@ use crate::{
         BareOperation, ChallengeError, Ids, Keyring, Policy, Random, RandomFailed, Reason, RecordKey, Requirement,
         Satisfied, Session, Timestamp, Unmet, decide,
     },
-    store::{MemoryStore, Store, StoreError, Stored},
+    store::{Backend, StoreError, Stored},
     wire::Settings,
 };
 
@@ -97,12 +97,12 @@ pub(crate) use self::{
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
-pub struct StepUp<S = MemoryStore>(pub(crate) Arc<Engine<S>>);
+pub struct StepUp(pub(crate) Arc<Engine>);
 
-pub(crate) struct Engine<S> {
+pub(crate) struct Engine {
     pub(crate) channels: Channels,
     pub(crate) policy: Policy,
-    pub(crate) store: S,
+    pub(crate) store: Backend,
     pub(crate) sandbox: bool,
     pub(crate) scopes: Option<Vec<Box<str>>>,
     /// What the edges need of what the builder was told.
@@ -166,7 +166,7 @@ impl StepUp {
     }
 }
 
-impl<S: Store> StepUp<S> {
+impl StepUp {
     /// Whether a caller's session satisfies a requirement now: what a guard asks, for a handler that knows
     /// only later what it needs. Where the requirement is for [`once`](Requirement::once), this spends the grant.
     ///
@@ -255,13 +255,13 @@ impl<S: Store> StepUp<S> {
     }
 }
 
-impl<S> Clone for StepUp<S> {
+impl Clone for StepUp {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<S> fmt::Debug for StepUp<S> {
+impl fmt::Debug for StepUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StepUp")
             .field("channels", &self.0.channels)
@@ -271,7 +271,7 @@ impl<S> fmt::Debug for StepUp<S> {
     }
 }
 
-impl<S> Engine<S> {
+impl Engine {
     /// A guard that binds nothing was put before a service.
     pub(crate) fn note_unbound(&self) {
         if self.policy.bound && self.unbound.first(self.clock.now()) {
@@ -281,7 +281,7 @@ impl<S> Engine<S> {
 }
 
 /// What the edges ask.
-impl<S: Store> Engine<S> {
+impl Engine {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }

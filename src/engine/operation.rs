@@ -10,7 +10,6 @@ use super::{
 use crate::{
     engine::{Caller, PushStarted, Status},
     rules::{ChallengeError, Code, Malformed, PushStatus},
-    store::Store,
 };
 
 /// A field that may be absent, as an edge has read it; or what is wrong with it in that message format.
@@ -76,7 +75,7 @@ impl From<ChallengeError> for Rejected {
 
 const UNKNOWN_CHANNEL: InvalidField = (Field::Channel, Malformed::NotIn);
 
-impl<S: Store> StepUp<S> {
+impl StepUp {
     /// Performs an operation for a caller.
     pub(crate) async fn perform<'a>(&self, caller: &Caller, call: ApiCall<'a>) -> Result<Outcome<'a>, Rejected> {
         let engine = &self.0;

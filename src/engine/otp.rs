@@ -17,10 +17,10 @@ use crate::{
     rules::{
         CameBack, ChallengeError, Code, CodeDigest, Compared, ListedBy, OneTimeCode, Session, Start, Subject, Timestamp,
     },
-    store::{Key, Store, Stored},
+    store::{Key, Stored},
 };
 
-impl<S: Store> StepUp<S> {
+impl StepUp {
     /// Starts a one-time code on a channel and sends it. `purpose` is what it is for: `None` is the whole session,
     /// `Some(scope)` a scope, and a [`Purpose`] may name the one operation that a refusal has bound it to.
     ///
@@ -85,7 +85,7 @@ impl From<ChallengeError> for NotVerified {
     }
 }
 
-impl<S: Store> Engine<S> {
+impl Engine {
     /// Starts a code, of what was parsed.
     pub(super) async fn start_otp(
         self: &Arc<Self>,
@@ -223,7 +223,7 @@ impl<S: Store> Engine<S> {
                     return Err(refused.into());
                 }
             };
-            if S::SHARED && matches!(outcome, Compared::Wrong(_)) {
+            if self.store.is_shared() && matches!(outcome, Compared::Wrong(_)) {
                 self.floor.add(subject_key, attempt, now);
             }
             let start = next.otp_start();
@@ -303,7 +303,7 @@ struct Counted {
     recipient: Option<Key>,
 }
 
-impl<S: Store> Engine<S> {
+impl Engine {
     /// Counts an attempt, if a code can be compared.
     async fn count(
         &self,

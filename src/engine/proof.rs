@@ -10,7 +10,7 @@ use super::{
 use crate::{
     engine::{Caller, Event, Grant, Purpose},
     rules::{Granted, ListedBy, Malformed, Seen, Session, Subject, Timestamp, Usage},
-    store::{Key, Store, Stored},
+    store::{Key, Stored},
 };
 
 /// What the application has verified itself: a passkey, a TOTP code, a fresh login at an identity provider.
@@ -99,7 +99,7 @@ impl From<StoreDown> for ProofError {
     }
 }
 
-impl<S: Store> StepUp<S> {
+impl StepUp {
     /// Grants a step-up for a factor that the application has verified itself, as if a challenge had been verified.
     ///
     /// It lives as long as any grant, counted from when it was verified, and ends with [`revoke`](Self::revoke) and
@@ -136,7 +136,7 @@ impl<S: Store> StepUp<S> {
     }
 }
 
-impl<S: Store> Engine<S> {
+impl Engine {
     async fn grant(&self, caller: &Caller, proof: Proof<'_>) -> Result<Grant, ProofError> {
         if !self.channels.proof.iter().any(|known| known == proof.channel) {
             return Err(ProofError::UnknownChannel);

@@ -6,7 +6,6 @@ use super::Engine;
 use crate::{
     engine::{Caller, Envelope, Recipient, operation::Optional},
     rules::{ChallengeError, Malformed, Operation, OperationDigest, Token, check_scope},
-    store::Store,
 };
 
 /// What a step-up is for: a scope, or the one operation that a refusal has bound it to.
@@ -115,7 +114,7 @@ impl Aim {
     }
 }
 
-impl<S: Store> Engine<S> {
+impl Engine {
     /// Checks a scope by its form, and against those registered.
     fn check_scope(&self, scope: &str) -> Result<(), Malformed> {
         check_scope(scope)?;

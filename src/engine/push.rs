@@ -18,7 +18,7 @@ use crate::{
         Answered, ChallengeError, CodeDigest, NotAnswered, OneTimeCode, PushProof, PushStatus, Said, Session, Start,
         Subject, push_id,
     },
-    store::{Store, Stored},
+    store::Stored,
 };
 
 /// A push that was started.
@@ -96,7 +96,7 @@ impl fmt::Debug for PushStarted {
     }
 }
 
-impl<S: Store> StepUp<S> {
+impl StepUp {
     /// Starts a push on a channel and sends it. `purpose` is what it is for, as for [`start_otp`](Self::start_otp).
     ///
     /// One is in flight at a time, for as long as it can be answered. Where the request is dropped before the push is
@@ -174,7 +174,7 @@ impl<S: Store> StepUp<S> {
     }
 }
 
-impl<S: Store> Engine<S> {
+impl Engine {
     /// Starts a push, of what was parsed.
     pub(super) async fn start_push(
         self: &Arc<Self>,

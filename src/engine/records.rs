@@ -8,7 +8,7 @@ use super::Engine;
 use crate::{
     engine::{Caller, Event, Recipient},
     rules::{BareKey, ChallengeError, Listed, ListedBy, Sends, Session, Subject, Timestamp},
-    store::{Key, Lookup, Record, Revision, Store, StoreError, Stored, Swapped},
+    store::{Change, Key, Lookup, Record, Revision, StoreError, Stored, Swapped},
     timeout::within,
 };
 
@@ -50,7 +50,7 @@ pub(super) enum Swap {
 }
 
 /// Records of the store.
-impl<S: Store> Engine<S> {
+impl Engine {
     pub(super) async fn load(&self, key: &Key) -> Result<Option<Stored>, StoreDown> {
         self.look_up(key).await.map_err(|error| self.failed(&error))
     }
@@ -66,7 +66,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// The same, at hand where the store is in process.
-    pub(crate) fn begin_load(&self, key: &Key) -> Lookup<S::Load> {
+    pub(crate) fn begin_load(&self, key: &Key) -> Lookup {
         self.check_store();
         self.store.load(key)
     }
@@ -121,12 +121,12 @@ impl<S: Store> Engine<S> {
         next: Option<(Record, Duration)>,
     ) -> Result<Swap, StoreDown> {
         let next = next.map(|(record, ttl)| Stored::new(Revision::new(self.ids.next()), ttl, record));
-        let swap = self.store.swap(key, expected.map(Stored::revision), next.clone());
-        let swapped = within(self.policy.store_deadline, swap).await;
+        let change = [Change::new(*key, expected.map(Stored::revision), next.clone())];
+        let swapped = within(self.policy.store_deadline, self.store.swap(&change)).await;
         match swapped.unwrap_or_else(|| Err(StoreError::deadline())).map_err(|error| self.failed(&error))? {
             Swapped::Done => Ok(Swap::Done(next)),
-            Swapped::Conflict => Ok(Swap::Conflict),
-            Swapped::Full => Err(self.failed(&StoreError::full())),
+            Swapped::Conflict { .. } => Ok(Swap::Conflict),
+            Swapped::Full { .. } => Err(self.failed(&StoreError::full())),
         }
     }
 
@@ -236,7 +236,7 @@ impl<S: Store> Engine<S> {
 
     /// Counts what this process has seen, and a store outside may have lost.
     pub(super) fn remember(&self, key: &Key, subject: &mut Subject, now: Timestamp) {
-        if S::SHARED {
+        if self.store.is_shared() {
             subject.remember(self.floor.of(key), now);
         }
     }
@@ -244,7 +244,7 @@ impl<S: Store> Engine<S> {
     /// What counts against a user, with what this process remembers: of one who is not known, nothing.
     pub(super) fn remembered<'a>(&self, key: &Key, user: Option<&'a Subject>, now: Timestamp) -> Cow<'a, Subject> {
         match user {
-            Some(user) if !S::SHARED => Cow::Borrowed(user),
+            Some(user) if !self.store.is_shared() => Cow::Borrowed(user),
             _ => {
                 let mut user = user.cloned().unwrap_or_else(|| Subject::new(0));
                 self.remember(key, &mut user, now);

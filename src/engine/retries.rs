@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Engine;
-use crate::{rules::Ids, store::Store};
+use crate::rules::Ids;
 
 /// Retries on a store outside the process, where each costs two round trips and more load for everybody (T40).
 const MAX_RETRIES: u32 = 32;
@@ -26,9 +26,9 @@ pub(super) struct Retries<'a> {
     attempts: u32,
 }
 
-impl<S: Store> Engine<S> {
+impl Engine {
     pub(super) fn retries(&self) -> Retries<'_> {
-        Retries { ids: &self.ids, shared: S::SHARED, attempts: 0 }
+        Retries { ids: &self.ids, shared: self.store.is_shared(), attempts: 0 }
     }
 }
 

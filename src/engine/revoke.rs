@@ -9,10 +9,10 @@ use super::{
 use crate::{
     engine::{Caller, Event},
     rules::{ChallengeError, ListedBy, Seen, Session, Subject},
-    store::{Key, Store},
+    store::Key,
 };
 
-impl<S: Store> StepUp<S> {
+impl StepUp {
     /// Drops a session's elevation: its grants and pending challenges. Tries, the time of the last start and
     /// every count stay. Call it at logout, too.
     ///
@@ -153,7 +153,7 @@ impl<S: Store> StepUp<S> {
     }
 }
 
-impl<S: Store> Engine<S> {
+impl Engine {
     /// Notes in the user's record that a session is revoked.
     async fn note_revocation(&self, subject_key: &Key, session_key: &Key) -> Result<(), StoreDown> {
         let stored = self.load(subject_key).await?;

@@ -13,7 +13,7 @@ use crate::{
         CameBack, ChallengeError, KNOWN_RECIPIENT_FACTOR, Kind, ListedBy, Opening, PushDigest, RECIPIENT_FACTOR, Sends,
         Session, Subject, Timestamp,
     },
-    store::{Key, Record, Store},
+    store::{Key, Record},
 };
 
 /// A challenge that is to be started.
@@ -40,7 +40,7 @@ pub(super) struct Asked {
     pub(super) enrolled: Result<Recipient, ChallengeError>,
 }
 
-impl<S: Store> Engine<S> {
+impl Engine {
     /// Reads the records, refuses from them alone what they refuse, and only then asks the application where the channel
     /// leads: a user who is locked makes it no work (T40).
     ///

@@ -11,12 +11,7 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::Engine;
-use crate::{
-    engine::Event,
-    rules::Timestamp,
-    store::{Store, StoreWarning},
-    timeout::within,
-};
+use crate::{engine::Event, rules::Timestamp, store::StoreWarning, timeout::within};
 
 /// How long the answer may take. No request waits for it, so a connection that is still being made is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -49,11 +44,11 @@ impl StoreCheck {
     }
 }
 
-impl<S: Store> Engine<S> {
+impl Engine {
     /// Has a store outside the process asked how it is configured, by a task of its own: the request neither waits nor
     /// fails. Without a tokio runtime nobody asks.
     pub(super) fn check_store(&self) {
-        if !S::SHARED || !self.store_check.claim(|| self.now()) {
+        if !self.store.is_shared() || !self.store_check.claim(|| self.now()) {
             return;
         }
         let (store, observers, check, asked) =

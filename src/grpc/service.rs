@@ -24,7 +24,6 @@ use super::{
 use crate::{
     engine::{ApiCall, Caller, Outcome, StepUp},
     rules::{BODY_LIMIT, ChallengeError, Malformed, PushStatus},
-    store::{MemoryStore, Store},
     timeout::BoxFuture,
     wire::{RpcStatus, read, stamp},
 };
@@ -34,7 +33,7 @@ const METHODS: [&str; 6] = ["StartOtp", "VerifyOtp", "StartPush", "PushStatus", 
 
 type HttpResponse = http::Response<Body>;
 
-impl<S: Store> StepUp<S> {
+impl StepUp {
     /// The companion service for gRPC clients: `stepup.v1.StepUp`.
     ///
     /// # Example
@@ -44,7 +43,7 @@ impl<S: Store> StepUp<S> {
     /// let server = tonic::transport::Server::builder().add_service(step_up.grpc_challenges());
     /// # Ok::<_, tower_step_up::ConfigError>(())
     /// ```
-    pub fn grpc_challenges(&self) -> GrpcChallengeService<S> {
+    pub fn grpc_challenges(&self) -> GrpcChallengeService {
         GrpcChallengeService { server: StepUpServer::new(Called(self.clone())), step_up: self.clone() }
     }
 }
@@ -52,12 +51,12 @@ impl<S: Store> StepUp<S> {
 /// Starts challenges and verifies them, over gRPC. Made by [`StepUp::grpc_challenges`]; see the
 /// [module](crate::grpc).
 #[must_use = "a service does nothing until it is added to a server"]
-pub struct GrpcChallengeService<S = MemoryStore> {
-    step_up: StepUp<S>,
-    server: StepUpServer<Called<S>>,
+pub struct GrpcChallengeService {
+    step_up: StepUp,
+    server: StepUpServer<Called>,
 }
 
-impl<S: Store> GrpcChallengeService<S> {
+impl GrpcChallengeService {
     /// The order of the checks is that of HTTP: the method, the caller, the message's size, then its content.
     async fn answer<B>(&mut self, request: http::Request<B>) -> HttpResponse
     where
@@ -89,9 +88,8 @@ fn is_operation(request: &Parts) -> bool {
     method.and_then(|path| path.strip_prefix('/')).is_some_and(|method| METHODS.contains(&method))
 }
 
-impl<S, B> Service<http::Request<B>> for GrpcChallengeService<S>
+impl<B> Service<http::Request<B>> for GrpcChallengeService
 where
-    S: Store,
     B: http_body::Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -115,17 +113,17 @@ where
     }
 }
 
-impl<S> NamedService for GrpcChallengeService<S> {
+impl NamedService for GrpcChallengeService {
     const NAME: &'static str = SERVICE_NAME;
 }
 
-impl<S> Clone for GrpcChallengeService<S> {
+impl Clone for GrpcChallengeService {
     fn clone(&self) -> Self {
         Self { step_up: self.step_up.clone(), server: self.server.clone() }
     }
 }
 
-impl<S> fmt::Debug for GrpcChallengeService<S> {
+impl fmt::Debug for GrpcChallengeService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("GrpcChallengeService")
     }
@@ -153,10 +151,10 @@ impl fmt::Debug for ResponseFuture {
 struct Identified(Caller);
 
 /// The operations, called by the generated server.
-struct Called<S>(StepUp<S>);
+struct Called(StepUp);
 
 #[tonic::async_trait]
-impl<S: Store> Operations for Called<S> {
+impl Operations for Called {
     async fn start_otp(&self, request: Request<v1::StartOtpRequest>) -> Answer<v1::StartOtpResponse> {
         let (caller, v1::StartOtpRequest { channel, scope, binding }) = self.asked(request)?;
         let (scope, binding) = (Ok(scope.as_deref()), Ok(binding.as_deref()));
@@ -220,7 +218,7 @@ impl<S: Store> Operations for Called<S> {
 
 type Answer<T> = Result<Response<T>, Status>;
 
-impl<S: Store> Called<S> {
+impl Called {
     fn domain(&self) -> &str {
         &self.0.0.wire.grpc_domain
     }

@@ -8,7 +8,6 @@ use super::refusal::{Refusal, Refuse, Terms, speaks_grpc};
 use crate::{
     engine::{Caller, CheckError, Engine, Event, Grant, StepUp},
     rules::Requirement,
-    store::Store,
     wire::stamp,
 };
 
@@ -21,8 +20,8 @@ pub(super) fn forbid_storing(answer: &mut HeaderMap) {
 }
 
 /// What every guard made by one layer shares.
-pub(super) struct Shared<S, R> {
-    pub(super) step_up: StepUp<S>,
+pub(super) struct Shared<R> {
+    pub(super) step_up: StepUp,
     pub(super) terms: Arc<Terms>,
     pub(super) refuse: R,
     /// The paths of gRPC methods that need no step-up.
@@ -33,8 +32,8 @@ pub(super) struct Shared<S, R> {
     pub(super) keep_cache_control: bool,
 }
 
-impl<S, R> Shared<S, R> {
-    pub(super) fn engine(&self) -> &Engine<S> {
+impl<R> Shared<R> {
+    pub(super) fn engine(&self) -> &Engine {
         &self.step_up.0
     }
 
@@ -53,7 +52,7 @@ impl<S, R> Shared<S, R> {
     }
 }
 
-impl<S: Store, R> Shared<S, R> {
+impl<R> Shared<R> {
     /// Whether it depends on the request as a whole who is asking, or whether anything is asked at all.
     pub(super) fn looks_at_requests(&self) -> bool {
         self.requirement().is_conditional() || !self.engine().identifies_by_extension()

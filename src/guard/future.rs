@@ -18,28 +18,26 @@ use super::{
 };
 use crate::{
     engine::{CheckError, Grant},
-    store::{Store, StoreError},
+    store::{StoreError, Stored},
     timeout::{BoxFuture, Deadline},
 };
 
 pin_project! {
     /// The future of a [`Guard`](crate::guard::Guard).
-    pub struct ResponseFuture<Svc, ReqBody, S, R>
+    pub struct ResponseFuture<Svc, ReqBody, R>
     where
         Svc: Service<Request<ReqBody>>,
-        S: Store,
     {
         #[pin]
-        state: State<Svc, ReqBody, S, R>,
+        state: State<Svc, ReqBody, R>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<Svc, ReqBody, S, R>
+    enum State<Svc, ReqBody, R>
     where
         Svc: Service<Request<ReqBody>>,
-        S: Store,
     {
         Inner {
             #[pin]
@@ -51,33 +49,31 @@ pin_project! {
             response: Option<Svc::Response>,
         },
         Loading {
-            #[pin]
-            load: S::Load,
+            load: BoxFuture<'static, Result<Option<Stored>, StoreError>>,
             deadline: Deadline,
             // Boxed, so that the future in process stays as small as the inner one.
-            waiting: Option<Box<Waiting<Svc, ReqBody, S, R>>>,
+            waiting: Option<Box<Waiting<Svc, ReqBody, R>>>,
         },
         Spending {
             future: BoxFuture<'static, Result<Grant, CheckError>>,
-            waiting: Option<Box<Waiting<Svc, ReqBody, S, R>>>,
+            waiting: Option<Box<Waiting<Svc, ReqBody, R>>>,
         },
     }
 }
 
 /// A request that waits for its record, and the service that is ready for it.
-struct Waiting<Svc, ReqBody, S, R> {
+struct Waiting<Svc, ReqBody, R> {
     ready: Svc,
     request: Request<ReqBody>,
-    shared: Arc<Shared<S, R>>,
+    shared: Arc<Shared<R>>,
 }
 
-impl<Svc, ReqBody, ResBody, S, R> Waiting<Svc, ReqBody, S, R>
+impl<Svc, ReqBody, ResBody, R> Waiting<Svc, ReqBody, R>
 where
     Svc: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    S: Store,
     R: Refuse<ResBody>,
 {
-    fn go_on(self, decided: Result<Grant, CheckError>) -> State<Svc, ReqBody, S, R> {
+    fn go_on(self, decided: Result<Grant, CheckError>) -> State<Svc, ReqBody, R> {
         let Self { mut ready, mut request, shared } = self;
         let no_store = shared.forbids_storing(request.method(), request.headers());
         match shared.admit(request.extensions_mut(), decided) {
@@ -90,10 +86,9 @@ where
     }
 }
 
-impl<Svc, ReqBody, S, R> ResponseFuture<Svc, ReqBody, S, R>
+impl<Svc, ReqBody, R> ResponseFuture<Svc, ReqBody, R>
 where
     Svc: Service<Request<ReqBody>>,
-    S: Store,
 {
     pub(super) fn inner(future: Svc::Future) -> Self {
         Self { state: State::Inner { future, no_store: false } }
@@ -108,7 +103,12 @@ where
         Self { state: State::Refused { response: Some(response) } }
     }
 
-    pub(super) fn loading(load: S::Load, ready: Svc, request: Request<ReqBody>, shared: Arc<Shared<S, R>>) -> Self {
+    pub(super) fn loading(
+        load: BoxFuture<'static, Result<Option<Stored>, StoreError>>,
+        ready: Svc,
+        request: Request<ReqBody>,
+        shared: Arc<Shared<R>>,
+    ) -> Self {
         let deadline = Deadline::new(shared.engine().policy.store_deadline);
         let waiting = Some(Box::new(Waiting { ready, request, shared }));
         Self { state: State::Loading { load, deadline, waiting } }
@@ -118,17 +118,16 @@ where
         future: BoxFuture<'static, Result<Grant, CheckError>>,
         ready: Svc,
         request: Request<ReqBody>,
-        shared: Arc<Shared<S, R>>,
+        shared: Arc<Shared<R>>,
     ) -> Self {
         let waiting = Some(Box::new(Waiting { ready, request, shared }));
         Self { state: State::Spending { future, waiting } }
     }
 }
 
-impl<Svc, ReqBody, ResBody, S, R> Future for ResponseFuture<Svc, ReqBody, S, R>
+impl<Svc, ReqBody, ResBody, R> Future for ResponseFuture<Svc, ReqBody, R>
 where
     Svc: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    S: Store,
     R: Refuse<ResBody>,
 {
     type Output = Result<Response<ResBody>, Svc::Error>;
@@ -149,7 +148,8 @@ where
                     None => return Poll::Pending, // polled after completion
                 },
                 StateProj::Loading { load, deadline, waiting } => {
-                    let loaded = ready!(deadline.poll(load, cx)).unwrap_or_else(|| Err(StoreError::deadline()));
+                    let loaded =
+                        ready!(deadline.poll(load.as_mut(), cx)).unwrap_or_else(|| Err(StoreError::deadline()));
                     // Taken in the poll that leaves this state.
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
                     let shared = &waiting.shared;
@@ -167,10 +167,9 @@ where
     }
 }
 
-impl<Svc, ReqBody, S, R> fmt::Debug for ResponseFuture<Svc, ReqBody, S, R>
+impl<Svc, ReqBody, R> fmt::Debug for ResponseFuture<Svc, ReqBody, R>
 where
     Svc: Service<Request<ReqBody>>,
-    S: Store,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ResponseFuture")

@@ -15,7 +15,6 @@ use crate::{
     engine::{Caller, Grant, StepUp},
     guard::Binding,
     rules::{ConfigError, Requirement},
-    store::{MemoryStore, Store},
 };
 
 /// Guards routes: 403 until the caller's session holds a verified challenge.
@@ -23,11 +22,11 @@ use crate::{
 /// See the [module](crate::guard) for an example, and for where to put it. Cheap to clone; all state is in the
 /// [`StepUp`], so a router may apply it as often as it likes.
 #[must_use = "a layer guards nothing until it is added to a service"]
-pub struct RequireStepUp<S = MemoryStore, R = Negotiate>(Arc<Shared<S, R>>);
+pub struct RequireStepUp<R = Negotiate>(Arc<Shared<R>>);
 
-impl<S: Store> RequireStepUp<S> {
+impl RequireStepUp {
     /// Asks for a step-up of the whole session, by any channel.
-    pub fn new(step_up: &StepUp<S>) -> Self {
+    pub fn new(step_up: &StepUp) -> Self {
         Self::build(step_up, Requirement::new())
     }
 
@@ -36,12 +35,12 @@ impl<S: Store> RequireStepUp<S> {
     /// # Errors
     ///
     /// [`ConfigError`] where nothing could ever satisfy it.
-    pub fn with(step_up: &StepUp<S>, requirement: Requirement) -> Result<Self, ConfigError> {
+    pub fn with(step_up: &StepUp, requirement: Requirement) -> Result<Self, ConfigError> {
         requirement.check(step_up.0.channels.names(), step_up.0.scopes.as_deref())?;
         Ok(Self::build(step_up, requirement))
     }
 
-    fn build(step_up: &StepUp<S>, requirement: Requirement) -> Self {
+    fn build(step_up: &StepUp, requirement: Requirement) -> Self {
         let terms = Arc::new(Terms::new(&step_up.0, requirement));
         Self(Arc::new(Shared {
             step_up: step_up.clone(),
@@ -54,37 +53,37 @@ impl<S: Store> RequireStepUp<S> {
     }
 }
 
-impl<S, R> RequireStepUp<S, R> {
+impl<R> RequireStepUp<R> {
     /// Builds refusals another way. See [`Refuse`](crate::Refuse). Exemptions do not go with it.
-    pub fn refuse_with<T>(self, refuse: T) -> RequireStepUp<S, T> {
+    pub fn refuse_with<T>(self, refuse: T) -> RequireStepUp<T> {
         self.rebuild(refuse, Vec::new())
     }
 
     /// Refuses with JSON, whatever the client speaks.
-    pub fn json(self) -> RequireStepUp<S, Json> {
+    pub fn json(self) -> RequireStepUp<Json> {
         self.refuse_with(Json)
     }
 
     /// Refuses as gRPC does, for a service that speaks nothing else, such as tonic's. See
     /// [`exempt`](RequireStepUp::exempt) for its open methods.
-    pub fn grpc(self) -> RequireStepUp<S, Grpc> {
+    pub fn grpc(self) -> RequireStepUp<Grpc> {
         self.refuse_with(Grpc)
     }
 
     /// Binds the route's step-ups to one operation each. See [`Binding`] for what is bound, and [`BindStepUp`] for how
     /// it goes.
-    pub fn bind(self, binding: Binding) -> BindStepUp<S, R> {
+    pub fn bind(self, binding: Binding) -> BindStepUp<R> {
         BindStepUp::new(self.0, binding)
     }
 
-    fn rebuild<T>(self, refuse: T, exempt: Vec<Box<str>>) -> RequireStepUp<S, T> {
+    fn rebuild<T>(self, refuse: T, exempt: Vec<Box<str>>) -> RequireStepUp<T> {
         let Shared { shadow, keep_cache_control, .. } = *self.0;
         let (step_up, terms) = (self.0.step_up.clone(), Arc::clone(&self.0.terms));
         RequireStepUp(Arc::new(Shared { step_up, terms, refuse, exempt, shadow, keep_cache_control }))
     }
 }
 
-impl<S: Store, R> RequireStepUp<S, R> {
+impl<R> RequireStepUp<R> {
     /// Decides for one request, where there is no service to wrap: for a framework's own kind of middleware, and for
     /// extractors. What passes goes on with its grant, which stands in the [`Caller`](crate::Caller) as well; `None`
     /// where none is asked for.
@@ -110,7 +109,7 @@ impl<S: Store, R> RequireStepUp<S, R> {
     }
 }
 
-impl<S, R: Clone> RequireStepUp<S, R> {
+impl<R: Clone> RequireStepUp<R> {
     /// Lets everything pass, and tells what it would have refused as
     /// [`Event::WouldRefuse`](crate::Event::WouldRefuse): to see, before a route is guarded, whom it would stop.
     ///
@@ -149,7 +148,7 @@ impl<S, R: Clone> RequireStepUp<S, R> {
     }
 }
 
-impl<S> RequireStepUp<S, Grpc> {
+impl RequireStepUp<Grpc> {
     /// Lets one method of the guarded service pass without a step-up: `bank.v1.Bank` and `Accounts` for the path
     /// `/bank.v1.Bank/Accounts`.
     ///
@@ -193,8 +192,8 @@ fn is_identifier(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-impl<S, R, Svc> Layer<Svc> for RequireStepUp<S, R> {
-    type Service = Guard<Svc, S, R>;
+impl<R, Svc> Layer<Svc> for RequireStepUp<R> {
+    type Service = Guard<Svc, R>;
 
     fn layer(&self, inner: Svc) -> Self::Service {
         self.0.engine().note_unbound();
@@ -202,13 +201,21 @@ impl<S, R, Svc> Layer<Svc> for RequireStepUp<S, R> {
     }
 }
 
-impl<S, R> Clone for RequireStepUp<S, R> {
+/// A guard is what holds one, for [`SteppedUp`](crate::extract::SteppedUp).
+#[cfg(feature = "axum")]
+impl<R> AsRef<Self> for RequireStepUp<R> {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl<R> Clone for RequireStepUp<R> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<S, R> fmt::Debug for RequireStepUp<S, R> {
+impl<R> fmt::Debug for RequireStepUp<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequireStepUp").field("requirement", self.0.requirement()).finish_non_exhaustive()
     }

@@ -14,33 +14,32 @@ use super::{
     future::ResponseFuture,
     refusal::{Negotiate, Refuse},
 };
-use crate::store::{Lookup, MemoryStore, Store};
+use crate::store::Lookup;
 
 /// A guarded service. Made by [`RequireStepUp`](crate::RequireStepUp).
 ///
 /// In process the decision is made in `call`, without a future and without an allocation. With a remote store
 /// the request waits for its record, and goes to the very service that was ready for it.
 #[must_use]
-pub struct Guard<Svc, S = MemoryStore, R = Negotiate> {
+pub struct Guard<Svc, R = Negotiate> {
     inner: Svc,
-    shared: Arc<Shared<S, R>>,
+    shared: Arc<Shared<R>>,
 }
 
-impl<Svc, S, R> Guard<Svc, S, R> {
-    pub(super) fn new(inner: Svc, shared: Arc<Shared<S, R>>) -> Self {
+impl<Svc, R> Guard<Svc, R> {
+    pub(super) fn new(inner: Svc, shared: Arc<Shared<R>>) -> Self {
         Self { inner, shared }
     }
 }
 
-impl<Svc, S, R, ReqBody, ResBody> Service<Request<ReqBody>> for Guard<Svc, S, R>
+impl<Svc, R, ReqBody, ResBody> Service<Request<ReqBody>> for Guard<Svc, R>
 where
     Svc: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
-    S: Store,
     R: Refuse<ResBody>,
 {
     type Response = Response<ResBody>;
     type Error = Svc::Error;
-    type Future = ResponseFuture<Svc, ReqBody, S, R>;
+    type Future = ResponseFuture<Svc, ReqBody, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -92,7 +91,7 @@ where
     }
 }
 
-impl<Svc: Clone, S, R> Guard<Svc, S, R> {
+impl<Svc: Clone, R> Guard<Svc, R> {
     /// The service that is ready, with a clone in its place: that has not been asked whether it is, and the one that
     /// was must take this request.
     fn take_ready(&mut self) -> Svc {
@@ -101,13 +100,13 @@ impl<Svc: Clone, S, R> Guard<Svc, S, R> {
     }
 }
 
-impl<Svc: Clone, S, R> Clone for Guard<Svc, S, R> {
+impl<Svc: Clone, R> Clone for Guard<Svc, R> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<Svc: fmt::Debug, S, R> fmt::Debug for Guard<Svc, S, R> {
+impl<Svc: fmt::Debug, R> fmt::Debug for Guard<Svc, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
             .field("inner", &self.inner)
@@ -118,6 +117,6 @@ impl<Svc: fmt::Debug, S, R> fmt::Debug for Guard<Svc, S, R> {
 
 /// A guarded service keeps its name.
 #[cfg(feature = "grpc")]
-impl<Svc: tonic::server::NamedService, S, R> tonic::server::NamedService for Guard<Svc, S, R> {
+impl<Svc: tonic::server::NamedService, R> tonic::server::NamedService for Guard<Svc, R> {
     const NAME: &'static str = Svc::NAME;
 }

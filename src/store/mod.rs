@@ -6,40 +6,36 @@
 //!
 //! # Writing a store
 //!
-//! Implement [`RemoteStore`] with plain `async fn` and wrap it in [`Remote`]; put it through
-//! [`conformance`] (feature `test-util`).
+//! Implement [`Store`] with plain `async fn`, and put it through [`conformance`] (feature `test-util`).
 //!
 //! ```
-//! use std::{collections::HashMap, sync::{Arc, Mutex}};
-//! use tower_step_up::{StepUp, store::{Key, Remote, RemoteStore, Revision, Stored, StoreError, Swapped}};
+//! use std::future::Future;
+//! use tower_step_up::{StepUp, store::{Change, Key, Revision, Store, Stored, StoreError, Swapped}};
 //!
 //! /// Stands in for a server: keeps bytes, and compares the revision in front of them.
-//! #[derive(Clone, Default)]
-//! struct Shelf(Arc<Mutex<HashMap<Key, Vec<u8>>>>);
+//! #[derive(Default)]
+//! struct Shelf(Mutex<HashMap<Key, Vec<u8>>>);
 //!
-//! impl RemoteStore for Shelf {
+//! impl Store for Shelf {
 //!     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
 //!         let bytes = self.0.lock().map_err(StoreError::new)?.get(&key).cloned();
 //!         bytes.map(|bytes| Stored::decode(&bytes)).transpose()
 //!     }
 //!
-//!     async fn swap(
-//!         &self,
-//!         key: Key,
-//!         expected: Option<Revision>,
-//!         next: Option<Stored>,
-//!     ) -> Result<Swapped, StoreError> {
+//!     async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
 //!         let mut shelf = self.0.lock().map_err(StoreError::new)?;
-//!         let current = shelf.get(&key).map(|bytes| Revision::of(bytes)).transpose()?;
-//!         if current.is_some() && current == next.as_ref().map(Stored::revision) {
-//!             return Ok(Swapped::Done); // sent again, after the answer was lost
-//!         }
-//!         if current != expected {
-//!             return Ok(Swapped::Conflict);
-//!         }
-//!         match next {
-//!             Some(next) => drop(shelf.insert(key, next.encode())), // and let it expire after next.ttl()
-//!             None => drop(shelf.remove(&key)),
+//!         for (at, Change { key, expected, next, .. }) in changes.iter().enumerate() {
+//!             let current = shelf.get(key).map(|bytes| Revision::of(bytes)).transpose()?;
+//!             if current.is_some() && current == next.as_ref().map(Stored::revision) {
+//!                 continue; // sent again, after the answer was lost
+//!             }
+//!             if current != *expected {
+//!                 return Ok(Swapped::Conflict { at });
+//!             }
+//!             match next {
+//!                 Some(next) => drop(shelf.insert(*key, next.encode())), // and let it expire after next.ttl()
+//!                 None => drop(shelf.remove(key)),
+//!             }
 //!         }
 //!         Ok(Swapped::Done)
 //!     }
@@ -48,17 +44,18 @@
 //! # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
 //! let step_up = StepUp::builder()
 //!     .otp("SMS", send_sms)
-//!     .store(Remote::new(Shelf::default()))
+//!     .store(Shelf::default())
 //!     .record_key(tower_step_up::Secret::new([6; 32])?) // both shared by every process, from a generator
 //!     .secret(tower_step_up::Secret::new([7; 32])?)
 //!     .build()?;
 //! # Ok::<_, tower_step_up::ConfigError>(())
 //! ```
 
-use std::{future::Future, pin::Pin};
+use std::future::Future;
 
 pub use crate::rules::Key;
 
+mod backend;
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 mod error;
@@ -66,79 +63,83 @@ mod memory;
 mod record;
 #[cfg(feature = "_redis")]
 mod redis;
-mod remote;
 mod warning;
 
-pub(crate) use self::record::Record;
+#[doc(hidden)]
+pub use self::backend::Backend;
 #[cfg(feature = "_redis")]
 pub use self::redis::{Managed, RedisStore};
+pub(crate) use self::{backend::Lookup, record::Record};
 pub use self::{
     error::StoreError,
     memory::MemoryStore,
     record::{Revision, Stored},
-    remote::{Remote, RemoteStore},
     warning::StoreWarning,
 };
+
+/// One change of a [`Store::swap`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Change {
+    /// Of which record.
+    pub key: Key,
+    /// The record's revision; `None` where there is no record.
+    pub expected: Option<Revision>,
+    /// What to write; `None` deletes.
+    pub next: Option<Stored>,
+}
+
+impl Change {
+    /// A change, for a store that hands it to another.
+    #[must_use]
+    pub const fn new(key: Key, expected: Option<Revision>, next: Option<Stored>) -> Self {
+        Self { key, expected, next }
+    }
+}
 
 /// What became of a [`Store::swap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swapped {
-    /// The record is written.
+    /// Everything is written.
     Done,
-    /// The record was not as expected; nothing was written.
-    Conflict,
-    /// There is no room for another record; nothing was written. Only an insert may be refused so.
-    Full,
-}
-
-/// The answer to [`Store::load`]: at hand, or a future.
-///
-/// In process it is at hand, so the guard decides without a future; from elsewhere it is awaited.
-#[derive(Debug)]
-pub enum Lookup<F> {
-    /// The record, or that there is none.
-    Ready(Result<Option<Stored>, StoreError>),
-    /// It comes later.
-    Pending(F),
+    /// A record was not as expected. It was not written, nor any after it.
+    Conflict {
+        /// Which of the changes.
+        at: usize,
+    },
+    /// There is no room for another record. It was not written, nor any after it. Only an insert may be refused so.
+    Full {
+        /// Which of the changes.
+        at: usize,
+    },
 }
 
 /// Where records live. See the [module](self) for how to write one.
 ///
 /// # Security
 ///
-/// - `swap` is atomic: between the comparison and the write, nobody else's write comes in.
-/// - A swap whose `next` stands there already is `Done`, and not a conflict: a client library may send it again after
+/// - Each change is atomic: between the comparison and the write, nobody else's write comes in.
+/// - A change whose `next` is there already is done, and not a conflict: a client library may send it again after
 ///   it has lost the answer, and the engine would take an attempt out of the count that was compared (T33).
 /// - A load sees every swap that was answered `Done` before it began. No reads from replicas, no caches.
 /// - Nothing that exists is evicted before its [`ttl`](Stored::ttl): a lost lock is a bypass.
 /// - A failure is an `Err` and never `Ok(None)`: an error refuses, an absent lock lets pass.
-pub trait Store: Clone + Send + Sync + 'static {
-    /// The future of a load that is not at hand.
-    type Load: Future<Output = Result<Option<Stored>, StoreError>> + Send + 'static;
-
-    /// Whether records leave the process: other processes see the same ones, or they are written elsewhere. `true`
-    /// requires a secret and a key of the records, which all those processes share.
-    const SHARED: bool = true;
-
+pub trait Store: Send + Sync + 'static {
     /// The record under a key.
-    fn load(&self, key: &Key) -> Lookup<Self::Load>;
+    fn load(&self, key: Key) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
-    /// Writes `next` (`None` deletes) if the record's revision is `expected` (`None`: there is no record).
+    /// Makes the changes in their order and stops at the first that cannot be made. A store may make all of them or
+    /// none, but nothing relies on it.
     ///
-    /// If the record that is there already has the revision of `next`, the answer is [`Swapped::Done`], whatever is
-    /// `expected`, and nothing is written: the swap was sent again after its answer was lost.
-    fn swap(
-        &self,
-        key: &Key,
-        expected: Option<Revision>,
-        next: Option<Stored>,
-    ) -> impl Future<Output = Result<Swapped, StoreError>> + Send;
+    /// A change writes `next` (`None` deletes) if the record's revision is `expected` (`None`: there is no record). If
+    /// the record that is there already has the revision of `next`, it is done, whatever is `expected`, and nothing is
+    /// written: the swap was sent again after its answer was lost.
+    fn swap(&self, changes: &[Change]) -> impl Future<Output = Result<Swapped, StoreError>> + Send;
 
     /// Whether the store is configured so that it can hold what [`Store`] asks of it. Unless a store says otherwise, it
     /// is.
     ///
-    /// Asked once, beside the first request, where the store is [shared](Self::SHARED): no request waits for the answer.
-    /// A store that wraps another passes it on.
+    /// Asked once, beside the first request: no request waits for the answer. A store that wraps another passes it on.
     ///
     /// # Errors
     ///
@@ -147,7 +148,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn check(&self) -> impl Future<Output = Result<(), StoreWarning>> + Send {
         std::future::ready(Ok(()))
     }
-}
 
-/// A boxed future, as the adapters return it.
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+    /// How the engine holds it. A store outside the process requires a secret and a key of the records, which all
+    /// processes share; only [`MemoryStore`] is in process.
+    #[doc(hidden)]
+    fn into_backend(self) -> Backend
+    where
+        Self: Sized,
+    {
+        Backend::shared(self)
+    }
+}

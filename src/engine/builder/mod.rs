@@ -12,7 +12,7 @@ use crate::{
         is_discard, telemetry,
     },
     rules::{Policy, Random, Secret, system_random},
-    store::{MemoryStore, Store},
+    store::{Backend, MemoryStore, Store},
 };
 
 #[cfg(test)]
@@ -21,7 +21,7 @@ mod validate;
 
 /// Builds a [`StepUp`](crate::StepUp). Made by [`StepUp::builder`](crate::StepUp::builder).
 #[must_use]
-pub struct StepUpBuilder<S = MemoryStore> {
+pub struct StepUpBuilder {
     channels: Channels,
     duplicate: Option<String>,
     /// A channel whose sender is [`discard`](crate::discard()).
@@ -29,7 +29,7 @@ pub struct StepUpBuilder<S = MemoryStore> {
     identify: Option<Arc<dyn Identify>>,
     enrolment: Option<Arc<dyn ErasedEnrolment>>,
     policy: Policy,
-    store: S,
+    store: Backend,
     clock: Box<dyn Clock>,
     secret: Option<Secret>,
     record_key: Option<Secret>,
@@ -52,7 +52,7 @@ impl StepUpBuilder {
             identify: None,
             enrolment: None,
             policy: Policy::new(),
-            store: MemoryStore::default(),
+            store: MemoryStore::default().into_backend(),
             clock: Box::new(SystemClock),
             secret: None,
             record_key: None,
@@ -68,7 +68,7 @@ impl StepUpBuilder {
     }
 }
 
-impl<S> StepUpBuilder<S> {
+impl StepUpBuilder {
     /// Registers a channel for one-time codes, and what sends them. The name stands in the path, case and
     /// all: 1 to 32 of `A-Z`, `a-z`, `0-9`, `_` and `-`. The sender [`discard`](crate::discard()) needs the
     /// [sandbox](Self::sandbox).
@@ -146,27 +146,9 @@ impl<S> StepUpBuilder<S> {
     }
 
     /// Where challenges and grants live. The default is a [`MemoryStore`] for a million entries.
-    pub fn store<T: Store>(self, store: T) -> StepUpBuilder<T> {
-        StepUpBuilder {
-            channels: self.channels,
-            duplicate: self.duplicate,
-            discards: self.discards,
-            identify: self.identify,
-            enrolment: self.enrolment,
-            policy: self.policy,
-            store,
-            clock: self.clock,
-            secret: self.secret,
-            record_key: self.record_key,
-            previous: self.previous,
-            sandbox: self.sandbox,
-            scopes: self.scopes,
-            public_path: self.public_path,
-            authenticate: self.authenticate,
-            grpc_domain: self.grpc_domain,
-            observers: self.observers,
-            random: self.random,
-        }
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = store.into_backend();
+        self
     }
 
     /// Who is told what happens. May be called several times.
@@ -268,7 +250,7 @@ impl<S> StepUpBuilder<S> {
     }
 }
 
-impl<S> fmt::Debug for StepUpBuilder<S> {
+impl fmt::Debug for StepUpBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StepUpBuilder")
             .field("channels", &self.channels)

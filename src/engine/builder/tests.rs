@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     engine::{Caller, DeliveryError, Recipient, StepUp, discard},
     rules::{ChallengeError, ConfigError, RandomFailed},
-    store::{Remote, RemoteStore, Revision, StoreError, Stored, Swapped},
+    store::{Change, Key, StoreError, Stored, Swapped},
 };
 
 fn builder() -> StepUpBuilder {
@@ -112,20 +112,15 @@ async fn a_generator_that_fails_later_fails_the_start() {
 fn a_shared_store_needs_a_shared_secret_and_a_record_key() {
     #[derive(Clone)]
     struct Elsewhere;
-    impl RemoteStore for Elsewhere {
-        async fn load(&self, _: crate::store::Key) -> Result<Option<Stored>, StoreError> {
+    impl Store for Elsewhere {
+        async fn load(&self, _: Key) -> Result<Option<Stored>, StoreError> {
             Ok(None)
         }
-        async fn swap(
-            &self,
-            _: crate::store::Key,
-            _: Option<Revision>,
-            _: Option<Stored>,
-        ) -> Result<Swapped, StoreError> {
+        async fn swap(&self, _: &[Change]) -> Result<Swapped, StoreError> {
             Ok(Swapped::Done)
         }
     }
-    let shared = || builder().store(Remote::new(Elsewhere));
+    let shared = || builder().store(Elsewhere);
     assert_eq!(shared().build().err(), Some(ConfigError::SecretRequired));
     let with_secret = || shared().secret(Secret::new([1; 32]).unwrap());
     let refused = with_secret().build().unwrap_err();

@@ -9,11 +9,10 @@ use crate::{
         to_the_end::Unfinished,
     },
     rules::{ConfigError, Ids, Keyring, RandomFailed, RecordKey, Secret, check_scope, random_bytes},
-    store::Store,
     wire::Settings,
 };
 
-impl<S: Store> StepUpBuilder<S> {
+impl StepUpBuilder {
     /// Checks everything, and builds.
     ///
     /// # Example
@@ -29,7 +28,7 @@ impl<S: Store> StepUpBuilder<S> {
     /// # Errors
     ///
     /// [`ConfigError`] names what is wrong and what to do about it.
-    pub fn build(self) -> Result<StepUp<S>, ConfigError> {
+    pub fn build(self) -> Result<StepUp, ConfigError> {
         self.policy.check()?;
         self.channels.check()?;
         if let Some(channel) = self.duplicate {
@@ -48,10 +47,10 @@ impl<S: Store> StepUpBuilder<S> {
             return Err(ConfigError::Scope { scope: scope.to_string() });
         }
         let wire = Settings::new(self.sandbox, self.public_path, self.authenticate, self.grpc_domain)?;
-        if S::SHARED && self.secret.is_none() {
+        if self.store.is_shared() && self.secret.is_none() {
             return Err(ConfigError::SecretRequired);
         }
-        if S::SHARED && self.record_key.is_none() {
+        if self.store.is_shared() && self.record_key.is_none() {
             return Err(ConfigError::RecordKeyRequired);
         }
         let secret = self.secret.map_or_else(|| Secret::generate(self.random), Ok)?;

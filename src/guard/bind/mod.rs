@@ -26,7 +26,6 @@ use crate::{
         refusal::{Negotiate, Refusal, Refuse},
     },
     rules::{BOUND_BODY_LIMIT, Operation, Reason},
-    store::{MemoryStore, Store},
     timeout::BoxFuture,
     wire::{Read, Unread, read},
 };
@@ -64,22 +63,22 @@ use crate::{
 /// # Ok::<_, tower_step_up::ConfigError>(())
 /// ```
 #[must_use = "a layer guards nothing until it is added to a service"]
-pub struct BindStepUp<S = MemoryStore, R = Negotiate, F = FromBytes> {
-    shared: Arc<Shared<S, R>>,
+pub struct BindStepUp<R = Negotiate, F = FromBytes> {
+    shared: Arc<Shared<R>>,
     binding: Arc<Binding>,
     rebuild: F,
 }
 
-impl<S, R> BindStepUp<S, R> {
-    pub(super) fn new(shared: Arc<Shared<S, R>>, binding: Binding) -> Self {
+impl<R> BindStepUp<R> {
+    pub(super) fn new(shared: Arc<Shared<R>>, binding: Binding) -> Self {
         Self { shared, binding: Arc::new(binding), rebuild: FromBytes }
     }
 }
 
-impl<S, R, F> BindStepUp<S, R, F> {
+impl<R, F> BindStepUp<R, F> {
     /// Rebuilds bodies another way than from their bytes, such as `axum::body::Body::new` or
     /// `tonic::body::Body::new`. See [`Rebuild`].
-    pub fn rebuild_with<T>(self, rebuild: T) -> BindStepUp<S, R, T> {
+    pub fn rebuild_with<T>(self, rebuild: T) -> BindStepUp<R, T> {
         BindStepUp { shared: self.shared, binding: self.binding, rebuild }
     }
 }
@@ -152,16 +151,15 @@ impl fmt::Debug for Replayed {
 
 /// A service whose requests are bound. Made by [`BindStepUp`].
 #[must_use]
-pub struct BoundGuard<Svc, S = MemoryStore, R = Negotiate, F = FromBytes> {
+pub struct BoundGuard<Svc, R = Negotiate, F = FromBytes> {
     inner: Svc,
-    layer: BindStepUp<S, R, F>,
+    layer: BindStepUp<R, F>,
 }
 
-impl<Svc, S, R, F, ReqBody, ResBody> Service<Request<ReqBody>> for BoundGuard<Svc, S, R, F>
+impl<Svc, R, F, ReqBody, ResBody> Service<Request<ReqBody>> for BoundGuard<Svc, R, F>
 where
     Svc: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
     Svc::Future: Send,
-    S: Store,
     R: Refuse<ResBody> + Send + Sync + 'static,
     F: Rebuild<ReqBody> + Clone + Send + Sync + 'static,
     ReqBody: Body + Send + 'static,
@@ -184,7 +182,7 @@ where
     }
 }
 
-impl<S: Store, R, F> BindStepUp<S, R, F> {
+impl<R, F> BindStepUp<R, F> {
     async fn pass<Svc, ReqBody, ResBody>(
         &self,
         mut inner: Svc,
@@ -289,22 +287,22 @@ impl From<Unread> for Refusal {
     }
 }
 
-impl<Svc, S, R, F: Clone> Layer<Svc> for BindStepUp<S, R, F> {
-    type Service = BoundGuard<Svc, S, R, F>;
+impl<Svc, R, F: Clone> Layer<Svc> for BindStepUp<R, F> {
+    type Service = BoundGuard<Svc, R, F>;
 
     fn layer(&self, inner: Svc) -> Self::Service {
         BoundGuard { inner, layer: self.clone() }
     }
 }
 
-impl<S, R, F: Clone> Clone for BindStepUp<S, R, F> {
+impl<R, F: Clone> Clone for BindStepUp<R, F> {
     fn clone(&self) -> Self {
         let (shared, binding) = (Arc::clone(&self.shared), Arc::clone(&self.binding));
         Self { shared, binding, rebuild: self.rebuild.clone() }
     }
 }
 
-impl<S, R, F> fmt::Debug for BindStepUp<S, R, F> {
+impl<R, F> fmt::Debug for BindStepUp<R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BindStepUp")
             .field("requirement", self.shared.requirement())
@@ -313,13 +311,13 @@ impl<S, R, F> fmt::Debug for BindStepUp<S, R, F> {
     }
 }
 
-impl<Svc: Clone, S, R, F: Clone> Clone for BoundGuard<Svc, S, R, F> {
+impl<Svc: Clone, R, F: Clone> Clone for BoundGuard<Svc, R, F> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), layer: self.layer.clone() }
     }
 }
 
-impl<Svc: fmt::Debug, S, R, F> fmt::Debug for BoundGuard<Svc, S, R, F> {
+impl<Svc: fmt::Debug, R, F> fmt::Debug for BoundGuard<Svc, R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BoundGuard").field("inner", &self.inner).field("layer", &self.layer).finish()
     }

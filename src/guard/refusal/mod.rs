@@ -176,7 +176,7 @@ impl Body<'_> {
 }
 
 impl Terms {
-    pub(super) fn new<S>(engine: &Engine<S>, requirement: Requirement) -> Self {
+    pub(super) fn new(engine: &Engine, requirement: Requirement) -> Self {
         let accepted = |name: &&str| requirement.accepts(name);
         let channels = ChannelNames {
             otp: engine.channels.otp_names().filter(accepted).map(Into::into).collect(),

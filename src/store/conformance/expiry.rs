@@ -8,7 +8,7 @@ use super::{ROUNDS, probe::Probe};
 use crate::store::{Store, Stored, Swapped};
 
 /// An update with a longer life gives the record that life, not what was left of the earlier one.
-pub async fn an_update_prolongs<S: Store>(store: S) {
+pub async fn an_update_prolongs<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let (key, written) = (probe.key("prolonged"), Instant::now());
     let short = probe.kept_for(Duration::from_secs(1), 1);
@@ -27,7 +27,7 @@ pub async fn an_update_prolongs<S: Store>(store: S) {
 }
 
 /// A record that is updated again and again outlives the life that each update gave it.
-pub async fn updates_keep_a_short_lived_record<S: Store>(store: S) {
+pub async fn updates_keep_a_short_lived_record<S: Store + Clone>(store: S) {
     let ttl = Duration::from_secs(2);
     let probe = Probe::new(store);
     let key = probe.key("kept alive");
@@ -52,7 +52,7 @@ pub async fn updates_keep_a_short_lived_record<S: Store>(store: S) {
 
 /// Around its expiry a record is there or is not, for loads and swaps alike: a store that loads what it will
 /// not swap sends its callers round in circles.
-pub async fn expiry_leaves_load_and_swap_agreed<S: Store>(store: S) {
+pub async fn expiry_leaves_load_and_swap_agreed<S: Store + Clone>(store: S) {
     let ttl = Duration::from_millis(20);
     let probe = Probe::new(store);
     let key = probe.key("expiring");
@@ -63,7 +63,7 @@ pub async fn expiry_leaves_load_and_swap_agreed<S: Store>(store: S) {
         // One conflict is fair: it may expire between the load and the swap.
         in_a_row = match probe.swap(&key, expected, Some(&probe.kept_for(ttl, number))).await {
             Swapped::Done => 0,
-            Swapped::Conflict | Swapped::Full => in_a_row + 1,
+            Swapped::Conflict { .. } | Swapped::Full { .. } => in_a_row + 1,
         };
         assert!(in_a_row < 4, "what is loaded is what a swap compares, also around its expiry");
         if in_a_row == 0 {
@@ -74,7 +74,7 @@ pub async fn expiry_leaves_load_and_swap_agreed<S: Store>(store: S) {
 }
 
 /// Gives a store that cleans up while it is used an occasion to do so.
-async fn stir<S: Store>(probe: &Probe<S>) {
+async fn stir<S: Store + Clone>(probe: &Probe<S>) {
     probe.increment(&probe.key("stirred")).await;
     sleep(Duration::from_millis(20)).await;
 }

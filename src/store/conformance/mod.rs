@@ -39,8 +39,8 @@ pub use self::{
     single::{
         a_delete_removes, a_recreated_record_matches_no_old_revision, a_swap_sent_twice_is_done,
         a_wrong_revision_conflicts, absent_loads_as_none, an_absent_record_matches_no_revision, an_insert_is_loaded,
-        an_insert_over_a_record_conflicts, an_update_replaces, bytes_are_read_exactly_or_refused, keys_are_independent,
-        nothing_is_evicted, records_are_kept_whole,
+        an_insert_over_a_record_conflicts, an_update_replaces, bytes_are_read_exactly_or_refused,
+        changes_are_made_in_their_order, keys_are_independent, nothing_is_evicted, records_are_kept_whole,
     },
 };
 
@@ -48,7 +48,7 @@ pub use self::{
 const ROUNDS: u64 = 100;
 
 /// Every rule.
-pub async fn all<S: Store>(store: S) {
+pub async fn all<S: Store + Clone>(store: S) {
     let slow = [
         beside(&store, an_update_prolongs),
         beside(&store, updates_keep_a_short_lived_record),
@@ -66,6 +66,7 @@ pub async fn all<S: Store>(store: S) {
     a_delete_removes(store.clone()).await;
     a_recreated_record_matches_no_old_revision(store.clone()).await;
     keys_are_independent(store.clone()).await;
+    changes_are_made_in_their_order(store.clone()).await;
     nothing_is_evicted(store.clone()).await;
     a_load_sees_the_swap_before_it(store.clone()).await;
     loads_never_go_back(store.clone()).await;
@@ -79,7 +80,7 @@ pub async fn all<S: Store>(store: S) {
     }
 }
 
-fn beside<S: Store, F>(store: &S, rule: impl FnOnce(S) -> F) -> JoinHandle<()>
+fn beside<S: Store + Clone, F>(store: &S, rule: impl FnOnce(S) -> F) -> JoinHandle<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::super::{Key, Lookup, Record, Revision, Store, Stored, Swapped};
+use super::super::{Change, Key, Record, Revision, Store, Stored, Swapped};
 use crate::rules::{Ids, Subject};
 
 /// How long the records of the suite are to be kept, but for those that test just that.
@@ -40,13 +40,13 @@ struct Run {
     ids: Ids,
 }
 
-impl<S: Store> Clone for Probe<S> {
+impl<S: Clone> Clone for Probe<S> {
     fn clone(&self) -> Self {
         Self { store: self.store.clone(), run: Arc::clone(&self.run) }
     }
 }
 
-impl<S: Store> Probe<S> {
+impl<S: Store + Clone> Probe<S> {
     pub(super) fn new(store: S) -> Self {
         assert!(
             Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread,
@@ -82,28 +82,31 @@ impl<S: Store> Probe<S> {
     }
 
     pub(super) async fn load(&self, key: &Key) -> Option<Stored> {
-        let loaded = match self.store.load(key) {
-            Lookup::Ready(loaded) => loaded,
-            Lookup::Pending(load) => timeout(PATIENCE, load).await.expect("a load answers within half a minute"),
-        };
+        let loaded = timeout(PATIENCE, self.store.load(*key)).await.expect("a load answers within half a minute");
         loaded.expect("a load succeeds")
     }
 
     pub(super) async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Swapped {
-        let swap = self.store.swap(key, expected, next.cloned());
+        self.swap_all(&[Change::new(*key, expected, next.cloned())]).await
+    }
+
+    /// Makes several changes.
+    pub(super) async fn swap_all(&self, changes: &[Change]) -> Swapped {
+        let swap = self.store.swap(changes);
         let swapped = timeout(PATIENCE, swap).await.expect("a swap answers within half a minute");
         let swapped = swapped.expect("a swap succeeds");
-        assert!(
-            swapped != Swapped::Full || (expected.is_none() && next.is_some()),
-            "only an insert may be refused as full"
-        );
-        assert!(swapped != Swapped::Full, "the store is full: give the suite one with room for 10,000 records");
+        if let Swapped::Full { at } = swapped {
+            let is_insert = changes.get(at).is_some_and(|change| change.expected.is_none() && change.next.is_some());
+            assert!(is_insert, "only an insert may be refused as full");
+            panic!("the store is full: give the suite one with room for 10,000 records");
+        }
         swapped
     }
 
     /// Begins a swap, and drops it after it was polled so often.
     pub(super) async fn begin(&self, polls: u64, key: &Key, expected: Option<Revision>, next: Stored) {
-        let mut swap = pin!(self.store.swap(key, expected, Some(next)));
+        let changes = [Change::new(*key, expected, Some(next))];
+        let mut swap = pin!(self.store.swap(&changes));
         for _ in 0..polls {
             let polled = poll_fn(|context| Poll::Ready(swap.as_mut().poll(context))).await;
             if polled.is_ready() {
@@ -118,7 +121,7 @@ impl<S: Store> Probe<S> {
     }
 
     pub(super) async fn conflict(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>, rule: &str) {
-        assert_eq!(self.swap(key, expected, next).await, Swapped::Conflict, "{rule}");
+        assert_eq!(self.swap(key, expected, next).await, Swapped::Conflict { at: 0 }, "{rule}");
     }
 
     /// Inserts a number and hands back what was written.

@@ -17,7 +17,7 @@ use crate::store::{Revision, Store, Stored, Swapped};
 const TASKS: usize = 8;
 
 /// A load that begins after a swap was answered sees it, in whatever task.
-pub async fn a_load_sees_the_swap_before_it<S: Store>(store: S) {
+pub async fn a_load_sees_the_swap_before_it<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("seen");
     let mut current: Option<Stored> = None;
@@ -36,7 +36,7 @@ pub async fn a_load_sees_the_swap_before_it<S: Store>(store: S) {
 }
 
 /// While one task writes, the others' loads see no less than what had been answered when they began.
-pub async fn loads_never_go_back<S: Store>(store: S) {
+pub async fn loads_never_go_back<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("rising");
     let written = Arc::new(AtomicU64::new(0));
@@ -68,7 +68,7 @@ pub async fn loads_never_go_back<S: Store>(store: S) {
 }
 
 /// Of updates that race each other none is lost: a lost one is a wrong code that was not counted.
-pub async fn contended_updates_are_all_kept<S: Store>(store: S) {
+pub async fn contended_updates_are_all_kept<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("counted");
     let count = |probe: Probe<S>, _| async move {
@@ -82,7 +82,7 @@ pub async fn contended_updates_are_all_kept<S: Store>(store: S) {
 }
 
 /// Of swaps from one revision, a delete among them, one is done: a code is spent once.
-pub async fn one_swap_of_many_is_done<S: Store>(store: S) {
+pub async fn one_swap_of_many_is_done<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     for round in 0..ROUNDS {
         let key = probe.key(&format!("swapped in round {round}"));
@@ -97,7 +97,7 @@ pub async fn one_swap_of_many_is_done<S: Store>(store: S) {
 }
 
 /// Of inserts under one key one is done.
-pub async fn one_insert_of_many_is_done<S: Store>(store: S) {
+pub async fn one_insert_of_many_is_done<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     for round in 0..ROUNDS {
         let key = probe.key(&format!("inserted in round {round}"));
@@ -111,7 +111,7 @@ pub async fn one_insert_of_many_is_done<S: Store>(store: S) {
 }
 
 /// Inserts and deletes that race each other take turns: nothing is deleted twice, and nothing comes back.
-pub async fn inserts_and_deletes_take_turns<S: Store>(store: S) {
+pub async fn inserts_and_deletes_take_turns<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("on and off");
     let turns = |probe: Probe<S>, _| async move {
@@ -135,7 +135,7 @@ pub async fn inserts_and_deletes_take_turns<S: Store>(store: S) {
 }
 
 /// A swap whose caller went away has happened or has not, and locks nobody out.
-pub async fn a_dropped_swap_is_whole<S: Store>(store: S) {
+pub async fn a_dropped_swap_is_whole<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     for round in 0..ROUNDS {
         let key = probe.key(&format!("dropped in round {round}"));

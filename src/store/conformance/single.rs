@@ -5,19 +5,19 @@ use super::{
     probe::{HOUR, Probe, number_of},
     sample,
 };
-use crate::store::{Revision, Store, Stored, record::VERSION};
+use crate::store::{Change, Revision, Store, Stored, Swapped, record::VERSION};
 
 /// Records that are written beside each other.
 const MANY: u64 = 5_000;
 
 /// What was never written is `None`, and not an error.
-pub async fn absent_loads_as_none<S: Store>(store: S) {
+pub async fn absent_loads_as_none<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     probe.holds(&probe.key("absent"), None, "what was never written loads as None").await;
 }
 
 /// An insert is there, with its revision.
-pub async fn an_insert_is_loaded<S: Store>(store: S) {
+pub async fn an_insert_is_loaded<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("inserted");
     let stored = probe.insert(&key, 7).await;
@@ -25,7 +25,7 @@ pub async fn an_insert_is_loaded<S: Store>(store: S) {
 }
 
 /// Everything that is in a record comes back, of a session's and of a user's.
-pub async fn records_are_kept_whole<S: Store>(store: S) {
+pub async fn records_are_kept_whole<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     for (name, record) in sample::records() {
         let key = probe.key(name);
@@ -59,7 +59,7 @@ pub fn bytes_are_read_exactly_or_refused() {
 }
 
 /// An insert where there is a record is a conflict, and changes nothing.
-pub async fn an_insert_over_a_record_conflicts<S: Store>(store: S) {
+pub async fn an_insert_over_a_record_conflicts<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("occupied");
     let stored = probe.insert(&key, 1).await;
@@ -70,7 +70,7 @@ pub async fn an_insert_over_a_record_conflicts<S: Store>(store: S) {
 
 /// A swap that is sent again after it was done is done, and changes nothing: a client library does so where the answer
 /// was lost. Once somebody else has written, it is a conflict.
-pub async fn a_swap_sent_twice_is_done<S: Store>(store: S) {
+pub async fn a_swap_sent_twice_is_done<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("sent twice");
     let (first, second, third) = (probe.number(1), probe.number(2), probe.number(3));
@@ -91,7 +91,7 @@ pub async fn a_swap_sent_twice_is_done<S: Store>(store: S) {
 }
 
 /// A swap from any revision but the record's own is a conflict, and changes nothing.
-pub async fn a_wrong_revision_conflicts<S: Store>(store: S) {
+pub async fn a_wrong_revision_conflicts<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("changed");
     let first = probe.insert(&key, 1).await;
@@ -106,7 +106,7 @@ pub async fn a_wrong_revision_conflicts<S: Store>(store: S) {
 }
 
 /// Where there is no record, no revision is expected rightly: an update must not become an insert.
-pub async fn an_absent_record_matches_no_revision<S: Store>(store: S) {
+pub async fn an_absent_record_matches_no_revision<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("absent");
     let wrong = probe.revision();
@@ -116,7 +116,7 @@ pub async fn an_absent_record_matches_no_revision<S: Store>(store: S) {
 }
 
 /// Updates replace one another, each done at its first try where nobody else writes.
-pub async fn an_update_replaces<S: Store>(store: S) {
+pub async fn an_update_replaces<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("updated");
     let mut current = probe.insert(&key, 0).await;
@@ -130,7 +130,7 @@ pub async fn an_update_replaces<S: Store>(store: S) {
 }
 
 /// A delete removes; deleting what is not there, and is not expected to be, is done.
-pub async fn a_delete_removes<S: Store>(store: S) {
+pub async fn a_delete_removes<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("deleted");
     let stored = probe.insert(&key, 1).await;
@@ -144,7 +144,7 @@ pub async fn a_delete_removes<S: Store>(store: S) {
 
 /// A record that was deleted and created anew is another one, though it be alike: else a code that was spent
 /// could be spent again.
-pub async fn a_recreated_record_matches_no_old_revision<S: Store>(store: S) {
+pub async fn a_recreated_record_matches_no_old_revision<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("recreated");
     let mut old: Vec<Revision> = Vec::new();
@@ -162,7 +162,7 @@ pub async fn a_recreated_record_matches_no_old_revision<S: Store>(store: S) {
 }
 
 /// What happens under one key happens under no other.
-pub async fn keys_are_independent<S: Store>(store: S) {
+pub async fn keys_are_independent<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let (left, right) = (probe.key("left"), probe.key("right"));
     let stays = probe.insert(&left, 1).await;
@@ -174,7 +174,7 @@ pub async fn keys_are_independent<S: Store>(store: S) {
 }
 
 /// Records stay until they are deleted or expire: to evict one for room forgets a lock.
-pub async fn nothing_is_evicted<S: Store>(store: S) {
+pub async fn nothing_is_evicted<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     for number in 0..MANY {
         probe.insert(&probe.key(&number.to_string()), number).await;
@@ -184,4 +184,30 @@ pub async fn nothing_is_evicted<S: Store>(store: S) {
         let rule = "no record is evicted before it expires";
         assert_eq!(loaded.as_ref().map(number_of), Some(number), "{rule}: number {number} of {MANY}");
     }
+}
+
+/// Several changes are made in their order, up to the first that conflicts: what denies is written before what grants.
+pub async fn changes_are_made_in_their_order<S: Store + Clone>(store: S) {
+    let probe = Probe::new(store);
+    let keys = ["first", "second", "third"].map(|name| probe.key(name));
+    let numbers = [1, 2, 3].map(|number| probe.number(number));
+    let inserts = || keys.iter().zip(&numbers).map(|(key, next)| Change::new(*key, None, Some(next.clone())));
+    let rule = "changes that are all as expected are all made";
+    for _ in 0..2 {
+        assert_eq!(probe.swap_all(&inserts().collect::<Vec<_>>()).await, Swapped::Done, "{rule}, sent twice as well");
+        for (key, stored) in keys.iter().zip(&numbers) {
+            probe.holds(key, Some(stored), rule).await;
+        }
+    }
+    assert_eq!(probe.swap_all(&[]).await, Swapped::Done, "no change is done");
+    let next = [4, 5, 6].map(|number| probe.number(number));
+    let expected = [numbers[0].revision(), numbers[2].revision(), numbers[2].revision()];
+    let changes: Vec<_> = (0..3).map(|i| Change::new(keys[i], Some(expected[i]), Some(next[i].clone()))).collect();
+    let rule = "the first change that conflicts ends the swap, and is named";
+    assert_eq!(probe.swap_all(&changes).await, Swapped::Conflict { at: 1 }, "{rule}");
+    probe.holds(&keys[1], Some(&numbers[1]), "a change that conflicts writes nothing").await;
+    probe.holds(&keys[2], Some(&numbers[2]), "no change after one that conflicts is made").await;
+    let first = probe.load(&keys[0]).await.map(|stored| stored.revision());
+    let either = [numbers[0].revision(), next[0].revision()].map(Some);
+    assert!(either.contains(&first), "a change before one that conflicts is made, or none is");
 }

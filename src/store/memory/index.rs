@@ -5,7 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldhash::fast::RandomState;
 use papaya::HashMap;
 
-use crate::store::{Key, Revision, Stored, Swapped};
+use crate::store::{Key, Revision, Stored};
+
+/// What became of one change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    Done,
+    Conflict,
+    Full,
+}
 
 /// Every record by its key.
 pub(super) struct Index {
@@ -29,19 +37,19 @@ impl Index {
     }
 
     /// Compares and writes. Runs once at a time for each key, and only [`expire`](Self::expire) beside it.
-    pub(super) fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Swapped {
+    pub(super) fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Changed {
         let records = self.records.pin();
         let current = records.get(key);
         let revision = current.map(Stored::revision);
         if next.is_some_and(|next| revision == Some(next.revision())) {
-            return Swapped::Done;
+            return Changed::Done;
         }
         if revision != expected {
-            return Swapped::Conflict;
+            return Changed::Conflict;
         }
         let still_there = match (current, next) {
             (None, None) => true,
-            (None, Some(_)) if !self.take_place() => return Swapped::Full,
+            (None, Some(_)) if !self.take_place() => return Changed::Full,
             (None, Some(next)) => {
                 // Not `compute`, which in papaya 0.2.5 never helps a growing table to move, so that each load
                 // would walk through every table that there was.
@@ -52,7 +60,7 @@ impl Index {
             (Some(_), None) => records.remove(key).inspect(|_| self.give_place()).is_some(),
         };
         // It may have expired in this very moment.
-        if still_there { Swapped::Done } else { Swapped::Conflict }
+        if still_there { Changed::Done } else { Changed::Conflict }
     }
 
     /// Removes an expired record, unless another one has taken its place.

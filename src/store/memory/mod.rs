@@ -32,14 +32,16 @@
 
 use std::{
     fmt,
-    future::Ready,
     sync::{Arc, atomic::Ordering},
 };
 
 use moka::ops::compute::Op;
 
-use self::{expiry::Expiring, index::Index};
-use super::{Key, Lookup, Revision, Store, StoreError, Stored, Swapped};
+use self::{
+    expiry::Expiring,
+    index::{Changed, Index},
+};
+use super::{Backend, Change, Key, Revision, Store, StoreError, Stored, Swapped};
 
 mod expiry;
 mod index;
@@ -123,22 +125,47 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    fn swap_now(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Swapped {
+    /// The record under a key.
+    pub(super) fn get(&self, key: &Key) -> Option<Stored> {
+        self.index.get(key)
+    }
+
+    /// Makes the changes in their order, up to the first that cannot be made.
+    pub(super) fn swap_all(&self, changes: &[Change]) -> Swapped {
+        for (at, Change { key, expected, next }) in changes.iter().enumerate() {
+            match self.swap_or_purge(key, *expected, next.as_ref()) {
+                Changed::Done => {}
+                Changed::Conflict => return Swapped::Conflict { at },
+                Changed::Full => return Swapped::Full { at },
+            }
+        }
+        Swapped::Done
+    }
+
+    /// Where the store is full, what has expired is freed first.
+    fn swap_or_purge(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Changed {
+        match self.swap_now(key, expected, next) {
+            Changed::Full if self.expiry.purge() => self.swap_now(key, expected, next),
+            swapped => swapped,
+        }
+    }
+
+    fn swap_now(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Changed {
         // Who comes too late need not queue for the key.
         let current = self.index.revision(key);
         if current != expected && (current.is_none() || current != next.map(Stored::revision)) {
-            return Swapped::Conflict;
+            return Changed::Conflict;
         }
-        let mut swapped = Swapped::Conflict;
+        let mut swapped = Changed::Conflict;
         self.expiry.cache.entry_by_ref(key).and_compute_with(|_| {
             swapped = self.index.swap(key, expected, next);
             match (swapped, next) {
-                (Swapped::Done, Some(next)) => Op::Put(next.clone()),
-                (Swapped::Done, None) => Op::Remove,
-                (Swapped::Conflict | Swapped::Full, _) => Op::Nop,
+                (Changed::Done, Some(next)) => Op::Put(next.clone()),
+                (Changed::Done, None) => Op::Remove,
+                (Changed::Conflict | Changed::Full, _) => Op::Nop,
             }
         });
-        if swapped == Swapped::Done
+        if swapped == Changed::Done
             && !self.expiry.kept.load(Ordering::Relaxed)
             && !self.expiry.kept.swap(true, Ordering::Relaxed)
         {
@@ -165,19 +192,15 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    type Load = Ready<Result<Option<Stored>, StoreError>>;
-
-    const SHARED: bool = false;
-
-    fn load(&self, key: &Key) -> Lookup<Self::Load> {
-        Lookup::Ready(Ok(self.index.get(key)))
+    async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
+        Ok(self.get(&key))
     }
 
-    async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
-        let swapped = self.swap_now(key, expected, next.as_ref());
-        if swapped == Swapped::Full && self.expiry.purge() {
-            return Ok(self.swap_now(key, expected, next.as_ref()));
-        }
-        Ok(swapped)
+    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        Ok(self.swap_all(changes))
+    }
+
+    fn into_backend(self) -> Backend {
+        Backend::memory(self)
     }
 }

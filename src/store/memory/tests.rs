@@ -33,7 +33,7 @@ fn eventually(mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn a_full_store_refuses_inserts_and_nothing_else() {
-    use Swapped::{Conflict, Done, Full};
+    use Changed::{Conflict, Done, Full};
     let store = MemoryStore::with_capacity(2);
     let cases = [
         ("a", None, Some(1), Done, 1),
@@ -63,9 +63,9 @@ fn a_full_store_refuses_inserts_and_nothing_else() {
 async fn what_has_expired_makes_room_again() {
     let store = MemoryStore::with_capacity(1);
     let (short, long) = (stored(1, Duration::from_millis(1)), stored(2, HOUR));
-    assert_eq!(store.swap(&key("a"), None, Some(short)).await.unwrap(), Swapped::Done);
+    assert_eq!(store.swap_or_purge(&key("a"), None, Some(&short)), Changed::Done);
     let started = Instant::now();
-    while store.swap(&key("b"), None, Some(long.clone())).await.unwrap() != Swapped::Done {
+    while store.swap_or_purge(&key("b"), None, Some(&long)) != Changed::Done {
         assert!(started.elapsed() < Duration::from_secs(60), "no room after a minute");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -78,15 +78,15 @@ async fn what_has_expired_makes_room_again() {
 fn what_has_expired_is_freed_where_nobody_asks() {
     let store = MemoryStore::new();
     let times_kept = || upkeep::times_kept(&Arc::downgrade(&store.expiry));
-    assert_eq!(store.swap_now(&key("a"), Some(rev(9)), None), Swapped::Conflict);
+    assert_eq!(store.swap_now(&key("a"), Some(rev(9)), None), Changed::Conflict);
     assert_eq!(times_kept(), 0, "there is nothing to free");
     let full = MemoryStore::with_capacity(0);
-    assert_eq!(full.swap_now(&key("a"), None, Some(&stored(1, HOUR))), Swapped::Full);
+    assert_eq!(full.swap_now(&key("a"), None, Some(&stored(1, HOUR))), Changed::Full);
     assert_eq!(upkeep::times_kept(&Arc::downgrade(&full.expiry)), 0, "nor here");
-    assert_eq!(store.swap_now(&key("a"), None, Some(&stored(1, HOUR))), Swapped::Done);
-    assert_eq!(store.swap_now(&key("a"), None, None), Swapped::Conflict);
+    assert_eq!(store.swap_now(&key("a"), None, Some(&stored(1, HOUR))), Changed::Done);
+    assert_eq!(store.swap_now(&key("a"), None, None), Changed::Conflict);
     let short = stored(2, Duration::from_millis(1));
-    assert_eq!(store.swap_now(&key("a"), Some(rev(1)), Some(&short)), Swapped::Done);
+    assert_eq!(store.swap_now(&key("a"), Some(rev(1)), Some(&short)), Changed::Done);
     assert_eq!(times_kept(), 1);
     eventually(|| store.is_empty());
 }
@@ -115,23 +115,23 @@ fn what_has_expired_is_swapped_as_it_is_loaded() {
         let (loaded, next) = (store.index.revision(&key("a")), stored(revision, Duration::ZERO));
         let swapped = store.swap_now(&key("a"), loaded, Some(&next));
         // Unless it was freed just now.
-        assert!(swapped == Swapped::Done || store.index.revision(&key("a")) != loaded);
+        assert!(swapped == Changed::Done || store.index.revision(&key("a")) != loaded);
     }
     eventually(|| {
         store.expiry.cache.run_pending_tasks();
         store.is_empty()
     });
-    assert_eq!(store.swap_now(&key("a"), None, Some(&stored(200, HOUR))), Swapped::Done);
+    assert_eq!(store.swap_now(&key("a"), None, Some(&stored(200, HOUR))), Changed::Done);
 }
 
 #[test]
 fn an_update_gives_its_own_expiry() {
     let store = MemoryStore::new();
     let short = Duration::from_millis(1);
-    assert_eq!(store.swap_now(&key("prolonged"), None, Some(&stored(1, short))), Swapped::Done);
-    assert_eq!(store.swap_now(&key("prolonged"), Some(rev(1)), Some(&stored(2, HOUR))), Swapped::Done);
-    assert_eq!(store.swap_now(&key("shortened"), None, Some(&stored(3, HOUR))), Swapped::Done);
-    assert_eq!(store.swap_now(&key("shortened"), Some(rev(3)), Some(&stored(4, short))), Swapped::Done);
+    assert_eq!(store.swap_now(&key("prolonged"), None, Some(&stored(1, short))), Changed::Done);
+    assert_eq!(store.swap_now(&key("prolonged"), Some(rev(1)), Some(&stored(2, HOUR))), Changed::Done);
+    assert_eq!(store.swap_now(&key("shortened"), None, Some(&stored(3, HOUR))), Changed::Done);
+    assert_eq!(store.swap_now(&key("shortened"), Some(rev(3)), Some(&stored(4, short))), Changed::Done);
     eventually(|| {
         store.expiry.cache.run_pending_tasks();
         store.index.revision(&key("shortened")).is_none()
@@ -143,8 +143,8 @@ fn an_update_gives_its_own_expiry() {
 fn a_late_expiry_leaves_the_newer_record() {
     let index = Index::new(10);
     let (old, new) = (stored(1, HOUR), stored(2, HOUR));
-    assert_eq!(index.swap(&key("a"), None, Some(&old)), Swapped::Done);
-    assert_eq!(index.swap(&key("a"), Some(rev(1)), Some(&new)), Swapped::Done);
+    assert_eq!(index.swap(&key("a"), None, Some(&old)), Changed::Done);
+    assert_eq!(index.swap(&key("a"), Some(rev(1)), Some(&new)), Changed::Done);
     index.expire(&key("a"), &old);
     assert_eq!(index.revision(&key("a")), Some(rev(2)));
     assert_eq!(index.live.load(Ordering::Relaxed), 1);

@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::BoxFuture;
+use crate::timeout::BoxFuture;
 
 /// How long connecting and a command may take. Mostly the engine gives up before, by its own deadline.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Managed(Arc<Inner>);
 
 struct Inner {
-    find: Box<dyn Fn() -> BoxFuture<RedisResult<Client>> + Send + Sync>,
+    find: Box<dyn Fn() -> BoxFuture<'static, RedisResult<Client>> + Send + Sync>,
     runtime: Handle,
     state: Mutex<State>,
 }
@@ -79,7 +79,7 @@ impl Managed {
     where
         F: Future<Output = RedisResult<Client>> + Send + 'static,
     {
-        let find: Box<dyn Fn() -> _ + Send + Sync> = Box::new(move || -> BoxFuture<_> { Box::pin(find()) });
+        let find: Box<dyn Fn() -> _ + Send + Sync> = Box::new(move || -> BoxFuture<'static, _> { Box::pin(find()) });
         Self(Arc::new(Inner { find, runtime, state: Mutex::default() }))
     }
 

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 pub use self::connection::Managed;
 use self::eviction::eviction_policies;
-use super::{BoxFuture, Key, Lookup, Revision, Store, StoreError, StoreWarning, Stored, Swapped};
+use super::{Change, Key, Revision, Store, StoreError, StoreWarning, Stored, Swapped};
 
 mod connection;
 mod eviction;
@@ -166,42 +166,39 @@ impl<C> RedisStore<C> {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
-    type Load = BoxFuture<Result<Option<Stored>, StoreError>>;
-
-    fn load(&self, key: &Key) -> Lookup<Self::Load> {
-        let (mut connection, name) = (self.connection.clone(), self.name(key));
-        Lookup::Pending(Box::pin(async move {
-            let get = Cmd::get(name);
-            let mut answer: RedisResult<Option<Vec<u8>>> = get.query_async(&mut connection).await;
-            // A connection that nobody has used for a while may have been closed, and asking again changes nothing.
-            if answer.as_ref().is_err_and(is_lost) {
-                answer = get.query_async(&mut connection).await;
-            }
-            answer.map_err(failed)?.map(|bytes| Stored::decode(&bytes)).transpose()
-        }))
-    }
-
-    async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
+    async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
         let mut connection = self.connection.clone();
-        let script = if expected.is_none() { &self.shared.insert } else { &self.shared.change };
-        let mut swap = script.key(self.name(key));
-        swap.arg(expected.map(Revision::to_bytes).as_ref().map_or(&[][..], |bytes| bytes));
-        swap.arg(next.as_ref().map(Stored::encode).unwrap_or_default());
-        // Rounded up: deleting it earlier forgets a lock.
-        let millis = next.as_ref().map_or(1, |next| next.ttl().as_nanos().div_ceil(1_000_000).max(1));
-        swap.arg(u64::try_from(millis).unwrap_or(u64::MAX).min(LONGEST));
-        match swap.invoke_async::<i64>(&mut connection).await {
-            Ok(1) => Ok(Swapped::Done),
-            Ok(_) => Ok(Swapped::Conflict),
-            // The server takes no more: only what is new is refused so, as with any store that is full.
-            Err(error) if expected.is_none() && error.code() == Some("OOM") => Ok(Swapped::Full),
-            Err(error) => Err(failed(error)),
+        let get = Cmd::get(self.name(&key));
+        let mut answer: RedisResult<Option<Vec<u8>>> = get.query_async(&mut connection).await;
+        // A connection that nobody has used for a while may have been closed, and asking again changes nothing.
+        if answer.as_ref().is_err_and(is_lost) {
+            answer = get.query_async(&mut connection).await;
         }
+        answer.map_err(failed)?.map(|bytes| Stored::decode(&bytes)).transpose()
     }
 
-    /// Asks for the server's eviction policy: any other than `noeviction` is a [`StoreWarning::Evicts`], also those that
-    /// evict only what has an expiry, for every record has one. `INFO memory` has it, of every master of a cluster; where
-    /// that is not allowed, `CONFIG GET` is tried.
+    /// One script for each change, so that each is one key's, as a cluster wants it.
+    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        let mut connection = self.connection.clone();
+        for (at, Change { key, expected, next }) in changes.iter().enumerate() {
+            let script = if expected.is_none() { &self.shared.insert } else { &self.shared.change };
+            let mut swap = script.key(self.name(key));
+            swap.arg(expected.map(Revision::to_bytes).as_ref().map_or(&[][..], |bytes| bytes));
+            swap.arg(next.as_ref().map(Stored::encode).unwrap_or_default());
+            // Rounded up: deleting it earlier forgets a lock.
+            let millis = next.as_ref().map_or(1, |next| next.ttl().as_nanos().div_ceil(1_000_000).max(1));
+            swap.arg(u64::try_from(millis).unwrap_or(u64::MAX).min(LONGEST));
+            match swap.invoke_async::<i64>(&mut connection).await {
+                Ok(1) => {}
+                Ok(_) => return Ok(Swapped::Conflict { at }),
+                // The server takes no more: only what is new is refused so, as with any store that is full.
+                Err(error) if expected.is_none() && error.code() == Some("OOM") => return Ok(Swapped::Full { at }),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(Swapped::Done)
+    }
+
     async fn check(&self) -> Result<(), StoreWarning> {
         let policies = eviction_policies(&mut self.connection.clone()).await;
         let policies = policies.map_err(|why| StoreWarning::Unknown { why: failed(why).to_string() })?;

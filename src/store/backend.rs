@@ -1,0 +1,92 @@
+//! A store as the engine holds it: the one in process, which answers at once, or any other behind a trait object.
+
+use std::{fmt, sync::Arc};
+
+use super::{Change, Key, MemoryStore, Store, StoreError, StoreWarning, Stored, Swapped};
+use crate::timeout::BoxFuture;
+
+type Loaded = Result<Option<Stored>, StoreError>;
+
+/// What [`Store::into_backend`] makes of a store. Clones share the same.
+#[derive(Clone)]
+pub struct Backend(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Memory(MemoryStore),
+    Shared(Arc<dyn ErasedStore>),
+}
+
+/// The answer to [`Backend::load`]: in process it is at hand, so the guard decides without a future or an allocation.
+pub(crate) enum Lookup {
+    Ready(Loaded),
+    Pending(BoxFuture<'static, Loaded>),
+}
+
+impl Backend {
+    pub(super) fn memory(store: MemoryStore) -> Self {
+        Self(Kind::Memory(store))
+    }
+
+    pub(super) fn shared(store: impl Store) -> Self {
+        Self(Kind::Shared(Arc::new(store)))
+    }
+
+    /// Whether records leave the process.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.0, Kind::Shared(_))
+    }
+
+    pub(crate) fn load(&self, key: &Key) -> Lookup {
+        match &self.0 {
+            Kind::Memory(store) => Lookup::Ready(Ok(store.get(key))),
+            Kind::Shared(store) => Lookup::Pending(Arc::clone(store).load(*key)),
+        }
+    }
+
+    pub(crate) async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        match &self.0 {
+            Kind::Memory(store) => Ok(store.swap_all(changes)),
+            Kind::Shared(store) => store.swap(changes).await,
+        }
+    }
+
+    pub(crate) async fn check(&self) -> Result<(), StoreWarning> {
+        match &self.0 {
+            Kind::Memory(_) => Ok(()),
+            Kind::Shared(store) => store.check().await,
+        }
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Memory(store) => store.fmt(f),
+            Kind::Shared(_) => f.write_str("Shared(..)"),
+        }
+    }
+}
+
+/// [`Store`] with boxed futures.
+trait ErasedStore: Send + Sync {
+    fn load(self: Arc<Self>, key: Key) -> BoxFuture<'static, Loaded>;
+
+    fn swap<'a>(&'a self, changes: &'a [Change]) -> BoxFuture<'a, Result<Swapped, StoreError>>;
+
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreWarning>>;
+}
+
+impl<T: Store> ErasedStore for T {
+    fn load(self: Arc<Self>, key: Key) -> BoxFuture<'static, Loaded> {
+        Box::pin(async move { Store::load(&*self, key).await })
+    }
+
+    fn swap<'a>(&'a self, changes: &'a [Change]) -> BoxFuture<'a, Result<Swapped, StoreError>> {
+        Box::pin(Store::swap(self, changes))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreWarning>> {
+        Box::pin(Store::check(self))
+    }
+}
