@@ -12,6 +12,7 @@ mod policy;
 mod push_id;
 mod random;
 mod requirement;
+mod scope;
 mod session;
 mod subject;
 mod time;
@@ -40,7 +41,8 @@ pub(crate) use self::policy::{
 pub(crate) use self::push_id::{PushDigest, push_id};
 pub(crate) use self::random::{Random, RandomFailed, random_bytes, system_random};
 pub use self::requirement::{Factor, Reason, Requirement, Unmet, UnmetPart};
-pub(crate) use self::requirement::{Satisfied, check_scope, decide};
+pub(crate) use self::requirement::{Satisfied, decide};
+pub(crate) use self::scope::check_scope;
 pub use self::session::PushStatus;
 pub(crate) use self::session::{
     Answered, CameBack, Compared, Granted, NotAnswered, PushProof, Said, Session, Start, Usage,
