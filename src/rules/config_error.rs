@@ -1,4 +1,4 @@
-//! What can go wrong: when building ([`ConfigError`]) and when stepping up ([`ChallengeError`]).
+//! What is wrong with a configuration, and what to do about it.
 
 use std::{error::Error, fmt};
 

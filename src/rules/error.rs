@@ -1,4 +1,4 @@
-//! What can go wrong: when building ([`ConfigError`]) and when stepping up ([`ChallengeError`]).
+//! Why a challenge was not started or not verified: [`ChallengeError`], with [`Malformed`] and [`RateLimit`].
 
 use std::{borrow::Cow, error::Error, fmt, time::Duration};
 

@@ -1,4 +1,4 @@
-//! One-time codes: generated, digested under a secret, compared in constant time.
+//! Secrets, and what is made under them: digests of codes, compared in constant time, and seals.
 
 use std::fmt;
 

@@ -12,6 +12,7 @@ mod policy;
 mod push_id;
 mod random;
 mod requirement;
+mod scope;
 mod session;
 mod subject;
 mod time;
@@ -33,15 +34,17 @@ pub(crate) use self::operation::bare_operation_of;
 pub(crate) use self::operation::operation_of;
 pub(crate) use self::operation::{BareOperation, Operation, OperationDigest, OperationFields, Token};
 pub use self::policy::Policy;
-pub(crate) use self::policy::{
+pub(crate) use self::policy::Rate;
+pub(crate) use self::policy::fixed::{
     BODY_DEADLINE, BODY_LIMIT, BOUND_BODY_LIMIT, DAY, FAILURES_KEPT, FIVE_MINUTES, GRANTS_PER_SESSION, HOUR,
     KNOWN_RECIPIENT_FACTOR, KNOWN_RECIPIENTS, LOCK_KEPT, NUMBER_TRIES, RECIPIENT_FACTOR, RECIPIENT_KNOWN,
-    RECORD_LIST_LIMIT, REMEMBRANCE, Rate, SESSIONS_PER_SUBJECT, STARTS_KEPT, TEN_MINUTES, UNSENT_STARTS,
+    RECORD_LIST_LIMIT, REMEMBRANCE, SESSIONS_PER_SUBJECT, STARTS_KEPT, TEN_MINUTES, UNSENT_STARTS,
 };
 pub(crate) use self::push_id::{PushDigest, push_id};
 pub(crate) use self::random::{Random, RandomFailed, random_bytes, system_random};
 pub use self::requirement::{Factor, Reason, Requirement, Unmet, UnmetPart};
-pub(crate) use self::requirement::{Satisfied, check_scope, decide};
+pub(crate) use self::requirement::{Satisfied, decide};
+pub(crate) use self::scope::check_scope;
 pub use self::session::PushStatus;
 pub(crate) use self::session::{
     Answered, CameBack, Compared, Granted, NotAnswered, PushProof, Said, Session, Start, Usage,

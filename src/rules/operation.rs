@@ -1,4 +1,4 @@
-//! Dynamic linking: a step-up that is bound to one operation ([`Binding`]), and the token that carries the bond.
+//! An operation that a step-up is bound to: its digest, and the sealed token that names it.
 
 use std::fmt;
 

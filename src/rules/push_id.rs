@@ -1,4 +1,4 @@
-//! One-time codes: generated, digested under a secret, compared in constant time.
+//! The id of a push, and the digest under which it is kept.
 
 use std::fmt;
 

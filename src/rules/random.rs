@@ -1,4 +1,4 @@
-//! One-time codes: generated, digested under a secret, compared in constant time.
+//! The random generator of the operating system, and its failure.
 
 /// The operating system's generator, or what stands in for it when its failure is tested.
 pub(crate) type Random = fn(&mut [u8]) -> Result<(), RandomFailed>;

@@ -1,0 +1,84 @@
+//! Windows, what is given back, and factors.
+
+use super::*;
+
+fn at(secs: u64) -> Timestamp {
+    Timestamp::from_millis(1_000_000_000 + secs * 1000)
+}
+
+/// Codes sent at these seconds.
+fn codes(secs: impl IntoIterator<Item = u64>) -> Sends {
+    let mut sends = Sends::default();
+    secs.into_iter().zip(0..).for_each(|(secs, start)| sends.add(start, Kind::Code, at(secs)));
+    sends
+}
+
+/// The limit, its window in seconds, and the wait in seconds.
+fn hit(sends: &Sends, kind: Kind, now: u64) -> Option<(u32, u64, u64)> {
+    let refused = sends.check(kind, 1, &Policy::new(), at(now)).err()?;
+    Some((refused.limit, refused.window?.as_secs(), refused.wait.as_secs()))
+}
+
+#[test]
+fn each_window_refuses_exactly_its_number() {
+    let every = |n: u64, secs: u64| codes((0..n).map(|i| i * secs));
+    let day = 86_400;
+    let table = [
+        ("none", codes([]), 0, None),
+        ("two", codes([0, 1]), 1, None),
+        ("three in five minutes", codes([0, 100, 200]), 200, Some((3, 300, 100))),
+        ("the moment before", codes([0, 100, 200]), 299, Some((3, 300, 1))),
+        ("and the moment", codes([0, 100, 200]), 300, None),
+        ("five in ten minutes", codes([0, 1, 2, 300, 302]), 303, Some((5, 600, 297))),
+        ("the longer wait counts", codes([0, 1, 300, 301, 302]), 303, Some((5, 600, 297))),
+        ("fifteen in an hour", every(15, 200), 2_900, Some((15, 3_600, 700))),
+        ("thirty in a day", every(30, 1_000), 29_001, Some((30, day, day - 29_001))),
+        ("a day later", every(30, 1_000), day, None),
+        ("from the future", codes([1_000, 1_001, 1_002]), 0, Some((3, 300, 1_300))),
+    ];
+    for (name, sends, now, expected) in table {
+        assert_eq!(hit(&sends, Kind::Code, now), expected, "{name}");
+    }
+    let clock_at_its_end =
+        Sends(vec![Send { start: 1, at: Timestamp::from_millis(u64::MAX), kind: Kind::Code, verified: false }; 3]);
+    assert!(clock_at_its_end.check(Kind::Code, 1, &Policy::new(), at(0)).is_err());
+}
+
+#[test]
+fn pushes_have_a_short_window_of_their_own_and_share_the_long_ones() {
+    let mut sends = codes([0, 1, 2]);
+    assert_eq!(hit(&sends, Kind::Push, 2), None);
+    (10..13).for_each(|start| sends.add(start, Kind::Push, at(3)));
+    assert_eq!(hit(&sends, Kind::Push, 3), Some((3, 600, 600)));
+    assert_eq!(hit(&sends, Kind::Code, 300), None, "pushes are no codes");
+    (20..29).for_each(|start| sends.add(start, Kind::Push, at(700)));
+    assert_eq!(hit(&sends, Kind::Code, 1_400), Some((15, 3_600, 2_200)), "but messages");
+}
+
+#[test]
+fn what_was_verified_counts_for_the_day_alone_and_what_was_not_sent_not_at_all() {
+    let mut sends = Sends::default();
+    for start in 0..29 {
+        sends.add(start, Kind::Code, at(start));
+        sends.verified(start);
+        assert_eq!(hit(&sends, Kind::Code, start), None, "{start}");
+    }
+    sends.add(29, Kind::Code, at(29));
+    assert_eq!(hit(&sends, Kind::Code, 29), Some((30, 86_400, 86_400 - 29)));
+    sends.verified(99);
+    sends.remove(99);
+    assert_eq!(hit(&sends, Kind::Code, 29), Some((30, 86_400, 86_400 - 29)), "another start");
+    sends.remove(29);
+    assert_eq!(hit(&sends, Kind::Code, 29), None);
+    assert_eq!(sends.keep_until(), at(28).saturating_add(DAY));
+    sends.add(30, Kind::Code, at(28).saturating_add(DAY));
+    assert_eq!(sends.0.len(), 1, "the others were forgotten");
+}
+
+#[test]
+fn a_factor_multiplies_every_budget() {
+    let sends = codes([0; 9]);
+    let policy = Policy::new();
+    assert!(sends.check(Kind::Code, 4, &policy, at(0)).is_ok());
+    assert_eq!(sends.check(Kind::Code, 3, &policy, at(0)).unwrap_err().limit, 9);
+}

@@ -1,0 +1,125 @@
+//! The one function that decides whether a session satisfies a requirement.
+
+use super::{Factor, Reason, Requirement, Unmet, UnmetPart};
+use crate::rules::{GRANTS_PER_SESSION, Granted, OperationDigest, Policy, Session, Timestamp};
+
+/// The grants that satisfy a requirement, by their places in the session's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Satisfied {
+    /// The one that a handler is shown.
+    pub(crate) first: usize,
+    /// All of them, a bit each: a session has 16 at most.
+    pub(crate) all: u32,
+}
+
+impl Satisfied {
+    fn by(index: usize) -> Self {
+        Self { first: index, all: 1 << index }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { first: self.first, all: self.all | other.all }
+    }
+
+    pub(crate) const fn contains(self, index: usize) -> bool {
+        index < GRANTS_PER_SESSION && self.all & (1 << index) != 0
+    }
+}
+
+/// Decides: which of the session's grants satisfy the requirement for this operation, or what stood nearest to it.
+///
+/// Of several grants that do not satisfy it, the reason is that of the one that came furthest, so that the
+/// answer to a grant grown old is "too old" and not "wrong scope" because of another.
+pub(crate) fn decide(
+    session: Option<&Session>,
+    requirement: &Requirement,
+    operation: Option<&OperationDigest>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Satisfied, Unmet> {
+    // A record with more grants than are ever written is not one of ours: none of them counts.
+    let grants = session.map_or(&[][..], Session::grants);
+    let grants = if grants.len() > GRANTS_PER_SESSION { &[] } else { grants };
+    let rule = Rule { requirement, operation, policy, now };
+    let listed = requirement.factors.as_ref().map_or(&[][..], |factors| &factors.list);
+    if !requirement.takes_all() {
+        // Where the channels differ in nothing, there is no more to say of each than of all.
+        let listed = if listed.iter().any(|factor| factor.max_age.is_some()) { listed } else { &[] };
+        return rule.nearest(grants, |_| true).map(Satisfied::by).map_err(|reason| {
+            let parts = listed.iter().map(|factor| rule.unmet(factor, rule.by(grants, factor).err().unwrap_or(reason)));
+            Unmet { reason, parts: parts.collect(), binding: None }
+        });
+    }
+    let mut satisfied: Option<Satisfied> = None;
+    let mut parts = Vec::new();
+    for factor in listed {
+        match rule.by(grants, factor).map(Satisfied::by) {
+            Ok(this) => satisfied = Some(satisfied.map_or(this, |others| others.and(this))),
+            Err(reason) => parts.push(rule.unmet(factor, reason)),
+        }
+    }
+    match (satisfied, parts.iter().map(UnmetPart::reason).max()) {
+        (Some(satisfied), None) => Ok(satisfied),
+        (_, reason) => Err(Unmet { reason: reason.unwrap_or(Reason::Missing), parts, binding: None }),
+    }
+}
+
+/// What a grant is judged by.
+struct Rule<'a> {
+    requirement: &'a Requirement,
+    operation: Option<&'a OperationDigest>,
+    policy: &'a Policy,
+    now: Timestamp,
+}
+
+impl Rule<'_> {
+    /// The first of some grants that does, or the reason of the one that came furthest.
+    fn nearest(&self, grants: &[Granted], among: impl Fn(&Granted) -> bool) -> Result<usize, Reason> {
+        let mut nearest = Reason::Missing;
+        for (index, grant) in grants.iter().enumerate().filter(|(_, grant)| among(grant)) {
+            match self.judge(grant) {
+                Ok(()) => return Ok(index),
+                Err(reason) => nearest = nearest.max(reason),
+            }
+        }
+        Err(nearest)
+    }
+
+    /// The same among the grants of one channel.
+    fn by(&self, grants: &[Granted], factor: &Factor) -> Result<usize, Reason> {
+        self.nearest(grants, |grant| grant.channel == factor.channel)
+    }
+
+    /// The order of the checks is the order of [`Reason`].
+    fn judge(&self, grant: &Granted) -> Result<(), Reason> {
+        let Self { requirement, operation, policy, now } = *self;
+        // A stamp from the future is no proof of anything (T20).
+        if grant.verified_at > now.saturating_add(policy.skew) {
+            return Err(Reason::Missing);
+        }
+        let is_session = grant.scope.is_none() && requirement.or_session;
+        if grant.scope != requirement.scope && !is_session {
+            return Err(Reason::WrongScope);
+        }
+        let Some(max_age) = requirement.max_age_by(&grant.channel) else { return Err(Reason::WrongChannel) };
+        // What is bound opens its own operation and nothing else, and nothing else opens that.
+        if grant.operation.as_ref() != operation || (operation.is_none() && policy.bound) {
+            return Err(Reason::Mismatch);
+        }
+        if grant.usage.is_spent() {
+            return Err(Reason::Spent);
+        }
+        if now >= grant.expires_at {
+            return Err(Reason::Expired);
+        }
+        if max_age.is_some_and(|most| now.saturating_since(grant.verified_at) > most) {
+            return Err(Reason::TooOld);
+        }
+        Ok(())
+    }
+
+    fn unmet(&self, factor: &Factor, reason: Reason) -> UnmetPart {
+        let max_age = self.requirement.max_age_by(&factor.channel).flatten();
+        UnmetPart { channel: factor.channel.clone(), reason, max_age }
+    }
+}

@@ -1,0 +1,254 @@
+//! What a route asks for ([`Requirement`]): written, and refused where nothing could satisfy it.
+
+mod decide;
+#[cfg(test)]
+mod tests;
+mod unmet;
+
+pub(crate) use self::decide::{Satisfied, decide};
+pub use self::unmet::{Reason, Unmet, UnmetPart};
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::request::Parts;
+
+use crate::rules::{ConfigError, check_scope};
+
+/// What a route asks of a step-up. The default asks for one of the whole session, by any channel, of any
+/// age within the grant's life.
+///
+/// The rule owns the age: a grant only says when it was verified, by which channel, and for what.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_step_up::{RequireStepUp, Requirement, StepUp};
+///
+/// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+/// let fresh_payment = Requirement::new().scope("payments").max_age(Duration::from_secs(120)).once();
+/// let layer = RequireStepUp::with(&step_up, fresh_payment)?;
+/// # Ok::<_, tower_step_up::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Requirement {
+    pub(crate) scope: Option<Box<str>>,
+    or_session: bool,
+    pub(crate) max_age: Option<Duration>,
+    factors: Option<Factors>,
+    once: bool,
+    condition: Option<Condition>,
+}
+
+impl Requirement {
+    /// Any step-up of the whole session.
+    pub const fn new() -> Self {
+        Self { scope: None, or_session: false, max_age: None, factors: None, once: false, condition: None }
+    }
+
+    /// Only a step-up that was started for this scope: 1 to 128 visible ASCII characters. One of the whole
+    /// session does not do, unless the route says [`or_session`](Self::or_session).
+    pub fn scope(mut self, scope: impl Into<Box<str>>) -> Self {
+        self.scope = Some(scope.into());
+        self
+    }
+
+    /// Beside one for the [`scope`](Self::scope), a step-up of the whole session does as well.
+    pub const fn or_session(mut self) -> Self {
+        self.or_session = true;
+        self
+    }
+
+    /// Only a step-up that was verified at most this long ago; a second at least. The grant's own life still ends it.
+    pub const fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Only a step-up by one of these channels, at most 16, each with its own age where it is a [`Factor`].
+    pub fn channels<F: Into<Factor>>(mut self, any_of: impl IntoIterator<Item = F>) -> Self {
+        self.factors = Some(Factors { list: any_of.into_iter().map(Into::into).collect(), all: false });
+        self
+    }
+
+    /// A step-up by each of these channels, at most 16: a code and an approval, say. They may be verified in any
+    /// order.
+    pub fn all_of<F: Into<Factor>>(mut self, factors: impl IntoIterator<Item = F>) -> Self {
+        self.factors = Some(Factors { list: factors.into_iter().map(Into::into).collect(), all: true });
+        self
+    }
+
+    /// A step-up that one request spends. It is spent before the handler runs, so that of many requests at once one
+    /// passes; a handler that fails before it did anything can [give it back](crate::Grant::give_back). What is spent
+    /// opens no other route either.
+    pub const fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
+    /// Asks only where `condition` says so; any other request passes as it is, with no grant in its caller.
+    ///
+    /// Where the condition panics, and where there is no request to look at ([`StepUp::check`](crate::StepUp::check)),
+    /// a step-up is asked for.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::{Method, request::Parts};
+    /// use tower_step_up::Requirement;
+    ///
+    /// let to_change = Requirement::new().when(|request: &Parts| request.method != Method::GET);
+    /// ```
+    pub fn when(mut self, condition: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.condition = Some(Condition(Arc::new(condition)));
+        self
+    }
+
+    /// Whether a request spends the step-up.
+    pub(crate) const fn is_once(&self) -> bool {
+        self.once
+    }
+
+    /// Whether it depends on the request that it is one.
+    pub(crate) const fn is_conditional(&self) -> bool {
+        self.condition.is_some()
+    }
+
+    /// Whether it is one for this request.
+    pub(crate) fn applies(&self, request: &Parts) -> bool {
+        let Some(Condition(condition)) = &self.condition else { return true };
+        catch_unwind(AssertUnwindSafe(|| condition(request))).unwrap_or(true)
+    }
+
+    /// How old a step-up by this channel may be, if at all: the stricter of the channel's own age and the
+    /// requirement's. `None` for a channel that is not accepted.
+    #[expect(clippy::option_option, reason = "a channel that is not accepted, and one of any age")]
+    fn max_age_by(&self, channel: &str) -> Option<Option<Duration>> {
+        let Some(factors) = &self.factors else { return Some(self.max_age) };
+        let factor = factors.list.iter().find(|factor| *factor.channel == *channel)?;
+        Some([self.max_age, factor.max_age].into_iter().flatten().min())
+    }
+
+    /// Whether a channel is accepted.
+    pub(crate) fn accepts(&self, channel: &str) -> bool {
+        self.max_age_by(channel).is_some()
+    }
+
+    /// Whether it takes a step-up by each of the channels.
+    pub(crate) fn takes_all(&self) -> bool {
+        self.factors.as_ref().is_some_and(|factors| factors.all)
+    }
+
+    /// Refuses what no grant could ever satisfy.
+    pub(crate) fn check<'a>(
+        &self,
+        registered: impl Iterator<Item = &'a str> + Clone,
+        scopes: Option<&[Box<str>]>,
+    ) -> Result<(), ConfigError> {
+        match &self.scope {
+            Some(scope) if check_scope(scope).is_err() => {
+                return Err(ConfigError::Scope { scope: scope.to_string() });
+            }
+            Some(scope) if scopes.is_some_and(|known| !known.contains(scope)) => {
+                return Err(ConfigError::UnknownScope { scope: scope.to_string() });
+            }
+            None if self.or_session => return Err(ConfigError::OrSession),
+            _ => {}
+        }
+        let factors = self.factors.as_ref().map_or(&[][..], |factors| &factors.list);
+        let ages = factors.iter().map(|factor| factor.max_age).chain([self.max_age]).flatten();
+        if ages.into_iter().any(|age| age < Duration::from_secs(1)) {
+            return Err(ConfigError::MaxAge);
+        }
+        if self.factors.as_ref().is_some_and(|factors| factors.list.is_empty()) {
+            return Err(ConfigError::NoChannel);
+        }
+        if factors.len() > FACTOR_LIMIT {
+            return Err(ConfigError::TooManyChannels);
+        }
+        for (i, Factor { channel, .. }) in factors.iter().enumerate() {
+            if registered.clone().all(|known| *known != **channel) {
+                return Err(ConfigError::UnknownChannel { channel: channel.to_string() });
+            }
+            if factors[..i].iter().any(|before| before.channel == *channel) {
+                return Err(ConfigError::RepeatedChannel { channel: channel.to_string() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A channel, and how old a step-up by it may be.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_step_up::{Factor, Requirement};
+///
+/// // A code of the last ten minutes, and an approval of the last one.
+/// let both = Requirement::new().all_of([
+///     Factor::new("SMS").max_age(Duration::from_secs(600)),
+///     Factor::new("BIOMETRIC").max_age(Duration::from_secs(60)),
+/// ]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Factor {
+    channel: Box<str>,
+    max_age: Option<Duration>,
+}
+
+impl Factor {
+    /// A step-up by this channel.
+    pub fn new(channel: impl Into<Box<str>>) -> Self {
+        Self { channel: channel.into(), max_age: None }
+    }
+
+    /// Verified at most this long ago; a second at least. The requirement's own age holds as well.
+    pub const fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+}
+
+impl<C: Into<Box<str>>> From<C> for Factor {
+    fn from(channel: C) -> Self {
+        Self::new(channel)
+    }
+}
+
+/// Channels that a requirement names at most.
+const FACTOR_LIMIT: usize = 16;
+
+/// The channels that a requirement names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Factors {
+    list: Vec<Factor>,
+    /// Whether it takes a step-up by each of them.
+    all: bool,
+}
+
+/// On which requests a requirement is one.
+#[derive(Clone)]
+struct Condition(Arc<dyn Fn(&Parts) -> bool + Send + Sync>);
+
+impl PartialEq for Condition {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Condition {}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Condition(..)")
+    }
+}

@@ -1,0 +1,204 @@
+//! What is decided of which grants, and which requirements are refused.
+
+use super::*;
+use crate::rules::{Granted, Policy, Session, Timestamp, Usage, operation_of};
+
+const T0: u64 = 1_000_000_000;
+
+fn at(offset: i64) -> Timestamp {
+    Timestamp::from_millis(T0.checked_add_signed(offset).unwrap())
+}
+
+fn grant(channel: &str, scope: Option<&str>, verified: i64) -> Granted {
+    Granted {
+        id: 1,
+        channel: channel.into(),
+        scope: scope.map(Into::into),
+        operation: None,
+        verified_at: at(verified),
+        expires_at: at(verified + 600_000),
+        generation: 1,
+        usage: Usage::Unused,
+    }
+}
+
+/// A name, the grants, what is asked, when, and which grant decides it.
+type Row = (&'static str, Vec<Granted>, Requirement, i64, Result<usize, Reason>);
+
+#[test]
+fn decide_is_a_table() {
+    let any = Requirement::new;
+    let pay = || any().scope("pay");
+    let fresh = || any().max_age(Duration::from_secs(120));
+    let sms = || grant("SMS", None, 0);
+    let table: [Row; 20] = [
+        ("no grant", vec![], any(), 0, Err(Reason::Missing)),
+        ("fits", vec![sms()], any(), 0, Ok(0)),
+        ("last moment", vec![sms()], any(), 599_999, Ok(0)),
+        ("deadline", vec![sms()], any(), 600_000, Err(Reason::Expired)),
+        ("scope unasked", vec![grant("SMS", Some("pay"), 0)], any(), 0, Err(Reason::WrongScope)),
+        ("scope missing", vec![sms()], pay(), 0, Err(Reason::WrongScope)),
+        ("scope fits", vec![grant("SMS", Some("pay"), 0)], pay(), 0, Ok(0)),
+        ("scope other case", vec![grant("SMS", Some("Pay"), 0)], pay(), 0, Err(Reason::WrongScope)),
+        ("scope prefix", vec![grant("SMS", Some("pay2"), 0)], pay(), 0, Err(Reason::WrongScope)),
+        ("second fits", vec![sms(), grant("SMS", Some("pay"), 0)], pay(), 0, Ok(1)),
+        ("channel fits", vec![sms()], any().channels(["SMS"]), 0, Ok(0)),
+        ("channel other", vec![sms()], any().channels(["BIO"]), 0, Err(Reason::WrongChannel)),
+        ("channel case", vec![sms()], any().channels(["sms"]), 0, Err(Reason::WrongChannel)),
+        ("age at bound", vec![sms()], fresh(), 120_000, Ok(0)),
+        ("age past bound", vec![sms()], fresh(), 120_001, Err(Reason::TooOld)),
+        ("expired before old", vec![sms()], fresh(), 600_000, Err(Reason::Expired)),
+        ("nearest wins", vec![sms(), grant("SMS", Some("pay"), -600_000)], pay(), 0, Err(Reason::Expired)),
+        ("skew counts as now", vec![grant("SMS", None, 2_000)], fresh(), 0, Ok(0)),
+        ("from the future", vec![grant("SMS", None, 2_001)], any(), 0, Err(Reason::Missing)),
+        ("end of time", vec![sms()], any(), i64::MAX - 1_000_000_001, Err(Reason::Expired)),
+    ];
+    for (name, grants, requirement, now, expected) in table {
+        let session = Session::with_grants(grants);
+        let decided = decide(Some(&session), &requirement, None, &Policy::new(), at(now));
+        let decided = decided.map(|satisfied| satisfied.first).map_err(|unmet| unmet.reason());
+        assert_eq!(decided, expected, "{name}");
+    }
+    assert_eq!(decide(None, &any(), None, &Policy::new(), at(0)), Err(Reason::Missing.into()));
+}
+
+/// A row is the grants, what is asked, when, and what follows: the places of the grants that it takes, or why none
+/// does, and why by which channel.
+#[test]
+fn channels_are_any_or_all_each_with_its_age() {
+    let bio = || Factor::new("BIO").max_age(Duration::from_secs(60));
+    let both = || Requirement::new().all_of([Factor::new("SMS"), bio()]);
+    let either = || Requirement::new().channels([Factor::new("SMS"), bio()]);
+    let strict = || either().max_age(Duration::from_secs(30));
+    let at = |channel, verified| grant(channel, None, verified);
+    let table = [
+        (vec![], both(), 0, "missing: SMS missing, BIO missing"),
+        (vec![at("SMS", 0)], both(), 0, "missing: BIO missing"),
+        (vec![at("BIO", 0)], both(), 0, "missing: SMS missing"),
+        (vec![at("SMS", 0), at("BIO", 0)], both(), 0, "0b11"),
+        (vec![at("BIO", 0), at("X", 0), at("SMS", 0)], both(), 0, "0b101"),
+        (vec![at("SMS", 0), at("BIO", 0)], both(), 60_000, "0b11"),
+        (vec![at("SMS", 0), at("BIO", 0)], both(), 60_001, "too_old: BIO too_old"),
+        (vec![at("BIO", 0)], both(), 60_001, "too_old: SMS missing, BIO too_old"),
+        (vec![at("X", 0)], both(), 0, "missing: SMS missing, BIO missing"),
+        (vec![at("SMS", 0)], either(), 60_001, "0b1"),
+        (vec![at("X", 0), at("BIO", 0)], either(), 60_000, "0b10"),
+        (vec![at("BIO", 0)], either(), 60_001, "too_old: SMS missing, BIO too_old"),
+        (vec![at("X", 0)], either(), 0, "wrong_channel: SMS missing, BIO missing"),
+        (vec![at("SMS", 0)], strict(), 30_000, "0b1"),
+        (vec![at("SMS", 0)], strict(), 30_001, "too_old: SMS too_old, BIO missing"),
+    ];
+    for (row, (grants, requirement, now, expected)) in table.into_iter().enumerate() {
+        let session = Session::with_grants(grants);
+        let decided = match decide(Some(&session), &requirement, None, &Policy::new(), self::at(now)) {
+            Ok(satisfied) => {
+                let taken: Vec<_> = (0..4).filter(|index| satisfied.contains(*index)).collect();
+                assert_eq!(satisfied.all, taken.iter().map(|index| 1 << index).sum::<u32>());
+                format!("{:#b}", satisfied.all)
+            }
+            Err(unmet) => {
+                let part = |part: &UnmetPart| format!("{} {}", part.channel(), part.reason());
+                let parts: Vec<_> = unmet.parts().iter().map(part).collect();
+                format!("{}: {}", unmet.reason(), parts.join(", "))
+            }
+        };
+        assert_eq!(decided, expected, "row {row}");
+    }
+}
+
+#[test]
+fn what_is_bound_spent_or_for_the_session() {
+    let this = operation_of("this");
+    let bound = |name| Granted { operation: Some(operation_of(name)), ..grant("SMS", None, 0) };
+    let used = |usage| Granted { usage, ..grant("SMS", None, 0) };
+    let any = Requirement::new;
+    let decided = |grants: Vec<Granted>, requirement: &Requirement, operation: Option<_>, policy: &Policy| {
+        let decided = decide(Some(&Session::with_grants(grants)), requirement, operation, policy, at(0));
+        decided.map(|satisfied| satisfied.first).map_err(|unmet| unmet.reason())
+    };
+    let policy = &Policy::new();
+    assert_eq!(decided(vec![bound("this")], &any(), Some(&this), policy), Ok(0));
+    assert_eq!(decided(vec![bound("other")], &any(), Some(&this), policy), Err(Reason::Mismatch));
+    assert_eq!(decided(vec![bound("this")], &any(), None, policy), Err(Reason::Mismatch), "it opens nothing else");
+    assert_eq!(decided(vec![grant("SMS", None, 0)], &any(), Some(&this), policy), Err(Reason::Mismatch));
+    assert_eq!(
+        decided(vec![grant("SMS", None, 0)], &any(), None, &policy.clone().bound_grants()),
+        Err(Reason::Mismatch)
+    );
+    assert_eq!(decided(vec![used(Usage::Spent)], &any(), None, policy), Err(Reason::Spent));
+    assert_eq!(decided(vec![used(Usage::GivenBack)], &any(), None, policy), Ok(0));
+    assert_eq!(decided(vec![used(Usage::SpentAgain)], &any(), None, policy), Err(Reason::Spent));
+    let pay = || any().scope("pay");
+    assert_eq!(decided(vec![grant("SMS", None, 0)], &pay().or_session(), None, policy), Ok(0));
+    assert_eq!(decided(vec![grant("SMS", Some("pay"), 0)], &pay().or_session(), None, policy), Ok(0));
+    assert_eq!(decided(vec![grant("SMS", Some("x"), 0)], &pay().or_session(), None, policy), Err(Reason::WrongScope));
+}
+
+#[test]
+fn a_record_with_too_many_grants_satisfies_nothing() {
+    let any = Requirement::new;
+    for (count, fits) in [(16, true), (17, false), (32, false), (41, false), (65, false)] {
+        let mut grants = vec![grant("SMS", Some("pay"), 0); count - 1];
+        grants.push(grant("SMS", None, 0));
+        let session = Session::with_grants(grants);
+        for asked in [any(), any().channels(["SMS"]), any().all_of(["SMS"])] {
+            let decided = decide(Some(&session), &asked, None, &Policy::new(), at(0));
+            let expected = if fits { Ok(count - 1) } else { Err(Reason::Missing) };
+            assert_eq!(decided.as_ref().map(|it| it.first).map_err(Unmet::reason), expected, "{count}");
+            assert!(decided.is_err() || (0..100).all(|at| decided.as_ref().unwrap().contains(at) == (at == count - 1)));
+        }
+    }
+}
+
+#[test]
+fn conditions_fail_closed() {
+    let request = http::Request::get("/").body(()).unwrap().into_parts().0;
+    let when = |condition: fn(&Parts) -> bool| Requirement::new().when(condition).applies(&request);
+    assert!(when(|request| request.method == http::Method::GET));
+    assert!(!when(|request| request.method == http::Method::POST));
+    assert!(when(|_| panic!("the application's own")));
+    let conditional = Requirement::new().when(|_| true);
+    assert_eq!((conditional.is_conditional(), Requirement::new().is_conditional()), (true, false));
+    assert_eq!(conditional.clone(), conditional);
+    assert_ne!(conditional, Requirement::new().when(|_| true), "another closure may decide otherwise");
+}
+
+#[test]
+fn what_is_said_of_a_requirement_and_what_it_lacks() {
+    let any = Requirement::new;
+    assert_eq!((any().is_once(), any().once().is_once()), (false, true));
+    assert_eq!((any().accepts("X"), any().channels(["SMS"]).accepts("X")), (true, false));
+    assert!(any().all_of(["SMS", "BIO"]).accepts("BIO"));
+    let unmet = Unmet::from(Reason::Spent).bound("canary".into());
+    assert_eq!(unmet.binding(), Some("canary"));
+    let printed = format!("{unmet:?}");
+    assert!(printed.contains("Spent") && !printed.contains("canary"), "{printed}");
+}
+
+#[test]
+fn requirements_that_nothing_satisfies_are_refused() {
+    let check = |requirement: Requirement| requirement.check(["SMS", "BIO"].into_iter(), Some(&["pay:eur".into()]));
+    let any = Requirement::new;
+    assert_eq!(check(any()), Ok(()));
+    assert_eq!(check(any().scope("pay:eur").max_age(Duration::from_secs(1)).channels(["BIO"])), Ok(()));
+    assert_eq!(check(any().max_age(Duration::from_millis(999))), Err(ConfigError::MaxAge));
+    assert_eq!(check(any().channels(Vec::<String>::new())), Err(ConfigError::NoChannel));
+    assert_eq!(check(any().channels(["SMS", "EMAIL"])), Err(ConfigError::UnknownChannel { channel: "EMAIL".into() }));
+    assert_eq!(check(any().scope("pay")), Err(ConfigError::UnknownScope { scope: "pay".into() }));
+    assert_eq!(check_scope(&"x".repeat(128)), Ok(()));
+    assert_eq!(check(any().or_session()), Err(ConfigError::OrSession));
+    assert_eq!(check(any().scope("pay:eur").or_session().once()), Ok(()));
+    assert_eq!(check(any().all_of([Factor::new("SMS").max_age(Duration::ZERO)])), Err(ConfigError::MaxAge));
+    assert_eq!(check(any().all_of(["SMS", "BIO"])), Ok(()));
+    assert_eq!(check(any().all_of(["SMS", "SMS"])), Err(ConfigError::RepeatedChannel { channel: "SMS".into() }));
+    assert_eq!(check(any().channels(vec!["SMS"; 17])), Err(ConfigError::TooManyChannels));
+    assert!(matches!(check(any().channels(vec!["SMS"; 16])), Err(ConfigError::RepeatedChannel { .. })));
+    for scope in ["", " ", "a b", "a\"", "a\\", "ü", "a\r\nb", &"x".repeat(129)] {
+        assert_eq!(check(any().scope(scope)), Err(ConfigError::Scope { scope: scope.into() }));
+    }
+}
+
+#[test]
+fn reasons_are_ordered_as_they_are_checked() {
+    assert!(Reason::ALL.is_sorted());
+}

@@ -1,0 +1,21 @@
+//! The form of a scope.
+
+use crate::rules::Malformed;
+
+/// Checks a scope by its form: visible ASCII, so that it can stand in a header (RFC 6749 §3.3 is narrower
+/// by quotes and backslash, which are refused too).
+pub(crate) fn check_scope(scope: &str) -> Result<(), Malformed> {
+    if scope.chars().all(char::is_whitespace) {
+        return Err(Malformed::HasText);
+    }
+    if scope.len() > SCOPE_LIMIT {
+        return Err(Malformed::Size);
+    }
+    if !scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\') {
+        return Err(Malformed::Regex);
+    }
+    Ok(())
+}
+
+/// Bytes of a scope at most.
+const SCOPE_LIMIT: usize = 128;

@@ -1,0 +1,133 @@
+//! The record of one session, and what it may do next. Pure: no clock, no lock, no I/O.
+//!
+//! A session has at most one pending one-time code and one pending push. Each stays in its slot after it
+//! ended, so that "expired" and "already verified" can be told from "never was", and so that a new start
+//! inherits the tries of a code that is voided while it lives. A code that was voided comes back where the message of
+//! the one in its place was not sent.
+
+mod challenge;
+mod grants;
+mod otp;
+mod push;
+#[cfg(test)]
+mod tests;
+
+pub use self::push::PushStatus;
+pub(crate) use self::{
+    challenge::Start,
+    grants::{Granted, Usage},
+    otp::{CameBack, Compared},
+    push::{Answered, NotAnswered, PushProof, Said},
+};
+
+use serde::{Deserialize, Serialize};
+
+use self::challenge::Challenge;
+use crate::rules::{
+    ChallengeError, CodeDigest, GRANTS_PER_SESSION, Policy, RECORD_LIST_LIMIT, REMEMBRANCE, STARTS_KEPT, Timestamp,
+};
+
+/// The record of one session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Session {
+    otp: Option<Box<Challenge<CodeDigest>>>,
+    push: Option<Box<Challenge<PushProof>>>,
+    /// The newest stands last.
+    grants: Vec<Granted>,
+    /// Challenges started, counted only where the policy limits them.
+    starts: u32,
+}
+
+/// Codes that one slot keeps: the one in it, and those that may come back.
+const CODES_KEPT: usize = 3;
+
+impl Session {
+    /// Removes pending challenges; tries and start stamps stay. One that has expired by every node's clock is not
+    /// pending any more, and goes on being told so.
+    pub(crate) fn without_pending(&self, policy: &Policy, now: Timestamp) -> Self {
+        let mut next = self.clone();
+        let may_live = |deadline: Timestamp| now < deadline.saturating_add(policy.skew);
+        if let Some(otp) = next.otp.as_deref_mut().filter(|otp| may_live(otp.deadline)) {
+            otp.drop_pending();
+        }
+        if let Some(push) = next.push.as_deref_mut().filter(|push| may_live(push.deadline)) {
+            push.drop_pending();
+        }
+        next
+    }
+
+    /// The record of a session that goes on under another id, with its grants of this generation. What the new one has
+    /// already stays.
+    pub(crate) fn carrying(&self, old: &Self, generation: u64) -> Self {
+        let mut next = self.clone();
+        next.otp = next.otp.or_else(|| old.otp.clone());
+        next.push = next.push.or_else(|| old.push.clone());
+        next.starts = next.starts.saturating_add(old.starts);
+        let grants = old.grants.iter().filter(|grant| grant.generation == generation);
+        grants.for_each(|grant| next.add_grant(grant.clone()));
+        next
+    }
+
+    /// Removes grants and pending challenges; tries, start stamps and counts stay (T4, T15).
+    pub(crate) fn revoked(&self, policy: &Policy, now: Timestamp) -> Self {
+        Self { grants: Vec::new(), ..self.without_pending(policy, now) }
+    }
+
+    /// The record without pending challenges, in which these grants go on in the next generation.
+    pub(crate) fn in_generation(&self, kept: &[u64], next: u64, policy: &Policy, now: Timestamp) -> Self {
+        let mut session = self.without_pending(policy, now);
+        session.grants.retain(|grant| kept.contains(&grant.id));
+        session.grants.iter_mut().for_each(|grant| grant.generation = next);
+        session
+    }
+
+    /// Until when the record must be kept: its last deadline, and the time in which that is remembered.
+    pub(crate) fn keep_until(&self, policy: &Policy) -> Timestamp {
+        let challenges = [
+            self.otp.as_deref().map(|otp| (otp.started, otp.deadline)),
+            self.push.as_deref().map(|push| (push.started, push.deadline)),
+        ];
+        let mut until = Timestamp::from_millis(0);
+        for (started, deadline) in challenges.into_iter().flatten() {
+            until = until.max(deadline.saturating_add(REMEMBRANCE)).max(started.saturating_add(policy.resend_interval));
+            if policy.starts_per_session.is_some() {
+                until = until.max(started.saturating_add(STARTS_KEPT));
+            }
+        }
+        let grants = self.grants.iter().map(|grant| grant.expires_at.saturating_add(REMEMBRANCE));
+        grants.fold(until, Timestamp::max)
+    }
+
+    /// Whether it has no more grants than are ever written: the decision counts them by place.
+    pub(crate) fn is_within_bounds(&self) -> bool {
+        let codes = std::iter::successors(self.otp.as_deref(), |otp| otp.earlier.as_deref());
+        let pushes = self.push.as_deref().into_iter();
+        self.grants.len() <= GRANTS_PER_SESSION
+            && codes.clone().count() <= CODES_KEPT
+            && pushes.clone().all(|push| push.earlier.is_none())
+            && codes
+                .map(|otp| otp.wrong.len())
+                .chain(pushes.map(|push| push.wrong.len()))
+                .all(|wrong| wrong <= RECORD_LIST_LIMIT)
+    }
+
+    fn may_start_more(&self, policy: &Policy) -> Result<(), ChallengeError> {
+        match policy.starts_per_session {
+            Some(limit) if self.starts >= limit => Err(ChallengeError::ChallengeLimitExceeded),
+            _ => Ok(()),
+        }
+    }
+
+    /// The record with one start more.
+    fn started(&self, policy: &Policy, now: Timestamp) -> Self {
+        let counted = u32::from(policy.starts_per_session.is_some());
+        Self { starts: self.starts.saturating_add(counted), ..self.pruned(now) }
+    }
+}
+
+#[cfg(test)]
+impl Session {
+    pub(crate) fn with_grants(grants: Vec<Granted>) -> Self {
+        Self { grants, ..Self::default() }
+    }
+}

@@ -1,0 +1,176 @@
+//! One-time codes of a session: started, compared, withdrawn.
+
+use super::{
+    Session, Start,
+    challenge::{Challenge, State},
+};
+use crate::rules::{ChallengeError, CodeDigest, Key, Policy, Timestamp};
+
+/// What became of a code that was compared.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Compared {
+    /// It was right, and the record's newest grant is of it.
+    Right,
+    Wrong(ChallengeError),
+}
+
+/// A code that came back: the user's record counts it as alive again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CameBack {
+    pub(crate) start: u64,
+    pub(crate) deadline: Timestamp,
+    pub(crate) recipient: Option<Key>,
+}
+
+/// One-time codes.
+impl Session {
+    /// The start of the code that stands in its slot, whatever became of it.
+    pub(crate) fn otp_start(&self) -> Option<u64> {
+        self.otp.as_deref().map(|otp| otp.start)
+    }
+
+    /// Whether a code may be started. The last one holds the interval if its message may have gone out.
+    pub(crate) fn may_start_otp(&self, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
+        if let Some(last) = self.otp.as_deref().filter(|last| last.state != State::Unsent) {
+            let next = last.started.saturating_add(policy.resend_interval);
+            if now < next {
+                let wait = next.saturating_since(now);
+                return Err(ChallengeError::RetryIn { interval: policy.resend_interval, wait });
+            }
+        }
+        self.may_start_more(policy)
+    }
+
+    /// Starts a code. One that is alive is voided, and its tries are inherited.
+    pub(crate) fn start_otp(
+        &self,
+        start: Start<CodeDigest>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Self, ChallengeError> {
+        self.may_start_otp(policy, now)?;
+        let mut challenge = Challenge::new(start, policy.code_life, now);
+        if let Some(last) = self.otp.as_ref().filter(|last| last.is_voided(now)) {
+            challenge.wrong.clone_from(&last.wrong);
+        }
+        challenge.earlier = self.otp.clone().filter(|last| last.matters(now));
+        // Of messages that may be out at once there are few, and a record has an end.
+        if let Some(second) = challenge.earlier.as_mut().and_then(|first| first.earlier.as_mut()) {
+            second.earlier = None;
+        }
+        Ok(Self { otp: Some(Box::new(challenge)), ..self.started(policy, now) })
+    }
+
+    /// What stands in the way of comparing a code that [`may_verify`](Self::may_verify) would let through: it was sent
+    /// to another recipient than the channel leads to now (T38).
+    pub(crate) fn was_sent_to(&self, recipient: Option<&Key>) -> Result<(), ChallengeError> {
+        let is_it = self.otp.as_deref().is_some_and(|otp| otp.recipient.as_ref() == recipient);
+        if is_it { Ok(()) } else { Err(ChallengeError::StateInvalid) }
+    }
+
+    /// How a code was wrong that was compared already, though the store has not said so.
+    pub(crate) fn was_wrong(&self, attempt: u64, policy: &Policy) -> Option<ChallengeError> {
+        let challenge = self.otp.as_deref().filter(|otp| otp.wrong.contains(&attempt))?;
+        Some(wrong(challenge.tries_left(policy.tries)))
+    }
+
+    /// What stands in the way of comparing a code, if anything. `knows` says whether its secret is at hand.
+    pub(crate) fn may_verify(
+        &self,
+        channel: &str,
+        generation: Option<u64>,
+        knows: impl FnOnce(&CodeDigest) -> bool,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(), ChallengeError> {
+        let Some(challenge) = self.otp.as_deref().filter(|challenge| *challenge.channel == *channel) else {
+            return Err(ChallengeError::StateInvalid);
+        };
+        match challenge.state {
+            State::Verified(at) if Challenge::<CodeDigest>::is_remembered(at, now) => {
+                Err(ChallengeError::AlreadyVerified)
+            }
+            State::Pending
+                if now >= challenge.deadline && Challenge::<CodeDigest>::is_remembered(challenge.deadline, now) =>
+            {
+                Err(ChallengeError::CodeExpired)
+            }
+            _ if challenge.is_alive(policy, now)
+                && Some(challenge.generation) == generation
+                && challenge.tries_left(policy.tries) > 0
+                && knows(&challenge.proof) =>
+            {
+                Ok(())
+            }
+            _ => Err(ChallengeError::StateInvalid),
+        }
+    }
+
+    /// Compares a code that [`may_verify`](Self::may_verify) let through: counts the try, or grants.
+    pub(crate) fn compare(
+        &self,
+        attempt: u64,
+        matches: impl FnOnce(&CodeDigest) -> bool,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(Self, Compared), ChallengeError> {
+        let mut next = self.pruned(now);
+        let challenge = next.otp.as_deref_mut().ok_or(ChallengeError::StateInvalid)?;
+        if matches(&challenge.proof) {
+            let grant = challenge.verify(policy, now);
+            next.add_grant(grant);
+            return Ok((next, Compared::Right));
+        }
+        challenge.wrong.push(attempt);
+        let left = challenge.tries_left(policy.tries);
+        if left == 0 {
+            challenge.state = State::Exhausted;
+        }
+        Ok((next, Compared::Wrong(wrong(left))))
+    }
+
+    /// Withdraws a code that was not sent. The one that it took the place of comes back as it was, with all that was
+    /// wrong since, unless this one was revoked or used up meanwhile, or `comes_back` says no. `None` where nothing is
+    /// left to withdraw.
+    pub(crate) fn withdraw_otp(
+        &self,
+        start: u64,
+        comes_back: bool,
+        now: Timestamp,
+    ) -> Option<(Self, Option<CameBack>)> {
+        let mut next = self.clone();
+        let mut slot = next.otp.take()?;
+        if slot.start != start {
+            // Another has replaced it meanwhile, which must not bring it back.
+            let mut replaced = &mut slot;
+            while replaced.earlier.as_ref()?.start != start {
+                replaced = replaced.earlier.as_mut()?;
+            }
+            replaced.earlier = replaced.earlier.take()?.earlier;
+            return Some((Self { otp: Some(slot), ..next }, None));
+        }
+        let mut came_back = None;
+        match (slot.state, slot.earlier.take().filter(|_| comes_back)) {
+            (State::Pending, Some(earlier)) if earlier.is_voided(slot.started) => {
+                slot = Box::new(Challenge { wrong: slot.wrong, ..*earlier });
+                if slot.state == State::Pending && now < slot.deadline {
+                    let Challenge { start, deadline, recipient, .. } = *slot;
+                    came_back = Some(CameBack { start, deadline, recipient });
+                }
+            }
+            (State::Pending, Some(earlier)) if slot.wrong.is_empty() => slot = earlier,
+            (State::Pending | State::Dropped, _) => slot.state = State::Unsent,
+            (State::Verified(_) | State::Declined(_) | State::Exhausted | State::Unsent, _) => {}
+        }
+        Some((Self { otp: Some(slot), ..next }, came_back))
+    }
+}
+
+/// How a code was wrong after which so many may follow.
+const fn wrong(left: u8) -> ChallengeError {
+    match left {
+        0 => ChallengeError::ChallengeLimitExceeded,
+        1 => ChallengeError::OneTryRemaining,
+        _ => ChallengeError::CodeInvalid,
+    }
+}

@@ -1,0 +1,194 @@
+//! Pushes of a session: started, answered, polled, withdrawn.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Session, Start,
+    challenge::{Challenge, State},
+};
+use crate::rules::{ChallengeError, CodeDigest, NUMBER_TRIES, Policy, PushDigest, Timestamp};
+
+/// How a push stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushStatus {
+    /// Nobody has answered yet.
+    Pending {
+        /// How long it can still be answered.
+        expires_in: Duration,
+    },
+    /// It was approved.
+    Verified,
+    /// It was declined.
+    Declined,
+    /// Nobody answered in time.
+    Expired,
+}
+
+/// What proves a push: whose it is, and, where the policy asks for one, the number that is shown beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PushProof {
+    pub(crate) id: PushDigest,
+    pub(crate) number: Option<Box<CodeDigest>>,
+    /// Whether it was sent and its id told. Where the request is dropped before, nobody knows the id.
+    pub(crate) sent: bool,
+}
+
+/// What the phone said to a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said<'a> {
+    Yes,
+    /// Yes, and the number that the user typed.
+    Number {
+        typed: &'a str,
+        /// The id of this attempt.
+        attempt: u64,
+    },
+    No,
+}
+
+/// What became of the answer to a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    Approved,
+    Declined,
+    /// Where none is left, this one has declined it.
+    WrongNumber {
+        left: u8,
+    },
+}
+
+/// Why the answer to a push was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAnswered {
+    TooLate,
+    /// It has to be approved with the number.
+    NumberRequired,
+}
+
+/// Pushes.
+impl Session {
+    /// The start of the push that stands in its slot, whatever became of it.
+    pub(crate) fn push_start(&self) -> Option<u64> {
+        self.push.as_deref().map(|push| push.start)
+    }
+
+    /// Whether a push may be started: one in flight is enough. One that is not sent by the time at which its sender
+    /// was given up is none.
+    pub(crate) fn may_start_push(
+        &self,
+        generation: u64,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(), ChallengeError> {
+        if let Some(push) = &self.push
+            && push.is_alive(policy, now)
+            && push.generation == generation
+            // Twice, for what is read and written around it.
+            && (push.proof.sent || now < push.started.saturating_add(policy.sender_deadline * 2))
+        {
+            return Err(ChallengeError::StateInvalid);
+        }
+        self.may_start_more(policy)
+    }
+
+    /// Starts a push.
+    pub(crate) fn start_push(
+        &self,
+        start: Start<PushProof>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Self, ChallengeError> {
+        self.may_start_push(start.generation, policy, now)?;
+        let challenge = Challenge::new(start, policy.push_life, now);
+        Ok(Self { push: Some(Box::new(challenge)), ..self.started(policy, now) })
+    }
+
+    /// The channel and the scope of the push in its slot.
+    pub(crate) fn push_is_for(&self) -> Option<(&str, Option<&str>)> {
+        self.push.as_deref().map(|push| (&*push.channel, push.scope.as_deref()))
+    }
+
+    /// How a push of this session stands; `None` for one that it did not start or no longer remembers.
+    pub(crate) fn push_status(
+        &self,
+        channel: &str,
+        id: &PushDigest,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Option<PushStatus> {
+        let push = self.push.as_deref().filter(|push| *push.channel == *channel && push.proof.id == *id)?;
+        let (end, status) = match push.state {
+            State::Pending if push.is_alive(policy, now) => {
+                let expires_in = push.deadline.saturating_since(now);
+                return Some(PushStatus::Pending { expires_in });
+            }
+            State::Pending => (push.deadline, PushStatus::Expired),
+            State::Verified(at) => (at, PushStatus::Verified),
+            State::Declined(at) => (at, PushStatus::Declined),
+            State::Exhausted | State::Dropped | State::Unsent => return None,
+        };
+        Challenge::<PushProof>::is_remembered(end, now).then_some(status)
+    }
+
+    /// Takes the answer to a push: once, before its deadline, in its generation, and with the number where it has one.
+    /// The last number that is wrong declines it.
+    pub(crate) fn answer_push(
+        &self,
+        id: &PushDigest,
+        generation: u64,
+        said: Said<'_>,
+        matches: impl FnOnce(&CodeDigest, &str, &str) -> bool,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(Self, Answered), NotAnswered> {
+        let mut next = self.pruned(now);
+        let is_it = |push: &&mut Challenge<PushProof>| push.proof.id == *id && push.generation == generation;
+        let push = next.push.as_deref_mut().filter(is_it).ok_or(NotAnswered::TooLate)?;
+        if !push.is_alive(policy, now) {
+            return Err(NotAnswered::TooLate);
+        }
+        let (right, attempt) = match (said, &push.proof.number) {
+            (Said::No, _) => {
+                push.state = State::Declined(now);
+                return Ok((next, Answered::Declined));
+            }
+            (Said::Yes, Some(_)) => return Err(NotAnswered::NumberRequired),
+            (Said::Yes | Said::Number { .. }, None) => (true, 0),
+            (Said::Number { attempt, .. }, Some(_)) if push.wrong.contains(&attempt) => {
+                // Compared already, though the store has not said so.
+                let left = push.tries_left(NUMBER_TRIES);
+                return Ok((next, Answered::WrongNumber { left }));
+            }
+            (Said::Number { typed, attempt }, Some(number)) => (matches(number, &push.channel, typed), attempt),
+        };
+        if right {
+            let grant = push.verify(policy, now);
+            next.add_grant(grant);
+            return Ok((next, Answered::Approved));
+        }
+        push.wrong.push(attempt);
+        let left = push.tries_left(NUMBER_TRIES);
+        if left == 0 {
+            push.state = State::Declined(now);
+        }
+        Ok((next, Answered::WrongNumber { left }))
+    }
+
+    /// A push was sent; `None` where it is no longer the one in the slot, or was answered already.
+    pub(crate) fn push_sent(&self, start: u64) -> Option<Self> {
+        let mut next = self.clone();
+        let is_it = |push: &&mut Challenge<PushProof>| push.start == start && push.state == State::Pending;
+        next.push.as_deref_mut().filter(is_it)?.proof.sent = true;
+        Some(next)
+    }
+
+    /// Withdraws a push that was not sent; `None` where it is no longer the one in the slot.
+    pub(crate) fn withdraw_push(&self, start: u64) -> Option<Self> {
+        let mut next = self.clone();
+        next.push.as_deref_mut().filter(|push| push.start == start)?.drop_pending();
+        Some(next)
+    }
+}

@@ -1,0 +1,44 @@
+//! Pushes that a user declined in a row, and the pause that follows.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Subject;
+use crate::rules::{DAY, Policy, RateLimit, Timestamp};
+
+/// Pushes that were declined in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Denials {
+    /// Since the last that made a pause.
+    count: u8,
+    pub(super) last: Timestamp,
+    /// The last that made a pause.
+    paused: Option<Timestamp>,
+}
+
+/// Declined pushes.
+impl Subject {
+    /// A push was declined; whether pushes pause from now on. A "No" counts whatever became of the push meanwhile, and
+    /// once: an attacker who drops the push before it is declined must not keep it from counting (T13).
+    pub(crate) fn declined(&mut self, start: u64, policy: &Policy, now: Timestamp) -> bool {
+        if !self.answer(start, now) {
+            return false;
+        }
+        let before = self.denials.filter(|denials| now < denials.last.saturating_add(DAY));
+        let before = before.unwrap_or(Denials { count: 0, last: now, paused: None });
+        let count = before.count.saturating_add(1);
+        let denials = Denials { count, last: now, ..before };
+        let pauses = count >= policy.denials;
+        self.denials = Some(if pauses { Denials { count: 0, paused: Some(now), ..denials } } else { denials });
+        self.close(start);
+        pauses
+    }
+
+    /// Refuses a push for a while after every few that were declined in a row.
+    pub(super) fn check_denials(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
+        let paused = self.denials.and_then(|denials| denials.paused);
+        let wait = paused.map_or(Duration::ZERO, |at| at.saturating_add(policy.denial_pause).saturating_since(now));
+        if wait.is_zero() { Ok(()) } else { Err(RateLimit { limit: policy.denials.into(), window: None, wait }) }
+    }
+}

@@ -1,0 +1,158 @@
+//! What was wrong: the consecutive failures of each channel, the wrong codes of a day, and the locks that follow.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Subject;
+use crate::rules::{ChallengeError, DAY, FAILURES_KEPT, Policy, RateLimit, Timestamp, wait};
+
+/// What counts against a user, such as a comparison that was counted before it was made, under an id by which it is
+/// found again.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Attempt {
+    pub(crate) id: u64,
+    pub(crate) at: Timestamp,
+}
+
+/// The consecutive failures of one channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Failures {
+    channel: Box<str>,
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// Failures and locks.
+impl Subject {
+    /// Refuses a user whom only the application can unlock: it locked them, or they have failed too often.
+    pub(crate) fn check_disabled(&self, channel: &str, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
+        let failed = self.failures(channel, now).len() >= usize::from(policy.disable_at);
+        if failed || self.is_locked() { Err(ChallengeError::Forbidden) } else { Ok(()) }
+    }
+
+    /// Whether the application has locked the user.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked.is_some()
+    }
+
+    pub(crate) fn lock(&mut self, now: Timestamp) {
+        self.locked = Some(now);
+    }
+
+    /// Lifts every lock: the application's, failures, wrong codes and denials. Messages stay counted: they cost
+    /// money, not guesses. What a clock that was ahead has left goes all the same: it would deny until then.
+    pub(crate) fn unlock(&mut self, policy: &Policy, now: Timestamp) {
+        self.locked = None;
+        self.failures = Vec::new();
+        self.wrong = Vec::new();
+        self.forgiven = Some(now);
+        self.denials = None;
+        let latest = now.saturating_add(policy.skew);
+        self.sends.forget_after(latest);
+        self.unsent.retain(|unsent| unsent.at <= latest);
+        let deadline = latest.saturating_add(policy.code_life.max(policy.push_life));
+        self.challenges.retain(|challenge| challenge.deadline <= deadline);
+    }
+
+    /// Whether an unlocking of then or later has left nothing to lift.
+    pub(crate) fn is_unlocked_since(&self, then: Timestamp, policy: &Policy, now: Timestamp) -> bool {
+        let mut unlocked = self.clone();
+        unlocked.unlock(policy, now);
+        unlocked.forgiven = self.forgiven;
+        self.forgiven.is_some_and(|forgiven| then <= forgiven) && unlocked == *self
+    }
+
+    /// Refuses a user who has to wait: after every few consecutive failures on this channel, and after too
+    /// many wrong codes in a day over all of them.
+    ///
+    /// A stamp from the future goes on denying.
+    pub(crate) fn check_locked(&self, channel: &str, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
+        let consecutive = self.consecutive_wait(channel, policy, now);
+        let day = self.day_wait(policy, now);
+        let consecutive = RateLimit { limit: policy.wait_every.into(), window: None, wait: consecutive };
+        let day = RateLimit { limit: policy.wrong_codes_a_day.into(), window: Some(DAY), wait: day };
+        let limit = if day.wait > consecutive.wait { day } else { consecutive };
+        if limit.wait.is_zero() { Ok(()) } else { Err(ChallengeError::RateLimited(limit)) }
+    }
+
+    /// Counts a code that is about to be compared as a failure.
+    pub(crate) fn count(&mut self, channel: &str, attempt: u64, now: Timestamp) {
+        let attempt = Attempt { id: attempt, at: now };
+        self.wrong.retain(|wrong| now < wrong.at.saturating_add(DAY));
+        self.wrong.push(attempt);
+        self.failures.retain(|failures| failures.is_remembered(now));
+        match self.failures.iter_mut().find(|failures| *failures.channel == *channel) {
+            Some(failures) => failures.attempts.push(attempt),
+            None => self.failures.push(Failures { channel: channel.into(), attempts: vec![attempt] }),
+        }
+    }
+
+    /// Whether an attempt is counted.
+    pub(crate) fn counts(&self, attempt: u64) -> bool {
+        self.wrong.iter().any(|wrong| wrong.id == attempt)
+    }
+
+    /// Counts wrong codes again that somebody remembers and this record does not: it has lost them.
+    pub(crate) fn remember(&mut self, wrong: Vec<Attempt>, now: Timestamp) {
+        let counts = |attempt: &Attempt| {
+            now < attempt.at.saturating_add(DAY) && self.forgiven.is_none_or(|forgiven| forgiven < attempt.at)
+        };
+        let lost =
+            wrong.into_iter().filter(counts).filter(|attempt| !self.wrong.iter().any(|known| known.id == attempt.id));
+        let lost: Vec<_> = lost.collect();
+        self.wrong.extend(lost);
+    }
+
+    /// Takes an attempt out again that turned out to have nothing to compare with.
+    pub(crate) fn uncount(&mut self, attempt: u64) {
+        self.wrong.retain(|wrong| wrong.id != attempt);
+        for failures in &mut self.failures {
+            failures.attempts.retain(|failure| failure.id != attempt);
+        }
+        self.failures.retain(|failures| !failures.attempts.is_empty());
+        self.wrong.shrink_to_fit();
+        self.failures.shrink_to_fit();
+    }
+
+    /// A code was right: it was no failure, and the channel's failures are over. The day's count of wrong
+    /// codes stays, and so does every other channel's (T4).
+    pub(crate) fn succeeded(&mut self, channel: &str, attempt: u64) {
+        self.uncount(attempt);
+        self.failures.retain(|failures| *failures.channel != *channel);
+        self.failures.shrink_to_fit();
+    }
+
+    pub(super) fn failures(&self, channel: &str, now: Timestamp) -> &[Attempt] {
+        let of_channel = |failures: &&Failures| *failures.channel == *channel && failures.is_remembered(now);
+        self.failures.iter().find(of_channel).map_or(&[], |failures| &failures.attempts)
+    }
+
+    fn consecutive_wait(&self, channel: &str, policy: &Policy, now: Timestamp) -> Duration {
+        let failures = self.failures(channel, now);
+        let rounds = failures.len() / usize::from(policy.wait_every);
+        let Some(last) = failures.iter().map(|failure| failure.at).max() else { return Duration::ZERO };
+        if rounds == 0 || !failures.len().is_multiple_of(policy.wait_every.into()) {
+            return Duration::ZERO;
+        }
+        let doublings = u32::try_from(rounds - 1).unwrap_or(u32::MAX);
+        let wait = 2_u32
+            .checked_pow(doublings)
+            .and_then(|factor| policy.first_wait.checked_mul(factor))
+            .map_or(policy.longest_wait, |wait| wait.min(policy.longest_wait));
+        last.saturating_add(wait).saturating_since(now)
+    }
+
+    fn day_wait(&self, policy: &Policy, now: Timestamp) -> Duration {
+        wait(policy.wrong_codes_a_day.into(), DAY, self.wrong.iter().map(|wrong| wrong.at), now)
+    }
+}
+
+impl Failures {
+    pub(super) fn last(&self) -> Option<Timestamp> {
+        self.attempts.iter().map(|attempt| attempt.at).max()
+    }
+
+    fn is_remembered(&self, now: Timestamp) -> bool {
+        self.last().is_some_and(|last| now < last.saturating_add(FAILURES_KEPT))
+    }
+}

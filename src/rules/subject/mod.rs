@@ -1,0 +1,103 @@
+//! The record of one user, over all their sessions. Pure: no clock, no lock, no I/O.
+//!
+//! It holds what denies: failures, compared codes, messages sent and pushes declined, which no new code, session,
+//! channel or success elsewhere may reset. Locks are derived from them; only the application's own is stored.
+
+mod challenges;
+mod denials;
+mod failures;
+mod recipients;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod unsent;
+
+pub(crate) use self::{
+    challenges::Opening,
+    failures::Attempt,
+    sessions::{Listed, ListedBy, Seen},
+};
+
+use serde::{Deserialize, Serialize};
+
+use self::{
+    challenges::Challenge, denials::Denials, failures::Failures, recipients::KnownRecipient, sessions::LiveSession,
+};
+use crate::rules::{
+    DAY, FAILURES_KEPT, KNOWN_RECIPIENTS, LOCK_KEPT, RECORD_LIST_LIMIT, SESSIONS_PER_SUBJECT, Sends, TEN_MINUTES,
+    Timestamp,
+};
+
+/// The record of one user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Subject {
+    /// A number that changes when everything of this user is revoked.
+    generation: u64,
+    /// When the application locked the user.
+    locked: Option<Timestamp>,
+    /// Consecutive failures, of the channels that have any.
+    failures: Vec<Failures>,
+    /// Codes compared in the last 24 hours that were not right, over all channels.
+    wrong: Vec<Attempt>,
+    /// When the application unlocked the user last, in the last 24 hours: what was wrong before counts no more.
+    forgiven: Option<Timestamp>,
+    /// Messages of the last 24 hours.
+    sends: Sends,
+    /// Starts of the last ten minutes whose sender said that nothing was sent.
+    unsent: Vec<Attempt>,
+    /// The destinations that a challenge was verified with, the newest last.
+    known: Vec<KnownRecipient>,
+    /// Pushes declined since the last that was approved.
+    denials: Option<Denials>,
+    /// Challenges that may be alive; answered pushes stay until their deadline.
+    challenges: Vec<Challenge>,
+    /// Sessions that may hold a grant.
+    sessions: Vec<LiveSession>,
+}
+
+impl Subject {
+    pub(crate) fn new(generation: u64) -> Self {
+        Self {
+            generation,
+            locked: None,
+            failures: Vec::new(),
+            wrong: Vec::new(),
+            forgiven: None,
+            sends: Sends::default(),
+            unsent: Vec::new(),
+            known: Vec::new(),
+            denials: None,
+            challenges: Vec::new(),
+            sessions: Vec::new(),
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Until when the record must be kept.
+    pub(crate) fn keep_until(&self) -> Timestamp {
+        let failures = self.failures.iter().filter_map(Failures::last).map(|at| at.saturating_add(FAILURES_KEPT));
+        let wrong = self.wrong.iter().map(|attempt| attempt.at.saturating_add(DAY));
+        let forgiven = self.forgiven.map(|at| at.saturating_add(DAY));
+        let locked = self.locked.map(|at| at.saturating_add(LOCK_KEPT));
+        let denials = self.denials.map(|denials| denials.last.saturating_add(DAY));
+        let challenges = self.challenges.iter().map(|challenge| challenge.deadline);
+        let sessions = self.sessions.iter().map(|session| session.until);
+        let unsent = self.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
+        let known = self.known.iter().map(KnownRecipient::until);
+        let denies = failures.chain(wrong).chain(forgiven).chain(locked).chain(denials).chain(unsent);
+        denies.chain(challenges).chain(sessions).chain(known).fold(self.sends.keep_until(), Timestamp::max)
+    }
+
+    /// Whether its lists are no longer than what is ever written.
+    pub(crate) fn is_within_bounds(&self) -> bool {
+        let lists = [self.failures.len(), self.wrong.len(), self.challenges.len(), self.unsent.len()];
+        let attempts = self.failures.iter().map(|failures| failures.attempts.len());
+        self.sessions.len() <= SESSIONS_PER_SUBJECT
+            && self.known.len() <= KNOWN_RECIPIENTS
+            && self.sends.is_within_bounds()
+            && lists.into_iter().chain(attempts).all(|length| length <= RECORD_LIST_LIMIT)
+    }
+}

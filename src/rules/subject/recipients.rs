@@ -1,0 +1,33 @@
+//! The destinations that a user has proven to be theirs.
+
+use serde::{Deserialize, Serialize};
+
+use super::Subject;
+use crate::rules::{Key, Policy, RECIPIENT_KNOWN, Timestamp};
+
+/// A destination that the user has proven to be theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct KnownRecipient {
+    pub(super) key: Key,
+    pub(super) verified: Timestamp,
+}
+
+/// Known recipients.
+impl Subject {
+    /// Whether the user has proven before that this destination is theirs. A stamp from the future proves nothing (T20).
+    pub(crate) fn knows(&self, recipient: &Key, policy: &Policy, now: Timestamp) -> bool {
+        let latest = now.saturating_add(policy.skew);
+        self.known.iter().any(|known| known.key == *recipient && now < known.until() && known.verified <= latest)
+    }
+
+    /// The user's destinations have changed: none counts as proven any more.
+    pub(crate) fn forget_recipients(&mut self) {
+        self.known = Vec::new();
+    }
+}
+
+impl KnownRecipient {
+    pub(super) fn until(&self) -> Timestamp {
+        self.verified.saturating_add(RECIPIENT_KNOWN)
+    }
+}

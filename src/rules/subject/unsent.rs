@@ -1,0 +1,33 @@
+//! Starts whose message was not sent, which have a budget of their own.
+
+use super::{Attempt, Subject, challenges::Challenge};
+use crate::rules::{CameBack, Key, Policy, RateLimit, TEN_MINUTES, Timestamp, UNSENT_STARTS, wait_for};
+
+/// Starts that sent nothing.
+impl Subject {
+    /// Takes a start back whose sender said that nothing was sent, and counts it in a budget of its own, from which
+    /// nothing is given back: a provider that fails is no call free of charge (T13). A code that came back in its place
+    /// is alive again.
+    pub(crate) fn not_sent(&mut self, start: u64, session: &Key, came_back: Option<CameBack>, now: Timestamp) {
+        self.withdraw(start);
+        self.unsent.retain(|unsent| unsent.id != start && now < unsent.at.saturating_add(TEN_MINUTES));
+        self.unsent.push(Attempt { id: start, at: now });
+        if let Some(CameBack { start, deadline, recipient }) = came_back {
+            self.close(start);
+            let (session, push) = (*session, None);
+            self.challenges.push(Challenge { start, session, deadline, push, recipient, open: true, answered: false });
+        }
+    }
+
+    /// Refuses where too many starts of the last ten minutes sent nothing. From the first on, one whose sender may still
+    /// say so counts with them, so that asking in parallel gets nobody more.
+    pub(super) fn check_unsent(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
+        let unsent = || self.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
+        if !unsent().any(|end| now < end) {
+            return Ok(());
+        }
+        let limit = UNSENT_STARTS;
+        let wait = wait_for(limit, unsent().chain(self.sends.in_flight(policy.sender_deadline)), now);
+        if wait.is_zero() { Ok(()) } else { Err(RateLimit { limit, window: Some(TEN_MINUTES), wait }) }
+    }
+}
