@@ -66,13 +66,13 @@ impl Life {
 
     /// Outside of the sandbox, where a sender is asked, and every key is another one.
     fn outside() -> (Self, Arc<AtomicBool>) {
-        let sends = Arc::new(AtomicBool::new(true));
-        let sent = Arc::clone(&sends);
+        let works = Arc::new(AtomicBool::new(true));
+        let asked = Arc::clone(&works);
         let send = move |_: OtpMessage| {
-            let sent = sent.load(Ordering::Relaxed);
+            let sent = asked.load(Ordering::Relaxed);
             async move { if sent { Ok(()) } else { Err(DeliveryError::Failed) } }
         };
-        (Self::of(|engine| engine.otp("SMS", send)), sends)
+        (Self::of(|engine| engine.otp("SMS", send)), works)
     }
 
     fn of(settings: impl FnOnce(Engine) -> Engine) -> Self {
@@ -233,12 +233,12 @@ fn main() -> std::io::Result<()> {
     seeds.both("started", STARTED, &started);
     seeds.both("resent", STARTED, &Life::new().start().wrong(1).resend());
     seeds.both("resent_twice", STARTED, &Life::new().start().resend().wrong(1).resend());
-    let (first, sends) = Life::outside();
-    sends.store(false, Ordering::Relaxed);
+    let (first, works) = Life::outside();
+    works.store(false, Ordering::Relaxed);
     seeds.both("unsent", STARTED, &first.unsent());
-    let (second, sends) = Life::outside();
+    let (second, works) = Life::outside();
     let second = second.start().wrong(1);
-    sends.store(false, Ordering::Relaxed);
+    works.store(false, Ordering::Relaxed);
     seeds.both("came_back", STARTED, &second.unsent());
     let bound = Life::new().bound();
     seeds.both("bound", STARTED, &bound);
