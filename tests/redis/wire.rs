@@ -125,6 +125,11 @@ async fn records_are_kept_as_long_as_the_page_says() {
     are(&server, &[70 * MINUTE, DAY], "stepped up");
 
     let server = Server::start();
+    let policy = Policy::new().store_deadline(Duration::from_secs(10)).starts_per_session(1);
+    server.node_with(policy).start_otp(&alice, "SMS", None).await.unwrap();
+    are(&server, &[DAY, 30 * DAY], "a code in a session whose starts are limited");
+
+    let server = Server::start();
     let node = enrolled(&server);
     node.start_otp(&alice, "SMS", None).await.unwrap();
     node.verify_otp(&alice, "SMS", "000000").await.unwrap_err();
