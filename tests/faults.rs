@@ -44,9 +44,9 @@ use http_body_util::BodyExt;
 use support::{Elsewhere, Fails, poll_at_most};
 use tower::{Layer, Service, ServiceExt};
 use tower_step_up::{
-    AnswerError, Caller, ChallengeError, Clock as _, DeliveryError, Event, ManualClock, OtpMessage, Policy, Proof,
-    PushAnswer, PushMessage, Recipient, Refused, RequireStepUp, Requirement, Secret, StepUp, Timestamp, discard,
-    store::Remote,
+    AnswerError, Caller, ChallengeError, Clock as _, DeliveryError, Event, ManualClock, MemoryStore, OtpMessage,
+    Policy, Proof, PushAnswer, PushMessage, Recipient, Refused, RequireStepUp, Requirement, Secret, StepUp, Timestamp,
+    discard, store::Remote,
 };
 
 const WRONG: &str = "000000";
@@ -664,6 +664,53 @@ async fn a_full_store_costs_nothing_and_harms_nothing() {
     }
 }
 
+/// T17: in process, a store that is full takes nothing new, and goes on changing what it has. The lock of a user of whom
+/// nothing is known is new, too.
+#[tokio::test]
+async fn a_full_store_in_process_changes_what_it_has() {
+    let (store, clock) = (MemoryStore::with_capacity(2), ManualClock::new());
+    let builder = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).store(store.clone());
+    let step_up = builder.build().unwrap();
+    let [alice, elsewhere, bob] =
+        [("alice", "1"), ("alice", "2"), ("bob", "1")].map(|(user, id)| Caller::new(user, id));
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    assert_eq!(store.len(), 2);
+    for caller in [&elsewhere, &bob] {
+        assert_eq!(step_up.start_otp(caller, "SMS", None).await, Err(ChallengeError::Unavailable));
+    }
+    assert_eq!(step_up.lock("bob").await, Err(ChallengeError::Unavailable));
+
+    clock.advance(Duration::from_secs(15));
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    assert!(step_up.verify_otp(&alice, "SMS", WRONG).await.is_err());
+    step_up.verify_otp(&alice, "SMS", "123456").await.unwrap();
+    assert_eq!(step_up.transfer(&alice, &elsewhere).await, Err(ChallengeError::Unavailable));
+    step_up.check(&alice, &Requirement::new().once()).await.unwrap();
+    step_up.revoke(&alice).await.unwrap();
+    step_up.revoke_all("alice").await.unwrap();
+    step_up.lock("alice").await.unwrap();
+    assert_eq!(step_up.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Forbidden));
+    assert_eq!(store.len(), 2, "nothing was evicted");
+}
+
+/// The key of the records is never rotated: under another one nothing is found.
+#[tokio::test]
+async fn under_another_record_key_everything_is_forgotten() {
+    let (store, alice, mallory) = (Elsewhere::default(), Caller::new("alice", "1"), Caller::new("mallory", "1"));
+    let node = |key| {
+        let builder = StepUp::builder().sandbox().otp("SMS", discard).store(store.adapted());
+        builder.record_key(Secret::new([key; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
+    };
+    let (first, second) = (node(1), node(2));
+    first.start_otp(&alice, "SMS", None).await.unwrap();
+    first.verify_otp(&alice, "SMS", "123456").await.unwrap();
+    first.lock("mallory").await.unwrap();
+    assert!(second.check(&alice, &Requirement::new()).await.is_err());
+    second.start_otp(&mallory, "SMS", None).await.unwrap();
+    assert!(first.check(&alice, &Requirement::new()).await.is_ok());
+    assert_eq!(first.start_otp(&mallory, "SMS", None).await, Err(ChallengeError::Forbidden));
+}
+
 /// T20: a restart at another time on the same store. What is from the future opens nothing, and goes on denying.
 #[tokio::test]
 async fn after_a_restart_at_another_time_nothing_lives_longer() {
@@ -898,6 +945,39 @@ async fn a_start_that_was_counted_is_delivered_where_the_client_goes_away() {
             break;
         }
     }
+}
+
+/// A runtime that ends loses what went on without its request: the messages, and not their count.
+#[test]
+fn a_runtime_that_ends_loses_the_messages_and_no_count() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let delivered = Arc::new(AtomicU8::new(0));
+    let send = {
+        let delivered = Arc::clone(&delivered);
+        move |_: OtpMessage| {
+            let delivered = Arc::clone(&delivered);
+            async move {
+                tokio::task::yield_now().await;
+                delivered.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+    };
+    let step_up = StepUp::builder().otp("SMS", send).clock(ManualClock::new()).build().unwrap();
+    let session = |number: usize| Caller::new("alice", number.to_string());
+    let first = runtime();
+    first.block_on(async {
+        for number in 0..3 {
+            assert!(poll_at_most(1, step_up.start_otp(&session(number), "SMS", None)).is_none());
+        }
+    });
+    drop(first);
+    let refused = runtime().block_on(async {
+        step_up.drained().await;
+        step_up.start_otp(&session(3), "SMS", None).await
+    });
+    assert!(matches!(refused, Err(ChallengeError::RateLimited(limit)) if limit.limit == 3), "{refused:?}");
+    assert_eq!(delivered.load(Ordering::SeqCst), 0);
 }
 
 /// T33: a client library that has lost the answer to a swap sends it again. The guess that was compared stays counted.

@@ -64,3 +64,28 @@ async fn a_right_code_is_no_guess() {
     }
     assert_eq!(node.verify_otp(&alice(), "SMS", RIGHT).await, Err(ChallengeError::StateInvalid), "nothing is left");
 }
+
+/// What no process remembers: the application's lock, failures in a row and messages. They are only in the store.
+#[tokio::test]
+async fn the_rest_is_forgotten_with_the_store() {
+    let (store, clock) = (Elsewhere::default(), ManualClock::new());
+    let node = node(&store, &clock);
+    let start = async |session: usize| node.start_otp(&Caller::new("alice", session.to_string()), "SMS", None).await;
+    for session in 0..3 {
+        start(session).await.unwrap();
+    }
+    assert!(matches!(start(3).await, Err(ChallengeError::RateLimited(limit)) if limit.limit == 3));
+    store.forget();
+    start(3).await.unwrap();
+    for _ in 0..5 {
+        assert!(crate::was_wrong(&node.verify_otp(&Caller::new("alice", "3"), "SMS", WRONG).await));
+    }
+    start(4).await.unwrap();
+    for _ in 0..5 {
+        assert!(crate::was_wrong(&node.verify_otp(&Caller::new("alice", "4"), "SMS", WRONG).await));
+    }
+    assert!(matches!(start(5).await, Err(ChallengeError::RateLimited(limit)) if limit.limit == 10), "ten in a row");
+    node.lock("alice").await.unwrap();
+    store.forget();
+    start(5).await.unwrap();
+}

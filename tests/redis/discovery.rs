@@ -277,6 +277,21 @@ async fn whatever_happens_to_the_old_server_the_new_one_is_found() {
     }
 }
 
+/// A process that only guards writes nothing. It leaves a master that has become a replica all the same, where that is
+/// told to answer `MASTERDOWN`.
+#[tokio::test]
+async fn a_guard_leaves_a_replica_that_does_not_answer_for_its_master() {
+    let (old, new) = (Server::start(), Server::start());
+    let directory = Directory::of(&old);
+    let node = directory.node(Policy::new());
+    until(async || node.start_otp(&alice(), "SMS", None).await.is_ok()).await;
+    until(async || node.verify_otp(&alice(), "SMS", "123456").await.is_ok() || check(&node).await.is_ok()).await;
+    directory.leads_to(&new);
+    old.say(&["CONFIG", "SET", "replica-serve-stale-data", "no"]);
+    old.say(&["REPLICAOF", "127.0.0.1", "1"]);
+    until(async || check(&node).await == missing()).await;
+}
+
 /// Who has waited for the old one hears that it is gone when the new one is in use, which is not left for that.
 #[tokio::test]
 async fn the_end_of_an_old_connection_is_not_that_of_the_new_one() {

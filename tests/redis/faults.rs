@@ -2,7 +2,7 @@
 //!
 //! | fault | guard | start | afterwards |
 //! |---|---|---|---|
-//! | killed | 503 | 503 | passes again, once it is back with its data; restarted empty: `missing` |
+//! | killed | 503 | 503 | with its log: passes again, and locks stand; restarted empty: `missing` |
 //! | stopped (`SIGSTOP`) | 503 within the deadline | 503 | passes again |
 //! | `CLIENT PAUSE` | 503 within the deadline | 503 | passes again |
 //! | made a replica (read-only) | passes: it reads | 503 | starts again, once it is a master |
@@ -71,6 +71,21 @@ async fn killed_and_restarted_empty() {
     until(async || node.start_otp(&alice(), "SMS", None).await.is_ok()).await;
 }
 
+/// With its log (`appendonly yes`), as the page asks for.
+#[tokio::test]
+async fn killed_and_restarted_with_its_log() {
+    let mut server = Server::with(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let node = stepped_up(&server).await;
+    until(async || node.lock("locked").await.is_ok()).await;
+    server.kill();
+    is_down(&node, "killed").await;
+    server.again();
+    until(async || passes(&node).await).await;
+    let locked = || async { node.start_otp(&Caller::new("locked", "1"), "SMS", None).await };
+    until(async || locked().await != Err(ChallengeError::Unavailable)).await;
+    assert_eq!(locked().await, Err(ChallengeError::Forbidden));
+}
+
 #[tokio::test]
 async fn stopped_and_continued() {
     let server = Server::start();
@@ -136,6 +151,9 @@ async fn out_of_memory() {
     let started = patient.build().unwrap().start_otp(&Caller::new("bob", "1"), "SMS", None).await;
     assert_eq!(started, Err(ChallengeError::Unavailable));
     assert_eq!(*told.lock().unwrap(), ["the store has no room for another record"]);
+    for answer in [node.lock("bob").await, node.unlock("bob").await] {
+        assert_eq!(answer, Err(ChallengeError::Unavailable), "nothing is known of him yet");
+    }
     // T36: what exists is changed all the same, so that nothing that denies is refused.
     until(async || node.revoke(&alice()).await.is_ok()).await;
     assert!(!passes(&node).await, "it was revoked");

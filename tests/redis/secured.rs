@@ -175,6 +175,17 @@ async fn other_keys_are_not_the_documented_users() {
 }
 
 #[tokio::test]
+async fn another_database_takes_one_more_right() {
+    for (besides, works) in [(&[][..], false), (&["+select"], true)] {
+        let server = Server::start();
+        make_user(&server, besides);
+        let address = format!("redis://step-up:{PASSWORD}@127.0.0.1:{}/1", server.port());
+        let node = Told::default().node(RedisStore::open(address).unwrap());
+        assert_eq!(everything(&node).await, works, "{besides:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_refused() {
     let secured = Secured::start();
     let told = Told::default();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_step_up::{Caller, Policy, PushAnswer, Requirement};
+use tower_step_up::{Caller, Policy, PushAnswer, Recipient, Requirement, StepUp, store::RedisStore};
 
 use crate::server::Server;
 
@@ -33,6 +33,8 @@ async fn round_trips_are_few() {
     assert_eq!((after.0 - before.0, after.1 - before.1), (4, 5), "that is 2 + 5 round trips");
     node.check(&alice, &Requirement::new()).await.unwrap();
     assert_eq!((count("get"), count("evalsha")), (after.0 + 1, after.1), "a guard is one GET");
+    node.check(&alice, &Requirement::new().once()).await.unwrap();
+    assert_eq!((count("get"), count("evalsha")), (after.0 + 2, after.1 + 1), "one that spends its grant writes, too");
 
     let bob = Caller::new("bob", "1");
     let mut last = (count("get"), count("evalsha"));
@@ -46,6 +48,18 @@ async fn round_trips_are_few() {
     assert_eq!(since(), (1, 0), "it is polled");
     node.answer_push("bob", &push.id, PushAnswer::Approve).await.unwrap();
     assert_eq!(since(), (3, 2), "it is approved: the user's record is looked at again once the session's was read");
+
+    enrolled(&server).start_otp(&Caller::new("carol", "1"), "SMS", None).await.unwrap();
+    assert_eq!(since(), (3, 3), "a code to a recipient who is named: one more record");
+}
+
+/// A node whose enrolment names every user's recipient.
+fn enrolled(server: &Server) -> StepUp<RedisStore> {
+    server
+        .builder(Policy::new().store_deadline(Duration::from_secs(10)))
+        .enrolment(async |caller: Caller, _: String| Ok(Recipient::new(caller.subject())))
+        .build()
+        .unwrap()
 }
 
 /// As long as the application's lock is kept, in milliseconds.
@@ -62,6 +76,7 @@ async fn every_key_ends_and_names_nobody() {
         assert!(!keys.is_empty(), "{step}");
         for key in keys {
             assert!(server.number(&["PTTL", &key]) > 0, "{step}: {key} has no end");
+            assert_eq!(key.len(), "step-up:".len() + 43, "{step}: {key}");
             let value = server.say(&["GET", &key]);
             for canary in ["canary-user", "canary-session", "123456"] {
                 assert!(!key.contains(canary) && !value.contains(canary), "{step}: {canary}");
@@ -82,4 +97,43 @@ async fn every_key_ends_and_names_nobody() {
     assert!((TEN_YEARS - 60_000..=TEN_YEARS).contains(&longest), "a lock is kept for {longest} ms");
     node.revoke_all("canary-user").await.unwrap();
     look("revoked");
+}
+
+/// How long the records of a user are kept, by what has happened to them.
+#[tokio::test]
+async fn records_are_kept_as_long_as_the_page_says() {
+    const MINUTE: i64 = 60_000;
+    const DAY: i64 = 24 * 60 * MINUTE;
+    let kept = |server: &Server| {
+        let mut kept: Vec<_> = server.keys().iter().map(|key| server.number(&["PTTL", key])).collect();
+        kept.sort_unstable();
+        kept
+    };
+    let are = |server: &Server, expected: &[i64], what: &str| {
+        let kept = kept(server);
+        assert_eq!(kept.len(), expected.len(), "{what}: {kept:?}");
+        // A machine with many tests on it takes its time.
+        let is = kept.iter().zip(expected).all(|(kept, expected)| (expected - 2 * MINUTE..=*expected).contains(kept));
+        assert!(is, "{what}: {kept:?}");
+    };
+    let alice = Caller::new("alice", "1");
+    let server = Server::start();
+    let node = server.node_with(Policy::new().store_deadline(Duration::from_secs(10)));
+    node.start_otp(&alice, "SMS", None).await.unwrap();
+    are(&server, &[65 * MINUTE, DAY], "a code");
+    node.verify_otp(&alice, "SMS", "123456").await.unwrap();
+    are(&server, &[70 * MINUTE, DAY], "stepped up");
+
+    let server = Server::start();
+    let policy = Policy::new().store_deadline(Duration::from_secs(10)).starts_per_session(1);
+    server.node_with(policy).start_otp(&alice, "SMS", None).await.unwrap();
+    are(&server, &[DAY, 30 * DAY], "a code in a session whose starts are limited");
+
+    let server = Server::start();
+    let node = enrolled(&server);
+    node.start_otp(&alice, "SMS", None).await.unwrap();
+    node.verify_otp(&alice, "SMS", "000000").await.unwrap_err();
+    are(&server, &[65 * MINUTE, DAY, 400 * DAY], "a wrong code; the recipient's record is between the two others");
+    node.verify_otp(&alice, "SMS", "123456").await.unwrap();
+    are(&server, &[70 * MINUTE, DAY, 30 * DAY], "and the right one to a recipient, who is known by then");
 }

@@ -76,7 +76,7 @@ const CAPACITY: usize = 1_000_000;
 /// | record | kept for |
 /// |---|---|
 /// | a session's | an hour after its grant or its code has ended: some 70 minutes after a step-up |
-/// | a user's | a day after their last message; 400 days after a wrong code that no right one has followed |
+/// | a user's | a day after their last message; 30 days after a right code to a recipient whom the enrolment names; 400 days after a wrong code that no right one has followed; ten years after the application has locked them |
 /// | a recipient's, where the enrolment names one | a day after the last message |
 ///
 /// and up to a quarter longer, an eighth on average. So each user who steps up once a day takes 1.125 records for
