@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, HeaderValue, Method, Response, Uri, header::CACHE_CONTROL, request::Parts};
 
-use super::refusal::{Refusal, Refuse, Terms, speaks_grpc};
+use super::{
+    condition::Condition,
+    refusal::{Refusal, Refuse, Terms, speaks_grpc},
+};
 use crate::{
     engine::{Caller, CheckError, Engine, Event, Grant, StepUp},
     rules::Requirement,
@@ -20,10 +23,13 @@ pub(super) fn forbid_storing(answer: &mut HeaderMap) {
 }
 
 /// What every guard made by one layer shares.
+#[derive(Clone)]
 pub(super) struct Shared<R> {
     pub(super) step_up: StepUp,
     pub(super) terms: Arc<Terms>,
     pub(super) refuse: R,
+    /// On which requests anything is asked.
+    pub(super) condition: Condition,
     /// The paths of gRPC methods that need no step-up.
     pub(super) exempt: Vec<Box<str>>,
     /// Whether it only tells what it would refuse.
@@ -33,6 +39,19 @@ pub(super) struct Shared<R> {
 }
 
 impl<R> Shared<R> {
+    /// The same, with refusals built another way. Only gRPC's knows open methods.
+    pub(super) fn refusing_with<T>(&self, refuse: T) -> Shared<T> {
+        Shared {
+            step_up: self.step_up.clone(),
+            terms: Arc::clone(&self.terms),
+            refuse,
+            condition: self.condition.clone(),
+            exempt: Vec::new(),
+            shadow: self.shadow,
+            keep_cache_control: self.keep_cache_control,
+        }
+    }
+
     pub(super) fn engine(&self) -> &Engine {
         &self.step_up.0
     }
@@ -55,13 +74,13 @@ impl<R> Shared<R> {
 impl<R> Shared<R> {
     /// Whether it depends on the request as a whole who is asking, or whether anything is asked at all.
     pub(super) fn looks_at_requests(&self) -> bool {
-        self.requirement().is_conditional() || !self.engine().identifies_by_extension()
+        self.condition.is_conditional() || !self.engine().identifies_by_extension()
     }
 
     /// Whether a step-up is asked for; where it is, the caller that was found stands in the extensions, in place of any
     /// other.
     pub(super) fn applies(&self, request: &mut Parts) -> bool {
-        if !self.requirement().applies(request) {
+        if !self.condition.applies(request) {
             return false;
         }
         if !self.engine().identifies_by_extension() {

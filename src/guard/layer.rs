@@ -8,6 +8,7 @@ use tower::Layer;
 use super::{
     admission::Shared,
     bind::BindStepUp,
+    condition::Condition,
     refusal::{Grpc, Json, Negotiate, Refuse, Terms},
     service::Guard,
 };
@@ -46,6 +47,7 @@ impl RequireStepUp {
             step_up: step_up.clone(),
             terms,
             refuse: Negotiate,
+            condition: Condition::default(),
             exempt: Vec::new(),
             shadow: false,
             keep_cache_control: false,
@@ -56,7 +58,7 @@ impl RequireStepUp {
 impl<R> RequireStepUp<R> {
     /// Builds refusals another way. See [`Refuse`](crate::Refuse). Exemptions do not go with it.
     pub fn refuse_with<T>(self, refuse: T) -> RequireStepUp<T> {
-        self.rebuild(refuse, Vec::new())
+        RequireStepUp(Arc::new(self.0.refusing_with(refuse)))
     }
 
     /// Refuses with JSON, whatever the client speaks.
@@ -75,15 +77,15 @@ impl<R> RequireStepUp<R> {
     pub fn bind(self, binding: Binding) -> BindStepUp<R> {
         BindStepUp::new(self.0, binding)
     }
-
-    fn rebuild<T>(self, refuse: T, exempt: Vec<Box<str>>) -> RequireStepUp<T> {
-        let Shared { shadow, keep_cache_control, .. } = *self.0;
-        let (step_up, terms) = (self.0.step_up.clone(), Arc::clone(&self.0.terms));
-        RequireStepUp(Arc::new(Shared { step_up, terms, refuse, exempt, shadow, keep_cache_control }))
-    }
 }
 
 impl<R> RequireStepUp<R> {
+    /// Guards a service: what [`Layer::layer`] does, without the trait in scope.
+    pub fn layer<Svc>(&self, inner: Svc) -> Guard<Svc, R> {
+        self.0.engine().note_unbound();
+        Guard::new(inner, Arc::clone(&self.0))
+    }
+
     /// Decides for one request, where there is no service to wrap: for a framework's own kind of middleware, and for
     /// extractors. What passes goes on with its grant, which stands in the [`Caller`](crate::Caller) as well; `None`
     /// where none is asked for.
@@ -120,8 +122,7 @@ impl<R: Clone> RequireStepUp<R> {
     ///
     /// It guards nothing.
     pub fn shadow(self) -> Self {
-        let keep_cache_control = self.0.keep_cache_control;
-        self.switched(true, keep_cache_control)
+        self.changed(|shared| shared.shadow = true)
     }
 
     /// Adds no `Cache-Control` to the answers of the application.
@@ -136,15 +137,31 @@ impl<R: Clone> RequireStepUp<R> {
     /// application forbids that itself. [`check`](RequireStepUp::check) and the extractors see no answer, so there the
     /// application must.
     pub fn keep_cache_control(self) -> Self {
-        let shadow = self.0.shadow;
-        self.switched(shadow, true)
+        self.changed(|shared| shared.keep_cache_control = true)
     }
 
-    fn switched(self, shadow: bool, keep_cache_control: bool) -> Self {
-        let Shared { step_up, terms, refuse, exempt, .. } = &*self.0;
-        let (step_up, terms) = (step_up.clone(), Arc::clone(terms));
-        let (refuse, exempt) = (refuse.clone(), exempt.clone());
-        Self(Arc::new(Shared { step_up, terms, refuse, exempt, shadow, keep_cache_control }))
+    /// Asks only where `condition` says so; any other request passes as it is, with no grant in its caller.
+    ///
+    /// Where the condition panics, a step-up is asked for.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::{Method, request::Parts};
+    /// use tower_step_up::{RequireStepUp, StepUp};
+    ///
+    /// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// let to_change = RequireStepUp::new(&step_up).when(|request: &Parts| request.method != Method::GET);
+    /// # Ok::<_, tower_step_up::ConfigError>(())
+    /// ```
+    pub fn when(self, condition: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.changed(|shared| shared.condition = Condition::new(condition))
+    }
+
+    fn changed(self, change: impl FnOnce(&mut Shared<R>)) -> Self {
+        let mut shared = Arc::unwrap_or_clone(self.0);
+        change(&mut shared);
+        Self(Arc::new(shared))
     }
 }
 
@@ -180,9 +197,8 @@ impl RequireStepUp<Grpc> {
         if !service.split('.').all(is_identifier) || !is_identifier(method) {
             return Err(ConfigError::GrpcMethod { service: service.into(), method: method.into() });
         }
-        let mut exempt = self.0.exempt.clone();
-        exempt.push(format!("/{service}/{method}").into());
-        Ok(self.rebuild(Grpc, exempt))
+        let path = format!("/{service}/{method}").into();
+        Ok(self.changed(|shared| shared.exempt.push(path)))
     }
 }
 
@@ -196,8 +212,7 @@ impl<R, Svc> Layer<Svc> for RequireStepUp<R> {
     type Service = Guard<Svc, R>;
 
     fn layer(&self, inner: Svc) -> Self::Service {
-        self.0.engine().note_unbound();
-        Guard::new(inner, Arc::clone(&self.0))
+        Self::layer(self, inner)
     }
 }
 

@@ -52,6 +52,7 @@
 
 mod admission;
 mod bind;
+mod condition;
 mod future;
 mod layer;
 mod refusal;

@@ -8,14 +8,7 @@ mod unmet;
 pub(crate) use self::decide::{Satisfied, decide};
 pub use self::unmet::{Reason, Unmet, UnmetPart};
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
-
-use http::request::Parts;
+use std::time::Duration;
 
 use crate::rules::{ConfigError, check_scope};
 
@@ -43,13 +36,12 @@ pub struct Requirement {
     pub(crate) max_age: Option<Duration>,
     factors: Option<Factors>,
     once: bool,
-    condition: Option<Condition>,
 }
 
 impl Requirement {
     /// Any step-up of the whole session.
     pub const fn new() -> Self {
-        Self { scope: None, or_session: false, max_age: None, factors: None, once: false, condition: None }
+        Self { scope: None, or_session: false, max_age: None, factors: None, once: false }
     }
 
     /// Only a step-up that was started for this scope: 1 to 128 visible ASCII characters. One of the whole
@@ -92,38 +84,9 @@ impl Requirement {
         self
     }
 
-    /// Asks only where `condition` says so; any other request passes as it is, with no grant in its caller.
-    ///
-    /// Where the condition panics, and where there is no request to look at ([`StepUp::check`](crate::StepUp::check)),
-    /// a step-up is asked for.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use http::{Method, request::Parts};
-    /// use tower_step_up::Requirement;
-    ///
-    /// let to_change = Requirement::new().when(|request: &Parts| request.method != Method::GET);
-    /// ```
-    pub fn when(mut self, condition: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
-        self.condition = Some(Condition(Arc::new(condition)));
-        self
-    }
-
     /// Whether a request spends the step-up.
     pub(crate) const fn is_once(&self) -> bool {
         self.once
-    }
-
-    /// Whether it depends on the request that it is one.
-    pub(crate) const fn is_conditional(&self) -> bool {
-        self.condition.is_some()
-    }
-
-    /// Whether it is one for this request.
-    pub(crate) fn applies(&self, request: &Parts) -> bool {
-        let Some(Condition(condition)) = &self.condition else { return true };
-        catch_unwind(AssertUnwindSafe(|| condition(request))).unwrap_or(true)
     }
 
     /// How old a step-up by this channel may be, if at all: the stricter of the channel's own age and the
@@ -233,22 +196,4 @@ struct Factors {
     list: Vec<Factor>,
     /// Whether it takes a step-up by each of them.
     all: bool,
-}
-
-/// On which requests a requirement is one.
-#[derive(Clone)]
-struct Condition(Arc<dyn Fn(&Parts) -> bool + Send + Sync>);
-
-impl PartialEq for Condition {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Condition {}
-
-impl fmt::Debug for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Condition(..)")
-    }
 }

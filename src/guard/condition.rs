@@ -1,0 +1,52 @@
+//! On which requests a guard asks for its requirement: [`RequireStepUp::when`](super::RequireStepUp::when).
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use http::request::Parts;
+
+/// What the application has said; by default, every request.
+#[derive(Clone, Default)]
+pub(super) struct Condition(Option<Arc<dyn Fn(&Parts) -> bool + Send + Sync>>);
+
+impl Condition {
+    pub(super) fn new(condition: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(condition)))
+    }
+
+    /// Whether the guard must look at a request to know.
+    pub(super) const fn is_conditional(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether the guard asks on this request; it does where the condition panics.
+    pub(super) fn applies(&self, request: &Parts) -> bool {
+        let Some(condition) = &self.0 else { return true };
+        catch_unwind(AssertUnwindSafe(|| condition(request))).unwrap_or(true)
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_conditional() { "Condition(..)" } else { "Condition(always)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_fail_closed() {
+        let request = http::Request::get("/").body(()).unwrap().into_parts().0;
+        let when = |condition: fn(&Parts) -> bool| Condition::new(condition).applies(&request);
+        assert!(when(|request| request.method == http::Method::GET));
+        assert!(!when(|request| request.method == http::Method::POST));
+        assert!(when(|_| panic!("the application's own")));
+        assert!(Condition::default().applies(&request));
+        assert_eq!((Condition::new(|_| true).is_conditional(), Condition::default().is_conditional()), (true, false));
+    }
+}
