@@ -8,9 +8,11 @@ use std::{
 
 use http::request::Parts;
 
+type OfRequest = dyn Fn(&Parts) -> bool + Send + Sync;
+
 /// What the application has said; by default, every request.
 #[derive(Clone, Default)]
-pub(super) struct Condition(Option<Arc<dyn Fn(&Parts) -> bool + Send + Sync>>);
+pub(super) struct Condition(Option<Arc<OfRequest>>);
 
 impl Condition {
     pub(super) fn new(condition: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
