@@ -1,6 +1,6 @@
 //! What a guard costs, against a layer that does nothing at the same place.
 //!
-//! `cargo bench --bench guard` (add `-- --quick` to leave out the million sessions). Variants run in turn, batch
+//! `cargo bench -p benches --bench guard` (add `-- --quick` to leave out the million sessions). Variants run in turn, batch
 //! by batch, in one process; figures are thread CPU time, medians over the rounds, and differences are taken
 //! round by round, so that a machine that drifts does not put them in the wrong order.
 

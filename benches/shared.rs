@@ -1,9 +1,5 @@
 //! A guarded route on Redis against the same on the store in process, in batches that take turns; and what a stepped-up
-//! user costs in Redis: `cargo bench --bench shared`. It starts a server of its own.
-
-#[path = "../tests/redis/server.rs"]
-#[allow(dead_code, reason = "the tests use more of it")]
-mod server;
+//! user costs in Redis: `cargo bench -p benches --bench shared --features servers`. It starts a server of its own.
 
 use std::{
     convert::Infallible,
@@ -13,7 +9,7 @@ use std::{
 use axum::body::Body;
 use futures_util::future::join_all;
 use http::{Request, Response};
-use server::Server;
+use testkit::server::Server;
 use tower::{Layer, Service, service_fn};
 use tower_step_up::{Caller, Policy, RequireStepUp, StepUp, Store, discard};
 

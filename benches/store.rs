@@ -1,5 +1,5 @@
 //! What the read index buys: loads and swaps of the memory store beside those of moka alone, in alternating
-//! batches of one run. `cargo bench --bench store`; the records are those of real starts.
+//! batches of one run. `cargo bench -p benches --bench store`; the records are those of real starts.
 
 #![expect(clippy::disallowed_methods, reason = "measures moka's own read")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]

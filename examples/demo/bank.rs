@@ -6,7 +6,8 @@
 mod phones;
 #[path = "reply.rs"]
 mod reply;
-#[path = "shared.rs"]
+#[cfg_attr(feature = "redis", path = "shared.rs")]
+#[cfg_attr(not(feature = "redis"), path = "alone.rs")]
 mod shared;
 #[path = "users.rs"]
 mod users;
@@ -25,11 +26,11 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_http::csrf::CsrfLayer;
-use tower_step_up::{Binding, Clock, MemoryStore, RequireStepUp, Requirement, StepUp, store::RedisStore};
+use tower_step_up::{Binding, Clock, RequireStepUp, Requirement, Secret, StepUp};
 
 use self::{
     reply::Problem,
-    shared::{Records, Shared},
+    shared::Records,
     users::{Account, LoggedIn, Users},
 };
 
@@ -41,14 +42,19 @@ struct Bank {
 
 /// The bank, in this process.
 pub(crate) fn app(clock: impl Clock) -> Router {
-    build(clock, Users::default(), Records::Here(MemoryStore::new()))
+    build(clock, Users::default(), Records::default())
 }
 
-/// One of several that share their logins and step-ups in Redis.
+/// One of several that share their logins and step-ups in Redis, which is there with the feature `redis`.
 #[allow(dead_code, reason = "tests of the bank alone have no Redis")]
 pub(crate) fn app_on(clock: impl Clock, redis: &str) -> Result<Router, Box<dyn Error>> {
-    let records = RedisStore::open(redis)?;
-    Ok(build(clock, Users::shared(Shared::open(redis)?), Records::Shared(records)))
+    let (shared, records) = shared::open(redis)?;
+    Ok(build(clock, Users::shared(shared), records))
+}
+
+/// + Every demo on one Redis needs the same secrets. Real ones come from a generator and stand in no source.
+fn secret(of: u8) -> Secret {
+    Secret::new([of; 32]).expect("32 bytes are enough")
 }
 
 fn build(clock: impl Clock, users: Users, records: Records) -> Router {
@@ -62,8 +68,8 @@ fn build(clock: impl Clock, users: Users, records: Records) -> Router {
         .enrolment(users.clone())
         .public_path("/stepup/challenges")
         .store(records)
-        .record_key(shared::secret(1))
-        .secret(shared::secret(2))
+        .record_key(secret(1))
+        .secret(secret(2))
         .build()
         .expect("names and paths are constants, and right");
 

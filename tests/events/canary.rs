@@ -11,16 +11,14 @@ use std::{
 use axum::body::Body;
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
+use testkit::Elsewhere;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_step_up::{
     Binding, Caller, DeliveryError, Event, ManualClock, OtpMessage, OtpSender, Policy, PushAnswer, PushMessage,
     PushSender, Recipient, RequireStepUp, Requirement, Secret, StepUp, discard, store::Remote,
 };
 
-use crate::{
-    capture::{Lines, caught},
-    support::Elsewhere,
-};
+use crate::capture::{Lines, caught};
 
 const SUBJECT: &str = "canary-subject-5f1c";
 const SESSION: &str = "canary-session-9a7e";
@@ -208,13 +206,9 @@ async fn everything(app: &App) -> (Vec<String>, Vec<String>, Vec<String>) {
     let (alice, new) = (&Caller::new(SUBJECT, SESSION), &Caller::new(SUBJECT, NEW_SESSION));
     let body = |code: &str| format!("{{\"verificationCode\":\"{code}\"}}");
     let mut numbers = Vec::new();
-    app.print((
-        alice,
-        &app.step_up,
-        app.step_up.challenges(),
-        app.step_up.grpc_challenges(),
-        Recipient::new(RECIPIENT),
-    ));
+    app.print((alice, &app.step_up, app.step_up.challenges(), Recipient::new(RECIPIENT)));
+    #[cfg(feature = "grpc")]
+    app.print(app.step_up.grpc_challenges());
 
     // A code: refused in every way, and right.
     app.ask_guarded(None, Requirement::new()).await;

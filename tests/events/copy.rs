@@ -1,8 +1,7 @@
 //! T37: what a store that is not this crate's sees, whatever it keeps of it.
 
+use testkit::{Elsewhere, life::whole_life};
 use tower_step_up::StepUp;
-
-use crate::{life::whole_life, support::Elsewhere};
 
 #[tokio::test]
 async fn a_store_of_somebody_else_sees_only_keyed_digests() {

@@ -10,6 +10,7 @@ use std::{
 
 use axum::body::Body;
 use http::{Request, Response};
+use testkit::{Elsewhere, Fails, poll_at_most};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_step_up::{
     Caller, DeliveryError, Event, ManualClock, OtpMessage, Policy, Purpose, PushAnswer, PushMessage, Recipient,
@@ -17,10 +18,7 @@ use tower_step_up::{
     store::{MemoryStore, Remote, StoreWarning},
 };
 
-use crate::{
-    page,
-    support::{Elsewhere, Fails, poll_at_most},
-};
+use crate::page;
 
 const WRONG: &str = "000000";
 

@@ -2,21 +2,16 @@
 //! others, and other users feel no more than the same load spread over as many sessions.
 
 mod counted;
-#[cfg(feature = "redis")]
-#[path = "../redis/server.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod server;
 mod storm;
-#[path = "../support/mod.rs"]
-#[allow(unreachable_pub, reason = "shared with other test binaries")]
-mod support;
 
 use std::time::{Duration, Instant};
 
 use counted::Counted;
 use futures_util::future::join_all;
 use storm::{Kind, RIGHT};
-use support::Elsewhere;
+use testkit::Elsewhere;
+#[cfg(feature = "redis")]
+use testkit::server::Server;
 use tower_step_up::{Caller, Policy, Requirement, Secret, StepUp, Store, discard, store::MemoryStore};
 
 /// At once.
@@ -89,9 +84,10 @@ async fn costs_grow_linearly_where_all_take_turns() {
 
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Redis or Valkey server: cargo test --features redis -- --ignored in_redis"]
 async fn costs_are_bounded_in_redis() {
-    let server = server::Server::start();
-    let world = world(server.store());
+    let server = Server::start();
+    let world = world(redis(&server));
     costs_are_bounded(&world).await;
     let (calls, operations) = (calls(&server), world.1.operations());
     println!("{operations} operations were {calls} commands");
@@ -99,9 +95,14 @@ async fn costs_are_bounded_in_redis() {
     assert!(calls <= 4 * operations, "{operations} operations were {calls} commands");
 }
 
+#[cfg(feature = "redis")]
+fn redis(server: &Server) -> tower_step_up::store::RedisStore {
+    tower_step_up::store::RedisStore::open(server.address().as_str()).unwrap()
+}
+
 /// The commands that a server has run.
 #[cfg(feature = "redis")]
-fn calls(server: &server::Server) -> usize {
+fn calls(server: &Server) -> usize {
     let stats = server.say(&["INFO", "commandstats"]);
     let calls = stats.lines().filter_map(|line| line.split_once("calls=")?.1.split(',').next()?.parse::<usize>().ok());
     calls.sum()
@@ -181,8 +182,9 @@ async fn others_are_served_in_process() {
 
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Redis or Valkey server: cargo test --features redis -- --ignored in_redis"]
 async fn others_are_served_with_redis() {
-    let server = server::Server::start();
+    let server = Server::start();
     let kinds = [Kind::VerifyWrong, Kind::Grant, Kind::Revoke, Kind::RevokeAll, Kind::Lock];
-    Box::pin(others_are_served(world(server.store()), &kinds)).await;
+    Box::pin(others_are_served(world(redis(&server)), &kinds)).await;
 }
