@@ -65,13 +65,13 @@ use crate::{sends::Sends, session::Session, subject::Subject};
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 mod memory;
-#[cfg(feature = "_redis")]
+#[cfg(feature = "redis")]
 mod redis;
 mod remote;
 mod upkeep;
 mod warning;
 
-#[cfg(feature = "_redis")]
+#[cfg(feature = "redis")]
 pub use self::redis::{Managed, RedisStore};
 pub use self::{
     memory::MemoryStore,
