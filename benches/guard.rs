@@ -1,6 +1,6 @@
 //! What a guard costs, against a layer that does nothing at the same place.
 //!
-//! `cargo bench --bench guard` (add `-- --quick` to leave out the million sessions). Variants run in turn, batch
+//! `cargo bench -p benches --bench guard` (add `-- --quick` to leave out the million sessions). Variants run in turn, batch
 //! by batch, in one process; figures are thread CPU time, medians over the rounds, and differences are taken
 //! round by round, so that a machine that drifts does not put them in the wrong order.
 
@@ -14,7 +14,7 @@ use std::{
 use axum::{Router, body::Body, middleware::from_fn_with_state, routing::get};
 use cpu_time::ThreadTime;
 use http::{Request, Response};
-use tower::{Layer, Service, layer::layer_fn, service_fn};
+use tower::{Service, layer::layer_fn, service_fn};
 use tower_step_up::{Caller, ManualClock, RequireStepUp, Requirement, StepUp, discard, store::MemoryStore};
 
 const ROUNDS: usize = 61;
@@ -112,7 +112,7 @@ fn verify(step_up: &StepUp, caller: &Caller) {
 
 fn routers() {
     let step_up = step_up();
-    let (alice, bob) = (Caller::new("alice", "1"), Caller::new("bob", "1"));
+    let (alice, bob) = (Caller::user("alice").session("1"), Caller::user("bob").session("1"));
     verify(&step_up, &alice);
     let guard = RequireStepUp::new(&step_up);
     let router = || Router::new().route("/", get(async || ()));
@@ -161,7 +161,7 @@ fn routers() {
 
 fn services() {
     let step_up = step_up();
-    let (alice, bob) = (Caller::new("alice", "1"), Caller::new("bob", "1"));
+    let (alice, bob) = (Caller::user("alice").session("1"), Caller::user("bob").session("1"));
     verify(&step_up, &alice);
     let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
     let mut no_op = NoOp(handler);
@@ -180,7 +180,7 @@ fn services() {
 
 fn parts() {
     let step_up = step_up();
-    let (alice, bob) = (Caller::new("alice", "1"), Caller::new("bob", "1"));
+    let (alice, bob) = (Caller::user("alice").session("1"), Caller::user("bob").session("1"));
     verify(&step_up, &alice);
     let any = Requirement::new();
     let user = "9f1c3a52-6a5e-4d0b-8c57-0f6a2b1e7d43";
@@ -189,7 +189,7 @@ fn parts() {
         5000,
         &mut [
             ("nothing", Box::new(|| black_box(()))),
-            ("Caller::new, two ids of 36 bytes", Box::new(|| discard_result(Caller::new(user, user)))),
+            ("Caller::new, two ids of 36 bytes", Box::new(|| discard_result(Caller::user(user).session(user)))),
             ("decision, with a grant", Box::new(|| discard_result(now_or_never(step_up.check(&alice, &any))))),
             ("decision, no record", Box::new(|| discard_result(now_or_never(step_up.check(&bob, &any))))),
         ],
@@ -199,7 +199,7 @@ fn parts() {
 fn operations() {
     const PAIRS: u32 = 60_000;
     let step_up = step_up();
-    let callers: Vec<_> = (0..PAIRS).map(|i| Caller::new(i.to_string(), "1")).collect();
+    let callers: Vec<_> = (0..PAIRS).map(|i| Caller::user(i).session("1")).collect();
     let start = ThreadTime::now();
     for caller in &callers {
         verify(&step_up, caller);
@@ -210,7 +210,7 @@ fn operations() {
     // One challenge that is locked: 64 callers in turn on one thread, and then one alone.
     let clock = ManualClock::new();
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).clock(clock).build().unwrap();
-    let victim = Caller::new("victim", "1");
+    let victim = Caller::user("victim").session("1");
     now_or_never(step_up.start_otp(&victim, "SMS", None)).unwrap();
     for _ in 0..5 {
         let _ = now_or_never(step_up.verify_otp(&victim, "SMS", "000000"));
@@ -234,7 +234,7 @@ fn operations() {
 
 fn threads() {
     let step_up = step_up();
-    let callers: Vec<_> = (0..1000).map(|i| Caller::new(i.to_string(), "1")).collect();
+    let callers: Vec<_> = (0..1000).map(|i| Caller::user(i).session("1")).collect();
     for caller in &callers {
         verify(&step_up, caller);
     }
@@ -271,7 +271,7 @@ fn million() {
     let before = resident();
     let mut worst = Duration::ZERO;
     for i in 0..USERS {
-        let caller = Caller::new(i.to_string(), "1");
+        let caller = Caller::user(i).session("1");
         let start = Instant::now();
         verify(&step_up, &caller);
         worst = worst.max(start.elapsed());
@@ -289,7 +289,7 @@ fn million() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (seed >> 33) as usize % USERS
     };
-    let callers: Vec<_> = (0..400_000).map(|_| Caller::new(random().to_string(), "1")).collect();
+    let callers: Vec<_> = (0..400_000).map(|_| Caller::user(random()).session("1")).collect();
     let (mut a, mut b) = (callers.iter().cycle(), callers.iter().cycle());
     compare(
         "A plain service, a million sessions, uniform (goal 700 over the no-op)",

@@ -1,9 +1,5 @@
 //! A guarded route on Redis against the same on the store in process, in batches that take turns; and what a stepped-up
-//! user costs in Redis: `cargo bench --bench shared`. It starts a server of its own.
-
-#[path = "../tests/redis/server.rs"]
-#[allow(dead_code, reason = "the tests use more of it")]
-mod server;
+//! user costs in Redis: `cargo bench -p benches --bench shared --features servers`. It starts a server of its own.
 
 use std::{
     convert::Infallible,
@@ -13,9 +9,9 @@ use std::{
 use axum::body::Body;
 use futures_util::future::join_all;
 use http::{Request, Response};
-use server::Server;
-use tower::{Layer, Service, service_fn};
-use tower_step_up::{Caller, Policy, RequireStepUp, StepUp, Store, discard};
+use testkit::server::Server;
+use tower::{Service, service_fn};
+use tower_step_up::{Caller, Policy, RequireStepUp, StepUp, discard};
 
 /// Requests under way at once.
 const TASKS: usize = 64;
@@ -24,10 +20,10 @@ const BATCHES: usize = 7;
 const USERS: usize = 2_000;
 
 fn user(i: usize) -> Caller {
-    Caller::new(format!("user {i}"), format!("session {i}"))
+    Caller::user(format_args!("user {i}")).session(format_args!("session {i}"))
 }
 
-async fn step_up<S: Store>(node: &StepUp<S>, users: usize) {
+async fn step_up(node: &StepUp, users: usize) {
     for i in 0..users {
         node.start_otp(&user(i), "SMS", None).await.expect("it starts");
         node.verify_otp(&user(i), "SMS", "123456").await.expect("it is right");
@@ -35,7 +31,7 @@ async fn step_up<S: Store>(node: &StepUp<S>, users: usize) {
 }
 
 /// Requests a second.
-async fn rate<S: Store>(node: &StepUp<S>) -> f64 {
+async fn rate(node: &StepUp) -> f64 {
     let inner = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
     let guarded = RequireStepUp::new(node).layer(inner);
     let began = Instant::now();

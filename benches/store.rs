@@ -1,5 +1,5 @@
 //! What the read index buys: loads and swaps of the memory store beside those of moka alone, in alternating
-//! batches of one run. `cargo bench --bench store`; the records are those of real starts.
+//! batches of one run. `cargo bench -p benches --bench store`; the records are those of real starts.
 
 #![expect(clippy::disallowed_methods, reason = "measures moka's own read")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -21,7 +21,7 @@ use foldhash::fast::RandomState;
 use moka::{Expiry, ops::compute::Op, sync::Cache};
 use tower_step_up::{
     Caller, MemoryStore, StepUp, Store,
-    store::{Key, Lookup, Revision, StoreError, Stored, Swapped},
+    store::{Change, Key, StoreError, Stored, Swapped},
 };
 
 /// Records in the store: a session's and a user's for each start.
@@ -83,23 +83,21 @@ fn median(mut figures: Vec<f64>) -> f64 {
 
 fn loads<S: Store>(store: &S, keys: &[Key]) {
     for key in keys {
-        if let Lookup::Ready(loaded) = store.load(black_box(key)) {
-            drop(black_box(loaded));
-        }
+        drop(black_box(block_on(store.load(black_box(*key)))));
     }
 }
 
 fn swaps<S: Store>(store: &S, records: &[(Key, Stored)]) {
     for (key, stored) in records {
-        let swapped = block_on(store.swap(key, Some(stored.revision()), Some(stored.clone())));
+        let swapped = block_on(store.swap(&[Change::new(*key, Some(stored.revision()), Some(stored.clone()))]));
         assert_eq!(swapped.ok(), Some(Swapped::Done));
     }
 }
 
 fn conflicts<S: Store>(store: &S, keys: &[Key]) {
     for key in keys {
-        let swapped = block_on(store.swap(key, None, None));
-        assert_eq!(swapped.ok(), Some(Swapped::Conflict));
+        let swapped = block_on(store.swap(&[Change::new(*key, None, None)]));
+        assert_eq!(swapped.ok(), Some(Swapped::Conflict { at: 0 }));
     }
 }
 
@@ -136,19 +134,25 @@ fn two_threads<S: Store>(store: &S, keys: &[Key]) -> f64 {
 /// A store with so many records, and what is in it.
 fn filled(records: usize, name: &str) -> (MemoryStore, Vec<(Key, Stored)>) {
     let spy = Spy::default();
-    let step_up =
-        StepUp::builder().otp("SMS", async |_| Ok(())).store(spy.clone()).build().expect("one channel is enough");
+    let secret = |byte| tower_step_up::Secret::new([byte; 32]).expect("32 bytes are enough");
+    let step_up = StepUp::builder()
+        .otp("SMS", async |_| Ok(()))
+        .store(spy.clone())
+        .record_key(secret(6))
+        .secret(secret(7))
+        .build()
+        .expect("one channel is enough");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a thread to run on");
     runtime.block_on(async {
         for i in 0..records / 2 {
-            let caller = Caller::new(format!("{name}-{i}"), "session");
+            let caller = Caller::user(format_args!("{name}-{i}")).session("session");
             step_up.start_otp(&caller, "SMS", None).await.expect("the first start is let through");
         }
     });
     assert_eq!(spy.store.len(), records);
     let keys = spy.keys.lock().expect("nothing panics while it is held").clone();
-    let record = |key: &Key| match spy.store.load(key) {
-        Lookup::Ready(Ok(Some(stored))) => (*key, stored),
+    let record = |key: &Key| match block_on(spy.store.load(*key)) {
+        Ok(Some(stored)) => (*key, stored),
         _ => unreachable!("what was inserted is there"),
     };
     (spy.store.clone(), keys.iter().map(record).collect())
@@ -185,19 +189,14 @@ struct Spy {
 }
 
 impl Store for Spy {
-    type Load = <MemoryStore as Store>::Load;
-
-    const SHARED: bool = false;
-
-    fn load(&self, key: &Key) -> Lookup<Self::Load> {
-        self.store.load(key)
+    async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
+        self.store.load(key).await
     }
 
-    async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
-        if expected.is_none() {
-            self.keys.lock().map_err(StoreError::new)?.push(*key);
-        }
-        self.store.swap(key, expected, next).await
+    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        let inserted = changes.iter().filter(|change| change.expected.is_none()).map(|change| change.key);
+        self.keys.lock().map_err(StoreError::new)?.extend(inserted);
+        self.store.swap(changes).await
     }
 }
 
@@ -228,23 +227,24 @@ impl Moka {
 }
 
 impl Store for Moka {
-    type Load = <MemoryStore as Store>::Load;
-
-    const SHARED: bool = false;
-
-    fn load(&self, key: &Key) -> Lookup<Self::Load> {
-        Lookup::Ready(Ok(self.0.get(key)))
+    async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
+        Ok(self.0.get(&key))
     }
 
-    async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
-        let mut swapped = Swapped::Conflict;
-        self.0.entry_by_ref(key).and_compute_with(|entry| {
-            if entry.map(|entry| entry.value().revision()) != expected {
-                return Op::Nop;
+    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        for (at, change) in changes.iter().enumerate() {
+            let mut swapped = false;
+            self.0.entry_by_ref(&change.key).and_compute_with(|entry| {
+                if entry.map(|entry| entry.value().revision()) != change.expected {
+                    return Op::Nop;
+                }
+                swapped = true;
+                change.next.clone().map_or(Op::Remove, Op::Put)
+            });
+            if !swapped {
+                return Ok(Swapped::Conflict { at });
             }
-            swapped = Swapped::Done;
-            next.map_or(Op::Remove, Op::Put)
-        });
-        Ok(swapped)
+        }
+        Ok(Swapped::Done)
     }
 }

@@ -12,21 +12,20 @@ use std::{
     collections::HashSet,
     error::Error,
     fs,
-    future::Ready,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use tower_step_up::{
     Caller, ChallengeError, MemoryStore, Policy, Requirement, StepUp, discard,
-    store::{Key, Lookup, Revision, Store, StoreError, Stored, Swapped},
+    store::{Change, Key, Store, StoreError, Stored, Swapped},
 };
 
 const CAPACITY: usize = 40_000;
 const VICTIMS: usize = 50;
 const TASKS: usize = 4;
 
-type Soaked = StepUp<Noted>;
+type Soaked = StepUp;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -41,8 +40,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
 
     for victim in 0..VICTIMS {
-        one_short_of_the_lock(&step_up, &Caller::new(format!("victim {victim}"), "1")).await?;
-        let owner = Caller::new(format!("owner {victim}"), "1");
+        one_short_of_the_lock(&step_up, &Caller::user(format_args!("victim {victim}")).session("1")).await?;
+        let owner = Caller::user(format_args!("owner {victim}")).session("1");
         step_up.start_otp(&owner, "SMS", None).await?;
         step_up.verify_otp(&owner, "SMS", "123456").await?;
     }
@@ -53,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while started.elapsed() < time || round < 3 {
         let (taken, refused) = flood(&step_up, &store, round).await?;
         for victim in 0..VICTIMS {
-            let owner = Caller::new(format!("owner {victim}"), "1");
+            let owner = Caller::user(format_args!("owner {victim}")).session("1");
             check(step_up.check(&owner, &Requirement::new()).await.is_ok(), "a grant was lost")?;
         }
         let memory = resident_mib()?;
@@ -65,7 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         round += 1;
     }
     for victim in 0..VICTIMS {
-        let victim = Caller::new(format!("victim {victim}"), "1");
+        let victim = Caller::user(format_args!("victim {victim}")).session("1");
         let last = step_up.verify_otp(&victim, "SMS", "000000").await;
         check(!matches!(last, Err(ChallengeError::CodeInvalid)), "a victim's failures were forgotten")?;
     }
@@ -106,7 +105,7 @@ async fn flood(step_up: &Soaked, store: &Noted, round: usize) -> Result<(usize, 
 async fn ask(step_up: Soaked, name: String) -> Result<(Vec<Caller>, usize), ChallengeError> {
     let (mut taken, mut refused) = (Vec::new(), 0);
     for user in 0..10 * CAPACITY / TASKS {
-        let caller = Caller::new(format!("user {name}/{user}"), "1");
+        let caller = Caller::user(format_args!("user {name}/{user}")).session("1");
         match step_up.start_otp(&caller, "SMS", None).await {
             Ok(()) => taken.push(caller),
             Err(ChallengeError::Unavailable) => refused += 1,
@@ -160,8 +159,8 @@ impl Noted {
 
     async fn delete_all_but(&self, kept: &HashSet<Key>) -> Result<(), StoreError> {
         for key in self.keys().difference(kept) {
-            if let Lookup::Ready(Ok(Some(stored))) = self.records.load(key) {
-                self.swap(key, Some(stored.revision()), None).await?;
+            if let Some(stored) = self.records.load(*key).await? {
+                self.swap(&[Change::new(*key, Some(stored.revision()), None)]).await?;
             }
         }
         Ok(())
@@ -169,20 +168,17 @@ impl Noted {
 }
 
 impl Store for Noted {
-    type Load = Ready<Result<Option<Stored>, StoreError>>;
-
-    const SHARED: bool = false;
-
-    fn load(&self, key: &Key) -> Lookup<Self::Load> {
-        self.records.load(key)
+    async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
+        self.records.load(key).await
     }
 
-    async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
-        let deletes = next.is_none();
-        let swapped = self.records.swap(key, expected, next).await?;
+    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        let swapped = self.records.swap(changes).await?;
         if swapped == Swapped::Done {
             let mut keys = self.keys.lock().unwrap();
-            let _ = if deletes { keys.remove(key) } else { keys.insert(*key) };
+            for Change { key, next, .. } in changes {
+                let _ = if next.is_none() { keys.remove(key) } else { keys.insert(*key) };
+            }
         }
         Ok(swapped)
     }

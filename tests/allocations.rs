@@ -13,7 +13,7 @@ use std::{
 use axum::{Router, body::Body, routing::get};
 use http::{Request, Response, request::Parts};
 use hyper_util::service::TowerToHyperService;
-use tower::{Layer, Service, layer::layer_fn, service_fn};
+use tower::{Service, layer::layer_fn, service_fn};
 use tower_step_up::{Caller, Refusal, RequireStepUp, StepUp, Terms, discard};
 
 struct Counting;
@@ -109,7 +109,7 @@ where
 
 fn stepped_up() -> (StepUp, Caller) {
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).build().unwrap();
-    let alice = Caller::new("alice", "session");
+    let alice = Caller::user("alice").session("session");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         step_up.start_otp(&alice, "SMS", None).await.unwrap();
@@ -161,7 +161,7 @@ fn an_allowed_request_allocates_as_much_as_without_a_guard() {
 #[test]
 fn a_refusal_is_cheaper_than_a_handler() {
     let (step_up, _) = stepped_up();
-    let bob = Caller::new("bob", "session");
+    let bob = Caller::user("bob").session("session");
     let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
     let guard = RequireStepUp::new(&step_up);
     let json = of_call(&mut guard.layer(handler), &bob);
@@ -173,7 +173,7 @@ fn a_refusal_is_cheaper_than_a_handler() {
 
 #[test]
 fn a_caller_costs_two_allocations() {
-    assert!(count(|| Caller::new("alice", "session")) <= 2);
+    assert!(count(|| Caller::user("alice").session("session")) <= 2);
     let (step_up, alice) = stepped_up();
     assert_eq!(count(|| alice.clone()), 0);
     assert_eq!(count(|| step_up.clone()), 0);

@@ -6,7 +6,8 @@
 mod phones;
 #[path = "reply.rs"]
 mod reply;
-#[path = "shared.rs"]
+#[cfg_attr(feature = "redis", path = "shared.rs")]
+#[cfg_attr(not(feature = "redis"), path = "alone.rs")]
 mod shared;
 #[path = "users.rs"]
 mod users;
@@ -25,33 +26,37 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_http::csrf::CsrfLayer;
-use tower_step_up::{Binding, Clock, MemoryStore, RequireStepUp, Requirement, StepUp, store::RedisStore};
+use tower_step_up::{Binding, Clock, MemoryStore, RequireStepUp, Requirement, Secret, StepUp, Store};
 
 use self::{
     reply::Problem,
-    shared::{Records, Shared},
     users::{Account, LoggedIn, Users},
 };
 
 #[derive(Clone)]
 struct Bank {
     users: Users,
-    step_up: StepUp<Records>, // +
+    step_up: StepUp, // +
 }
 
 /// The bank, in this process.
 pub(crate) fn app(clock: impl Clock) -> Router {
-    build(clock, Users::default(), Records::Here(MemoryStore::new()))
+    build(clock, Users::default(), MemoryStore::new())
 }
 
-/// One of several that share their logins and step-ups in Redis.
+/// One of several that share their logins and step-ups in Redis, which is there with the feature `redis`.
 #[allow(dead_code, reason = "tests of the bank alone have no Redis")]
 pub(crate) fn app_on(clock: impl Clock, redis: &str) -> Result<Router, Box<dyn Error>> {
-    let records = RedisStore::open(redis)?;
-    Ok(build(clock, Users::shared(Shared::open(redis)?), Records::Shared(records)))
+    let (shared, store) = shared::open(redis)?;
+    Ok(build(clock, Users::shared(shared), store))
 }
 
-fn build(clock: impl Clock, users: Users, records: Records) -> Router {
+/// + Every demo on one Redis needs the same secrets. Real ones come from a generator and stand in no source.
+fn secret(of: u8) -> Secret {
+    Secret::new([of; 32]).expect("32 bytes are enough")
+}
+
+fn build(clock: impl Clock, users: Users, store: impl Store) -> Router {
     // + What a step-up is here. The sandbox sends nothing, and its code is always 123456: never use it outside
     //   development. A real bank names what sends its messages instead of `discard`.
     let step_up = StepUp::builder()
@@ -61,9 +66,9 @@ fn build(clock: impl Clock, users: Users, records: Records) -> Router {
         .push("BIOMETRIC", tower_step_up::discard)
         .enrolment(users.clone())
         .public_path("/stepup/challenges")
-        .store(records)
-        .record_key(shared::secret(1))
-        .secret(shared::secret(2))
+        .store(store)
+        .record_key(secret(1))
+        .secret(secret(2))
         .build()
         .expect("names and paths are constants, and right");
 

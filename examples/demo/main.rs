@@ -1,8 +1,9 @@
 //! A small bank whose transfers ask for a step-up: `cargo run --example demo`, then open the address it prints.
 //!
 //! It listens on 127.0.0.1:3000, or where `DEMO_ADDR` says. Everything happens in the sandbox of tower-step-up, so
-//! nothing is sent and nothing is to be installed. With `DEMO_REDIS_URL`, such as `redis://127.0.0.1/`, logins and
-//! step-ups are in Redis, and several demos behave as one. The bank itself is in `bank.rs`.
+//! nothing is sent and nothing is to be installed. With `--features redis` and `DEMO_REDIS_URL`, such as
+//! `redis://127.0.0.1/`, logins and step-ups are in Redis, and several demos behave as one. The bank itself is in
+//! `bank.rs`.
 
 mod bank;
 

@@ -8,6 +8,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use super::shared::Down;
+
 /// A refusal of the bank's own.
 pub(super) struct Problem(StatusCode, Value);
 
@@ -51,8 +53,8 @@ impl From<JsonRejection> for Problem {
     }
 }
 
-impl From<redis::RedisError> for Problem {
-    fn from(_: redis::RedisError) -> Self {
+impl From<Down> for Problem {
+    fn from(_: Down) -> Self {
         Self::unavailable()
     }
 }

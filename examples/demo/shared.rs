@@ -1,88 +1,53 @@
 //! What several demos share where `DEMO_REDIS_URL` is set: logins and accounts here, step-ups in the crate's own store.
 
-use redis::{
-    AsyncTypedCommands, Client, RedisResult,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use std::error::Error;
+
+use redis::{AsyncTypedCommands, Client, RedisResult, aio::MultiplexedConnection};
 use serde_json::json;
-use tower_step_up::{
-    MemoryStore, Secret,
-    store::{Key, Lookup, RedisStore, Revision, Store, StoreError, StoreWarning, Stored, Swapped},
-};
+use tower_step_up::store::RedisStore;
 
 use super::users::{Account, LOGIN_LIFE};
 
-/// + The step-ups: in this process, or in Redis.
-#[derive(Clone)]
-pub(super) enum Records {
-    Here(MemoryStore),
-    Shared(RedisStore),
-}
+/// Why an answer of [`Shared`] did not come.
+pub(super) type Down = redis::RedisError;
 
-impl Store for Records {
-    type Load = <RedisStore as Store>::Load;
-
-    fn load(&self, key: &Key) -> Lookup<Self::Load> {
-        match self {
-            Self::Here(store) => match store.load(key) {
-                Lookup::Ready(loaded) => Lookup::Ready(loaded),
-                Lookup::Pending(load) => Lookup::Pending(Box::pin(load)),
-            },
-            Self::Shared(store) => store.load(key),
-        }
-    }
-
-    async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
-        match self {
-            Self::Here(store) => store.swap(key, expected, next).await,
-            Self::Shared(store) => store.swap(key, expected, next).await,
-        }
-    }
-
-    async fn check(&self) -> Result<(), StoreWarning> {
-        match self {
-            Self::Here(store) => store.check().await,
-            Self::Shared(store) => store.check().await,
-        }
-    }
-}
-
-/// + Every demo on one Redis needs the same secrets. Real ones come from a generator and stand in no source.
-pub(super) fn secret(of: u8) -> Secret {
-    Secret::new([of; 32]).expect("32 bytes are enough")
+/// Logins and accounts in Redis, and the step-ups there.
+pub(super) fn open(url: &str) -> Result<(Shared, RedisStore), Box<dyn Error>> {
+    Ok((Shared(Client::open(url)?), RedisStore::open(url)?))
 }
 
 /// Logins and accounts in Redis.
 #[derive(Clone)]
-pub(super) struct Shared(ConnectionManager);
+pub(super) struct Shared(Client);
 
 impl Shared {
-    pub(super) fn open(url: &str) -> RedisResult<Self> {
-        ConnectionManager::new_lazy_with_config(Client::open(url)?, ConnectionManagerConfig::default()).map(Self)
+    /// A connection for each question: a real bank keeps one, as the crate's own store does.
+    async fn redis(&self) -> RedisResult<MultiplexedConnection> {
+        self.0.get_multiplexed_async_connection().await
     }
 
     pub(super) async fn login(&self, token: &str, name: &str) -> RedisResult<()> {
-        let mut redis = self.0.clone();
+        let mut redis = self.redis().await?;
         redis.set_ex(format!("demo:login:{token}"), name, LOGIN_LIFE.as_secs()).await?;
         redis.sadd("demo:names", name).await?;
         Ok(())
     }
 
     pub(super) async fn find(&self, token: &str) -> RedisResult<Option<String>> {
-        self.0.clone().get(format!("demo:login:{token}")).await
+        self.redis().await?.get(format!("demo:login:{token}")).await
     }
 
     pub(super) async fn forget(&self, token: &str) -> RedisResult<()> {
-        self.0.clone().del(format!("demo:login:{token}")).await.map(drop)
+        self.redis().await?.del(format!("demo:login:{token}")).await.map(drop)
     }
 
     pub(super) async fn names(&self) -> RedisResult<Vec<String>> {
-        Ok(self.0.clone().smembers("demo:names").await?.into_iter().collect())
+        Ok(self.redis().await?.smembers("demo:names").await?.into_iter().collect())
     }
 
     /// Reads or changes an account. Two at once may lose one change, which no bank but this may do.
     pub(super) async fn with<T>(&self, name: &str, f: impl FnOnce(&mut Account) -> T) -> RedisResult<T> {
-        let mut redis = self.0.clone();
+        let mut redis = self.redis().await?;
         let key = format!("demo:account:{name}");
         let kept = redis.get(&key).await?.and_then(|text| serde_json::from_str(&text).ok());
         let mut account: Account = kept.unwrap_or_default();

@@ -73,14 +73,14 @@ impl Users {
         }
         tables.accounts.entry(name.to_owned()).or_default();
         // + Who is asking, for tower-step-up: the user, and this login of theirs.
-        let caller = Caller::new(name, &token);
+        let caller = Caller::user(name).session(&token);
         tables.logins.insert(token.clone(), (caller, Instant::now()));
         Ok(token)
     }
 
     async fn find(&self, token: &str) -> Result<Option<Caller>, Problem> {
         if let Some(shared) = &self.shared {
-            return Ok(shared.find(token).await?.map(|name| Caller::new(name, token)));
+            return Ok(shared.find(token).await?.map(|name| Caller::user(name).session(token)));
         }
         let tables = self.tables();
         let login = tables.logins.get(token).filter(|(_, since)| since.elapsed() < LOGIN_LIFE);

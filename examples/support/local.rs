@@ -33,7 +33,7 @@ fn caller(request: &Request) -> Option<(Session, Caller)> {
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
     let (user, session) = token.rsplit_once('-')?;
-    session.parse::<u32>().ok().map(|_| (Session(token.into()), Caller::new(user, token)))
+    session.parse::<u32>().ok().map(|_| (Session(token.into()), Caller::user(user).session(token)))
 }
 
 /// Who is logged in; 401 for anybody else.

@@ -12,18 +12,18 @@ use http::{Request, Response, header::CONTENT_TYPE, request::Parts};
 use http_body_util::Full;
 use serde_json::json;
 use tower::{Layer, Service, service_fn};
-use tower_step_up::{Binding, Caller, ChallengeError, Purpose, RequireStepUp, StepUp, discard, store::Remote};
+use tower_step_up::{Binding, Caller, ChallengeError, Purpose, RequireStepUp, StepUp, discard};
 use tower_step_up_fuzz::{Answer, Kept, Shelf, run};
 
 struct Bench {
-    step_up: StepUp<Remote<Shelf>>,
+    step_up: StepUp,
     shelf: Shelf,
     alice: Caller,
     token: String,
 }
 
 static BENCH: LazyLock<Bench> = LazyLock::new(|| {
-    let (shelf, alice) = (Shelf::default(), Caller::new("alice", "session"));
+    let (shelf, alice) = (Shelf::default(), Caller::user("alice").session("session"));
     let step_up = shelf.builder().sandbox().otp("SMS", discard).build().expect("it is sound");
     let describe = |_: &Parts, body: &[u8]| Some(format!("Pay {} EUR", body.len()));
     let guard = RequireStepUp::new(&step_up).bind(Binding::new(Binding::uri_as_received, describe));

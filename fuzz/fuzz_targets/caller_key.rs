@@ -8,11 +8,11 @@ use std::sync::LazyLock;
 
 use tower_step_up::{
     Caller, PushAnswer, Requirement, StepUp, discard,
-    store::{Key, Remote},
+    store::Key,
 };
 use tower_step_up_fuzz::{Kept, Shelf, run};
 
-static BENCH: LazyLock<(StepUp<Remote<Shelf>>, Shelf)> = LazyLock::new(|| {
+static BENCH: LazyLock<(StepUp, Shelf)> = LazyLock::new(|| {
     let shelf = Shelf::default();
     (shelf.builder().sandbox().otp("SMS", discard).build().expect("it is sound"), shelf)
 });
@@ -21,7 +21,7 @@ static BENCH: LazyLock<(StepUp<Remote<Shelf>>, Shelf)> = LazyLock::new(|| {
 fn keys(subject: &str, session: &[u8]) -> [Key; 2] {
     let (step_up, shelf) = &*BENCH;
     shelf.restore(&Kept::default());
-    let _ = run(step_up.check(&Caller::new(subject, session), &Requirement::new()));
+    let _ = run(step_up.check(&Caller::user(subject).session(session), &Requirement::new()));
     let _ = run(step_up.answer_push(subject, "1", PushAnswer::Decline));
     shelf.kept().asked.as_slice().try_into().expect("each is one look-up")
 }
@@ -52,12 +52,12 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     // And what the keys are for: one steps up, and no other has.
     let (step_up, shelf) = &*BENCH;
     shelf.restore(&Kept::default());
-    let [caller, rest @ ..] = callers.map(|(subject, session)| Caller::new(subject, session));
+    let [caller, rest @ ..] = callers.map(|(subject, session)| Caller::user(subject).session(session));
     run(step_up.start_otp(&caller, "SMS", None)).expect("it is the first");
     run(step_up.verify_otp(&caller, "SMS", "123456")).expect("it is the sandbox's code");
     for (other, ids) in rest.iter().zip(&callers[1..]) {
         let passes = run(step_up.check(other, &Requirement::new())).is_ok();
         assert_eq!(passes, *ids == callers[0], "{ids:?} by the step-up of {:?}", callers[0]);
-        assert_eq!(format!("{other:?}"), format!("{:?}", Caller::new("", "")), "it prints an id");
+        assert_eq!(format!("{other:?}"), format!("{:?}", Caller::user("").session("")), "it prints an id");
     }
 });

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, header::CONTENT_TYPE};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 use tower::Service;
-use tower_step_up::{Caller, Requirement, StepUp, discard, store::Remote};
+use tower_step_up::{Caller, Requirement, StepUp, discard};
 use tower_step_up_fuzz::{
     Answer, Kept, Shelf,
     paper::{self, Ending, Frames},
@@ -35,17 +35,17 @@ struct Bench {
 
 impl Bench {
     /// A process of its own for every input: one remembers the wrong codes that it has seen, whatever the store forgets.
-    fn step_up(&self) -> StepUp<Remote<Shelf>> {
+    fn step_up(&self) -> StepUp {
         engine(&self.shelf)
     }
 }
 
-fn engine(shelf: &Shelf) -> StepUp<Remote<Shelf>> {
+fn engine(shelf: &Shelf) -> StepUp {
     shelf.builder().sandbox().otp("SMS", discard).push("BIO", discard).build().expect("it is sound")
 }
 
 static BENCH: LazyLock<Bench> = LazyLock::new(|| {
-    let (shelf, alice) = (Shelf::default(), Caller::new("alice", "session"));
+    let (shelf, alice) = (Shelf::default(), Caller::user("alice").session("session"));
     let step_up = engine(&shelf);
     let fresh = Kept::default();
     run(step_up.start_otp(&alice, "SMS", None)).expect("it is the first");

@@ -73,7 +73,7 @@ fn oauth(description: &str, class: &str) {
     let guard = RequireStepUp::new(&step_up).refuse_with(oauth);
     let mut guarded = guard.layer(service_fn(async |_| -> Result<Response<Body>, Infallible> { panic!("it passes") }));
     let Ok(answer) =
-        run(guarded.call(request(Method::GET, "/", "application/json", Some(&Caller::new("alice", "session")))));
+        run(guarded.call(request(Method::GET, "/", "application/json", Some(&Caller::user("alice").session("session")))));
     let answer = Answer::new(answer);
     let expected = format!(
         "Bearer error=\"insufficient_user_authentication\", error_description=\"{description}\", acr_values=\"{class}\""
@@ -102,7 +102,7 @@ libfuzzer_sys::fuzz_target!(|settings: &str| {
         Ok(guard) => guard,
         Err(error) => return assert!(!error.to_string().contains(char::is_control), "{error} breaks a log"),
     };
-    let alice = Caller::new("alice", "session");
+    let alice = Caller::user("alice").session("session");
 
     let mut guarded = guard.layer(service_fn(async |_| -> Result<Response<Body>, Infallible> { panic!("it passes") }));
     let mut ask = |method, kind, caller| {

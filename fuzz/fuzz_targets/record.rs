@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use serde_json::Value;
 use tower_step_up::{
     Caller, CheckError, Clock, ManualClock, PushAnswer, Requirement, StepUp, discard,
-    store::{Key, Remote, Stored},
+    store::{Key, Stored},
 };
 use tower_step_up_fuzz::{Kept, Shelf, run};
 
@@ -25,7 +25,7 @@ struct Bench {
 }
 
 static BENCH: LazyLock<Bench> = LazyLock::new(|| {
-    let (shelf, alice) = (Shelf::default(), Caller::new("alice", "session"));
+    let (shelf, alice) = (Shelf::default(), Caller::user("alice").session("session"));
     let step_up = engine(&shelf);
     let _ = run(step_up.check(&alice, &Requirement::new()));
     let _ = run(step_up.answer_push("alice", "1", PushAnswer::Decline));
@@ -43,7 +43,7 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
 });
 
 /// A process of its own for every input: one remembers the wrong codes that it has seen, and would soon compare none.
-fn engine(shelf: &Shelf) -> StepUp<Remote<Shelf>> {
+fn engine(shelf: &Shelf) -> StepUp {
     shelf.builder().sandbox().otp("SMS", discard).push("BIO", discard).build().expect("it is sound")
 }
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tower_step_up::{
     ManualClock, Secret, StepUp, StepUpBuilder,
-    store::{Key, Remote, RemoteStore, Revision, StoreError, Stored, Swapped},
+    store::{Change, Key, Revision, Store, StoreError, Stored, Swapped},
 };
 
 pub mod paper;
@@ -45,33 +45,35 @@ impl Shelf {
     }
 
     /// A builder over this store, with a clock that stands still.
-    pub fn builder(&self) -> StepUpBuilder<Remote<Self>> {
+    pub fn builder(&self) -> StepUpBuilder {
         let secret = Secret::new([7; 32]).expect("32 bytes are enough");
         StepUp::builder()
-            .store(Remote::new(self.clone()))
+            .store(self.clone())
             .record_key(Secret::new([1; 32]).expect("32 bytes are enough"))
             .secret(secret)
             .clock(ManualClock::new())
     }
 }
 
-impl RemoteStore for Shelf {
+impl Store for Shelf {
     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
         let mut kept = self.kept();
         kept.asked.push(key);
         kept.records.get(&key).map(|bytes| Stored::decode(bytes)).transpose()
     }
 
-    async fn swap(&self, key: Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
+    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
         let mut kept = self.kept();
-        let current = kept.records.get(&key).map(|bytes| Revision::of(bytes)).transpose()?;
-        if current != expected {
-            return Ok(Swapped::Conflict);
-        }
-        kept.written += 1;
-        match next {
-            Some(next) => drop(kept.records.insert(key, next.encode())),
-            None => drop(kept.records.remove(&key)),
+        for (at, Change { key, expected, next, .. }) in changes.iter().enumerate() {
+            let current = kept.records.get(key).map(|bytes| Revision::of(bytes)).transpose()?;
+            if current != *expected {
+                return Ok(Swapped::Conflict { at });
+            }
+            kept.written += 1;
+            match next {
+                Some(next) => drop(kept.records.insert(*key, next.encode())),
+                None => drop(kept.records.remove(key)),
+            }
         }
         Ok(Swapped::Done)
     }

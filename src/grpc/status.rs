@@ -63,12 +63,69 @@ fn status(code: Code, message: &str, reason: &str, domain: &str) -> RpcStatus {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::HashMap, time::Duration};
 
-    use tonic_types::StatusExt;
+    use prost::Message;
 
     use super::*;
     use crate::rules::{Malformed, RateLimit};
+
+    /// `google.rpc.Status` and the details in it, as far as they are read here.
+    #[derive(Message)]
+    struct RpcStatus {
+        #[prost(message, repeated, tag = 3)]
+        details: Vec<Any>,
+    }
+
+    #[derive(Message)]
+    struct Any {
+        #[prost(string, tag = 1)]
+        type_url: String,
+        #[prost(bytes = "vec", tag = 2)]
+        value: Vec<u8>,
+    }
+
+    #[derive(Message)]
+    struct ErrorInfo {
+        #[prost(string, tag = 1)]
+        reason: String,
+        #[prost(string, tag = 2)]
+        domain: String,
+        #[prost(map = "string, string", tag = 3)]
+        metadata: HashMap<String, String>,
+    }
+
+    #[derive(Message)]
+    struct RetryInfo {
+        #[prost(message, optional, tag = 1)]
+        retry_delay: Option<Delay>,
+    }
+
+    #[derive(Message)]
+    struct Delay {
+        #[prost(int64, tag = 1)]
+        seconds: i64,
+    }
+
+    #[derive(Message)]
+    struct BadRequest {
+        #[prost(message, repeated, tag = 1)]
+        field_violations: Vec<FieldViolation>,
+    }
+
+    #[derive(Message)]
+    struct FieldViolation {
+        #[prost(string, tag = 1)]
+        field: String,
+        #[prost(string, tag = 2)]
+        description: String,
+    }
+
+    fn detail<M: Message + Default>(status: &Status, name: &str) -> Option<M> {
+        let details = RpcStatus::decode(status.details()).unwrap().details;
+        let any = details.into_iter().find(|any| any.type_url == format!("type.googleapis.com/google.rpc.{name}"))?;
+        Some(M::decode(&*any.value).unwrap())
+    }
 
     /// Every error in one place: its code, its reason, how long to wait, and which field is wrong.
     #[test]
@@ -108,17 +165,16 @@ mod tests {
         ];
         for (error, (code, reason, wait, field)) in table {
             let status = rejected(&error.clone().into(), "bank.example");
-            let details = status.get_error_details();
-            let info = details.error_info().unwrap();
+            let info: ErrorInfo = detail(&status, "ErrorInfo").unwrap();
             assert_eq!((status.code(), &*info.reason, &*info.domain), (code, reason, "bank.example"), "{error:?}");
             assert_eq!(status.message(), error.to_string());
-            let retry = details.retry_info().and_then(|retry| retry.retry_delay).map(|delay| delay.as_secs());
-            assert_eq!(retry, wait, "{error:?}");
-            let fields = details.bad_request().map(|bad| &bad.field_violations[..]).unwrap_or_default();
-            let fields = fields.iter().map(|violation| (&*violation.field, &*violation.description));
+            let retry = detail::<RetryInfo>(&status, "RetryInfo").and_then(|retry| retry.retry_delay);
+            assert_eq!(retry.map(|delay| delay.seconds), wait, "{error:?}");
+            let bad = detail::<BadRequest>(&status, "BadRequest").unwrap_or_default();
+            let fields = bad.field_violations.iter().map(|violation| (&*violation.field, &*violation.description));
             assert!(fields.eq(field), "{error:?}");
         }
-        let metadata = |window| refused(&lock(window), "d").get_details_error_info().unwrap().metadata;
+        let metadata = |window| detail::<ErrorInfo>(&refused(&lock(window), "d"), "ErrorInfo").unwrap().metadata;
         let limit = ("limit".to_owned(), "5".to_owned());
         assert_eq!(metadata(None), [limit.clone()].into());
         assert_eq!(metadata(Some(secs(600))), [limit, ("window".into(), "600".into())].into());

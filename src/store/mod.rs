@@ -9,7 +9,7 @@
 //! Implement [`Store`] with plain `async fn`, and put it through [`conformance`] (feature `test-util`).
 //!
 //! ```
-//! use std::future::Future;
+//! use std::{collections::HashMap, sync::Mutex};
 //! use tower_step_up::{StepUp, store::{Change, Key, Revision, Store, Stored, StoreError, Swapped}};
 //!
 //! /// Stands in for a server: keeps bytes, and compares the revision in front of them.
@@ -61,13 +61,13 @@ pub mod conformance;
 mod error;
 mod memory;
 mod record;
-#[cfg(feature = "_redis")]
+#[cfg(feature = "redis")]
 mod redis;
 mod warning;
 
 #[doc(hidden)]
 pub use self::backend::Backend;
-#[cfg(feature = "_redis")]
+#[cfg(feature = "redis")]
 pub use self::redis::{Managed, RedisStore};
 pub(crate) use self::{backend::Lookup, record::Record};
 pub use self::{

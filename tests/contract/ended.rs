@@ -33,7 +33,7 @@ impl Bank {
     }
 
     async fn transfer(&self, old: usize, new: usize) {
-        let [old, new] = [old, new].map(|session| Caller::new("alice", session.to_string()));
+        let [old, new] = [old, new].map(|session| Caller::user("alice").session(session));
         self.step_up.transfer(&old, &new).await.expect("moved");
     }
 }
@@ -270,8 +270,8 @@ async fn moved() {
     assert_eq!(new.verify(RIGHT).await.says(), "204");
     assert_eq!(old.vault().await.says(), MISSING);
 
-    let bob = Caller::new("bob", "1");
-    assert!(bank.step_up.transfer(&Caller::new("alice", "2"), &bob).await.is_err());
+    let bob = Caller::user("bob").session("1");
+    assert!(bank.step_up.transfer(&Caller::user("alice").session("2"), &bob).await.is_err());
     assert_eq!(bank.app.session("bob", "1").vault().await.says(), MISSING);
     assert_eq!(new.vault().await.says(), "200", "nothing is changed");
     bank.app.wait(569);

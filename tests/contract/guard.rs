@@ -3,7 +3,6 @@
 use axum::Router;
 use axum::routing::{any, post};
 use serde_json::json;
-use tower::Layer;
 use tower_step_up::{RequireStepUp, StepUp};
 
 use crate::app::{Answer, App, Session, clock};

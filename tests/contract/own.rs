@@ -27,7 +27,7 @@ pub(crate) fn around(vault: Router, step_up: &StepUp, clock: ManualClock, sandbo
 async fn authenticate(mut request: Request, next: Next) -> Response {
     let token = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     if let Some((user, session)) = token.and_then(|token| token.strip_prefix("Bearer ")?.split_once('/')) {
-        let caller = Caller::new(user, session);
+        let caller = Caller::user(user).session(session);
         request.extensions_mut().insert(caller);
     }
     next.run(request).await

@@ -11,16 +11,14 @@ use std::{
 use axum::body::Body;
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
+use testkit::Elsewhere;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_step_up::{
     Binding, Caller, DeliveryError, Event, ManualClock, OtpMessage, OtpSender, Policy, PushAnswer, PushMessage,
-    PushSender, Recipient, RequireStepUp, Requirement, Secret, StepUp, discard, store::Remote,
+    PushSender, Recipient, RequireStepUp, Requirement, Secret, StepUp, discard,
 };
 
-use crate::{
-    capture::{Lines, caught},
-    support::Elsewhere,
-};
+use crate::capture::{Lines, caught};
 
 const SUBJECT: &str = "canary-subject-5f1c";
 const SESSION: &str = "canary-session-9a7e";
@@ -122,7 +120,7 @@ impl PushSender for Sender {
 }
 
 struct App {
-    step_up: StepUp<Remote<Elsewhere>>,
+    step_up: StepUp,
     store: Elsewhere,
     clock: ManualClock,
     codes: Outbox,
@@ -145,7 +143,7 @@ impl App {
             .observe(|_: &Event<'_>| panic!("an observer's own"))
             .policy(Policy::new().code_digits(12).push_number(3))
             .clock(clock.clone())
-            .store(store.adapted())
+            .store(store.clone())
             .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([7; 32]).unwrap());
         caught.printed.add(format!("{builder:?}"));
@@ -205,16 +203,12 @@ impl App {
 
 /// Every command, with and without success. The secrets that were made on the way: codes, ids of pushes, and numbers.
 async fn everything(app: &App) -> (Vec<String>, Vec<String>, Vec<String>) {
-    let (alice, new) = (&Caller::new(SUBJECT, SESSION), &Caller::new(SUBJECT, NEW_SESSION));
+    let (alice, new) = (&Caller::user(SUBJECT).session(SESSION), &Caller::user(SUBJECT).session(NEW_SESSION));
     let body = |code: &str| format!("{{\"verificationCode\":\"{code}\"}}");
     let mut numbers = Vec::new();
-    app.print((
-        alice,
-        &app.step_up,
-        app.step_up.challenges(),
-        app.step_up.grpc_challenges(),
-        Recipient::new(RECIPIENT),
-    ));
+    app.print((alice, &app.step_up, app.step_up.challenges(), Recipient::new(RECIPIENT)));
+    #[cfg(feature = "grpc")]
+    app.print(app.step_up.grpc_challenges());
 
     // A code: refused in every way, and right.
     app.ask_guarded(None, Requirement::new()).await;
@@ -308,7 +302,7 @@ async fn everything(app: &App) -> (Vec<String>, Vec<String>, Vec<String>) {
         app.step_up.unlock(SUBJECT).await,
         app.step_up.revoke_all(SUBJECT).await,
         app.step_up.transfer(alice, new).await,
-        app.step_up.transfer(alice, &Caller::new(HOSTILE, HOSTILE)).await,
+        app.step_up.transfer(alice, &Caller::user(HOSTILE).session(HOSTILE)).await,
     ] {
         app.print(&error);
         app.caught.printed.add(error.unwrap_err().to_string());
@@ -391,9 +385,9 @@ async fn what_holds_a_push_prints_neither_its_id_nor_its_number() {
         .policy(Policy::nist())
         .build()
         .unwrap();
-    let alice = Caller::new(SUBJECT, SESSION);
+    let alice = Caller::user(SUBJECT).session(SESSION);
     let started = step_up.start_push(&alice, "BIO", None).await.unwrap();
-    let request = Request::builder().method("POST").uri("/push/BIO").extension(Caller::new("bob", "1"));
+    let request = Request::builder().method("POST").uri("/push/BIO").extension(Caller::user("bob").session("1"));
     let answer = step_up.challenges().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let number = started.number.clone().unwrap();
     assert!(!format!("{:?}", answer.body()).contains("number"));
@@ -470,13 +464,13 @@ fn each_event_has_its_line_and_its_count() {
     caught(&logged, &counted, || {
         runtime.block_on(async {
             let store = Elsewhere::default();
-            let builder = StepUp::builder().sandbox().otp("SMS", discard).store(store.adapted());
+            let builder = StepUp::builder().sandbox().otp("SMS", discard).store(store.clone());
             let step_up = builder
                 .record_key(Secret::new([1; 32]).unwrap())
                 .secret(Secret::new([7; 32]).unwrap())
                 .build()
                 .unwrap();
-            let alice = Caller::new("alice", "1");
+            let alice = Caller::user("alice").session("1");
             step_up.start_otp(&alice, "SMS", None).await.unwrap();
             step_up.lock("alice").await.unwrap();
             step_up.revoke(&alice).await.unwrap();

@@ -5,9 +5,5 @@
 mod canary;
 mod capture;
 mod copy;
-#[path = "../support/life.rs"]
-mod life;
 mod page;
-#[path = "../support/mod.rs"]
-mod support;
 mod told;

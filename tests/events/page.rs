@@ -23,7 +23,8 @@ fn reasons_in_the_code() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let one_of = |all: &[&'static str]| all.iter().copied().collect();
     let (locked, rest) = of_event.split_at(3);
     let (answered, revoked) = rest.split_at(2);
-    let unmet = words(include_str!("../../src/rules/requirement.rs"), "pub const fn as_str(self) -> &'static str {");
+    let unmet =
+        words(include_str!("../../src/rules/requirement/unmet.rs"), "pub const fn as_str(self) -> &'static str {");
     BTreeMap::from([
         ("send_failed", one_of(&words(event, "const fn as_str(self) -> &'static str {"))),
         ("refused", one_of(&words(include_str!("../../src/rules/error.rs"), "/// One word, for logs and metrics."))),

@@ -10,23 +10,20 @@ use std::{
 
 use axum::body::Body;
 use http::{Request, Response};
-use tower::{Layer, ServiceExt, service_fn};
+use testkit::{Elsewhere, Fails, poll_at_most};
+use tower::{ServiceExt, service_fn};
 use tower_step_up::{
     Caller, DeliveryError, Event, ManualClock, OtpMessage, Policy, Purpose, PushAnswer, PushMessage, Recipient,
-    Refused, RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder,
-    store::{MemoryStore, Remote, StoreWarning},
+    Refused, RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder, store::StoreWarning,
 };
 
-use crate::{
-    page,
-    support::{Elsewhere, Fails, poll_at_most},
-};
+use crate::page;
 
 const WRONG: &str = "000000";
 
 /// An application, what it was told, and what it sent.
 struct App {
-    step_up: StepUp<Remote<Elsewhere>>,
+    step_up: StepUp,
     store: Elsewhere,
     clock: ManualClock,
     told: Arc<Mutex<Vec<String>>>,
@@ -61,7 +58,7 @@ impl App {
         Self::with(Policy::new(), |builder| builder)
     }
 
-    fn with(policy: Policy, more: impl FnOnce(StepUpBuilder<MemoryStore>) -> StepUpBuilder<MemoryStore>) -> Self {
+    fn with(policy: Policy, more: impl FnOnce(StepUpBuilder) -> StepUpBuilder) -> Self {
         let (told, codes) = <(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>)>::default();
         let (store, clock) = (Elsewhere::default(), ManualClock::new());
         let observe = {
@@ -92,8 +89,8 @@ impl App {
             .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([7; 32]).unwrap())
             .policy(policy);
-        let step_up = more(builder).store(store.adapted()).build().unwrap();
-        Self { step_up, store, clock, told, codes, alice: Caller::new("alice", "1") }
+        let step_up = more(builder).store(store.clone()).build().unwrap();
+        Self { step_up, store, clock, told, codes, alice: Caller::user("alice").session("1") }
     }
 
     fn code(&self) -> String {
@@ -270,7 +267,7 @@ async fn guards(rows: &mut Rows) {
 
 async fn lives(rows: &mut Rows) {
     let app = App::new();
-    let (step_up, alice, new) = (&app.step_up, &app.alice, &Caller::new("alice", "2"));
+    let (step_up, alice, new) = (&app.step_up, &app.alice, &Caller::user("alice").session("2"));
     step_up.revoke(alice).await.unwrap();
     rows.row(&app, "revoke, with nothing there", &["revoked - session"]);
     step_up.revoke_all("alice").await.unwrap();
@@ -308,7 +305,7 @@ async fn locks(rows: &mut Rows) {
         }
         let _ = step_up.verify_otp(alice, "SMS", WRONG).await;
         rows.row(&app, "the fifth", &["wrong_code SMS -", lock]);
-        let _ = step_up.start_otp(&Caller::new("alice", "2"), "SMS", None).await;
+        let _ = step_up.start_otp(&Caller::user("alice").session("2"), "SMS", None).await;
         rows.row(&app, "while it holds", &[then]);
     }
 }
@@ -321,10 +318,10 @@ async fn messages(rows: &mut Rows) {
         ("panicking", "panicked", "unavailable"),
     ] {
         let app = App::new();
-        let _ = app.step_up.start_otp(&Caller::new(user, "1"), "SMS", None).await;
+        let _ = app.step_up.start_otp(&Caller::user(user).session("1"), "SMS", None).await;
         let [failed, refused] = [format!("send_failed SMS {failed}"), format!("refused SMS {refused}")];
         rows.row(&app, user, &["started SMS -", &failed, &refused]);
-        let _ = app.step_up.start_push(&Caller::new(user, "1"), "BIO", None).await;
+        let _ = app.step_up.start_push(&Caller::user(user).session("1"), "BIO", None).await;
         let failed = failed.replace("SMS", "BIO");
         rows.row(&app, user, &["started BIO -", &failed, "refused BIO unavailable"]);
     }
@@ -335,8 +332,8 @@ async fn messages(rows: &mut Rows) {
         ("unavailable", "unavailable"),
     ] {
         let app = App::new();
-        let _ = app.step_up.start_otp(&Caller::new(user, "1"), "SMS", None).await;
-        let _ = app.step_up.verify_otp(&Caller::new(user, "1"), "SMS", WRONG).await;
+        let _ = app.step_up.start_otp(&Caller::user(user).session("1"), "SMS", None).await;
+        let _ = app.step_up.verify_otp(&Caller::user(user).session("1"), "SMS", WRONG).await;
         // Nothing is in flight, whatever the application would say.
         rows.row(&app, user, &[&format!("refused SMS {reason}"), "refused SMS state_invalid"]);
     }
@@ -344,7 +341,7 @@ async fn messages(rows: &mut Rows) {
     // One number, enrolled by many.
     let app = App::new();
     for (user, shared) in [("x@1", false), ("x@2", false), ("x@3", false), ("x@4", true), ("x@5", true)] {
-        app.step_up.start_otp(&Caller::new(user, "1"), "SMS", None).await.unwrap();
+        app.step_up.start_otp(&Caller::user(user).session("1"), "SMS", None).await.unwrap();
         let all = ["started SMS -", "recipient_shared SMS -", "sent SMS -"];
         let expected: Vec<_> = all.into_iter().filter(|told| shared || !told.starts_with("recipient")).collect();
         rows.row(&app, user, &expected);

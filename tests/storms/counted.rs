@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tower_step_up::store::{Key, Lookup, Revision, Store, StoreError, Stored, Swapped};
+use tower_step_up::store::{Change, Key, Store, StoreError, Stored, Swapped};
 
 /// Another store, and the number of its operations.
 #[derive(Clone)]
@@ -29,17 +29,13 @@ impl<S> Counted<S> {
 }
 
 impl<S: Store> Store for Counted<S> {
-    type Load = S::Load;
-
-    const SHARED: bool = S::SHARED;
-
-    fn load(&self, key: &Key) -> Lookup<Self::Load> {
+    async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
         self.count();
-        self.store.load(key)
+        self.store.load(key).await
     }
 
-    async fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
-        self.count();
-        self.store.swap(key, expected, next).await
+    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        self.operations.fetch_add(changes.len(), Ordering::SeqCst);
+        self.store.swap(changes).await
     }
 }

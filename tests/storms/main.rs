@@ -2,21 +2,16 @@
 //! others, and other users feel no more than the same load spread over as many sessions.
 
 mod counted;
-#[cfg(feature = "redis")]
-#[path = "../redis/server.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod server;
 mod storm;
-#[path = "../support/mod.rs"]
-#[allow(unreachable_pub, reason = "shared with other test binaries")]
-mod support;
 
 use std::time::{Duration, Instant};
 
 use counted::Counted;
 use futures_util::future::join_all;
 use storm::{Kind, RIGHT};
-use support::Elsewhere;
+use testkit::Elsewhere;
+#[cfg(feature = "redis")]
+use testkit::server::Server;
 use tower_step_up::{Caller, Policy, Requirement, Secret, StepUp, Store, discard, store::MemoryStore};
 
 /// At once.
@@ -25,9 +20,9 @@ const MANY: usize = 600;
 /// Store operations for one request, on the average over a storm.
 const EACH: usize = 20;
 
-type World<S> = (StepUp<Counted<S>>, Counted<S>);
+type World<S> = (StepUp, Counted<S>);
 
-fn world<S: Store>(store: S) -> World<S> {
+fn world<S: Store + Clone>(store: S) -> World<S> {
     let store = Counted::new(store);
     let step_up = StepUp::builder()
         .sandbox()
@@ -45,8 +40,8 @@ fn world<S: Store>(store: S) -> World<S> {
 }
 
 /// One session of a new user, as often as it is asked for.
-async fn one_session<S: Store>(kind: Kind, step_up: &StepUp<S>, user: &str, many: usize) -> Vec<(Caller, String)> {
-    let caller = Caller::new(user, "1");
+async fn one_session(kind: Kind, step_up: &StepUp, user: &str, many: usize) -> Vec<(Caller, String)> {
+    let caller = Caller::user(user).session("1");
     let push = kind.prepare(step_up, &caller).await;
     vec![(caller, push); many]
 }
@@ -78,7 +73,7 @@ async fn costs_are_bounded_in_process() {
 /// All take turns, operation by operation, and the same ones each time: nothing conflicts more often.
 #[tokio::test(start_paused = true)]
 async fn costs_grow_linearly_where_all_take_turns() {
-    let world = world(Elsewhere::default().adapted());
+    let world = world(Elsewhere::default());
     for kind in Kind::ALL {
         let (half, all) = (cost(&world, kind, MANY / 2).await, cost(&world, kind, MANY).await);
         assert!(all <= MANY * EACH, "{kind:?}: {all} operations");
@@ -89,9 +84,10 @@ async fn costs_grow_linearly_where_all_take_turns() {
 
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Redis or Valkey server: cargo test --features redis -- --ignored in_redis"]
 async fn costs_are_bounded_in_redis() {
-    let server = server::Server::start();
-    let world = world(server.store());
+    let server = Server::start();
+    let world = world(redis(&server));
     costs_are_bounded(&world).await;
     let (calls, operations) = (calls(&server), world.1.operations());
     println!("{operations} operations were {calls} commands");
@@ -99,9 +95,14 @@ async fn costs_are_bounded_in_redis() {
     assert!(calls <= 4 * operations, "{operations} operations were {calls} commands");
 }
 
+#[cfg(feature = "redis")]
+fn redis(server: &Server) -> tower_step_up::store::RedisStore {
+    tower_step_up::store::RedisStore::open(server.address().as_str()).unwrap()
+}
+
 /// The commands that a server has run.
 #[cfg(feature = "redis")]
-fn calls(server: &server::Server) -> usize {
+fn calls(server: &Server) -> usize {
     let stats = server.say(&["INFO", "commandstats"]);
     let calls = stats.lines().filter_map(|line| line.split_once("calls=")?.1.split(',').next()?.parse::<usize>().ok());
     calls.sum()
@@ -126,13 +127,8 @@ impl Waits {
 }
 
 /// What another user's checks and verifications take while all that comes at once comes again and again.
-async fn another_user<S: Store>(
-    step_up: &StepUp<S>,
-    kind: Kind,
-    name: &str,
-    sessions: &[(Caller, String)],
-) -> [[u128; 2]; 2] {
-    let bob = Caller::new(format!("bob {name}"), "1");
+async fn another_user(step_up: &StepUp, kind: Kind, name: &str, sessions: &[(Caller, String)]) -> [[u128; 2]; 2] {
+    let bob = Caller::user(format_args!("bob {name}")).session("1");
     step_up.start_otp(&bob, "SMS", None).await.unwrap();
     step_up.verify_otp(&bob, "SMS", RIGHT).await.unwrap();
     let (mut checks, mut verifications) = (Waits(Vec::new()), Waits(Vec::new()));
@@ -147,7 +143,7 @@ async fn another_user<S: Store>(
     for number in 0..SAMPLES {
         checks.add(step_up.check(&bob, &Requirement::new())).await.unwrap();
         if number % 4 == 0 {
-            let carol = Caller::new(format!("carol {name} {number}"), "1");
+            let carol = Caller::user(format_args!("carol {name} {number}")).session("1");
             step_up.start_otp(&carol, "SMS", None).await.unwrap();
             verifications.add(step_up.verify_otp(&carol, "SMS", RIGHT)).await.unwrap();
         }
@@ -181,8 +177,9 @@ async fn others_are_served_in_process() {
 
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Redis or Valkey server: cargo test --features redis -- --ignored in_redis"]
 async fn others_are_served_with_redis() {
-    let server = server::Server::start();
+    let server = Server::start();
     let kinds = [Kind::VerifyWrong, Kind::Grant, Kind::Revoke, Kind::RevokeAll, Kind::Lock];
-    Box::pin(others_are_served(world(server.store()), &kinds)).await;
+    Box::pin(others_are_served(world(redis(&server)), &kinds)).await;
 }

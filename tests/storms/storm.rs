@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Barrier;
 use tower_step_up::{
-    AnswerError, Caller, ChallengeError, CheckError, Proof, ProofError, PushAnswer, Requirement, StepUp, Store,
+    AnswerError, Caller, ChallengeError, CheckError, Proof, ProofError, PushAnswer, Requirement, StepUp,
 };
 
 pub(crate) const RIGHT: &str = "123456";
@@ -47,7 +47,7 @@ impl Kind {
     ];
 
     /// What the session holds before: a code and a push that are pending, a grant, and for a transfer only the grant.
-    pub(crate) async fn prepare<S: Store>(self, step_up: &StepUp<S>, caller: &Caller) -> String {
+    pub(crate) async fn prepare(self, step_up: &StepUp, caller: &Caller) -> String {
         step_up.grant(caller, Proof::new("PASSKEY")).await.unwrap();
         if !matches!(self, Self::StartOtp) {
             step_up.start_otp(caller, "SMS", None).await.unwrap();
@@ -59,7 +59,7 @@ impl Kind {
     }
 
     /// Does it once; whether the store was said to be down.
-    async fn act<S: Store>(self, step_up: &StepUp<S>, caller: &Caller, push: &str) -> bool {
+    async fn act(self, step_up: &StepUp, caller: &Caller, push: &str) -> bool {
         let challenged = |answer: Result<(), ChallengeError>| answer == Err(ChallengeError::Unavailable);
         let answered = |answer: Result<(), AnswerError>| answer == Err(AnswerError::Unavailable);
         let subject = caller.subject();
@@ -79,13 +79,13 @@ impl Kind {
                 let once = Requirement::new().once();
                 step_up.check(caller, &once).await.map(drop) == Err(CheckError::Unavailable)
             }
-            Self::Transfer => challenged(step_up.transfer(caller, &Caller::new(subject, "next")).await),
+            Self::Transfer => challenged(step_up.transfer(caller, &Caller::user(subject).session("next")).await),
             Self::Status => challenged(step_up.status(caller).await.map(drop)),
         }
     }
 
     /// Does it once in each of the sessions, all at once; how many were told that the store is down.
-    pub(crate) async fn at_once<S: Store>(self, step_up: &StepUp<S>, sessions: &[(Caller, String)]) -> usize {
+    pub(crate) async fn at_once(self, step_up: &StepUp, sessions: &[(Caller, String)]) -> usize {
         let barrier = Arc::new(Barrier::new(sessions.len()));
         let tasks: Vec<_> = sessions
             .iter()

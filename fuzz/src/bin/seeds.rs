@@ -22,7 +22,7 @@ use tower::{Layer, Service, service_fn, util::ServiceFn};
 use tower_step_up::{
     Binding, Caller, Clock, DeliveryError, ManualClock, OtpMessage, Policy, Purpose, PushAnswer, Recipient,
     RequireStepUp, Requirement, StepUp, StepUpBuilder, Timestamp, discard,
-    store::{Key, Remote, Stored},
+    store::{Key, Stored},
 };
 use tower_step_up_fuzz::{Answer, Shelf, run};
 
@@ -42,7 +42,7 @@ const LONGEST: usize = 5_000;
 
 /// A user, a session of theirs and the store that keeps both.
 struct Life {
-    step_up: StepUp<Remote<Shelf>>,
+    step_up: StepUp,
     shelf: Shelf,
     clock: ManualClock,
     alice: Caller,
@@ -50,7 +50,7 @@ struct Life {
     subject: Key,
 }
 
-type Engine = StepUpBuilder<Remote<Shelf>>;
+type Engine = StepUpBuilder;
 type Handled = Ready<Result<Response<Full<Bytes>>, Infallible>>;
 type Handler = ServiceFn<fn(Request<Full<Bytes>>) -> Handled>;
 
@@ -76,7 +76,7 @@ impl Life {
     }
 
     fn of(settings: impl FnOnce(Engine) -> Engine) -> Self {
-        let (shelf, clock, alice) = (Shelf::default(), ManualClock::new(), Caller::new("alice", "session"));
+        let (shelf, clock, alice) = (Shelf::default(), ManualClock::new(), Caller::user("alice").session("session"));
         let engine = shelf.builder().clock(clock.clone()).push("BIO", async |_| Ok(()));
         let step_up = settings(engine).build().expect("it is sound");
         let _ = run(step_up.check(&alice, &Requirement::new()));

@@ -1,0 +1,72 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::{
+    Code, Request, Status, Streaming,
+    service::{InterceptorLayer, Routes, interceptor::InterceptedService},
+};
+use tower::Layer;
+
+use self::example::bank::{Payment, WatchRequest, payments_client::PaymentsClient};
+use crate::stepup::{DropRequest, StartOtpRequest, VerifyOtpRequest, step_up_client::StepUpClient};
+
+#[path = "../../tonic/main.rs"]
+#[allow(dead_code, reason = "its main")]
+mod example;
+
+type Identify = fn(Request<()>) -> Result<Request<()>, Status>;
+
+/// The example's services without a socket, so that time can stand still.
+fn app() -> InterceptedService<Routes, Identify> {
+    let identify: Identify = example::identify;
+    InterceptorLayer::new(identify).layer(example::routes().unwrap().prepare())
+}
+
+fn of<T>(session: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {session}").parse().unwrap());
+    request
+}
+
+async fn watch(app: &InterceptedService<Routes, Identify>, session: &str) -> Result<Streaming<Payment>, Status> {
+    let watched = PaymentsClient::new(app.clone()).watch(of(session, WatchRequest {})).await;
+    watched.map(tonic::Response::into_inner)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_the_step_up_that_opened_it() {
+    let app = app();
+    let refused = watch(&app, "alice-1").await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (Code::PermissionDenied, "STEP_UP_REQUIRED"));
+
+    let mut step_up = StepUpClient::new(app.clone());
+    let start = StartOtpRequest { channel: "SMS".into(), scope: None, binding: None };
+    step_up.start_otp(of("alice-1", start)).await.unwrap();
+    let verify = VerifyOtpRequest { channel: "SMS".into(), verification_code: Some("123456".into()) };
+    step_up.verify_otp(of("alice-1", verify)).await.unwrap();
+    assert_eq!(watch(&app, "alice-2").await.unwrap_err().code(), Code::PermissionDenied);
+
+    let opened = Instant::now();
+    let mut payments = watch(&app, "alice-1").await.unwrap();
+    let mut seen = 0;
+    let end = loop {
+        match payments.message().await {
+            Ok(Some(payment)) => {
+                seen += 1;
+                assert_eq!(payment.number, seen);
+            }
+            Ok(None) => panic!("it ended as if there were no more"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((end.code(), end.message()), (Code::PermissionDenied, "the step-up has ended"));
+    let life = Duration::from_secs(10 * 60);
+    // The grant is as old as the real time that went by since it was given.
+    let lived = opened.elapsed();
+    assert!(lived <= life + Duration::from_millis(1) && lived + Duration::from_secs(30) > life, "{lived:?}");
+    assert!(seen > 500, "{seen}");
+
+    // What was opened goes on; what is dropped opens nothing more.
+    step_up.drop(of("alice-1", DropRequest {})).await.unwrap();
+    assert_eq!(watch(&app, "alice-1").await.unwrap_err().code(), Code::PermissionDenied);
+}

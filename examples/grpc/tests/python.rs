@@ -1,0 +1,80 @@
+//! A client that is not ours: Python's grpcio, against `examples/grpc/tonic`, with nothing but the `.proto` files.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+const PACKAGES: [&str; 2] = ["grpcio-tools", "googleapis-common-protos"];
+
+/// A Python that has them, in a virtual environment under `target/`.
+fn python() -> PathBuf {
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpc-python");
+    let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let has_packages = || {
+        let imports = Command::new(&python).args(["-c", "import grpc_tools.protoc, google.rpc.status_pb2"]).output();
+        imports.is_ok_and(|output| output.status.success())
+    };
+    if !has_packages() {
+        // What broke off half-way is begun again.
+        let _ = fs::remove_dir_all(&venv);
+        let run = |command: &mut Command| {
+            let output = command.output();
+            assert!(
+                output.as_ref().is_ok_and(|output| output.status.success()),
+                "this test needs python3 with venv and pip, which installs {PACKAGES:?} into {}: {output:?}",
+                venv.display()
+            );
+        };
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES));
+    }
+    python
+}
+
+/// The example, on a port that is free. Killed when dropped.
+struct Example {
+    process: Child,
+    address: String,
+}
+
+impl Example {
+    fn start() -> Self {
+        // Built already, unless this test is run alone.
+        let build = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "grpc", "--example", "tonic"]).status();
+        assert!(build.is_ok_and(|status| status.success()), "the example does not build");
+        let test = env::current_exe().unwrap();
+        let profile = test.ancestors().nth(2).unwrap();
+        let example = profile.join("examples").join("tonic").with_extension(env::consts::EXE_EXTENSION);
+        let mut process = Command::new(example)
+            .env("TONIC_ADDR", "127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").expect("where it listens").to_owned();
+        Self { process, address }
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn grpcio_steps_up_and_reads_why_it_had_to() {
+    let python = python();
+    let example = Example::start();
+    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client.py");
+    let output = Command::new(python).arg(client).arg(&example.address).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{out}");
+    assert!(output.status.success() && out.ends_with("done\n"), "{out}{err}");
+}

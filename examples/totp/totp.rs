@@ -1,0 +1,133 @@
+//! TOTP (RFC 6238) by totp-rs 6 as a step-up: `cargo run -p totp --example totp`, then paste the lines it prints.
+//!
+//! The app verifies the code and hands a proof to `StepUp::grant`. For proofs tower-step-up counts no failures and
+//! remembers no code, so the app does: both are decided under one lock, before anything is granted.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Json, State};
+use axum::{Router, http::StatusCode, middleware::from_fn, routing::get, routing::post};
+use serde::Deserialize;
+use totp_rs::{Builder, Secret, Totp};
+use tower_step_up::{Clock, Proof, ProofError, RequireStepUp, Requirement, StepUp};
+
+#[path = "../support/local.rs"]
+mod local;
+use local::LoggedIn;
+
+/// Wrong codes in a row until the user is locked. Of a million codes, three are right at any time.
+const TRIES: u8 = 5;
+
+/// What the user table has of a user. This one is gone with the process; a real one must not be.
+struct Enrolled {
+    totp: Totp,
+    /// The time step of the last code that was taken. Neither it nor one before it is taken again (RFC 6238 §5.2).
+    last_step: u64,
+    failures: u8,
+}
+
+struct App {
+    step_up: StepUp,
+    users: Mutex<HashMap<String, Enrolled>>,
+    clock: Box<dyn Clock>,
+}
+
+pub(crate) fn app(clock: impl Clock + Clone) -> Result<(Router, StepUp), Box<dyn std::error::Error>> {
+    let step_up = StepUp::builder().proof("TOTP").clock(clock.clone()).build()?;
+    let by_totp = RequireStepUp::with(&step_up, Requirement::new().channels(["TOTP"]))?;
+    let users = Mutex::new(HashMap::from([("alice".into(), enrol()?), ("bob".into(), enrol()?)]));
+    let app = Arc::new(App { step_up: step_up.clone(), users, clock: Box::new(clock) });
+    let router = Router::new()
+        .route("/transfers", post(async || "paid\n"))
+        .route_layer(by_totp)
+        .route("/totp", post(verify))
+        .route("/simulate/phone", get(phone))
+        .layer(from_fn(local::authenticate))
+        .with_state(app);
+    Ok((router, step_up))
+}
+
+/// A secret as RFC 4226 §4 wants it: 160 random bits. A real app shows it as a QR code, once.
+fn enrol() -> Result<Enrolled, Box<dyn std::error::Error>> {
+    let mut secret = [0; 20];
+    getrandom::fill(&mut secret)?;
+    let totp = Builder::new().with_secret(Secret::new(Box::new(secret))).build()?;
+    Ok(Enrolled { totp, last_step: 0, failures: 0 })
+}
+
+#[derive(Deserialize)]
+struct Given {
+    code: String,
+}
+
+async fn verify(
+    State(app): State<Arc<App>>,
+    LoggedIn(caller): LoggedIn,
+    Json(given): Json<Given>,
+) -> Result<StatusCode, StatusCode> {
+    match app.take(caller.subject(), &given.code) {
+        Taken::Yes => {}
+        Taken::No { and_lock: false } => return Err(StatusCode::CONFLICT),
+        Taken::No { and_lock: true } => {
+            // From now on nobody steps up as this user, by any channel, until the app calls `unlock` and forgets the
+            // failures. Where the store is down they still count.
+            let _ = app.step_up.lock(caller.subject()).await;
+            return Err(StatusCode::FORBIDDEN);
+        }
+    }
+    // The code is used up even where this fails: the user waits for the next.
+    match app.step_up.grant(&caller, Proof::new("TOTP")).await {
+        Ok(_) => Ok(StatusCode::NO_CONTENT),
+        Err(ProofError::Locked) => Err(StatusCode::FORBIDDEN),
+        Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
+enum Taken {
+    Yes,
+    No { and_lock: bool },
+}
+
+impl App {
+    /// Takes a code, or counts a failure; of many at once with the same code, one is taken. The library compares in
+    /// constant time, and tells which step the code is of.
+    fn take(&self, user: &str, code: &str) -> Taken {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(user) = users.get_mut(user) else { return Taken::No { and_lock: false } };
+        if user.failures >= TRIES {
+            return Taken::No { and_lock: true }; // and nothing is compared
+        }
+        match user.totp.check(code, self.clock.now().as_millis() / 1000) {
+            Some(step) if step > user.last_step => {
+                (user.last_step, user.failures) = (step, 0);
+                Taken::Yes
+            }
+            _ => {
+                user.failures += 1;
+                Taken::No { and_lock: user.failures >= TRIES }
+            }
+        }
+    }
+}
+
+/// Stands in for the authenticator app on the user's phone: the code of now.
+async fn phone(State(app): State<Arc<App>>, LoggedIn(caller): LoggedIn) -> Result<String, StatusCode> {
+    let users = app.users.lock().unwrap_or_else(PoisonError::into_inner);
+    let user = users.get(caller.subject()).ok_or(StatusCode::NOT_FOUND)?;
+    Ok(user.totp.generate(app.clock.now().as_millis() / 1000).to_string())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    Ok(local::serve(app(tower_step_up::SystemClock)?.0, TRY).await?)
+}
+
+const TRY: &str = r#"
+totp() { curl -i -H "$ALICE" -H "$JSON" $APP/totp -d '{"code":"'$1'"}'; }
+curl -X POST -H "$ALICE" $APP/transfers; echo  # 403: missing, and the channel is a proof: the app's own
+CODE=$(curl -s -H "$ALICE" $APP/simulate/phone)
+totp $CODE                                     # 204
+curl -X POST -H "$ALICE" $APP/transfers        # paid
+totp $CODE                                     # 409: a code is taken once. After five of these: 403, locked
+"#;

@@ -1,0 +1,174 @@
+//! Several nodes on one server: one truth.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use testkit::alice;
+use tower_step_up::{
+    Caller, ChallengeError, ConfigError, ManualClock, Policy, PushAnswer, Requirement, Secret, StepUp, discard,
+};
+
+use crate::server::Server;
+
+/// Long enough for a machine with many tests on it.
+pub(crate) fn patient() -> Policy {
+    Policy::new().store_deadline(Duration::from_secs(10))
+}
+
+#[tokio::test]
+async fn what_one_node_does_every_other_sees_at_once() {
+    let server = Server::start();
+    one_truth(server.node_with(patient()), server.node_with(patient())).await;
+}
+
+pub(crate) async fn one_truth(a: StepUp, b: StepUp) {
+    let any = Requirement::new();
+    a.start_otp(&alice(), "SMS", None).await.unwrap();
+    assert!(b.check(&alice(), &any).await.is_err());
+    b.verify_otp(&alice(), "SMS", "123456").await.unwrap();
+    assert!(a.check(&alice(), &any).await.is_ok());
+    b.revoke(&alice()).await.unwrap();
+    assert!(a.check(&alice(), &any).await.is_err());
+
+    let push = a.start_push(&alice(), "BIO", None).await.unwrap();
+    b.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
+    assert!(a.check(&alice(), &any).await.is_ok());
+    b.revoke_all("alice").await.unwrap();
+    assert!(a.check(&alice(), &any).await.is_err());
+    a.lock("alice").await.unwrap();
+    assert_eq!(b.start_otp(&alice(), "SMS", None).await, Err(ChallengeError::Forbidden));
+}
+
+/// T1: 32 guesses on two nodes at once count as on one, and then the right code fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_on_two_nodes_count_together() {
+    let server = Server::start();
+    let nodes = [server.node_with(patient()), server.node_with(patient())];
+    for round in 0..10 {
+        let caller = Caller::user(format_args!("user {round}")).session("1");
+        nodes[0].start_otp(&caller, "SMS", None).await.unwrap();
+        let guesses = (0..32).map(|i| {
+            let (node, caller) = (nodes[i % 2].clone(), caller.clone());
+            tokio::spawn(async move { node.verify_otp(&caller, "SMS", "000000").await.map(drop) })
+        });
+        let wrong = join_all(guesses).await.into_iter().map(Result::unwrap).filter(|answer| {
+            use ChallengeError::{ChallengeLimitExceeded, CodeInvalid, OneTryRemaining};
+            matches!(answer, Err(CodeInvalid | OneTryRemaining | ChallengeLimitExceeded))
+        });
+        assert_eq!(wrong.count(), 5, "round {round}");
+        let right = nodes[1].verify_otp(&caller, "SMS", "123456").await.map(drop);
+        assert!(right.is_err(), "round {round}: {right:?}");
+    }
+}
+
+/// T2, T27: one of many right codes on two nodes succeeds, and one of many requests spends the grant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn codes_and_grants_are_spent_once_over_all_nodes() {
+    let server = Server::start();
+    let nodes = [server.node_with(patient()), server.node_with(patient())];
+    let once = Requirement::new().once();
+    for round in 0..10 {
+        let caller = Caller::user(format_args!("user {round}")).session("1");
+        nodes[0].start_otp(&caller, "SMS", None).await.unwrap();
+        let codes = (0..16).map(|i| {
+            let (node, caller) = (nodes[i % 2].clone(), caller.clone());
+            tokio::spawn(async move { node.verify_otp(&caller, "SMS", "123456").await.is_ok() })
+        });
+        assert_eq!(join_all(codes).await.into_iter().filter(|ok| *ok.as_ref().unwrap()).count(), 1, "round {round}");
+        let spent = (0..32).map(|i| {
+            let (node, caller, once) = (nodes[i % 2].clone(), caller.clone(), once.clone());
+            tokio::spawn(async move { node.check(&caller, &once).await.is_ok() })
+        });
+        assert_eq!(join_all(spent).await.into_iter().filter(|ok| *ok.as_ref().unwrap()).count(), 1, "round {round}");
+    }
+}
+
+/// T16: whoever comes first, nothing is left of what was verified while it was revoked elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoking_on_one_node_races_verifying_on_another() {
+    let server = Server::start();
+    let (a, b) = (server.node_with(patient()), server.node_with(patient()));
+    for round in 0..50 {
+        let caller = Caller::user(format_args!("user {round}")).session("1");
+        a.start_otp(&caller, "SMS", None).await.unwrap();
+        let verify = {
+            let (a, caller) = (a.clone(), caller.clone());
+            tokio::spawn(async move { drop(a.verify_otp(&caller, "SMS", "123456").await) })
+        };
+        b.revoke_all(caller.subject()).await.unwrap();
+        verify.await.unwrap();
+        assert!(a.check(&caller, &Requirement::new()).await.is_err(), "round {round}: a grant is left");
+    }
+}
+
+/// The secret of the codes is rotated as `docs/operations.md` says, node after node: no code that is under way is void,
+/// no step-up ends, and nothing that denies is forgotten.
+#[tokio::test]
+async fn the_secret_is_rotated_node_by_node() {
+    let (server, clock) = (Server::start(), ManualClock::new());
+    let secret = |byte| Secret::new([byte; 32]).unwrap();
+    let (old, new) = (10, 11);
+    let node = |current, previous: Option<u8>| {
+        let builder = server.builder(patient().wrong_codes_a_day(8)).clock(clock.clone()).secret(secret(current));
+        let builder = match previous {
+            Some(previous) => builder.previous_secret(secret(previous)),
+            None => builder,
+        };
+        builder.build().unwrap()
+    };
+    let steps = [(old, None), (old, Some(new)), (new, Some(old)), (new, None)];
+    let user = |name: &str, step: usize| Caller::user(format_args!("{name}{step}")).session("1");
+    let (mallory, stepped_up) = (Caller::user("mallory").session("1"), Caller::user("carol").session("1"));
+    let mut nodes = [node(old, None), node(old, None)];
+    nodes[0].lock("locked").await.unwrap();
+    nodes[0].start_otp(&stepped_up, "SMS", None).await.unwrap();
+    nodes[1].verify_otp(&stepped_up, "SMS", "123456").await.unwrap();
+    let (mut wrong, mut number) = (0, 0);
+    for (current, previous) in steps.into_iter().skip(1) {
+        for which in [0, 1] {
+            number += 1;
+            // Codes that each node has made before one of them is replaced.
+            let (by_a, by_b) = (user("a", number), user("b", number));
+            nodes[0].start_otp(&by_a, "SMS", None).await.unwrap();
+            nodes[1].start_otp(&by_b, "SMS", None).await.unwrap();
+            nodes[which] = node(current, previous);
+            // Each is verified by the other node, or by its successor.
+            nodes[1].verify_otp(&by_a, "SMS", "123456").await.unwrap();
+            nodes[0].verify_otp(&by_b, "SMS", "123456").await.unwrap();
+
+            // Wrong codes are counted on, whoever compares them.
+            clock.advance(Duration::from_secs(100));
+            nodes[which].start_otp(&mallory, "SMS", None).await.unwrap_or_default();
+            for node in &nodes {
+                use ChallengeError::{ChallengeLimitExceeded, CodeInvalid, OneTryRemaining};
+                let answer = node.verify_otp(&mallory, "SMS", "000000").await.map(drop);
+                wrong += i32::from(matches!(answer, Err(CodeInvalid | OneTryRemaining | ChallengeLimitExceeded)));
+            }
+            for node in &nodes {
+                assert!(node.check(&stepped_up, &Requirement::new()).await.is_ok(), "nobody is logged out");
+                let locked = Caller::user("locked").session("1");
+                assert_eq!(node.start_otp(&locked, "SMS", None).await, Err(ChallengeError::Forbidden));
+            }
+            // A code's life passes before the old secret is left out.
+            if (current, which) == (new, 1) && previous.is_some() {
+                clock.advance(Duration::from_secs(300));
+                nodes[0].start_otp(&stepped_up, "SMS", None).await.unwrap();
+                nodes[0].verify_otp(&stepped_up, "SMS", "123456").await.unwrap();
+            }
+        }
+    }
+    assert_eq!(wrong, 8, "the limit of a day, over all nodes and secrets");
+}
+
+/// Nodes that do not share the secret would share nothing: that is found when built.
+#[tokio::test]
+async fn without_a_secret_no_node_is_built() {
+    let server = Server::start();
+    let built = StepUp::builder().sandbox().otp("SMS", discard).store(server.store()).build();
+    let error = built.err().unwrap();
+    assert_eq!(error, ConfigError::SecretRequired);
+    assert!(error.to_string().contains("call .secret("), "{error}");
+    let builder = StepUp::builder().sandbox().otp("SMS", discard).secret(Secret::new([2; 32]).unwrap());
+    let error = builder.store(server.store()).build().unwrap_err();
+    assert_eq!(error, ConfigError::RecordKeyRequired);
+}

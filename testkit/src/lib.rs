@@ -1,0 +1,62 @@
+//! What the tests of this workspace have in common. It is not published.
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::new_without_default,
+    reason = "read by tests alone"
+)]
+
+pub mod client;
+mod elsewhere;
+pub mod life;
+pub mod server;
+
+use std::sync::Arc;
+
+use tokio::sync::Barrier;
+use tower_step_up::{Caller, Requirement, StepUp, store::Swapped};
+
+pub use self::elsewhere::{Elsewhere, Fails, poll_at_most};
+
+/// Alice, in her session 1.
+pub fn alice() -> Caller {
+    Caller::user("alice").session("1")
+}
+
+/// Whether a guard that asks for nothing special lets pass.
+pub async fn passes(step_up: &StepUp, caller: &Caller) -> bool {
+    step_up.check(caller, &Requirement::new()).await.is_ok()
+}
+
+/// Runs so many futures at the same time, all released together; what they came to, in their order.
+pub async fn together<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    tasks: usize,
+    make: impl Fn(usize) -> F,
+) -> Vec<T> {
+    let barrier = Arc::new(Barrier::new(tasks));
+    let handles: Vec<_> = (0..tasks)
+        .map(|i| {
+            let (barrier, task) = (Arc::clone(&barrier), make(i));
+            tokio::spawn(async move {
+                barrier.wait().await;
+                task.await
+            })
+        })
+        .collect();
+    let mut results = Vec::with_capacity(tasks);
+    for handle in handles {
+        results.push(handle.await.unwrap());
+    }
+    results
+}
+
+/// Where a store that makes changes one by one stops: at one that was not made.
+pub fn stopped(made: Swapped, at: usize) -> Option<Swapped> {
+    match made {
+        Swapped::Done => None,
+        Swapped::Conflict { .. } => Some(Swapped::Conflict { at }),
+        Swapped::Full { .. } => Some(Swapped::Full { at }),
+    }
+}

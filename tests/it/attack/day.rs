@@ -1,0 +1,280 @@
+//! T4, T5, T13, T26: an attacker with fifty sessions, for more than a day of virtual time.
+//!
+//! They have read the code and everything that the server says: they come back in the moment in which a wait is over,
+//! guess sixteen at once, ask for codes and pushes, log out and in, drop their elevation and have it moved. Meanwhile
+//! the owner steps up and answers pushes, which resets what a success resets.
+
+use std::time::Duration;
+
+use tower_step_up::{Caller, ChallengeError, Clock as _, ManualClock, Policy, PushAnswer, Recipient, StepUp};
+
+use super::{
+    DAY, HOUR, MINUTE, SECOND, caller,
+    post::{Post, most_within},
+    secs, together, was_wrong,
+};
+
+const CHANNELS: [&str; 2] = ["SMS", "EMAIL"];
+const SESSIONS: usize = 50;
+/// More than a day, so that the day's window slides.
+const LONG: u64 = 27 * HOUR;
+
+struct Attack {
+    step_up: StepUp,
+    clock: ManualClock,
+    post: Post,
+    random: u64,
+    /// The ids of the sessions that the attacker holds.
+    sessions: Vec<usize>,
+    logins: usize,
+    /// Where a code was started.
+    started: Vec<(usize, &'static str)>,
+    /// Pushes that nobody has answered.
+    pushes: Vec<String>,
+    /// When a wait that somebody was told is over.
+    agenda: Vec<u64>,
+    /// When a code was compared and was wrong.
+    wrong: Vec<u64>,
+    bob: Neighbour,
+}
+
+/// Somebody else, who wants to go on working: a step-up each hour.
+#[derive(Default)]
+struct Neighbour {
+    next: u64,
+    step_ups: usize,
+}
+
+impl Attack {
+    fn new(policy: Policy, seed: u64) -> Self {
+        let clock = ManualClock::new();
+        let post = Post::new(&clock);
+        let phone = async |caller: Caller, _: String| Ok(Recipient::new(format!("+1 {}", caller.subject())));
+        let mut builder = StepUp::builder().push("BIO", post.push()).enrolment(phone);
+        builder = builder.policy(policy).clock(clock.clone());
+        for channel in CHANNELS {
+            builder = builder.otp(channel, post.otp());
+        }
+        Self {
+            step_up: builder.build().unwrap(),
+            clock,
+            post,
+            random: seed,
+            sessions: (0..SESSIONS).collect(),
+            logins: SESSIONS,
+            started: Vec::new(),
+            pushes: Vec::new(),
+            agenda: Vec::new(),
+            wrong: Vec::new(),
+            bob: Neighbour::default(),
+        }
+    }
+
+    /// Xorshift: the same choices for the same seed.
+    fn below(&mut self, limit: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        usize::try_from(self.random % u64::try_from(limit).unwrap()).unwrap()
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now().as_millis()
+    }
+
+    fn note_wait<T>(&mut self, answer: &Result<T, ChallengeError>) {
+        match answer {
+            Err(ChallengeError::RateLimited(limit)) => self.note(limit.wait.as_millis()),
+            Err(ChallengeError::RetryIn { wait, .. }) => self.note(wait.as_millis()),
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, wait: u128) {
+        assert!(wait > 0, "a wait that is over is none");
+        let at = self.now() + u64::try_from(wait).unwrap();
+        self.agenda.push(at);
+    }
+
+    /// To the moment at which the next wait is over, or a little on.
+    fn step_clock(&mut self) {
+        let now = self.now();
+        self.agenda.retain(|at| *at > now);
+        let until = match self.agenda.iter().min().copied() {
+            Some(next) if self.below(4) > 0 => next,
+            _ => now + u64::try_from(self.below(40)).unwrap() * SECOND + 1,
+        };
+        // No further than the neighbour's next step-up.
+        self.clock.advance(Duration::from_millis(until.min(self.bob.next.max(now + 1)) - now));
+    }
+
+    async fn run(mut self) -> Self {
+        let end = self.now() + LONG;
+        while self.now() < end {
+            self.neighbour().await;
+            for _ in 0..3 {
+                self.act().await;
+            }
+            self.step_clock();
+        }
+        self
+    }
+
+    async fn act(&mut self) {
+        let at = self.below(self.sessions.len());
+        let session = caller("alice", self.sessions[at]);
+        match self.below(20) {
+            0..=4 => self.start(1).await,
+            5 => self.start(16).await,
+            6..=10 => self.guess().await,
+            11 => {
+                let push = self.step_up.start_push(&session, "BIO", None).await;
+                self.note_wait(&push);
+                self.pushes.extend(push.ok().map(|push| push.id));
+            }
+            12 => self.step_up.revoke(&session).await.unwrap(),
+            13 => {
+                self.step_up.revoke(&session).await.unwrap();
+                self.sessions[at] = self.logins;
+                self.logins += 1;
+            }
+            14 => {
+                let to = self.below(self.sessions.len());
+                let to = caller("alice", self.sessions[to]);
+                self.step_up.transfer(&session, &to).await.unwrap();
+            }
+            15 if self.below(50) == 0 => self.step_up.revoke_all("alice").await.unwrap(),
+            16 => {
+                if let Some(id) = self.pushes.pop() {
+                    // The owner asked for none of these; it may be too late.
+                    let _ = self.step_up.answer_push("alice", &id, PushAnswer::Decline).await;
+                }
+            }
+            17 => self.owner_approves().await,
+            18 | 19 => self.owner_verifies().await,
+            _ => {}
+        }
+    }
+
+    /// Asks for a code in so many sessions at once.
+    async fn start(&mut self, at_once: usize) {
+        let (first, channel) = (self.below(self.sessions.len()), CHANNELS[self.below(2)]);
+        let sessions: Vec<usize> = self.sessions.iter().cycle().skip(first).take(at_once).copied().collect();
+        let (step_up, asked) = (self.step_up.clone(), sessions.clone());
+        let answers = together(at_once, |i| {
+            let (step_up, session) = (step_up.clone(), caller("alice", asked[i]));
+            async move { step_up.start_otp(&session, channel, None).await }
+        })
+        .await;
+        for (session, started) in sessions.into_iter().zip(answers) {
+            self.note_wait(&started);
+            if started.is_ok() {
+                self.started.retain(|(holder, _)| *holder != session);
+                self.started.push((session, channel));
+            }
+        }
+    }
+
+    /// Sixteen wrong codes at once, in the session whose code was started last. Of twelve digits none is hit by chance.
+    async fn guess(&mut self) {
+        let Some((session, channel)) = self.started.last().copied() else { return };
+        let (step_up, first) = (self.step_up.clone(), self.below(1_000_000_000_000 - 16));
+        let answers = together(16, |i| {
+            let (step_up, session, guess) = (step_up.clone(), caller("alice", session), format!("{:012}", first + i));
+            async move { step_up.verify_otp(&session, channel, &guess).await }
+        })
+        .await;
+        let now = self.now();
+        for answer in &answers {
+            self.note_wait(answer);
+            self.wrong.extend(was_wrong(answer).then_some(now));
+        }
+        let locked = answers.iter().any(|answer| matches!(answer, Err(ChallengeError::RateLimited(_))));
+        if !locked && !answers.iter().any(was_wrong) {
+            self.started.pop();
+        }
+    }
+
+    async fn owner_verifies(&mut self) {
+        let (owner, channel) = (caller("alice", "owner"), CHANNELS[self.below(2)]);
+        if self.step_up.start_otp(&owner, channel, None).await.is_ok() {
+            let code = self.post.last().secret;
+            if self.step_up.verify_otp(&owner, channel, &code).await.is_ok() {
+                self.post.verified();
+            }
+        }
+    }
+
+    async fn owner_approves(&mut self) {
+        let owner = caller("alice", "owner");
+        if let Ok(push) = self.step_up.start_push(&owner, "BIO", None).await
+            && self.step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.is_ok()
+        {
+            self.post.verified();
+        }
+    }
+
+    /// Nothing that is done to Alice is felt by Bob.
+    async fn neighbour(&mut self) {
+        if self.now() < self.bob.next {
+            return;
+        }
+        let (bob, channel) = (caller("bob", self.bob.step_ups % 3), CHANNELS[self.bob.step_ups % 2]);
+        self.step_up.start_otp(&bob, channel, None).await.unwrap();
+        let code = self.post.last().secret;
+        self.step_up.verify_otp(&bob, channel, &code).await.unwrap();
+        self.post.verified();
+        self.bob.step_ups += 1;
+        self.bob.next = self.now() + HOUR;
+    }
+
+    /// Messages to Alice: all of them, and those of one kind that led to nothing.
+    fn messages(&self, window: u64, unverified: bool, push: Option<bool>) -> usize {
+        let times = self.post.times(|sent| {
+            sent.subject == "alice" && !(unverified && sent.verified) && push.is_none_or(|push| push == sent.is_push)
+        });
+        most_within(window, &times)
+    }
+}
+
+/// With the defaults.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_with_the_defaults() {
+    const LIMITS: [usize; 6] = [100, 30, 15, 5, 3, 3];
+    let mut most = [0; 6];
+    for seed in (1..=10).map(|seed| seed * 0x9E37_79B9) {
+        let attack = Attack::new(Policy::new().code_digits(12), seed).run().await;
+        let seen = [
+            most_within(DAY, &attack.wrong),
+            attack.messages(DAY, false, None),
+            attack.messages(HOUR, true, None),
+            attack.messages(10 * MINUTE, true, Some(false)),
+            attack.messages(5 * MINUTE, true, Some(false)),
+            attack.messages(10 * MINUTE, true, Some(true)),
+        ];
+        for (seen, limit) in seen.into_iter().zip(LIMITS) {
+            assert!(seen <= limit, "seed {seed}: {seen} > {limit}");
+        }
+        most = std::array::from_fn(|i| most[i].max(seen[i]));
+        assert!(attack.bob.step_ups >= 27, "{}", attack.bob.step_ups);
+    }
+    // Or else the attacker was not trying.
+    assert!(most[0] >= 50, "{most:?}");
+    assert_eq!(most[1..], LIMITS[1..], "{most:?}");
+}
+
+/// With the most generous policy: only the cap of a hundred is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_with_the_most_generous_policy() {
+    let policy = || {
+        let policy = Policy::new().code_digits(12).disable_at(100).tries(10).wait_every(10).waits(secs(30), secs(30));
+        policy.sends(1000, 1000, 1000, 1000).live_challenges(10).pushes(100).denials(10, secs(60))
+    };
+    for seed in [3, 0xC0FF_EE00, 31_415_926] {
+        let attack = Attack::new(policy(), seed).run().await;
+        let wrong = most_within(DAY, &attack.wrong);
+        assert_eq!(wrong, 100, "seed {seed}");
+        assert!(attack.wrong.len() > 100, "the window slid");
+        assert!(attack.bob.step_ups >= 27, "{}", attack.bob.step_ups);
+    }
+}

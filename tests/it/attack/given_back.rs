@@ -1,0 +1,309 @@
+//! Which messages are given back: those that were certainly not sent, and those of a challenge that was verified, to
+//! all budgets but the day's. What may have been sent stays counted, whatever became of the request.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use testkit::{Elsewhere, poll_at_most};
+use tower_step_up::{
+    Caller, ChallengeError, DeliveryError, Event, ManualClock, OtpMessage, Policy, PushAnswer, PushMessage, Recipient,
+    Refused, Secret, StepUp,
+};
+
+use super::{caller, limited, other, passes, post::Post, secs};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sender {
+    Works,
+    Refuses,
+    Fails,
+    Hangs,
+    Panics,
+}
+
+/// A provider that does what it is told, and how often it was called.
+#[derive(Clone)]
+struct Provider(Arc<(Mutex<Sender>, AtomicUsize)>);
+
+impl Provider {
+    fn new(how: Sender) -> Self {
+        Self(Arc::new((Mutex::new(how), AtomicUsize::new(0))))
+    }
+
+    fn set(&self, how: Sender) {
+        *self.0.0.lock().unwrap() = how;
+    }
+
+    fn called(&self) -> usize {
+        self.0.1.load(Ordering::SeqCst)
+    }
+
+    async fn act(self) -> Result<(), DeliveryError> {
+        self.0.1.fetch_add(1, Ordering::SeqCst);
+        let how = *self.0.0.lock().unwrap();
+        match how {
+            Sender::Works => Ok(()),
+            Sender::Refuses => Err(DeliveryError::RecipientInvalid),
+            Sender::Fails => Err(DeliveryError::Failed),
+            Sender::Hangs => pending().await,
+            Sender::Panics => panic!("the application's own"),
+        }
+    }
+}
+
+/// With a number of their own for every user, and for every one whose name begins with `shared` the same.
+async fn phone(caller: Caller, _: String) -> Result<Recipient, Refused> {
+    let number = if caller.subject().starts_with("shared") { "shared" } else { caller.subject() };
+    Ok(Recipient::new(format!("+1 {number}")))
+}
+
+fn through(provider: &Provider, clock: &ManualClock, policy: Policy) -> StepUp {
+    let (otp, push) = (provider.clone(), provider.clone());
+    let builder = StepUp::builder()
+        .otp("SMS", move |_: OtpMessage| otp.clone().act())
+        .push("BIO", move |_: PushMessage| push.clone().act())
+        .enrolment(phone);
+    builder.policy(policy.live_challenges(10)).clock(clock.clone()).build().unwrap()
+}
+
+/// So many codes, each in a session of its own. What they were told, and the refusal that follows.
+async fn codes_until_refused(step_up: &StepUp, subject: &str, from: usize) -> (usize, (u32, Option<u64>, u64)) {
+    for i in 0..1000 {
+        let started = step_up.start_otp(&caller(subject, from + i), "SMS", None).await;
+        if matches!(started, Err(ChallengeError::RateLimited(_))) {
+            return (i, limited(started));
+        }
+    }
+    panic!("never refused")
+}
+
+async fn pushes_until_refused(step_up: &StepUp, subject: &str, from: usize) -> (usize, (u32, Option<u64>, u64)) {
+    for i in 0..1000 {
+        let started = step_up.start_push(&caller(subject, from + i), "BIO", None).await.map(drop);
+        if matches!(started, Err(ChallengeError::RateLimited(_))) {
+            return (i, limited(started));
+        }
+    }
+    panic!("never refused")
+}
+
+/// An error that the sender returned gives the message back, to the user and to the recipient; a sender that is late or
+/// panics may have sent it.
+#[tokio::test(start_paused = true)]
+async fn what_a_sender_makes_of_it() {
+    const OF_CODES: (u32, Option<u64>, u64) = (3, Some(300), 300);
+    const OF_PUSHES: (u32, Option<u64>, u64) = (3, Some(600), 600);
+    const OF_UNSENT: (u32, Option<u64>, u64) = (5, Some(600), 600);
+    let table = [
+        (Sender::Works, false),
+        (Sender::Refuses, true),
+        (Sender::Fails, true),
+        (Sender::Hangs, false),
+        (Sender::Panics, false),
+    ];
+    for (how, given_back) in table {
+        let provider = Provider::new(how);
+        let clock = ManualClock::new();
+        let step_up = through(&provider, &clock, Policy::new().sender_deadline(secs(1)));
+        let attempts: usize = if given_back { 40 } else { 3 };
+        for session in 0..attempts {
+            // Of those that sent nothing there are five in ten minutes, and not more.
+            if given_back && session.is_multiple_of(2) {
+                clock.advance(secs(600));
+            }
+            let code = step_up.start_otp(&caller("alice", session), "SMS", None).await;
+            let push = step_up.start_push(&caller("alice", session), "BIO", None).await;
+            assert_eq!((code.is_ok(), push.is_ok()), (how == Sender::Works, how == Sender::Works), "{how:?}");
+            assert!(!matches!(code, Err(ChallengeError::RateLimited(_))), "{how:?}: {code:?}");
+        }
+        assert_eq!(provider.called(), 2 * attempts, "{how:?}");
+        if given_back {
+            assert!(step_up.start_otp(&caller("alice", 99), "SMS", None).await.is_err());
+            assert_eq!(codes_until_refused(&step_up, "alice", 100).await, (0, OF_UNSENT), "{how:?}");
+            assert_eq!(pushes_until_refused(&step_up, "alice", 200).await, (0, OF_UNSENT), "{how:?}");
+            clock.advance(secs(600));
+        }
+        provider.set(Sender::Works);
+        let left = if given_back { 3 } else { 0 };
+        assert_eq!(codes_until_refused(&step_up, "alice", 100).await, (left, OF_CODES), "{how:?}");
+        assert_eq!(pushes_until_refused(&step_up, "alice", 200).await, (left, OF_PUSHES), "{how:?}");
+    }
+}
+
+/// A push of which nobody was told the id leaves its place among the live at once. A code that may have arrived can
+/// still be typed, and keeps it.
+#[tokio::test(start_paused = true)]
+async fn what_a_late_sender_leaves_alive() {
+    let provider = Provider::new(Sender::Hangs);
+    let (otp, push) = (provider.clone(), provider.clone());
+    let step_up = StepUp::builder()
+        .otp("SMS", move |_: OtpMessage| otp.clone().act())
+        .push("BIO", move |_: PushMessage| push.clone().act())
+        .policy(Policy::new().live_challenges(1).sender_deadline(secs(1)))
+        .build()
+        .unwrap();
+    let [push, code, third] = ["1", "2", "3"].map(|session| caller("alice", session));
+    let late = Err(ChallengeError::Unavailable);
+    assert_eq!(step_up.start_push(&push, "BIO", None).await.map(drop), late);
+    assert_eq!(step_up.start_otp(&code, "SMS", None).await, late);
+    assert_eq!(limited(step_up.start_otp(&third, "SMS", None).await).0, 1);
+}
+
+/// The same, of a recipient that several users share.
+#[tokio::test(start_paused = true)]
+async fn what_a_sender_makes_of_it_for_a_recipient() {
+    for (how, left) in [(Sender::Fails, 9), (Sender::Hangs, 0), (Sender::Panics, 0)] {
+        let provider = Provider::new(how);
+        let step_up = through(&provider, &ManualClock::new(), Policy::new().sender_deadline(secs(1)));
+        for user in ["shared 1", "shared 2", "shared 3"] {
+            for session in 0..3 {
+                step_up.start_otp(&caller(user, session), "SMS", None).await.unwrap_err();
+            }
+        }
+        provider.set(Sender::Works);
+        let mut sent = 0;
+        for user in ["shared 4", "shared 5", "shared 6", "shared 7"] {
+            sent += codes_until_refused(&step_up, user, 0).await.0;
+        }
+        assert_eq!(sent, left, "{how:?}");
+    }
+}
+
+/// A request that is dropped is counted no less than one that is answered: wherever it is cut off, the sender is called
+/// no oftener than the budget allows.
+#[tokio::test]
+async fn a_dropped_start_is_no_free_message() {
+    for push in [false, true] {
+        let mut cut_short = 0;
+        for polls in 0..60 {
+            let store = Elsewhere::default();
+            let provider = Provider::new(Sender::Hangs);
+            let (otp, pushes) = (provider.clone(), provider.clone());
+            let step_up = StepUp::builder()
+                .otp("SMS", move |_: OtpMessage| otp.clone().act())
+                .push("BIO", move |_: PushMessage| pushes.clone().act())
+                .enrolment(phone)
+                .policy(Policy::new().live_challenges(10))
+                .store(store.clone())
+                .record_key(Secret::new([1; 32]).unwrap())
+                .secret(Secret::new([7; 32]).unwrap())
+                .build()
+                .unwrap();
+            for session in 0..12 {
+                let started = poll_at_most(polls, start(&step_up, session, push));
+                cut_short += usize::from(started.is_none() && provider.called() > 0);
+            }
+            assert!(provider.called() <= 3, "{} after {polls} polls", provider.called());
+            provider.set(Sender::Works);
+            let called = provider.called();
+            for session in 20..32 {
+                poll_at_most(1000, start(&step_up, session, push)).unwrap();
+            }
+            assert!(provider.called() <= 3, "{called} and then {} after {polls} polls", provider.called());
+        }
+        assert!(cut_short > 0, "no cut fell into the sending");
+    }
+}
+
+async fn start(step_up: &StepUp, session: usize, push: bool) -> bool {
+    let alice = caller("alice", session);
+    if push {
+        step_up.start_push(&alice, "BIO", None).await.is_ok()
+    } else {
+        step_up.start_otp(&alice, "SMS", None).await.is_ok()
+    }
+}
+
+/// Who verifies their codes is stopped by the day's budget alone: after thirty, whichever way they were verified.
+#[tokio::test]
+async fn thirty_a_day_whatever_is_verified() {
+    for (name, by_push) in [("codes", [false, false]), ("pushes", [true, true]), ("both", [false, true])] {
+        let clock = ManualClock::new();
+        let post = Post::new(&clock);
+        let step_up = StepUp::builder().otp("SMS", post.otp()).push("BIO", post.push()).clock(clock.clone());
+        let step_up = step_up.build().unwrap();
+        let alice = caller("alice", 1);
+        for i in 0..30 {
+            if by_push[i % 2] {
+                let push = step_up.start_push(&alice, "BIO", None).await.unwrap_or_else(|e| panic!("{name} {i}: {e}"));
+                step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
+            } else {
+                let started = step_up.start_otp(&alice, "SMS", None).await;
+                started.unwrap_or_else(|error| panic!("{name} {i}: {error}"));
+                step_up.verify_otp(&alice, "SMS", &post.last().secret).await.unwrap();
+            }
+            assert!(passes(&step_up, &alice).await);
+            clock.advance(secs(15));
+        }
+        let day = (30, Some(24 * 3600), 24 * 3600 - 30 * 15);
+        assert_eq!(limited(step_up.start_otp(&alice, "SMS", None).await), day, "{name}");
+        assert_eq!(limited(step_up.start_push(&alice, "BIO", None).await.map(drop)), day, "{name}");
+        assert_eq!(post.len(), 30, "{name}");
+        clock.advance(secs(day.2 - 1));
+        assert_eq!(limited(step_up.start_otp(&alice, "SMS", None).await), (30, Some(24 * 3600), 1), "{name}");
+        clock.advance(secs(1));
+        step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    }
+}
+
+/// A message is given back by its own challenge: not by another's, not by a wrong code, not by dropping it.
+#[tokio::test]
+async fn only_the_verified_one_is_given_back() {
+    let clock = ManualClock::new();
+    let post = Post::new(&clock);
+    let step_up =
+        StepUp::builder().otp("SMS", post.otp()).policy(Policy::new().live_challenges(10)).clock(clock.clone());
+    let step_up = step_up.build().unwrap();
+    let [first, second, third] = ["1", "2", "3"].map(|session| caller("alice", session));
+    step_up.start_otp(&first, "SMS", None).await.unwrap();
+    step_up.start_otp(&second, "SMS", None).await.unwrap();
+    step_up.start_otp(&third, "SMS", None).await.unwrap();
+    let code = post.last().secret;
+    step_up.revoke(&first).await.unwrap();
+    step_up.verify_otp(&second, "SMS", &other(&code, 1)).await.unwrap_err();
+    let next = caller("alice", "4");
+    assert_eq!(limited(step_up.start_otp(&next, "SMS", None).await), (3, Some(300), 300));
+    step_up.verify_otp(&third, "SMS", &code).await.unwrap();
+    step_up.start_otp(&next, "SMS", None).await.unwrap();
+    assert_eq!(limited(step_up.start_otp(&caller("alice", "5"), "SMS", None).await), (3, Some(300), 300));
+    // Everything revoked, and the application's unlocking, give nothing back either.
+    step_up.revoke_all("alice").await.unwrap();
+    step_up.unlock("alice").await.unwrap();
+    assert_eq!(limited(step_up.start_otp(&caller("alice", "6"), "SMS", None).await), (3, Some(300), 300));
+}
+
+/// A recipient's budgets are given back as the user's are: one user with one phone is never refused for their phone's
+/// sake, and never reported as several.
+#[tokio::test]
+async fn one_user_with_one_phone_is_not_several() {
+    for by_push in [false, true] {
+        let clock = ManualClock::new();
+        let post = Post::new(&clock);
+        let shared = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&shared);
+        let step_up = StepUp::builder().otp("SMS", post.otp()).push("BIO", post.push()).enrolment(phone);
+        let step_up = step_up.clock(clock.clone()).observe(move |event: &Event<'_>| {
+            seen.fetch_add(usize::from(matches!(event, Event::RecipientShared { .. })), Ordering::SeqCst);
+        });
+        let step_up = step_up.build().unwrap();
+        let alice = caller("alice", 1);
+        for i in 0..30 {
+            if by_push {
+                let push = step_up.start_push(&alice, "BIO", None).await;
+                let push = push.unwrap_or_else(|error| panic!("push {i}: {error:?}"));
+                step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
+            } else {
+                let started = step_up.start_otp(&alice, "SMS", None).await;
+                started.unwrap_or_else(|error| panic!("code {i}: {error:?}"));
+                step_up.verify_otp(&alice, "SMS", &post.last().secret).await.unwrap();
+            }
+            clock.advance(secs(15));
+        }
+        assert_eq!(shared.load(Ordering::SeqCst), 0, "push: {by_push}");
+    }
+}

@@ -1,0 +1,550 @@
+//! The engine under attack: parallel, cancelled, flooded, and with a store or a clock that fails it.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use testkit::{Elsewhere, passes, poll_at_most, together};
+use tower_step_up::{
+    AnswerError, Caller, ChallengeError, CheckError, Clock as _, DeliveryError, ManualClock, OtpMessage, Policy,
+    ProofError, Purpose, PushAnswer, PushMessage, Reason, Recipient, Refused, Requirement, Secret, StepUp, Timestamp,
+    discard, store::MemoryStore,
+};
+
+const RIGHT: &str = "123456";
+const WRONG: &str = "000000";
+
+fn sandbox() -> StepUp {
+    StepUp::builder().sandbox().otp("SMS", discard).otp("EMAIL", discard).push("BIO", discard).build().unwrap()
+}
+
+fn elsewhere(store: &Elsewhere) -> StepUp {
+    StepUp::builder()
+        .sandbox()
+        .otp("SMS", discard)
+        .push("BIO", discard)
+        .store(store.clone())
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(Secret::new([7; 32]).unwrap())
+        .build()
+        .unwrap()
+}
+
+fn caller(subject: &str, session: usize) -> Caller {
+    Caller::user(subject).session(session)
+}
+
+fn was_compared<T>(answer: &Result<T, ChallengeError>) -> bool {
+    matches!(
+        answer,
+        Ok(_)
+            | Err(ChallengeError::CodeInvalid
+                | ChallengeError::OneTryRemaining
+                | ChallengeError::ChallengeLimitExceeded)
+    )
+}
+
+/// T1: no parallelism outruns the limit, and afterwards the right code fails, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_wrong_guesses_are_counted_exactly() {
+    for round in 0..20 {
+        let step_up = sandbox();
+        let alice = caller("alice", round);
+        step_up.start_otp(&alice, "SMS", None).await.unwrap();
+        let answers = together(64, |_| {
+            let (step_up, alice) = (step_up.clone(), alice.clone());
+            async move { step_up.verify_otp(&alice, "SMS", WRONG).await }
+        })
+        .await;
+        assert_eq!(answers.iter().filter(|answer| was_compared(answer)).count(), 5, "{answers:?}");
+        let right = step_up.verify_otp(&alice, "SMS", RIGHT).await;
+        assert_eq!(right, Err(ChallengeError::StateInvalid));
+        assert_eq!(step_up.verify_otp(&alice, "SMS", WRONG).await, right);
+        assert!(!passes(&step_up, &alice).await);
+    }
+}
+
+/// T2: one code, one success, one grant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_right_codes_succeed_once() {
+    for round in 0..20 {
+        let step_up = sandbox();
+        let alice = caller("alice", round);
+        step_up.start_otp(&alice, "SMS", None).await.unwrap();
+        let answers = together(64, |_| {
+            let (step_up, alice) = (step_up.clone(), alice.clone());
+            async move { step_up.verify_otp(&alice, "SMS", RIGHT).await }
+        })
+        .await;
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+        assert_eq!(step_up.status(&alice).await.unwrap().grants.len(), 1);
+        // Those who came too late guessed nothing, so nothing stays counted against the user.
+        let again = caller("alice", round + 1000);
+        step_up.start_otp(&again, "SMS", None).await.unwrap();
+        for _ in 0..4 {
+            assert!(was_compared(&step_up.verify_otp(&again, "SMS", WRONG).await));
+        }
+        step_up.verify_otp(&again, "SMS", RIGHT).await.unwrap();
+    }
+}
+
+/// T3, T29: whenever a verification is dropped, what was compared stays counted.
+#[tokio::test]
+async fn a_dropped_verification_is_no_free_guess() {
+    let mut cut_short = 0;
+    for polls in 0..40 {
+        let store = Elsewhere::default();
+        let step_up = elsewhere(&store);
+        let alice = caller("alice", 1);
+        let run =
+            |future| poll_at_most::<std::pin::Pin<Box<dyn Future<Output = Result<(), ChallengeError>>>>>(1000, future);
+        run(Box::pin(step_up.start_otp(&alice, "SMS", None))).unwrap().unwrap();
+
+        let swaps = store.swaps();
+        let ended = poll_at_most(polls, step_up.verify_otp(&alice, "SMS", WRONG)).is_some();
+        let counted = store.swaps() > swaps;
+        cut_short += usize::from(counted && !ended);
+
+        let mut compared = 0;
+        for _ in 0..10 {
+            let answer = poll_at_most(1000, step_up.verify_otp(&alice, "SMS", WRONG)).unwrap();
+            compared += usize::from(was_compared(&answer));
+        }
+        assert_eq!(compared, if counted { 4 } else { 5 }, "dropped after {polls} polls");
+    }
+    assert!(cut_short > 0, "no cut fell between the count and the answer");
+}
+
+/// A guess that a revocation overtakes was compared with nothing, so it is taken out of the count again.
+#[tokio::test]
+async fn an_attempt_that_finds_nothing_to_compare_is_not_counted() {
+    let store = Elsewhere::default();
+    let step_up = elsewhere(&store);
+    let (alice, again) = (caller("alice", 1), caller("alice", 2));
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    step_up.start_otp(&again, "SMS", None).await.unwrap();
+
+    let swaps = store.swaps();
+    let mut verify = std::pin::pin!(step_up.verify_otp(&alice, "SMS", WRONG));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    while store.swaps() == swaps {
+        assert!(verify.as_mut().poll(&mut cx).is_pending());
+    }
+    step_up.revoke(&alice).await.unwrap();
+    assert_eq!(verify.await, Err(ChallengeError::StateInvalid));
+
+    for guess in 1..=5 {
+        assert!(was_compared(&step_up.verify_otp(&again, "SMS", WRONG).await), "guess {guess}");
+    }
+}
+
+/// T4, T5: fifty sessions of one user share one budget, whatever is started or dropped; others have theirs.
+#[tokio::test]
+async fn many_sessions_share_the_budget_of_their_user() {
+    let clock = ManualClock::new();
+    // Messages enough, so that only the failures count.
+    let policy = Policy::new().sends(1000, 1000, 1000, 1000);
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).clock(clock.clone()).build().unwrap();
+    let mut compared = 0;
+    for session in 0..50 {
+        let alice = caller("alice", session);
+        if step_up.start_otp(&alice, "SMS", None).await.is_ok() {
+            compared += usize::from(was_compared(&step_up.verify_otp(&alice, "SMS", WRONG).await));
+            step_up.revoke(&alice).await.unwrap();
+        }
+    }
+    assert_eq!(compared, 5);
+    let alice = caller("alice", 99);
+    let refused = step_up.start_otp(&alice, "SMS", None).await;
+    assert!(matches!(refused, Err(ChallengeError::RateLimited(limit)) if limit.limit == 5), "{refused:?}");
+
+    let bob = caller("bob", 99);
+    step_up.start_otp(&bob, "SMS", None).await.unwrap();
+    step_up.verify_otp(&bob, "SMS", RIGHT).await.unwrap();
+}
+
+/// T7: what is not the code byte for byte is malformed for whoever calls the engine, and costs no try.
+#[tokio::test]
+async fn a_code_is_taken_as_it_is() {
+    let step_up = sandbox();
+    let alice = caller("alice", 1);
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    for _ in 0..4 {
+        assert!(was_compared(&step_up.verify_otp(&alice, "SMS", WRONG).await));
+    }
+    for code in [" 123456", "123456 ", "123456\n", "\u{a0}123456", "123 456", "+123456", "0123456", "１２３４５６", ""]
+    {
+        let answer = step_up.verify_otp(&alice, "SMS", code).await;
+        assert!(matches!(answer, Err(ChallengeError::MalformedCode(_))), "{code:?}: {answer:?}");
+    }
+    step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
+}
+
+/// T8: a challenge is verified by its session, its user and its channel, and by nothing else.
+#[tokio::test]
+async fn only_the_diagonal_verifies() {
+    let places =
+        [("alice", 1, "SMS"), ("alice", 1, "EMAIL"), ("alice", 2, "SMS"), ("bob", 1, "SMS"), ("bob", 2, "EMAIL")];
+    for (i, (subject, session, channel)) in places.into_iter().enumerate() {
+        let step_up = sandbox();
+        step_up.start_otp(&caller(subject, session), channel, None).await.unwrap();
+        for (j, (subject, session, channel)) in places.into_iter().enumerate().filter(|(j, _)| i != *j) {
+            let answer = step_up.verify_otp(&caller(subject, session), channel, RIGHT).await;
+            assert_eq!(answer, Err(ChallengeError::StateInvalid), "{i} {j}");
+            assert!(!passes(&step_up, &caller(subject, session)).await);
+        }
+        step_up.verify_otp(&caller(subject, session), channel, RIGHT).await.unwrap();
+        let opened = places.into_iter().map(|(subject, session, _)| caller(subject, session));
+        for (j, place) in opened.enumerate() {
+            let same_session = (places[j].0, places[j].1) == (subject, session);
+            assert_eq!(passes(&step_up, &place).await, same_session, "{i} {j}");
+        }
+    }
+}
+
+/// T17: a full store refuses what is new, and keeps what it has.
+#[tokio::test]
+async fn a_flood_evicts_nothing_and_resets_nothing() {
+    let store = MemoryStore::with_capacity(100);
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).store(store.clone()).build().unwrap();
+    let (victim, holder) = (caller("victim", 1), caller("holder", 1));
+    step_up.start_otp(&holder, "SMS", None).await.unwrap();
+    step_up.verify_otp(&holder, "SMS", RIGHT).await.unwrap();
+    step_up.start_otp(&victim, "SMS", None).await.unwrap();
+    for _ in 0..4 {
+        assert!(was_compared(&step_up.verify_otp(&victim, "SMS", WRONG).await));
+    }
+    let mut refused = 0;
+    for flood in 0..1000 {
+        let answer = step_up.start_otp(&caller(&format!("flood{flood}"), 1), "SMS", None).await;
+        refused += usize::from(answer == Err(ChallengeError::Unavailable));
+    }
+    assert!(refused > 900, "{refused}");
+    assert!(store.len() <= 100);
+    assert!(passes(&step_up, &holder).await);
+    let last = step_up.verify_otp(&victim, "SMS", WRONG).await;
+    assert_eq!(last, Err(ChallengeError::ChallengeLimitExceeded));
+    assert_eq!(step_up.verify_otp(&victim, "SMS", RIGHT).await, Err(ChallengeError::StateInvalid));
+}
+
+/// T20: no step of the clock gives a second life, or panics.
+#[tokio::test]
+async fn a_clock_that_jumps_prolongs_nothing() {
+    let hour = 3_600_000;
+    for to in [0, 1, u64::MAX, u64::MAX - 1] {
+        let clock = ManualClock::new();
+        let step_up =
+            StepUp::builder().sandbox().otp("SMS", discard).push("BIO", discard).clock(clock.clone()).build().unwrap();
+        let alice = caller("alice", 1);
+        step_up.start_otp(&alice, "SMS", None).await.unwrap();
+        clock.set(Timestamp::from_millis(to));
+        let _ = step_up.verify_otp(&alice, "SMS", RIGHT).await;
+        let _ = step_up.start_otp(&alice, "SMS", None).await;
+        let _ = step_up.start_push(&alice, "BIO", None).await;
+        step_up.status(&alice).await.unwrap();
+        // At the end of time nothing is written any more, and nothing lives.
+        assert!(step_up.revoke(&alice).await.is_ok() || to > 1);
+        assert!(!passes(&step_up, &alice).await);
+    }
+    let clock = ManualClock::new();
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).build().unwrap();
+    let alice = caller("alice", 1);
+    let start = clock.now().as_millis();
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
+    clock.set(Timestamp::from_millis(start - hour));
+    assert!(passes(&step_up, &alice).await, "a backward step leaves the grant");
+    clock.set(Timestamp::from_millis(start + 600_000));
+    assert!(!passes(&step_up, &alice).await);
+    clock.set(Timestamp::from_millis(start));
+    let expired = step_up.check(&alice, &Requirement::new()).await;
+    assert_eq!(expired, Err(CheckError::StepUpRequired(Reason::Expired.into())), "what ended does not live again");
+}
+
+/// A challenge that is dead makes room for another, and one that is not makes none.
+#[tokio::test]
+async fn the_last_try_ends_a_challenge_for_its_user_as_well() {
+    let policy = Policy::new().tries(2).live_challenges(1).wait_every(10);
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).build().unwrap();
+    let (first, second) = (caller("alice", 1), caller("alice", 2));
+    step_up.start_otp(&first, "SMS", None).await.unwrap();
+    let wrong = async || step_up.verify_otp(&first, "SMS", WRONG).await.map(drop);
+    assert_eq!(wrong().await, Err(ChallengeError::OneTryRemaining));
+    assert!(matches!(step_up.start_otp(&second, "SMS", None).await, Err(ChallengeError::RateLimited(_))));
+    assert_eq!(wrong().await, Err(ChallengeError::ChallengeLimitExceeded));
+    step_up.start_otp(&second, "SMS", None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_purpose_says_the_scope_and_grants_are_equal_where_they_say_the_same() {
+    let step_up = sandbox();
+    let alice = caller("alice", 1);
+    step_up.start_otp(&alice, "SMS", Purpose::new().scope("payments")).await.unwrap();
+    let payments = step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
+    assert_eq!(payments.scope(), Some("payments"));
+    assert!(!passes(&step_up, &alice).await);
+    step_up.start_otp(&caller("alice", 2), "SMS", None).await.unwrap();
+    let session = step_up.verify_otp(&caller("alice", 2), "SMS", RIGHT).await.unwrap();
+    assert_eq!(step_up.check(&alice, &Requirement::new().scope("payments")).await.unwrap(), payments);
+    assert_ne!(payments, session);
+}
+
+/// What goes into a log says what is wrong, and no two of a kind say the same.
+#[test]
+fn errors_say_what_they_are() {
+    let check = [CheckError::StepUpRequired(Reason::TooOld.into()), CheckError::Unavailable].map(|e| e.to_string());
+    assert_eq!(check, ["step-up required: too_old", "temporarily unavailable"]);
+    let wrong = |left| AnswerError::WrongNumber { left };
+    let answers = [
+        AnswerError::Unknown,
+        AnswerError::Closed,
+        wrong(0),
+        wrong(1),
+        AnswerError::NumberRequired,
+        AnswerError::Unavailable,
+    ];
+    let proofs = [
+        ProofError::UnknownChannel,
+        ProofError::InTheFuture,
+        ProofError::Expired,
+        ProofError::Locked,
+        ProofError::Unavailable,
+    ];
+    let deliveries = [DeliveryError::RecipientInvalid, DeliveryError::Failed];
+    let texts = [
+        answers.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
+        proofs.iter().map(ToString::to_string).collect(),
+        deliveries.iter().map(ToString::to_string).collect(),
+    ];
+    assert_eq!(texts.each_ref().map(BTreeSet::len), [answers.len(), proofs.len(), deliveries.len()], "{texts:?}");
+    assert!(texts.iter().flatten().all(|text| text.len() > 10), "{texts:?}");
+    let refused = ChallengeError::RecipientInvalid.to_string();
+    assert!(refused.len() > 10, "{refused}");
+}
+
+/// T26: a lock-out leaves the grants that exist.
+#[tokio::test]
+async fn a_lock_leaves_existing_grants() {
+    let step_up = sandbox();
+    let (owner, thief) = (caller("alice", 1), caller("alice", 2));
+    step_up.start_otp(&owner, "SMS", None).await.unwrap();
+    step_up.verify_otp(&owner, "SMS", RIGHT).await.unwrap();
+    step_up.start_otp(&thief, "SMS", None).await.unwrap();
+    for _ in 0..5 {
+        assert!(was_compared(&step_up.verify_otp(&thief, "SMS", WRONG).await));
+    }
+    assert!(passes(&step_up, &owner).await);
+    assert!(!passes(&step_up, &thief).await);
+}
+
+/// More sessions than a user's record lists: the oldest loses its grant before it is forgotten.
+#[tokio::test]
+async fn the_session_that_is_forgotten_has_lost_its_grant() {
+    let clock = ManualClock::new();
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).build().unwrap();
+    for session in 0..20 {
+        let alice = caller("alice", session);
+        step_up.start_otp(&alice, "SMS", None).await.unwrap();
+        step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
+        clock.advance(Duration::from_secs(1));
+    }
+    for session in 0..20 {
+        assert_eq!(passes(&step_up, &caller("alice", session)).await, session >= 4, "{session}");
+    }
+}
+
+/// Codes that were sent.
+type Outbox = Arc<Mutex<Vec<String>>>;
+
+/// Senders fail in every way; none takes the request down, and each has its answer.
+#[tokio::test(start_paused = true)]
+async fn senders_may_fail_hang_and_panic() {
+    #[derive(Clone, Copy, Debug)]
+    enum Sender {
+        Works,
+        Refuses,
+        Fails,
+        Hangs,
+        Panics,
+    }
+    async fn act(how: Sender) -> Result<(), DeliveryError> {
+        match how {
+            Sender::Works => Ok(()),
+            Sender::Refuses => Err(DeliveryError::RecipientInvalid),
+            Sender::Fails => Err(DeliveryError::Failed),
+            Sender::Hangs => std::future::pending().await,
+            Sender::Panics => panic!("the application's own"),
+        }
+    }
+    let table = [
+        (Sender::Works, Ok(()), Ok(())),
+        (Sender::Refuses, Err(ChallengeError::RecipientInvalid), Err(ChallengeError::StateInvalid)),
+        (Sender::Fails, Err(ChallengeError::Unavailable), Err(ChallengeError::StateInvalid)),
+        // It may have been sent, so it may be typed.
+        (Sender::Hangs, Err(ChallengeError::Unavailable), Ok(())),
+        (Sender::Panics, Err(ChallengeError::Unavailable), Ok(())),
+    ];
+    for (how, started, verified) in table {
+        let outbox = Outbox::default();
+        let sent = outbox.clone();
+        let step_up = StepUp::builder()
+            .otp("SMS", move |message: OtpMessage| {
+                sent.lock().unwrap().push(message.code().expose().to_owned());
+                act(how)
+            })
+            .push("BIO", move |_: PushMessage| act(how))
+            .build()
+            .unwrap();
+        let alice = caller("alice", 1);
+        assert_eq!(step_up.start_otp(&alice, "SMS", None).await, started, "{how:?}");
+        let code = outbox.lock().unwrap().pop().unwrap();
+        assert_eq!(step_up.verify_otp(&alice, "SMS", &code).await.map(drop), verified, "{how:?}");
+        // What was not sent does not hold the resend interval.
+        let again = step_up.start_otp(&alice, "SMS", None).await;
+        match how {
+            Sender::Refuses | Sender::Fails => assert_eq!(again, started, "{how:?}"),
+            _ => assert!(matches!(again, Err(ChallengeError::RetryIn { .. })), "{how:?}: {again:?}"),
+        }
+        // A push that nobody was told of is not in the way of the next.
+        let push = step_up.start_push(&alice, "BIO", None).await.map(drop);
+        let again = step_up.start_push(&alice, "BIO", None).await.map(drop);
+        match how {
+            Sender::Works => assert_eq!((push, again), (Ok(()), Err(ChallengeError::StateInvalid))),
+            _ => assert_eq!((push, again), (Err(ChallengeError::Unavailable), Err(ChallengeError::Unavailable))),
+        }
+    }
+}
+
+/// Enrolment is asked for every start and status, and for a verification if the records alone do not refuse it, in the
+/// sandbox too.
+#[tokio::test]
+async fn enrolment_decides_first() {
+    let table = [
+        (Refused::NotEnrolled, ChallengeError::ChannelNotRegistered, true),
+        (Refused::NotSupported, ChallengeError::ChannelNotSupported, true),
+        (Refused::Forbidden, ChallengeError::Forbidden, true),
+        (Refused::Unavailable, ChallengeError::Unavailable, false),
+    ];
+    for (refused, expected, has_status) in table {
+        let enrolled = Arc::new(AtomicBool::new(true));
+        let answer = {
+            let enrolled = enrolled.clone();
+            move || if enrolled.load(Relaxed) { Ok(Recipient::known_to_sender()) } else { Err(refused) }
+        };
+        let step_up = StepUp::builder()
+            .sandbox()
+            .otp("SMS", discard)
+            .push("BIO", discard)
+            .enrolment(move |_: Caller, _: String| std::future::ready(answer()))
+            .build()
+            .unwrap();
+        let (alice, bob) = (caller("alice", 1), caller("bob", 1));
+        step_up.start_otp(&alice, "SMS", None).await.unwrap();
+        enrolled.store(false, Relaxed);
+        assert_eq!(step_up.verify_otp(&bob, "SMS", RIGHT).await.err(), Some(ChallengeError::StateInvalid));
+        assert_eq!(step_up.start_otp(&alice, "SMS", None).await, Err(expected.clone()));
+        assert_eq!(step_up.verify_otp(&alice, "SMS", RIGHT).await.err(), Some(expected.clone()));
+        assert_eq!(step_up.start_push(&alice, "BIO", None).await.err(), Some(expected.clone()));
+        let status = step_up.status(&alice).await;
+        assert_eq!(status.is_ok(), has_status);
+        assert!(status.is_err() || status.is_ok_and(|status| status.otp.is_empty() && status.push.is_empty()));
+    }
+}
+
+/// However many channels there are, a status takes the application as long as one.
+#[tokio::test(start_paused = true)]
+async fn a_status_asks_for_all_channels_at_once() {
+    let enrolment = async |_: Caller, _: String| {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok::<_, Refused>(Recipient::known_to_sender())
+    };
+    let builder = StepUp::builder().sandbox().otp("SMS", discard).otp("EMAIL", discard).push("BIO", discard);
+    let step_up = builder.push("AUTHY", discard).enrolment(enrolment).build().unwrap();
+    let start = tokio::time::Instant::now();
+    let status = step_up.status(&caller("alice", 1)).await.unwrap();
+    assert_eq!((status.otp, status.push), (vec!["SMS".into(), "EMAIL".into()], vec!["BIO".into(), "AUTHY".into()]));
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+}
+
+type Set = fn(&Elsewhere, bool);
+
+/// T24: a store that is down or stuck refuses everything, and everything works again when it does.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_refuses() {
+    let store = Elsewhere::default();
+    let step_up = elsewhere(&store);
+    let alice = caller("alice", 1);
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
+    let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
+    for (name, set) in [("down", Elsewhere::set_down as Set), ("stuck", Elsewhere::set_stuck)] {
+        set(&store, true);
+        let down = Err(ChallengeError::Unavailable);
+        assert_eq!(step_up.check(&alice, &Requirement::new()).await, Err(CheckError::Unavailable), "{name}");
+        assert_eq!(step_up.start_otp(&alice, "SMS", None).await, down, "{name}");
+        assert_eq!(step_up.verify_otp(&alice, "SMS", RIGHT).await.map(drop), down, "{name}");
+        assert_eq!(step_up.revoke(&alice).await, down, "{name}");
+        assert_eq!(step_up.status(&alice).await.map(drop), down, "{name}");
+        assert_eq!(step_up.push_status(&alice, "BIO", &push.id).await.map(drop), down, "{name}");
+        let answer = step_up.answer_push("alice", &push.id, PushAnswer::Approve).await;
+        assert_eq!(answer, Err(AnswerError::Unavailable), "{name}");
+        set(&store, false);
+        assert!(passes(&step_up, &alice).await, "{name}");
+    }
+}
+
+/// T12: the code stands in no key and no record, in no spelling.
+#[tokio::test]
+async fn no_code_reaches_the_store() {
+    let store = Elsewhere::default();
+    let outbox = Outbox::default();
+    let sent = outbox.clone();
+    let step_up = StepUp::builder()
+        .otp("SMS", move |message: OtpMessage| {
+            let printed = format!("{message:?}");
+            assert!(!printed.contains(message.code().expose()) && !printed.contains("canary"), "{printed}");
+            sent.lock().unwrap().push(message.code().expose().to_owned());
+            std::future::ready(Ok(()))
+        })
+        .policy(Policy::new().code_digits(12))
+        .store(store.clone())
+        .record_key(Secret::new([1; 32]).unwrap())
+        .secret(Secret::new([7; 32]).unwrap())
+        .build()
+        .unwrap();
+    let alice = Caller::user("canary-user").session("canary-session");
+    step_up.start_otp(&alice, "SMS", None).await.unwrap();
+    let code = outbox.lock().unwrap().pop().unwrap();
+    step_up.verify_otp(&alice, "SMS", "000000000000").await.unwrap_err();
+    step_up.verify_otp(&alice, "SMS", &code).await.unwrap();
+    let seen = store.seen();
+    assert!(seen.len() > 8);
+    for secret in [code.as_str(), "canary-user", "canary-session"] {
+        let bytes: Vec<String> = secret.bytes().map(|byte| byte.to_string()).collect();
+        let hex = secret.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+        let spellings = [secret.to_owned(), hex.to_uppercase(), hex, bytes.join(",")];
+        for record in &seen {
+            for spelling in &spellings {
+                let found = record.windows(spelling.len()).any(|window| window == spelling.as_bytes());
+                assert!(!found, "{spelling} in {}", String::from_utf8_lossy(record));
+            }
+        }
+    }
+}
+
+/// A push that was dropped takes no place among the live ones, so the next can start.
+#[tokio::test]
+async fn a_dropped_push_gives_its_place_back() {
+    let policy = Policy::new().live_challenges(1).pushes(100);
+    let step_up = StepUp::builder().push("BIO", async |_| Ok(())).policy(policy).build().unwrap();
+    let [one, other] = ["1", "2"].map(|session| Caller::user("alice").session(session));
+    step_up.start_push(&one, "BIO", None).await.unwrap();
+    assert!(matches!(step_up.start_push(&other, "BIO", None).await, Err(ChallengeError::RateLimited(_))));
+    step_up.revoke(&one).await.unwrap();
+    step_up.start_push(&other, "BIO", None).await.unwrap();
+}

@@ -1,0 +1,479 @@
+//! Every pair of operations on one user, the second run to its end at every await point of the first: whatever the
+//! order, no grant of an older generation is left alive, and none in a session that was revoked (T32).
+
+mod all;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use testkit::Elsewhere;
+use tower_step_up::{
+    AnswerError, Caller, ChallengeError, ManualClock, Policy, Proof, PushAnswer, Requirement, Secret, StepUp,
+};
+
+type Engine = StepUp;
+type Act<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// A world with one user, who has stepped up in other sessions and has challenges pending in this one.
+struct World {
+    /// Two nodes on one store.
+    nodes: [Engine; 2],
+    clock: ManualClock,
+    here: Caller,
+    next: Caller,
+    push: String,
+    store: Elsewhere,
+}
+
+/// What the session holds before the two operations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Before {
+    Nothing,
+    Pending,
+    Granted,
+}
+
+const BEFORE: [Before; 3] = [Before::Nothing, Before::Pending, Before::Granted];
+
+impl World {
+    async fn new(before: Before) -> Self {
+        let (clock, store) = (ManualClock::new(), Elsewhere::default());
+        let node = || {
+            StepUp::builder()
+                .sandbox()
+                .otp("SMS", tower_step_up::discard)
+                .push("BIO", tower_step_up::discard)
+                .proof("PASSKEY")
+                .clock(clock.clone())
+                // A machine with many tests on it is no store that is down.
+                .policy(Policy::new().store_deadline(Duration::from_secs(10)))
+                .store(store.clone())
+                .record_key(Secret::new([1; 32]).unwrap())
+                .secret(Secret::new([7; 32]).unwrap())
+                .build()
+                .unwrap()
+        };
+        let nodes = [node(), node()];
+        let [here, next, other] = ["here", "next", "other"].map(|session| Caller::user("alice").session(session));
+        nodes[0].grant(&other, Proof::new("PASSKEY")).await.unwrap();
+        let mut push = String::new();
+        if before != Before::Nothing {
+            nodes[0].start_otp(&here, "SMS", None).await.unwrap();
+            push = nodes[0].start_push(&here, "BIO", None).await.unwrap().id;
+        }
+        if before == Before::Granted {
+            nodes[0].grant(&here, Proof::new("PASSKEY")).await.unwrap();
+        }
+        Self { nodes, clock, here, next, push, store }
+    }
+}
+
+/// Begins an operation on one of the nodes.
+type Begin = fn(&World, usize) -> Act<'_>;
+
+/// Operations that may leave a grant.
+const GRANTING: [(&str, Begin); 7] = [
+    ("record a proof", |world, node| {
+        Box::pin(async move { drop(world.nodes[node].grant(&world.here, Proof::new("PASSKEY")).await) })
+    }),
+    ("verify", |world, node| {
+        Box::pin(async move { drop(world.nodes[node].verify_otp(&world.here, "SMS", "123456").await) })
+    }),
+    ("approve", |world, node| {
+        Box::pin(async move {
+            let _ = world.nodes[node].answer_push("alice", &world.push, PushAnswer::Approve).await;
+        })
+    }),
+    ("transfer", |world, node| {
+        Box::pin(async move { drop(world.nodes[node].transfer(&world.here, &world.next).await) })
+    }),
+    ("start a code", |world, node| {
+        Box::pin(async move { drop(world.nodes[node].start_otp(&world.here, "SMS", None).await) })
+    }),
+    ("start a push", |world, node| {
+        Box::pin(async move { drop(world.nodes[node].start_push(&world.here, "BIO", None).await) })
+    }),
+    ("spend", |world, node| {
+        Box::pin(async move {
+            if let Ok(grant) = world.nodes[node].check(&world.here, &Requirement::new().once()).await {
+                let _ = grant.give_back().await;
+            }
+        })
+    }),
+];
+
+fn context() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+fn to_the_end<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    for _ in 0..1_000_000 {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context()) {
+            return output;
+        }
+    }
+    panic!("it does not end");
+}
+
+/// Runs `first` up to its `polls`th await point, then `second` to its end, then `first` to its end; whether the first
+/// was still under way.
+fn interleave(polls: usize, mut first: Act<'_>, second: impl FnOnce()) -> bool {
+    let early = (0..polls).any(|_| first.as_mut().poll(&mut context()).is_ready());
+    second();
+    if !early {
+        to_the_end(first);
+    }
+    !early
+}
+
+/// Runs two operations in turns: so many polls of the first, of the second, of the first again and so on, and then the
+/// second and the first to their ends, unless the second is dropped. The first of the turns in which an operation ended.
+fn take_turns<'a>(polls: &[usize], mut first: Act<'a>, mut second: Act<'a>, is_dropped: bool) -> Option<usize> {
+    let ended = polls.iter().enumerate().find_map(|(turn, polls)| {
+        let act = if turn % 2 == 1 { &mut second } else { &mut first };
+        (0..*polls).any(|_| act.as_mut().poll(&mut context()).is_ready()).then_some(turn)
+    });
+    let has_ended = |first: usize| ended.is_some_and(|turn| turn % 2 == first);
+    if is_dropped {
+        drop(second);
+    } else if !has_ended(1) {
+        to_the_end(second);
+    }
+    if !has_ended(0) {
+        to_the_end(first);
+    }
+    ended
+}
+
+/// The user's generation may have changed and the grant be of the old one: it cannot be given back, then.
+async fn alive_of_an_old_generation(node: &StepUp, caller: &Caller) -> bool {
+    match node.check(caller, &Requirement::new().once()).await {
+        Ok(grant) => grant.give_back().await == Ok(false),
+        Err(_) => false,
+    }
+}
+
+#[tokio::test]
+async fn no_grant_of_an_older_generation_outlives_revoke_all() {
+    let mut orders = 0;
+    for before in BEFORE {
+        for (name, act) in GRANTING {
+            for node in [0, 1] {
+                for polls in 0.. {
+                    let world = World::new(before).await;
+                    let revoke = || to_the_end(world.nodes[0].revoke_all("alice")).unwrap();
+                    let under_way = interleave(polls, act(&world, node), revoke);
+                    for caller in [&world.here, &world.next] {
+                        let old = alive_of_an_old_generation(&world.nodes[0], caller).await;
+                        assert!(!old, "{before:?}, {name} on node {node}, revoked after {polls} polls");
+                    }
+                    if !under_way {
+                        break;
+                    }
+                    orders += 1;
+                }
+            }
+        }
+    }
+    assert!(orders > 300, "{orders} orders");
+}
+
+/// The same the other way round: the revocation is stopped, and the operation runs to its end.
+#[tokio::test]
+async fn a_revocation_that_is_under_way_ends_what_is_granted_meanwhile() {
+    let mut orders = 0;
+    for before in BEFORE {
+        for (name, act) in GRANTING {
+            for polls in 0.. {
+                let world = World::new(before).await;
+                let revoke: Act<'_> = Box::pin(async { world.nodes[0].revoke_all("alice").await.unwrap() });
+                let under_way = interleave(polls, revoke, || to_the_end(act(&world, 1)));
+                for caller in [&world.here, &world.next] {
+                    let old = alive_of_an_old_generation(&world.nodes[0], caller).await;
+                    assert!(!old, "{before:?}, {name} after {polls} polls of revoke_all");
+                }
+                if !under_way {
+                    break;
+                }
+                orders += 1;
+            }
+        }
+    }
+    assert!(orders > 100, "{orders} orders");
+}
+
+/// B5: a proof that has read anything of its user or session before a revocation grants nothing after it.
+#[tokio::test]
+async fn a_proof_does_not_begin_anew_after_a_revocation() {
+    for everywhere in [true, false] {
+        for polls in 2.. {
+            let world = World::new(Before::Granted).await;
+            let node = &world.nodes[0];
+            let revoke = || {
+                let revoked: Pin<Box<dyn Future<Output = _>>> =
+                    if everywhere { Box::pin(node.revoke_all("alice")) } else { Box::pin(node.revoke(&world.here)) };
+                to_the_end(&mut { revoked }).unwrap();
+            };
+            let proof: Act<'_> = Box::pin(async { drop(node.grant(&world.here, Proof::new("PASSKEY")).await) });
+            let under_way = interleave(polls, proof, revoke);
+            let left = node.check(&world.here, &Requirement::new()).await.is_ok();
+            assert!(!left, "everywhere {everywhere}, revoked after {polls} polls");
+            if !under_way {
+                break;
+            }
+        }
+    }
+}
+
+/// A2: a session that sixteen others have pushed off the list keeps no grant that a revocation would not find.
+#[tokio::test]
+async fn a_session_that_was_displaced_meanwhile_keeps_no_grant() {
+    for (name, act) in GRANTING {
+        for before in BEFORE {
+            for polls in 0.. {
+                let world = World::new(before).await;
+                let node = &world.nodes[0];
+                let displace = || {
+                    for i in 0..16 {
+                        world.clock.advance(Duration::from_millis(1));
+                        let other = Caller::user("alice").session(format_args!("other {i}"));
+                        to_the_end(node.grant(&other, Proof::new("PASSKEY"))).unwrap();
+                    }
+                };
+                let under_way = interleave(polls, act(&world, 1), displace);
+                node.revoke_all("alice").await.unwrap();
+                for caller in [&world.here, &world.next] {
+                    let left = node.check(caller, &Requirement::new()).await.is_ok();
+                    assert!(!left, "{before:?}, {name}, displaced after {polls} polls");
+                }
+                if !under_way {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// A2, the push: approved in a session that was displaced before its record was written.
+#[tokio::test]
+async fn a_push_of_a_displaced_session_cannot_be_approved() {
+    let world = World::new(Before::Pending).await;
+    let node = &world.nodes[0];
+    for i in 0..17 {
+        world.clock.advance(Duration::from_millis(1));
+        node.grant(&Caller::user("alice").session(format_args!("other {i}")), Proof::new("PASSKEY")).await.unwrap();
+    }
+    let approved = node.answer_push("alice", &world.push, PushAnswer::Approve).await;
+    assert_eq!(approved, Err(AnswerError::Closed));
+}
+
+/// B2: nothing under way is granted once the user is locked, and what was granted before goes on.
+#[tokio::test]
+async fn nothing_is_granted_after_a_lock() {
+    for (name, act) in GRANTING {
+        if name == "transfer" || name == "spend" {
+            continue;
+        }
+        for polls in 1.. {
+            let world = World::new(Before::Pending).await;
+            let node = &world.nodes[0];
+            let mut before = false;
+            let lock = || {
+                to_the_end(node.lock("alice")).unwrap();
+                before = to_the_end(node.check(&world.here, &Requirement::new())).is_ok();
+            };
+            let under_way = interleave(polls, act(&world, 1), lock);
+            let after = node.check(&world.here, &Requirement::new()).await.is_ok();
+            assert_eq!(after, before, "{name}, locked after {polls} polls");
+            if !under_way {
+                break;
+            }
+        }
+    }
+    let world = World::new(Before::Granted).await;
+    world.nodes[0].lock("alice").await.unwrap();
+    assert!(world.nodes[1].check(&world.here, &Requirement::new()).await.is_ok(), "a lock ends no grant (T26)");
+    world.nodes[0].unlock("alice").await.unwrap();
+    let verified = world.nodes[1].verify_otp(&world.here, "SMS", "123456").await.map(drop);
+    assert_eq!(verified, Ok(()), "what was pending may be verified once the user is unlocked");
+}
+
+/// B4: the attacker's `DELETE` before the victim's "No" spares nobody the pause.
+#[tokio::test]
+async fn a_refusal_counts_whatever_became_of_the_push() {
+    type End = for<'a> fn(&'a World) -> Act<'a>;
+    let ends: [(&str, End); 3] = [
+        ("revoked", |world| Box::pin(async { world.nodes[0].revoke(&world.here).await.unwrap() })),
+        ("all revoked", |world| Box::pin(async { world.nodes[0].revoke_all("alice").await.unwrap() })),
+        ("pending", |_| Box::pin(async {})),
+    ];
+    for (name, end) in ends {
+        let world = World::new(Before::Nothing).await;
+        let node = &world.nodes[0];
+        for _ in 0..3 {
+            let push = node.start_push(&world.here, "BIO", None).await.unwrap();
+            end(&world).await;
+            for _ in 0..2 {
+                let _ = node.answer_push("alice", &push.id, PushAnswer::Decline).await;
+            }
+            world.clock.advance(Duration::from_secs(210));
+        }
+        let paused = node.start_push(&world.here, "BIO", None).await.map(drop);
+        assert!(
+            matches!(paused, Err(ChallengeError::RateLimited(limit)) if limit.window.is_none()),
+            "{name}: {paused:?}"
+        );
+    }
+}
+
+/// A4: a sandbox on the store of production opens, counts and ends nothing outside.
+#[tokio::test]
+async fn a_sandbox_shares_nothing_with_production() {
+    let store = Elsewhere::default();
+    let builder = || {
+        let builder = StepUp::builder().otp("SMS", async |_| Ok(())).proof("PASSKEY");
+        builder.store(store.clone()).record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap())
+    };
+    let (production, sandbox) = (builder().build().unwrap(), builder().sandbox().build().unwrap());
+    let (alice, bob) = (Caller::user("alice").session("1"), Caller::user("bob").session("1"));
+    production.grant(&bob, Proof::new("PASSKEY")).await.unwrap();
+    sandbox.start_otp(&alice, "SMS", None).await.unwrap();
+    sandbox.verify_otp(&alice, "SMS", "123456").await.unwrap();
+    assert!(sandbox.check(&alice, &Requirement::new()).await.is_ok());
+    assert!(production.check(&alice, &Requirement::new()).await.is_err());
+    sandbox.revoke_all("bob").await.unwrap();
+    sandbox.lock("bob").await.unwrap();
+    assert!(production.check(&bob, &Requirement::new()).await.is_ok());
+    production.start_otp(&bob, "SMS", None).await.unwrap();
+}
+
+/// T32: a proof or a transfer that goes on between the steps of a revocation leaves no grant in a session that nobody
+/// lists: a revocation of everything finds it.
+#[tokio::test]
+async fn a_revocation_of_everything_finds_what_a_revocation_was_too_early_for() {
+    type Revoked = fn(&World) -> &Caller;
+    let pairs: [(usize, Revoked); 2] = [(0, |world| &world.here), (3, |world| &world.next)];
+    let mut orders = 0;
+    for (granting, revoked) in pairs {
+        let (name, act) = GRANTING[granting];
+        'first: for first in 1.. {
+            'second: for second in 1.. {
+                for third in 1.. {
+                    let world = World::new(Before::Granted).await;
+                    let node = &world.nodes[0];
+                    // So that the record stays where its grants go.
+                    node.start_otp(&world.next, "SMS", None).await.unwrap();
+                    let revoke = Box::pin(async { node.revoke(revoked(&world)).await.unwrap() });
+                    let ended = take_turns(&[first, second, third], act(&world, 1), revoke, false);
+                    if ended == Some(0) {
+                        break 'first;
+                    }
+                    orders += 1;
+                    node.revoke_all("alice").await.unwrap();
+                    for caller in [&world.here, &world.next] {
+                        let left = node.check(caller, &Requirement::new()).await.is_ok();
+                        assert!(!left, "{name}, after {first}, {second} and {third} polls");
+                    }
+                    match ended {
+                        Some(1) => break 'second,
+                        Some(_) => break,
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+    assert!(orders > 100, "{orders}");
+}
+
+/// B2: a verification that has met a conflict sees a lock also where the session's record comes later than the user's.
+#[tokio::test]
+async fn nothing_is_granted_after_a_lock_whatever_is_read_late() {
+    let mut orders = 0;
+    'first: for first in 1.. {
+        for second in 1.. {
+            let world = World::new(Before::Pending).await;
+            let node = &world.nodes[0];
+            world.store.load_late("Session");
+            let mut verify = Box::pin(world.nodes[1].verify_otp(&world.here, "SMS", "123456"));
+            let mut ends_within = |polls| (0..polls).any(|_| verify.as_mut().poll(&mut context()).is_ready());
+            if ends_within(first) {
+                break 'first;
+            }
+            // It meets the conflict that this makes.
+            node.grant(&world.here, Proof::new("PASSKEY")).await.unwrap();
+            if ends_within(second) {
+                break;
+            }
+            node.lock("alice").await.unwrap();
+            orders += 1;
+            let by_code = async || node.check(&world.here, &Requirement::new().channels(["SMS"])).await.is_ok();
+            let before = by_code().await;
+            let _ = verify.await;
+            assert_eq!(by_code().await, before, "locked after {first} and {second} polls");
+        }
+    }
+    assert!(orders > 100, "{orders}");
+}
+
+/// The same where the client goes away in the middle of the revocation.
+#[tokio::test]
+async fn a_revocation_of_everything_finds_what_a_dropped_revocation_has_left() {
+    let proof = GRANTING[0].1;
+    let some = || (2..=12).step_by(2);
+    for first in some() {
+        for (second, third) in some().flat_map(|second| some().map(move |third| (second, third))) {
+            for fourth in [3, 6, 9] {
+                let world = World::new(Before::Granted).await;
+                let node = &world.nodes[0];
+                let revoke = Box::pin(async { node.revoke(&world.here).await.unwrap() });
+                let polls = [first, second, third, fourth];
+                take_turns(&polls, proof(&world, 1), revoke, true);
+                node.revoke_all("alice").await.unwrap();
+                let left = node.check(&world.here, &Requirement::new()).await.is_ok();
+                assert!(!left, "after {polls:?} polls");
+            }
+        }
+    }
+}
+
+/// T32, T33: where the store has not said that a generation has begun, and another has ended it, the first does not begin
+/// again: what was under way in it grants nothing.
+#[tokio::test]
+async fn a_generation_that_has_ended_does_not_come_back() {
+    let mut orders = 0;
+    for changed_polls in 1.. {
+        // The first poll of a proof comes before it has read anything.
+        for proof_polls in 2..20 {
+            let world = World::new(Before::Granted).await;
+            let [node, other] = &world.nodes;
+            let late = Caller::user("alice").session("late");
+            let swaps = world.store.swaps();
+            world.store.conflict_after(0);
+            let mut changed = Box::pin(node.factors_changed(&world.here));
+            let is_over = (0..changed_polls).any(|_| changed.as_mut().poll(&mut context()).is_ready());
+            if is_over {
+                assert!(orders > 20, "{orders}");
+                return;
+            }
+            if world.store.swaps() != swaps + 1 {
+                break;
+            }
+            let mut proof = Box::pin(other.grant(&late, Proof::new("PASSKEY")));
+            if (0..proof_polls).any(|_| proof.as_mut().poll(&mut context()).is_ready()) {
+                break;
+            }
+            orders += 1;
+            other.revoke_all("alice").await.unwrap();
+            changed.await.unwrap();
+            let _ = proof.await;
+            let left = node.check(&late, &Requirement::new()).await.is_ok();
+            assert!(!left, "after {changed_polls} and {proof_polls} polls");
+        }
+    }
+}

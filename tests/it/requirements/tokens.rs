@@ -1,0 +1,187 @@
+//! The token that binds: what a start does with any that is not this session's, whole and in time.
+
+use axum::{Router, routing::post};
+use http::{Request, request::Parts};
+use serde_json::{Value, json};
+use testkit::Elsewhere;
+use tower_step_up::{
+    Binding, Caller, ChallengeError, Malformed, ManualClock, Purpose, RequireStepUp, Requirement, Secret, StepUp,
+};
+
+use super::{
+    CODE, alice,
+    app::{App, ask, companion},
+    builder, local, secs,
+};
+
+/// `/pay` is bound, `/scoped` is bound and for payments only.
+fn app(step_up: &StepUp) -> App {
+    let bound = |requirement| {
+        let binding = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
+        RequireStepUp::with(step_up, requirement).unwrap().bind(binding)
+    };
+    let routes = Router::new()
+        .route("/pay", post(async || "paid").layer(bound(Requirement::new())))
+        .route("/scoped", post(async || "paid").layer(bound(Requirement::new().scope("payments"))));
+    App::new(step_up, routes)
+}
+
+async fn token(app: &App, path: &str, who: &str) -> String {
+    app.ask(ask("POST", path, who, "")).await.binding()
+}
+
+fn start(who: &str, body: &Value) -> Request<axum::body::Body> {
+    companion("POST", "/otp/SMS", who, body)
+}
+
+/// What stands beside the token or in its place, and what the start is told.
+#[tokio::test]
+async fn starts_are_a_table() {
+    let clock = ManualClock::new();
+    let step_up = local(&clock);
+    let app = app(&step_up);
+    let (mine, scoped) = (token(&app, "/pay", "alice/1").await, token(&app, "/scoped", "alice/1").await);
+    let elsewhere = self::app(&builder(&clock).secret(Secret::new([8; 32]).unwrap()).build().unwrap());
+    let table = [
+        (json!({"binding": ""}), "400 binding HAS_TEXT"),
+        (json!({"binding": " \t\n"}), "400 binding HAS_TEXT"),
+        (json!({"binding": "\u{a0}"}), "400 binding HAS_TEXT"),
+        (json!({"binding": 7}), "400 binding REGEX"),
+        (json!({"binding": true}), "400 binding REGEX"),
+        (json!({"binding": [mine]}), "400 binding REGEX"),
+        (json!({"binding": {"binding": mine}}), "400 binding REGEX"),
+        (json!({"binding": "A"}), "400 binding REGEX"),
+        (json!({"binding": "AAAA"}), "400 binding REGEX"),
+        (json!({"binding": "ü".repeat(20)}), "400 binding REGEX"),
+        (json!({"binding": "A".repeat(2048)}), "400 binding REGEX"),
+        (json!({"binding": "A".repeat(2049)}), "400 binding SIZE"),
+        (json!({"binding": "ü".repeat(1025)}), "400 binding SIZE"),
+        (json!({"binding": format!("{mine}A")}), "400 binding REGEX"),
+        (json!({"binding": format!(" {mine}")}), "400 binding REGEX"),
+        (json!({"binding": format!("{mine}=")}), "400 binding REGEX"),
+        (json!({"binding": token(&app, "/pay", "alice/2").await}), "400 binding NOT_IN"),
+        (json!({"binding": token(&app, "/pay", "bob/1").await}), "400 binding NOT_IN"),
+        (json!({"binding": token(&elsewhere, "/pay", "alice/1").await}), "400 binding NOT_IN"),
+        (json!({"binding": mine, "scope": "payments"}), "400 scope NOT_IN"),
+        (json!({"binding": scoped, "scope": "other"}), "400 scope NOT_IN"),
+        (json!({"binding": scoped, "scope": "PAYMENTS"}), "400 scope NOT_IN"),
+        (json!({"binding": "", "scope": "a b"}), "400 scope REGEX binding HAS_TEXT"),
+    ];
+    for (body, says) in table {
+        let answer = app.ask(start("alice/1", &body)).await;
+        assert_eq!(answer.says(), says, "{body}");
+        assert_eq!(answer.json()["message"], "Invalid request", "{body}");
+        assert!(answer.json()["errorCode"].is_null(), "{body}");
+    }
+    // Spoilt ones: whether they still have the form of a token is up to their bytes.
+    for spoilt in
+        [mine.to_lowercase(), format!("{mine}AA"), format!("AAAA{mine}"), mine.repeat(2), mine.replace('A', "B")]
+    {
+        let said = app.ask(start("alice/1", &json!({ "binding": spoilt }))).await.says();
+        assert!(["400 binding NOT_IN", "400 binding REGEX"].contains(&said.as_str()), "{spoilt}: {said}");
+    }
+    let wrong_channel = companion("POST", "/otp/BIO", "alice/1", &json!({"binding": "A"}));
+    assert_eq!(app.ask(wrong_channel).await.says(), "400 channel NOT_IN binding REGEX");
+    // None of them was a start, so none stands in the way of the next.
+    assert_eq!(app.ask(start("alice/1", &json!({"binding": mine}))).await.says(), "204");
+    assert_eq!(app.ask(start("alice/1", &json!({"binding": mine}))).await.says(), "409 RETRY_IN_15SEC");
+}
+
+/// Any other character in any place, and any part of it.
+#[tokio::test]
+async fn every_character_of_a_token_counts() {
+    let clock = ManualClock::new();
+    let step_up = local(&clock);
+    let app = app(&step_up);
+    for path in ["/pay", "/scoped"] {
+        let token = token(&app, path, "alice/1").await;
+        let refused = async |token: &str| match step_up.start_otp(&alice(), "SMS", Purpose::new().binding(token)).await
+        {
+            Err(ChallengeError::MalformedBinding(Malformed::NotIn)) => "NOT_IN",
+            Err(ChallengeError::MalformedBinding(Malformed::Regex)) => "REGEX",
+            Err(ChallengeError::MalformedBinding(Malformed::HasText)) => "HAS_TEXT",
+            other => panic!("{token}: {other:?}"),
+        };
+        let mut forged = 0;
+        for at in 0..token.len() {
+            let mut over_http = None;
+            for other in (b' '..=b'~').map(char::from).filter(|other| !token[at..].starts_with(*other)) {
+                let changed = format!("{}{other}{}", &token[..at], &token[at + 1..]);
+                let error = refused(&changed).await;
+                forged += usize::from(error == "NOT_IN");
+                over_http = Some((changed, error));
+            }
+            let (changed, error) = over_http.unwrap();
+            let answer = app.ask(start("alice/1", &json!({ "binding": changed }))).await;
+            assert_eq!(answer.says(), format!("400 binding {error}"), "{at}");
+            let answer = app.ask(start("alice/1", &json!({ "binding": token[..at] }))).await;
+            assert_eq!(answer.says(), format!("400 binding {}", refused(&token[..at]).await), "{at}");
+        }
+        assert!(forged > 50 * 63, "most are tokens by their form: {forged}");
+        assert!(step_up.start_otp(&alice(), "SMS", Purpose::new().binding(&token)).await.is_ok());
+        clock.advance(secs(15));
+    }
+}
+
+/// It can be used for as long as a code lives, and the code that it starts lives as long as any.
+#[tokio::test]
+async fn a_token_has_its_deadline() {
+    for (millis, says) in [(299_999, "204"), (300_000, "400 binding NOT_IN"), (86_400_000, "400 binding NOT_IN")] {
+        let clock = ManualClock::new();
+        let app = app(&local(&clock));
+        let token = token(&app, "/pay", "alice/1").await;
+        clock.advance(std::time::Duration::from_millis(millis));
+        assert_eq!(app.ask(start("alice/1", &json!({ "binding": token }))).await.says(), says, "{millis}");
+    }
+    let clock = ManualClock::new();
+    let app = app(&local(&clock));
+    let token = token(&app, "/pay", "alice/1").await;
+    clock.advance(secs(299));
+    assert_eq!(app.ask(start("alice/1", &json!({ "binding": token }))).await.says(), "204");
+    clock.advance(secs(299));
+    let code = json!({ "verificationCode": CODE });
+    assert_eq!(app.ask(companion("POST", "/otp/SMS/verify", "alice/1", &code)).await.says(), "204");
+    assert_eq!(app.ask(ask("POST", "/pay", "alice/1", "")).await.says(), "200");
+}
+
+/// The token knows the scope; whoever names it beside says the same.
+#[tokio::test]
+async fn a_token_carries_its_scope() {
+    for named in [json!({}), json!({"scope": "payments"}), json!({"scope": null})] {
+        let clock = ManualClock::new();
+        let app = app(&local(&clock));
+        let mut body = named.clone();
+        body["binding"] = token(&app, "/scoped", "alice/1").await.into();
+        assert_eq!(app.ask(start("alice/1", &body)).await.says(), "204", "{named}");
+        let code = json!({ "verificationCode": CODE });
+        assert_eq!(app.ask(companion("POST", "/otp/SMS/verify", "alice/1", &code)).await.says(), "204");
+        let standing = app.ask(companion("GET", "", "alice/1", &Value::Null)).await.json();
+        assert_eq!(
+            (&standing["grants"][0]["scope"], &standing["grants"][0]["bound"]),
+            (&json!("payments"), &json!(true))
+        );
+        assert_eq!(app.ask(ask("POST", "/pay", "alice/1", "")).await.says(), "403 wrong_scope");
+        assert_eq!(app.ask(ask("POST", "/scoped", "alice/1", "")).await.says(), "200");
+    }
+}
+
+/// A token outlives the change of its secret for as long as the old one is kept, and no session's end.
+#[tokio::test]
+async fn a_token_and_its_secret() {
+    let clock = ManualClock::new();
+    let store = Elsewhere::default();
+    let secret = |byte: u8| Secret::new([byte; 32]).unwrap();
+    let of =
+        |byte: u8| builder(&clock).store(store.clone()).record_key(Secret::new([1; 32]).unwrap()).secret(secret(byte));
+    let before = of(1).build().unwrap();
+    let binding = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
+    let routes = Router::new().route("/pay", post(async || "")).layer(RequireStepUp::new(&before).bind(binding));
+    let token = token(&App::new(&before, routes), "/pay", "alice/1").await;
+    let rotated = of(2).previous_secret(secret(1)).build().unwrap();
+    let dropped = of(3).previous_secret(secret(2)).build().unwrap();
+    let purpose = Purpose::new().binding(&token);
+    let not_in = Err(ChallengeError::MalformedBinding(Malformed::NotIn));
+    assert_eq!(dropped.start_otp(&alice(), "SMS", purpose).await, not_in);
+    assert_eq!(rotated.start_otp(&Caller::user("alice").session("2"), "SMS", purpose).await, not_in);
+    assert_eq!(rotated.start_otp(&alice(), "SMS", purpose).await, Ok(()));
+}
