@@ -123,7 +123,7 @@ fn routers() {
                request: axum::extract::Request,
                next: axum::middleware::Next| {
             let caller = request.extensions().get::<Caller>().cloned().unwrap();
-            match step_up.check(&caller, &Requirement::new()).await {
+            match step_up.authorize(&caller, &Requirement::new()).await {
                 Ok(_) => next.run(request).await,
                 Err(_) => Response::builder().status(403).body(Body::empty()).unwrap(),
             }
@@ -190,8 +190,8 @@ fn parts() {
         &mut [
             ("nothing", Box::new(|| black_box(()))),
             ("Caller::new, two ids of 36 bytes", Box::new(|| discard_result(Caller::user(user).session(user)))),
-            ("decision, with a grant", Box::new(|| discard_result(now_or_never(step_up.check(&alice, &any))))),
-            ("decision, no record", Box::new(|| discard_result(now_or_never(step_up.check(&bob, &any))))),
+            ("decision, with a grant", Box::new(|| discard_result(now_or_never(step_up.authorize(&alice, &any))))),
+            ("decision, no record", Box::new(|| discard_result(now_or_never(step_up.authorize(&bob, &any))))),
         ],
     );
 }
@@ -248,7 +248,7 @@ fn threads() {
                         let mut done = 0_u32;
                         while Instant::now() < until {
                             for caller in &callers {
-                                drop(black_box(now_or_never(step_up.check(caller, &any))));
+                                drop(black_box(now_or_never(step_up.authorize(caller, &any))));
                             }
                             done += 1;
                         }

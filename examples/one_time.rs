@@ -37,7 +37,7 @@ async fn transfer(ledger: State<Arc<Ledger>>, grant: Grant) -> Result<String, St
     if ledger.down.load(SeqCst) {
         // Before any effect: the step-up serves for one more try, until its old end. Not where the user has logged out
         // meanwhile, and where the store is down it may stay spent: then they step up again.
-        let _ = grant.give_back().await;
+        let _ = grant.restore().await;
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
     let paid = ledger.paid.fetch_add(1, SeqCst) + 1;

@@ -9,8 +9,8 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::{Router, body::Body, middleware::from_fn, routing::get, routing::post};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tower_step_up::guard::Json;
-use tower_step_up::{ConfigError, Refusal, Refuse, RequireStepUp, StepUp, Terms, discard};
+use tower_step_up::guard::refusal::Json;
+use tower_step_up::{ConfigError, Refusal, RefusalTerms, RequireStepUp, ResponseForRefusal, StepUp, discard};
 
 #[path = "support/local.rs"]
 mod local;
@@ -21,8 +21,8 @@ pub(crate) fn app() -> Result<Router, ConfigError> {
     let statements = Router::new().route("/{year}", get(async || "statements\n"));
     Ok(Router::new()
         .route("/transfers", post(async || "paid\n"))
-        .route_layer(guard.clone().refuse_with(problem))
-        .nest("/statements", statements.route_layer(guard.refuse_with(page_or_json)))
+        .route_layer(guard.clone().with_refusal_response(problem))
+        .nest("/statements", statements.route_layer(guard.with_refusal_response(page_or_json)))
         .route("/step-up", get(page))
         .nest_service("/stepup/challenges", step_up.challenges())
         .layer(from_fn(local::authenticate)))
@@ -30,8 +30,10 @@ pub(crate) fn app() -> Result<Router, ConfigError> {
 
 /// A problem with what the default body says as its extension members, so that a client still finds `reason`, `start`
 /// and `binding`. Status and headers, `WWW-Authenticate` and `Retry-After` among them, are the default's, too.
-fn problem(refusal: &Refusal, terms: &Terms, request: &Parts) -> Response {
-    let (mut parts, ()) = Refuse::<Body>::refuse(&Json::default(), refusal, terms, request).map(drop).into_parts();
+fn problem(refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response {
+    let (mut parts, ()) = ResponseForRefusal::<Body>::response_for_refusal(&Json::default(), refusal, terms, request)
+        .map(drop)
+        .into_parts();
     let mut problem: Map<String, Value> = serde_json::from_slice(&terms.json(refusal)).unwrap_or_default();
     if let Refusal::StepUpRequired(_) = refusal {
         problem.insert("type".into(), "https://bank.example/problems/step-up-required".into());
@@ -47,7 +49,7 @@ fn problem(refusal: &Refusal, terms: &Terms, request: &Parts) -> Response {
 
 /// 303 to the page for a browser's navigation, and JSON for everything else: a script would follow the redirect and
 /// take the page for its answer, and a form's POST is not to be sent again from the page.
-pub(crate) fn page_or_json(refusal: &Refusal, terms: &Terms, request: &Parts) -> Response {
+pub(crate) fn page_or_json(refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response {
     match refusal {
         Refusal::StepUpRequired(_) if navigates(request) => {
             // In a nested router the request's own URI has lost its prefix.
@@ -57,7 +59,7 @@ pub(crate) fn page_or_json(refusal: &Refusal, terms: &Terms, request: &Parts) ->
             let page = format!("/step-up?return_to={}", encoded(back));
             (StatusCode::SEE_OTHER, [(header::LOCATION, page)]).into_response()
         }
-        _ => Json::default().refuse(refusal, terms, request),
+        _ => Json::default().response_for_refusal(refusal, terms, request),
     }
 }
 

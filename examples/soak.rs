@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let step_up = StepUp::builder()
         .sandbox()
         .otp("SMS", discard)
-        .policy(Policy::new().grant_life(Duration::from_secs(12 * 3600)))
+        .policy(Policy::new().grant_lifetime(Duration::from_secs(12 * 3600)))
         .store(store.clone())
         .build()?;
 
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (taken, refused) = flood(&step_up, &store, round).await?;
         for victim in 0..VICTIMS {
             let owner = Caller::user(format_args!("owner {victim}")).session("1");
-            check(step_up.check(&owner, &Requirement::new()).await.is_ok(), "a grant was lost")?;
+            check(step_up.authorize(&owner, &Requirement::new()).await.is_ok(), "a grant was lost")?;
         }
         let memory = resident_mib()?;
         let drift = memory - *first.get_or_insert(memory);
@@ -123,7 +123,7 @@ async fn hold(step_up: Soaked, taken: Vec<Caller>) -> Result<(), ChallengeError>
             return Err(wrong.unwrap_or(ChallengeError::Internal));
         }
         step_up.verify_otp(caller, "SMS", "123456").await?;
-        step_up.check(caller, &Requirement::new()).await.map_err(|_| ChallengeError::StateInvalid)?;
+        step_up.authorize(caller, &Requirement::new()).await.map_err(|_| ChallengeError::StateInvalid)?;
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ use std::fmt;
 use http::{Method, Request, Response, StatusCode};
 use tower::Service;
 
-use crate::guard::Refusal;
+use crate::guard::refusal::Refusal;
 
 const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];

@@ -12,7 +12,10 @@ use http::{StatusCode, request::Parts};
 
 use crate::{
     engine::{Caller, Grant},
-    guard::{Negotiate, Refuse, RequireStepUp},
+    guard::{
+        RequireStepUp,
+        refusal::{Negotiate, ResponseForRefusal},
+    },
 };
 
 /// The grant that let a request through a guard, in a handler behind one. `Option<Grant>` serves where the guard may let
@@ -128,13 +131,13 @@ impl<S, K, R> FromRequestParts<S> for SteppedUp<K, R>
 where
     S: Send + Sync,
     K: AsRef<RequireStepUp<R>> + FromRef<S> + Send + Sync,
-    R: Refuse<Body> + Send + Sync + 'static,
+    R: ResponseForRefusal<Body> + Send + Sync + 'static,
 {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let guard = K::from_ref(state);
-        let grant = guard.as_ref().check(parts).await?;
+        let grant = guard.as_ref().authorize(parts).await?;
         Ok(Self { grant, guard: PhantomData })
     }
 }

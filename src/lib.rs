@@ -1,38 +1,50 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//
+// The map of the house, which ARCHITECTURE.md explains:
+//
+//   rules       what is allowed: pure functions of records, commands and a time
+//   store       where records are kept: load and swap
+//   engine      load, ask the rules, swap, answer; asks the application
+//   wire        what the edges write: headers, JSON, gRPC statuses
+//   guard       the layer in front of routes          (an edge)
+//   challenges  starts and verifies over HTTP         (an edge)
+//   grpc        starts and verifies over gRPC         (an edge)
 
 pub mod challenges;
 #[cfg(feature = "test-util")]
 pub mod coverage;
 mod engine;
-#[doc = include_str!("../docs/events.md")]
-pub mod events {}
 #[cfg(feature = "axum")]
 pub mod extract;
 pub mod grpc;
 pub mod guard;
-#[doc = include_str!("../docs/operations.md")]
-pub mod operations {}
+pub mod guide;
 mod rules;
-#[doc = include_str!("../docs/sessions.md")]
-pub mod sessions {}
 pub mod store;
 mod timeout;
 mod wire;
 
 #[cfg(any(test, feature = "test-util"))]
+#[doc(inline)]
 pub use crate::engine::ManualClock;
+#[doc(inline)]
 pub use crate::{
-    challenges::{self as companion, ChallengeService},
+    challenges::ChallengeService,
     engine::{
-        AnswerError, Caller, CallerOf, CheckError, Clock, DeliveryError, Enrolment, Event, Grant, Identify, Lock,
-        Observer, OtpMessage, OtpSender, Proof, ProofError, Purpose, PushAnswer, PushMessage, PushSender, PushStarted,
-        Recipient, RecipientError, Refused, SendFailure, Status, StepUp, StepUpBuilder, SystemClock, discard,
+        AuthorizeError, Caller, CallerOf, Clock, DeliveryError, Enrollment, EnrollmentError, Event, Grant, Identify,
+        Lockout, Observer, OtpMessage, OtpSender, Proof, ProofError, Purpose, PushMessage, PushReply, PushReplyError,
+        PushSender, PushStarted, Recipient, RecipientError, SendFailure, StepUp, StepUpBuilder, StepUpStatus,
+        SystemClock, discard,
     },
-    guard::{BindStepUp, Binding, Refusal, Refuse, RequireStepUp, Terms},
+    guard::{
+        BindStepUp, Binding, RequireStepUp,
+        refusal::{Refusal, RefusalTerms, ResponseForRefusal},
+    },
     rules::{
-        ChallengeError, ConfigError, Factor, Malformed, OneTimeCode, Policy, PushStatus, RateLimit, Reason,
-        Requirement, Secret, Timestamp, Unmet, UnmetPart,
+        ChallengeError, ConfigError, Factor, Malformed, OneTimeCode, Policy, PushStatus, RateLimit, Requirement,
+        Secret, SendBudget, Timestamp, Unmet, UnmetPart, UnmetReason,
     },
     store::{MemoryStore, Store},
 };

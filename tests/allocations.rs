@@ -14,7 +14,7 @@ use axum::{Router, body::Body, routing::get};
 use http::{Request, Response, request::Parts};
 use hyper_util::service::TowerToHyperService;
 use tower::{Service, layer::layer_fn, service_fn};
-use tower_step_up::{Caller, Refusal, RequireStepUp, StepUp, Terms, discard};
+use tower_step_up::{Caller, Refusal, RefusalTerms, RequireStepUp, StepUp, discard};
 
 struct Counting;
 
@@ -165,7 +165,7 @@ fn a_refusal_is_cheaper_than_a_handler() {
     let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
     let guard = RequireStepUp::new(&step_up);
     let json = of_call(&mut guard.layer(handler), &bob);
-    let empty = guard.refuse_with(|_: &Refusal, _: &Terms, _: &Parts| Response::new(Body::empty()));
+    let empty = guard.with_refusal_response(|_: &Refusal, _: &RefusalTerms, _: &Parts| Response::new(Body::empty()));
     println!("allocations of a refusal: JSON {json}, an empty one {}", of_call(&mut empty.layer(handler), &bob));
     let mut router = Router::new().route("/", get(async || ())).with_state::<()>(());
     assert!(json <= of_call(&mut router, &bob), "the cheapest handler");

@@ -42,7 +42,7 @@ fn the_compiler_names_the_cure() {
         "the default needs a body that is `From<bytes::Bytes>`, such as `axum::body::Body`",
         "for a service that speaks only gRPC, such as tonic's: `RequireStepUp::new(&step_up).grpc()`, which needs a \
          body that is `Default`",
-        "for any other body, say how it is built: `RequireStepUp::new(&step_up).refuse_with(|refusal, terms, request| \
+        "for any other body, say how it is built: `RequireStepUp::new(&step_up).with_refusal_response(|refusal, terms, request| \
          ..)`",
     ];
     let rebuilds = [

@@ -64,7 +64,7 @@ fn build(clock: impl Clock, users: Users, store: impl Store) -> Router {
         .clock(clock)
         .otp("SMS", tower_step_up::discard)
         .push("BIOMETRIC", tower_step_up::discard)
-        .enrolment(users.clone())
+        .enrollment(users.clone())
         .public_path("/stepup/challenges")
         .store(store)
         .record_key(secret(1))
@@ -151,7 +151,7 @@ async fn payout(
     if let (Err(problem), Some(grant)) = (&sent, grant)
         && problem.is_of_the_request()
     {
-        let _ = grant.give_back().await;
+        let _ = grant.restore().await;
     }
     sent
 }

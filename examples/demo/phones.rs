@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tower_step_up::{AnswerError, Caller, Enrolment, PushAnswer, Recipient, Refused};
+use tower_step_up::{Caller, Enrollment, EnrollmentError, PushReply, PushReplyError, Recipient};
 
 use super::{
     Bank,
@@ -20,21 +20,21 @@ use super::{
 const CODE: &str = "123456";
 
 // + tower-step-up asks the bank which channels a user can be reached on.
-impl Enrolment for Users {
-    async fn resolve(&self, caller: &Caller, channel: &str) -> Result<Recipient, Refused> {
+impl Enrollment for Users {
+    async fn resolve(&self, caller: &Caller, channel: &str) -> Result<Recipient, EnrollmentError> {
         let name = caller.subject();
         let begins = |with: &str| name.starts_with(with);
-        let phone = self.with(name, |account| account.phone.clone()).await.map_err(|_| Refused::Unavailable)?;
+        let phone = self.with(name, |account| account.phone.clone()).await.map_err(|_| EnrollmentError::Unavailable)?;
         match channel {
-            _ if begins("dave") => Err(Refused::Forbidden),
-            "SMS" if begins("carol") => Err(Refused::NotSupported),
+            _ if begins("dave") => Err(EnrollmentError::Forbidden),
+            "SMS" if begins("carol") => Err(EnrollmentError::NotSupported),
             // + One form for each number, so that however it is spelled its messages count in one budget.
             "SMS" if phone.is_some() || !begins("alice") => {
-                Recipient::phone(phone.ok_or(Refused::NotEnrolled)?).map_err(|_| Refused::NotEnrolled)
+                Recipient::phone(phone.ok_or(EnrollmentError::NotEnrolled)?).map_err(|_| EnrollmentError::NotEnrolled)
             }
             "SMS" => Ok(Recipient::new(format!("the number of {name}"))),
             "BIOMETRIC" if begins("alice") || begins("carol") => Ok(Recipient::new(format!("the phone of {name}"))),
-            _ => Err(Refused::NotEnrolled),
+            _ => Err(EnrollmentError::NotEnrolled),
         }
     }
 }
@@ -106,14 +106,14 @@ struct Typed {
 
 /// `POST /simulate/push/{id}/accept`.
 pub(super) async fn accept(State(bank): State<Bank>, Path(id): Path<String>, body: Bytes) -> Answered {
-    let yes = typed(&body)?.number.map_or(PushAnswer::Approve, PushAnswer::Number);
+    let yes = typed(&body)?.number.map_or(PushReply::Approve, PushReply::Number);
     answer(&bank, &id, &yes).await
 }
 
 /// `POST /simulate/push/{id}/decline`.
 pub(super) async fn decline(State(bank): State<Bank>, Path(id): Path<String>, body: Bytes) -> Answered {
     typed(&body)?;
-    answer(&bank, &id, &PushAnswer::Decline).await
+    answer(&bank, &id, &PushReply::Decline).await
 }
 
 fn typed(body: &[u8]) -> Result<Typed, Problem> {
@@ -128,13 +128,13 @@ type Answered = Result<StatusCode, Problem>;
 
 /// The answer from the phone. Here it comes from anybody who knows the id; a real bank has authenticated the phone,
 /// knows whose it is, and answers for that user only.
-async fn answer(bank: &Bank, id: &str, answer: &PushAnswer) -> Answered {
+async fn answer(bank: &Bank, id: &str, answer: &PushReply) -> Answered {
     for name in bank.users.names().await? {
         // + What the user said.
         match bank.step_up.answer_push(&name, id, answer.clone()).await {
             Ok(()) => return Ok(StatusCode::NO_CONTENT),
-            Err(AnswerError::Unknown) => {}
-            Err(AnswerError::Unavailable) => return Err(Problem::unavailable()),
+            Err(PushReplyError::Unknown) => {}
+            Err(PushReplyError::Unavailable) => return Err(Problem::unavailable()),
             Err(_) => break,
         }
     }

@@ -1,6 +1,6 @@
 //! A passkey by webauthn-rs 0.6 as a step-up: `cargo run -p passkey --example passkey`, then open the address it prints.
 //!
-//! The app keeps the passkeys, verifies the assertion and hands a proof to `StepUp::grant`. Nothing that a user could
+//! The app keeps the passkeys, verifies the assertion and hands a proof to `StepUp::record_proof`. Nothing that a user could
 //! read to somebody else takes part in it, and the browser signs for this origin alone: it withstands phishing, which
 //! codes and approvals do not.
 
@@ -137,7 +137,7 @@ async fn finish_assertion(
 ) -> Result<StatusCode, StatusCode> {
     app.verify(&caller, &session, &credential).ok_or(StatusCode::CONFLICT)?;
     // No failures are counted: a signature cannot be guessed, and each try takes a challenge of its own.
-    match app.step_up.grant(&caller, Proof::new("PASSKEY")).await {
+    match app.step_up.record_proof(&caller, Proof::new("PASSKEY")).await {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(ProofError::Locked) => Err(StatusCode::FORBIDDEN),
         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),

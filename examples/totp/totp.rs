@@ -1,6 +1,6 @@
 //! TOTP (RFC 6238) by totp-rs 6 as a step-up: `cargo run -p totp --example totp`, then paste the lines it prints.
 //!
-//! The app verifies the code and hands a proof to `StepUp::grant`. For proofs tower-step-up counts no failures and
+//! The app verifies the code and hands a proof to `StepUp::record_proof`. For proofs tower-step-up counts no failures and
 //! remembers no code, so the app does: both are decided under one lock, before anything is granted.
 
 use std::collections::HashMap;
@@ -77,7 +77,7 @@ async fn verify(
         }
     }
     // The code is used up even where this fails: the user waits for the next.
-    match app.step_up.grant(&caller, Proof::new("TOTP")).await {
+    match app.step_up.record_proof(&caller, Proof::new("TOTP")).await {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(ProofError::Locked) => Err(StatusCode::FORBIDDEN),
         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),

@@ -6,10 +6,7 @@
 
 use std::sync::LazyLock;
 
-use tower_step_up::{
-    Caller, PushAnswer, Requirement, StepUp, discard,
-    store::Key,
-};
+use tower_step_up::{Caller, PushReply, Requirement, StepUp, discard, store::Key};
 use tower_step_up_fuzz::{Kept, Shelf, run};
 
 static BENCH: LazyLock<(StepUp, Shelf)> = LazyLock::new(|| {
@@ -21,8 +18,8 @@ static BENCH: LazyLock<(StepUp, Shelf)> = LazyLock::new(|| {
 fn keys(subject: &str, session: &[u8]) -> [Key; 2] {
     let (step_up, shelf) = &*BENCH;
     shelf.restore(&Kept::default());
-    let _ = run(step_up.check(&Caller::user(subject).session(session), &Requirement::new()));
-    let _ = run(step_up.answer_push(subject, "1", PushAnswer::Decline));
+    let _ = run(step_up.authorize(&Caller::user(subject).session_bytes(session), &Requirement::new()));
+    let _ = run(step_up.answer_push(subject, "1", PushReply::Decline));
     shelf.kept().asked.as_slice().try_into().expect("each is one look-up")
 }
 
@@ -52,11 +49,11 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     // And what the keys are for: one steps up, and no other has.
     let (step_up, shelf) = &*BENCH;
     shelf.restore(&Kept::default());
-    let [caller, rest @ ..] = callers.map(|(subject, session)| Caller::user(subject).session(session));
+    let [caller, rest @ ..] = callers.map(|(subject, session)| Caller::user(subject).session_bytes(session));
     run(step_up.start_otp(&caller, "SMS", None)).expect("it is the first");
     run(step_up.verify_otp(&caller, "SMS", "123456")).expect("it is the sandbox's code");
     for (other, ids) in rest.iter().zip(&callers[1..]) {
-        let passes = run(step_up.check(other, &Requirement::new())).is_ok();
+        let passes = run(step_up.authorize(other, &Requirement::new())).is_ok();
         assert_eq!(passes, *ids == callers[0], "{ids:?} by the step-up of {:?}", callers[0]);
         assert_eq!(format!("{other:?}"), format!("{:?}", Caller::user("").session("")), "it prints an id");
     }

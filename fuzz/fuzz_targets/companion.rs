@@ -146,7 +146,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     let verify = case.is(Method::POST, "/otp/SMS/verify");
     let verified = verify && status == 204;
     let dropped = case.is(Method::DELETE, "/") && status == 204;
-    let granted = run(BENCH.step_up().check(&BENCH.alice, &Requirement::new())).is_ok();
+    let granted = run(BENCH.step_up().authorize(&BENCH.alice, &Requirement::new())).is_ok();
     assert_eq!(granted, verified || (case.state == STEPPED_UP && !dropped), "{status}");
     let declared: Vec<_> = case.request.headers().get_all(CONTENT_TYPE).iter().map(HeaderValue::as_bytes).collect();
     if verified {

@@ -13,7 +13,7 @@ use http::{Method, Request, Response, Uri, header::CONTENT_TYPE};
 use http_body_util::{Empty, Full};
 use serde_json::json;
 use tower::{Layer, Service, service_fn};
-use tower_step_up::{Caller, RequireStepUp, Requirement, guard::OAuth};
+use tower_step_up::{Caller, RequireStepUp, Requirement, guard::refusal::OAuth};
 use tower_step_up_fuzz::{Answer, Shelf, run};
 
 type Body = Full<Bytes>;
@@ -70,10 +70,14 @@ fn oauth(description: &str, class: &str) {
     let built = OAuth::new().description(description).and_then(|oauth| oauth.acr_values([class]));
     let Ok(oauth) = built else { return };
     let step_up = Shelf::default().builder().otp("SMS", async |_| Ok(())).build().expect("it is sound");
-    let guard = RequireStepUp::new(&step_up).refuse_with(oauth);
+    let guard = RequireStepUp::new(&step_up).with_refusal_response(oauth);
     let mut guarded = guard.layer(service_fn(async |_| -> Result<Response<Body>, Infallible> { panic!("it passes") }));
-    let Ok(answer) =
-        run(guarded.call(request(Method::GET, "/", "application/json", Some(&Caller::user("alice").session("session")))));
+    let Ok(answer) = run(guarded.call(request(
+        Method::GET,
+        "/",
+        "application/json",
+        Some(&Caller::user("alice").session("session")),
+    )));
     let answer = Answer::new(answer);
     let expected = format!(
         "Bearer error=\"insufficient_user_authentication\", error_description=\"{description}\", acr_values=\"{class}\""

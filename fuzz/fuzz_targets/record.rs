@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use serde_json::Value;
 use tower_step_up::{
-    Caller, CheckError, Clock, ManualClock, PushAnswer, Requirement, StepUp, discard,
+    AuthorizeError, Caller, Clock, ManualClock, PushReply, Requirement, StepUp, discard,
     store::{Key, Stored},
 };
 use tower_step_up_fuzz::{Kept, Shelf, run};
@@ -27,8 +27,8 @@ struct Bench {
 static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     let (shelf, alice) = (Shelf::default(), Caller::user("alice").session("session"));
     let step_up = engine(&shelf);
-    let _ = run(step_up.check(&alice, &Requirement::new()));
-    let _ = run(step_up.answer_push("alice", "1", PushAnswer::Decline));
+    let _ = run(step_up.authorize(&alice, &Requirement::new()));
+    let _ = run(step_up.answer_push("alice", "1", PushReply::Decline));
     let [session, subject] = *shelf.kept().asked else { panic!("each is one look-up") };
     let records = || shelf.kept().records.clone();
     run(step_up.start_otp(&alice, "SMS", None)).expect("it is the first");
@@ -95,27 +95,27 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 
     shelf.restore(&Kept { records: records.clone(), ..Kept::default() });
-    let check = || run(step_up.check(alice, &Requirement::new()));
+    let check = || run(step_up.authorize(alice, &Requirement::new()));
     let sound =
         Stored::decode(&records[session]).ok().filter(|stored| stored.encode()[17..].starts_with(b"{\"Session\""));
     let before = check();
     assert_eq!(before.is_ok(), sound.as_ref().is_some_and(holds_grant), "{before:?}");
-    assert_eq!(matches!(before, Err(CheckError::Unavailable)), sound.is_none(), "{before:?}");
+    assert_eq!(matches!(before, Err(AuthorizeError::Unavailable)), sound.is_none(), "{before:?}");
 
     // Nothing of this grants, and what it writes can be read.
     let _ = run(step_up.status(alice));
     run(step_up.verify_otp(alice, "SMS", "000000")).expect_err("it is wrong");
     let _ = run(step_up.start_push(alice, "BIO", None));
     let _ = run(step_up.push_status(alice, "BIO", push));
-    let _ = run(step_up.answer_push("alice", push, PushAnswer::Decline));
+    let _ = run(step_up.answer_push("alice", push, PushReply::Decline));
     let _ = run(step_up.start_otp(alice, "SMS", None));
     assert!(before.is_ok() || check().is_err(), "a grant out of nothing");
-    let _ = run(step_up.answer_push("alice", push, PushAnswer::Approve));
+    let _ = run(step_up.answer_push("alice", push, PushReply::Approve));
     let _ = run(step_up.verify_otp(alice, "SMS", "123456"));
     for (key, written) in &shelf.kept().records {
         assert!(records.get(key) == Some(written) || Stored::decode(written).is_ok(), "it cannot read what it wrote");
     }
     if run(step_up.revoke(alice)).is_ok() {
-        assert!(matches!(check(), Err(CheckError::StepUpRequired(_))), "revoked in vain");
+        assert!(matches!(check(), Err(AuthorizeError::StepUpRequired(_))), "revoked in vain");
     }
 });

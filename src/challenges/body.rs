@@ -13,22 +13,22 @@ use http_body_util::Full;
 
 /// The body of the companion's answers.
 #[derive(Clone, Default)]
-pub struct AnswerBody(Full<Bytes>);
+pub struct ResponseBody(Full<Bytes>);
 
 /// Prints nothing of it: the number of a push may stand there.
-impl fmt::Debug for AnswerBody {
+impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AnswerBody(..)")
+        f.write_str("ResponseBody(..)")
     }
 }
 
-impl AnswerBody {
+impl ResponseBody {
     pub(super) fn new(bytes: Bytes) -> Self {
         Self(Full::new(bytes))
     }
 }
 
-impl http_body::Body for AnswerBody {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -57,7 +57,7 @@ mod tests {
     /// By which a host writes `content-length`, and ends an answer without a body at once.
     #[test]
     fn a_body_knows_its_length_and_its_end() {
-        let (empty, four) = (AnswerBody::default(), AnswerBody::new(Bytes::from_static(b"four")));
+        let (empty, four) = (ResponseBody::default(), ResponseBody::new(Bytes::from_static(b"four")));
         assert_eq!([empty.size_hint().exact(), four.size_hint().exact()], [Some(0), Some(4)]);
         assert_eq!([empty.is_end_stream(), four.is_end_stream()], [true, false]);
     }

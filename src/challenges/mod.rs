@@ -63,7 +63,7 @@ mod request;
 mod response;
 mod route;
 
-pub use self::body::AnswerBody;
+pub use self::body::ResponseBody;
 
 /// Starts and verifies challenges over HTTP. Made by [`StepUp::challenges`]; see the [module](self).
 #[must_use = "a service does nothing until it is mounted"]
@@ -84,7 +84,7 @@ impl ChallengeService {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Path`] for what is not a path.
+    /// [`ConfigError::InvalidPath`] for what is not a path.
     pub fn mounted_at(self, prefix: impl Into<Arc<str>>) -> Result<Self, ConfigError> {
         let prefix = prefix.into();
         check_path("mounted_at", &prefix)?;
@@ -106,7 +106,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    type Response = Response<AnswerBody>;
+    type Response = Response<ResponseBody>;
     type Error = Infallible;
     type Future = ResponseFuture;
 
@@ -186,7 +186,7 @@ impl fmt::Debug for ChallengeService {
 pub struct ResponseFuture(BoxFuture<'static, Answer>);
 
 impl Future for ResponseFuture {
-    type Output = Result<Response<AnswerBody>, Infallible>;
+    type Output = Result<Response<ResponseBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(cx).map(Ok)

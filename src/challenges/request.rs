@@ -29,8 +29,8 @@ impl Member {
     /// The text, where there has to be one.
     pub(super) fn required(&self) -> Result<&str, Malformed> {
         match self {
-            Self::Absent => Err(Malformed::Required),
-            Self::NotText => Err(Malformed::Regex),
+            Self::Absent => Err(Malformed::Missing),
+            Self::NotText => Err(Malformed::InvalidCharacter),
             Self::Text(text) => Ok(text),
         }
     }

@@ -8,9 +8,9 @@ use http::{
 };
 use serde::Serialize;
 
-use super::{body::AnswerBody, route::NoOperation};
+use super::{body::ResponseBody, route::NoOperation};
 use crate::{
-    engine::{Field, InvalidField, Outcome, PushStarted, Rejected, Status},
+    engine::{Field, InvalidField, Outcome, PushStarted, Rejected, StepUpStatus},
     rules::{ChallengeError, PushStatus, RateLimit, wait_secs},
     wire::{Answered, ChannelNames, INVALID, Problem, Unread, declare_json, json},
 };
@@ -18,7 +18,7 @@ use crate::{
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-pub(super) type Answer = Response<AnswerBody>;
+pub(super) type Answer = Response<ResponseBody>;
 
 /// A field that is invalid, as `syntaxErrors` lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,13 +43,13 @@ impl From<&InvalidField> for FieldError {
 }
 
 fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(AnswerBody::default());
+    let mut answer = Response::new(ResponseBody::default());
     *answer.status_mut() = status;
     answer
 }
 
 fn with_json(status: StatusCode, body: &impl Serialize) -> Answer {
-    let mut answer = Response::new(AnswerBody::new(json(body)));
+    let mut answer = Response::new(ResponseBody::new(json(body)));
     *answer.status_mut() = status;
     declare_json(answer.headers_mut());
     answer
@@ -102,7 +102,7 @@ fn push_outcome(id: &str, status: Option<PushStatus>) -> Answer {
     with_json(StatusCode::OK, &Body { id, status, expires_in: left.as_secs() })
 }
 
-fn status(status: &Status) -> Answer {
+fn status(status: &StepUpStatus) -> Answer {
     #[derive(Serialize)]
     struct Body<'a> {
         status: &'static str,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    CheckError, Engine, StepUp,
+    AuthorizeError, Engine, StepUp,
     records::{StoreDown, Swap},
 };
 use crate::{
-    engine::{Caller, Event, GiveBack, Grant},
+    engine::{Caller, Event, Grant, Restore},
     rules::{BareOperation, ChallengeError, Requirement, Session, Subject},
     store::{Key, Stored},
     timeout::BoxFuture,
@@ -22,7 +22,7 @@ impl StepUp {
         requirement: &Requirement,
         operation: Option<&BareOperation>,
         mut read: Option<Stored>,
-    ) -> Result<Grant, CheckError> {
+    ) -> Result<Grant, AuthorizeError> {
         let engine = &*self.0;
         let session_key = &engine.session_key(caller);
         let mut retries = engine.retries();
@@ -32,13 +32,13 @@ impl StepUp {
                 None => engine.look_up(session_key).await,
             };
             let (stored, satisfied) = engine.satisfied(loaded, requirement, operation)?;
-            let session = engine.session_of(Some(&stored))?.ok_or(CheckError::Unavailable)?;
+            let session = engine.session_of(Some(&stored))?.ok_or(AuthorizeError::Unavailable)?;
             let next = session.spend(|index| satisfied.contains(index));
             let swapped = engine.swap_session(session_key, Some(&stored), next, engine.now()).await?;
             let Swap::Done(written) = swapped else { continue };
             // What was written a moment before its end may be gone, and was spent all the same.
             let grant = written.and_then(|written| Grant::of(written, satisfied.first));
-            let grant = grant.ok_or(CheckError::Unavailable)?;
+            let grant = grant.ok_or(AuthorizeError::Unavailable)?;
             let taken = session.grants().iter().enumerate().filter(|(index, _)| satisfied.contains(*index));
             let spent = Spent {
                 step_up: self.clone(),
@@ -47,14 +47,14 @@ impl StepUp {
                 ids: taken.map(|(_, grant)| grant.id).collect(),
             };
             engine.tell(&Event::Spent { subject: caller.subject(), channel: grant.channel() });
-            return Ok(grant.with_give_back(Arc::new(spent)));
+            return Ok(grant.with_restore(Arc::new(spent)));
         }
-        Err(CheckError::Unavailable)
+        Err(AuthorizeError::Unavailable)
     }
 }
 
 /// Only the store fails where a grant is spent.
-impl From<StoreDown> for CheckError {
+impl From<StoreDown> for AuthorizeError {
     fn from(StoreDown: StoreDown) -> Self {
         Self::Unavailable
     }
@@ -68,14 +68,14 @@ struct Spent {
     ids: Vec<u64>,
 }
 
-impl GiveBack for Spent {
-    fn give_back(&self) -> BoxFuture<'_, Result<bool, ChallengeError>> {
-        Box::pin(self.step_up.0.give_back(self))
+impl Restore for Spent {
+    fn restore(&self) -> BoxFuture<'_, Result<bool, ChallengeError>> {
+        Box::pin(self.step_up.0.restore(self))
     }
 }
 
 impl Engine {
-    async fn give_back(&self, spent: &Spent) -> Result<bool, ChallengeError> {
+    async fn restore(&self, spent: &Spent) -> Result<bool, ChallengeError> {
         // The user's record first: who revokes all changes it before the sessions, so that an old generation is either
         // seen here or swept there.
         let subject = self.load(&self.subject_key(&spent.subject)).await?;

@@ -32,7 +32,7 @@ impl Channels {
             return Err(ConfigError::NoChannel);
         }
         match self.names().find(|name| !is_name(name)) {
-            Some(channel) => Err(ConfigError::ChannelName { channel: channel.into() }),
+            Some(channel) => Err(ConfigError::InvalidChannelName { channel: channel.into() }),
             None => Ok(()),
         }
     }

@@ -6,19 +6,24 @@ use futures_util::future::{FutureExt, join_all};
 
 use super::{Engine, channel::Channel};
 use crate::{
-    engine::{Caller, DeliveryError, Enrolment, Event, Recipient, Refused, SendFailure},
+    engine::{Caller, DeliveryError, Enrollment, EnrollmentError, Event, Recipient, SendFailure},
     rules::ChallengeError,
     timeout::{BoxFuture, within},
 };
 
-/// An [`Enrolment`], whatever its type.
-pub(crate) trait ErasedEnrolment: Send + Sync {
-    fn resolve<'a>(&'a self, caller: &'a Caller, channel: &'a str) -> BoxFuture<'a, Result<Recipient, Refused>>;
+/// An [`Enrollment`], whatever its type.
+pub(crate) trait ErasedEnrollment: Send + Sync {
+    fn resolve<'a>(&'a self, caller: &'a Caller, channel: &'a str)
+    -> BoxFuture<'a, Result<Recipient, EnrollmentError>>;
 }
 
-impl<E: Enrolment> ErasedEnrolment for E {
-    fn resolve<'a>(&'a self, caller: &'a Caller, channel: &'a str) -> BoxFuture<'a, Result<Recipient, Refused>> {
-        Box::pin(Enrolment::resolve(self, caller, channel))
+impl<E: Enrollment> ErasedEnrollment for E {
+    fn resolve<'a>(
+        &'a self,
+        caller: &'a Caller,
+        channel: &'a str,
+    ) -> BoxFuture<'a, Result<Recipient, EnrollmentError>> {
+        Box::pin(Enrollment::resolve(self, caller, channel))
     }
 }
 
@@ -31,14 +36,14 @@ impl Engine {
         caller: &Caller,
         channel: &str,
     ) -> Result<Result<Recipient, ChallengeError>, ChallengeError> {
-        let Some(enrolment) = &self.enrolment else { return Ok(Ok(Recipient::known_to_sender())) };
-        let asked = AssertUnwindSafe(async { enrolment.resolve(caller, channel).await }).catch_unwind();
+        let Some(enrollment) = &self.enrollment else { return Ok(Ok(Recipient::known_to_sender())) };
+        let asked = AssertUnwindSafe(async { enrollment.resolve(caller, channel).await }).catch_unwind();
         match within(self.policy.sender_deadline, asked).await.and_then(Result::ok) {
             Some(Ok(recipient)) => Ok(Ok(recipient)),
-            Some(Err(Refused::NotEnrolled)) => Ok(Err(ChallengeError::ChannelNotRegistered)),
-            Some(Err(Refused::NotSupported)) => Ok(Err(ChallengeError::ChannelNotSupported)),
-            Some(Err(Refused::Forbidden)) => Err(ChallengeError::Forbidden),
-            Some(Err(Refused::Unavailable)) | None => Err(ChallengeError::Unavailable),
+            Some(Err(EnrollmentError::NotEnrolled)) => Ok(Err(ChallengeError::ChannelNotRegistered)),
+            Some(Err(EnrollmentError::NotSupported)) => Ok(Err(ChallengeError::ChannelNotSupported)),
+            Some(Err(EnrollmentError::Forbidden)) => Err(ChallengeError::Forbidden),
+            Some(Err(EnrollmentError::Unavailable)) | None => Err(ChallengeError::Unavailable),
         }
     }
 

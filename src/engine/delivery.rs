@@ -1,4 +1,4 @@
-//! What the application brings: who has enrolled what ([`Enrolment`]), and how a challenge reaches the user
+//! What the application brings: who has enrolled what ([`Enrollment`]), and how a challenge reaches the user
 //! ([`OtpSender`], [`PushSender`]).
 
 use std::{any::TypeId, error::Error, fmt, future::Future, time::Duration};
@@ -11,7 +11,7 @@ use crate::{
 /// Why a caller cannot use a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Refused {
+pub enum EnrollmentError {
     /// The user has not enrolled it.
     NotEnrolled,
     /// The application has switched it off for this user.
@@ -30,35 +30,43 @@ pub enum Refused {
 /// # Example
 ///
 /// ```
-/// use tower_step_up::{Caller, Recipient, Refused, StepUp};
+/// use tower_step_up::{Caller, Recipient, EnrollmentError, StepUp};
 ///
 /// # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
 /// # async fn phone_of(_: &str) -> Option<String> { None }
 /// let step_up = StepUp::builder()
 ///     .otp("SMS", send_sms)
-///     .enrolment(async |caller: Caller, channel: String| match channel.as_str() {
+///     .enrollment(async |caller: Caller, channel: String| match channel.as_str() {
 ///         "SMS" => {
-///             let phone = phone_of(caller.subject()).await.ok_or(Refused::NotEnrolled)?;
-///             Recipient::phone(phone).map_err(|_| Refused::NotEnrolled)
+///             let phone = phone_of(caller.subject()).await.ok_or(EnrollmentError::NotEnrolled)?;
+///             Recipient::phone(phone).map_err(|_| EnrollmentError::NotEnrolled)
 ///         }
-///         _ => Err(Refused::NotSupported),
+///         _ => Err(EnrollmentError::NotSupported),
 ///     });
 /// ```
-pub trait Enrolment: Send + Sync + 'static {
+pub trait Enrollment: Send + Sync + 'static {
     /// Where this channel leads for this caller.
     ///
     /// # Errors
     ///
-    /// [`Refused`] says why it leads nowhere.
-    fn resolve(&self, caller: &Caller, channel: &str) -> impl Future<Output = Result<Recipient, Refused>> + Send;
+    /// [`EnrollmentError`] says why it leads nowhere.
+    fn resolve(
+        &self,
+        caller: &Caller,
+        channel: &str,
+    ) -> impl Future<Output = Result<Recipient, EnrollmentError>> + Send;
 }
 
-impl<F, Fut> Enrolment for F
+impl<F, Fut> Enrollment for F
 where
     F: Fn(Caller, String) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Recipient, Refused>> + Send,
+    Fut: Future<Output = Result<Recipient, EnrollmentError>> + Send,
 {
-    fn resolve(&self, caller: &Caller, channel: &str) -> impl Future<Output = Result<Recipient, Refused>> + Send {
+    fn resolve(
+        &self,
+        caller: &Caller,
+        channel: &str,
+    ) -> impl Future<Output = Result<Recipient, EnrollmentError>> + Send {
         self(caller.clone(), channel.to_owned())
     }
 }
@@ -115,7 +123,7 @@ macro_rules! envelope_accessors {
                 &self.envelope.channel
             }
 
-            /// Where the [`Enrolment`] said that it goes.
+            /// Where the [`Enrollment`] said that it goes.
             #[must_use]
             pub fn recipient(&self) -> &Recipient {
                 &self.envelope.recipient
@@ -212,7 +220,7 @@ where
 /// A sender that discards every message: for the sandbox, which sends nothing.
 ///
 /// Outside the [sandbox](crate::StepUpBuilder::sandbox) the builder refuses it
-/// ([`ConfigError::Discards`](crate::ConfigError::Discards)): a start would be answered 204 while no code exists. A
+/// ([`ConfigError::DiscardOutsideSandbox`](crate::ConfigError::DiscardOutsideSandbox)): a start would be answered 204 while no code exists. A
 /// closure that calls it is not recognized.
 ///
 /// # Example

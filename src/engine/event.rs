@@ -8,14 +8,14 @@ use std::{
 };
 
 use crate::{
-    rules::{ChallengeError, Reason},
+    rules::{ChallengeError, UnmetReason},
     store::{StoreError, StoreWarning},
 };
 
 /// Something that has happened. Told once it is written, so what is told is so.
 ///
 /// No event holds a code, a session's id, a recipient or a push's id. `subject` is the user's id, as the application
-/// gave it; the adapters for `tracing` and `metrics` leave it out. See [`events`](crate::events) for what they make of
+/// gave it; the adapters for `tracing` and `metrics` leave it out. See [`events`](crate::guide::events) for what they make of
 /// each.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -78,7 +78,7 @@ pub enum Event<'a> {
         /// The channel on which they failed; `None` where the application locked them.
         channel: Option<&'a str>,
         /// How.
-        lock: Lock,
+        lock: Lockout,
     },
     /// The application has unlocked a user.
     Unlocked {
@@ -103,7 +103,7 @@ pub enum Event<'a> {
         approved: bool,
     },
     /// A user has declined so many pushes in a row that none can be started for a while, on any channel
-    /// ([`Policy::denials`](crate::Policy::denials)). Codes go on.
+    /// ([`Policy::pause_after_declines`](crate::Policy::pause_after_declines)). Codes go on.
     PushesPaused {
         /// The user.
         subject: &'a str,
@@ -119,19 +119,19 @@ pub enum Event<'a> {
         /// Whether in every session.
         everywhere: bool,
     },
-    /// A guard, or [`StepUp::check`](crate::StepUp::check), asks for a step-up.
+    /// A guard, or [`StepUp::authorize`](crate::StepUp::authorize), asks for a step-up.
     GuardRefused {
         /// The user.
         subject: &'a str,
         /// Why.
-        reason: Reason,
+        reason: UnmetReason,
     },
-    /// A guard in [shadow mode](crate::RequireStepUp::shadow) would have asked for a step-up.
+    /// A guard in [shadow mode](crate::RequireStepUp::report_only) would have asked for a step-up.
     WouldRefuse {
         /// The user.
         subject: &'a str,
         /// Why.
-        reason: Reason,
+        reason: UnmetReason,
     },
     /// A request has spent a grant.
     Spent {
@@ -177,7 +177,7 @@ pub enum SendFailure {
 /// For how long a user is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Lock {
+pub enum Lockout {
     /// For so long.
     For(Duration),
     /// Until the application unlocks them ([`StepUp::unlock`](crate::StepUp::unlock)).
@@ -242,9 +242,9 @@ impl Event<'_> {
         Some(match self {
             Self::SendFailed { why, .. } => why.as_str(),
             Self::Refused { error, .. } => error.as_str(),
-            Self::Locked { lock: Lock::For(_), .. } => "wait",
-            Self::Locked { lock: Lock::UntilUnlocked, channel: Some(_), .. } => "disabled",
-            Self::Locked { lock: Lock::UntilUnlocked, channel: None, .. } => "application",
+            Self::Locked { lock: Lockout::For(_), .. } => "wait",
+            Self::Locked { lock: Lockout::UntilUnlocked, channel: Some(_), .. } => "disabled",
+            Self::Locked { lock: Lockout::UntilUnlocked, channel: None, .. } => "application",
             Self::PushAnswered { approved, .. } => {
                 if *approved {
                     "approved"

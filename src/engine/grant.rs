@@ -29,12 +29,12 @@ pub struct Grant {
     stored: Stored,
     index: usize,
     /// Where this request has spent it.
-    spent: Option<Arc<dyn GiveBack>>,
+    spent: Option<Arc<dyn Restore>>,
 }
 
 /// Who can make a grant live again that a request has spent.
-pub(crate) trait GiveBack: Send + Sync {
-    fn give_back(&self) -> BoxFuture<'_, Result<bool, ChallengeError>>;
+pub(crate) trait Restore: Send + Sync {
+    fn restore(&self) -> BoxFuture<'_, Result<bool, ChallengeError>>;
 }
 
 impl Grant {
@@ -97,12 +97,12 @@ impl Grant {
     /// # step_up.start_otp(&caller, "SMS", None).await?;
     /// # step_up.verify_otp(&caller, "SMS", "123456").await?;
     /// let once = Requirement::new().once();
-    /// let grant = step_up.check(&caller, &once).await?;
-    /// assert!(step_up.check(&caller, &once).await.is_err()); // spent
+    /// let grant = step_up.authorize(&caller, &once).await?;
+    /// assert!(step_up.authorize(&caller, &once).await.is_err()); // spent
     ///
     /// // The ledger is down, and nothing was written.
-    /// assert!(grant.give_back().await?);
-    /// assert!(step_up.check(&caller, &once).await.is_ok());
+    /// assert!(grant.restore().await?);
+    /// assert!(step_up.authorize(&caller, &once).await.is_ok());
     /// # Ok(())
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
@@ -112,14 +112,14 @@ impl Grant {
     /// # Errors
     ///
     /// [`ChallengeError::Unavailable`] where the store is down: it may stay spent.
-    pub async fn give_back(&self) -> Result<bool, ChallengeError> {
+    pub async fn restore(&self) -> Result<bool, ChallengeError> {
         match &self.spent {
-            Some(spent) => spent.give_back().await,
+            Some(spent) => spent.restore().await,
             None => Ok(false),
         }
     }
 
-    pub(crate) fn with_give_back(self, spent: Arc<dyn GiveBack>) -> Self {
+    pub(crate) fn with_restore(self, spent: Arc<dyn Restore>) -> Self {
         Self { spent: Some(spent), ..self }
     }
 

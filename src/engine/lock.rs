@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Engine, StepUp, records::StoreDown};
 use crate::{
-    engine::{Event, Lock},
+    engine::{Event, Lockout},
     rules::{ChallengeError, Subject},
     store::Key,
 };
@@ -41,7 +41,7 @@ impl StepUp {
     pub async fn lock(&self, subject: &str) -> Result<(), ChallengeError> {
         let (engine, key) = (Arc::clone(&self.0), self.0.subject_key(subject));
         self.0.unfinished.to_the_end(async move { engine.lock(&key).await }).await?;
-        self.0.tell(&Event::Locked { subject, channel: None, lock: Lock::UntilUnlocked });
+        self.0.tell(&Event::Locked { subject, channel: None, lock: Lockout::UntilUnlocked });
         Ok(())
     }
 

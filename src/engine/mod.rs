@@ -10,13 +10,13 @@ use futures_util::future::join;
 use http::request::Parts;
 
 use self::{
-    deliver::ErasedEnrolment, local_failures::Floor, rate_limit::Rates, records::as_session, store_check::StoreCheck,
+    deliver::ErasedEnrollment, local_failures::Floor, rate_limit::Rates, records::as_session, store_check::StoreCheck,
     to_the_end::Unfinished,
 };
 use crate::{
     rules::{
-        BareOperation, ChallengeError, Ids, Keyring, Policy, Random, RandomFailed, Reason, RecordKey, Requirement,
-        Satisfied, Session, Timestamp, Unmet, decide,
+        BareOperation, ChallengeError, Ids, Keyring, Policy, Random, RandomFailed, RecordKey, Requirement, Satisfied,
+        Session, Timestamp, Unmet, UnmetReason, decide,
     },
     store::{Backend, StoreError, Stored},
     wire::Settings,
@@ -54,12 +54,12 @@ pub use self::{
     builder::StepUpBuilder,
     caller::{Caller, CallerOf, Identify},
     clock::{Clock, SystemClock},
-    delivery::{DeliveryError, Enrolment, OtpMessage, OtpSender, PushMessage, PushSender, Refused, discard},
-    event::{Event, Lock, Observer, SendFailure},
+    delivery::{DeliveryError, Enrollment, EnrollmentError, OtpMessage, OtpSender, PushMessage, PushSender, discard},
+    event::{Event, Lockout, Observer, SendFailure},
     grant::Grant,
     proof::{Proof, ProofError},
     purpose::Purpose,
-    push::{AnswerError, PushAnswer, PushStarted},
+    push::{PushReply, PushReplyError, PushStarted},
     recipient::{Recipient, RecipientError},
 };
 pub(crate) use self::{
@@ -67,13 +67,13 @@ pub(crate) use self::{
     clock::Monotone,
     delivery::{Envelope, is_discard},
     event::Observers,
-    grant::GiveBack,
+    grant::Restore,
     operation::{ApiCall, Field, InvalidField, Outcome, Rejected},
 };
 
 /// Step-up authentication: challenges, grants, and what they need. Cheap to clone.
 ///
-/// Senders, enrolments and stores outside the process have deadlines, so they need a tokio runtime with its time
+/// Senders, enrollments and stores outside the process have deadlines, so they need a tokio runtime with its time
 /// driver (`enable_time` or `enable_all`).
 ///
 /// Its methods are what the companion calls; an application can call them itself, from a handler of its own
@@ -110,7 +110,7 @@ pub(crate) struct Engine {
     ids: Ids,
     identify: Option<Arc<dyn Identify>>,
     /// `None`: everybody everything, and only the sender knows where.
-    enrolment: Option<Arc<dyn ErasedEnrolment>>,
+    enrollment: Option<Arc<dyn ErasedEnrollment>>,
     clock: Monotone,
     keyring: Keyring,
     record_key: RecordKey,
@@ -127,7 +127,7 @@ pub(crate) struct Engine {
 /// Where a caller stands.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Status {
+pub struct StepUpStatus {
     /// The grants that are alive.
     pub grants: Vec<Grant>,
     /// The channels for one-time codes that this user has enrolled.
@@ -141,14 +141,14 @@ pub struct Status {
 /// Why a [`Requirement`] is not satisfied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CheckError {
+pub enum AuthorizeError {
     /// The caller has to step up.
     StepUpRequired(Unmet),
     /// The store failed: refused.
     Unavailable,
 }
 
-impl fmt::Display for CheckError {
+impl fmt::Display for AuthorizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StepUpRequired(unmet) => write!(f, "step-up required: {}", unmet.reason()),
@@ -157,7 +157,7 @@ impl fmt::Display for CheckError {
     }
 }
 
-impl std::error::Error for CheckError {}
+impl std::error::Error for AuthorizeError {}
 
 impl StepUp {
     /// A builder with the defaults.
@@ -173,12 +173,12 @@ impl StepUp {
     /// # Example
     ///
     /// ```
-    /// use tower_step_up::{Caller, CheckError, Reason, Requirement, StepUp};
+    /// use tower_step_up::{Caller, AuthorizeError, UnmetReason, Requirement, StepUp};
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-    /// let refused = step_up.check(&Caller::user("alice").session("1"), &Requirement::new().scope("payments")).await;
-    /// assert_eq!(refused, Err(CheckError::StepUpRequired(Reason::Missing.into())));
+    /// let refused = step_up.authorize(&Caller::user("alice").session("1"), &Requirement::new().scope("payments")).await;
+    /// assert_eq!(refused, Err(AuthorizeError::StepUpRequired(UnmetReason::Missing.into())));
     /// # Ok(())
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
@@ -187,12 +187,12 @@ impl StepUp {
     ///
     /// # Errors
     ///
-    /// [`CheckError`], and nothing may then be done for the caller.
-    pub async fn check(&self, caller: &Caller, requirement: &Requirement) -> Result<Grant, CheckError> {
+    /// [`AuthorizeError`], and nothing may then be done for the caller.
+    pub async fn authorize(&self, caller: &Caller, requirement: &Requirement) -> Result<Grant, AuthorizeError> {
         let engine = &*self.0;
         let checked = self.ask(caller, requirement, engine.spends(requirement)).await;
         checked.inspect_err(|error| {
-            if let CheckError::StepUpRequired(unmet) = error {
+            if let AuthorizeError::StepUpRequired(unmet) = error {
                 engine.tell(&Event::GuardRefused { subject: caller.subject(), reason: unmet.reason() });
             }
         })
@@ -204,7 +204,7 @@ impl StepUp {
         caller: &Caller,
         requirement: &Requirement,
         spends: bool,
-    ) -> Result<Grant, CheckError> {
+    ) -> Result<Grant, AuthorizeError> {
         if spends {
             return self.spend(caller, requirement, None, None).await;
         }
@@ -238,8 +238,8 @@ impl StepUp {
     ///
     /// # Errors
     ///
-    /// [`ChallengeError::Unavailable`] where the store or the enrolment is down.
-    pub async fn status(&self, caller: &Caller) -> Result<Status, ChallengeError> {
+    /// [`ChallengeError::Unavailable`] where the store or the enrollment is down.
+    pub async fn status(&self, caller: &Caller) -> Result<StepUpStatus, ChallengeError> {
         let engine = &self.0;
         let otp = engine.enrolled(caller, engine.channels.otp_names());
         let push = engine.enrolled(caller, engine.channels.push_names());
@@ -251,7 +251,7 @@ impl StepUp {
         let all = engine.session_of(stored.as_ref())?.map_or(&[][..], Session::grants);
         let live = all.iter().enumerate().filter(|(_, grant)| grant.is_live(&engine.policy, now));
         let grants = live.filter_map(|(index, _)| Grant::of(stored.clone()?, index)).collect();
-        Ok(Status { grants, otp, push, now })
+        Ok(StepUpStatus { grants, otp, push, now })
     }
 }
 
@@ -326,29 +326,29 @@ impl Engine {
         loaded: Result<Option<Stored>, StoreError>,
         requirement: &Requirement,
         operation: Option<&BareOperation>,
-    ) -> Result<Grant, CheckError> {
+    ) -> Result<Grant, AuthorizeError> {
         let (stored, satisfied) = self.satisfied(loaded, requirement, operation)?;
-        Grant::of(stored, satisfied.first).ok_or_else(|| CheckError::StepUpRequired(Reason::Missing.into()))
+        Grant::of(stored, satisfied.first).ok_or_else(|| AuthorizeError::StepUpRequired(UnmetReason::Missing.into()))
     }
 
-    /// The one decision behind layer, extractor and [`StepUp::check`]: a session's record, and which of its grants it
+    /// The one decision behind layer, extractor and [`StepUp::authorize`]: a session's record, and which of its grants it
     /// takes.
     pub(crate) fn satisfied(
         &self,
         loaded: Result<Option<Stored>, StoreError>,
         requirement: &Requirement,
         operation: Option<&BareOperation>,
-    ) -> Result<(Stored, Satisfied), CheckError> {
+    ) -> Result<(Stored, Satisfied), AuthorizeError> {
         let unavailable = |error: StoreError| {
             self.tell(&Event::StoreFailed { error: &error });
-            CheckError::Unavailable
+            AuthorizeError::Unavailable
         };
         let stored = loaded.map_err(unavailable)?;
         let session = as_session(stored.as_ref()).map_err(unavailable)?;
         let operation = operation.map(|operation| self.record_key.operation(operation));
         let decided = decide(session, requirement, operation.as_ref(), &self.policy, self.now());
-        let satisfied = decided.map_err(CheckError::StepUpRequired)?;
-        let stored = stored.ok_or_else(|| CheckError::StepUpRequired(Reason::Missing.into()))?;
+        let satisfied = decided.map_err(AuthorizeError::StepUpRequired)?;
+        let stored = stored.ok_or_else(|| AuthorizeError::StepUpRequired(UnmetReason::Missing.into()))?;
         Ok((stored, satisfied))
     }
 

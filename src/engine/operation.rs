@@ -8,7 +8,7 @@ use super::{
     purpose::Aim,
 };
 use crate::{
-    engine::{Caller, PushStarted, Status},
+    engine::{Caller, PushStarted, StepUpStatus},
     rules::{ChallengeError, Code, Malformed, PushStatus},
 };
 
@@ -29,7 +29,7 @@ pub(crate) enum ApiCall<'a> {
 /// What came of it.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome<'a> {
-    Status(Status),
+    Status(StepUpStatus),
     Dropped,
     OtpStarted,
     OtpVerified,
@@ -73,7 +73,7 @@ impl From<ChallengeError> for Rejected {
     }
 }
 
-const UNKNOWN_CHANNEL: InvalidField = (Field::Channel, Malformed::NotIn);
+const UNKNOWN_CHANNEL: InvalidField = (Field::Channel, Malformed::Unknown);
 
 impl StepUp {
     /// Performs an operation for a caller.

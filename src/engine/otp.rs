@@ -13,7 +13,7 @@ use super::{
     start::{Asked, Beginning},
 };
 use crate::{
-    engine::{Caller, Event, Grant, Lock, OtpMessage, Purpose, SendFailure},
+    engine::{Caller, Event, Grant, Lockout, OtpMessage, Purpose, SendFailure},
     rules::{
         CameBack, ChallengeError, Code, CodeDigest, Compared, ListedBy, OneTimeCode, Session, Start, Subject, Timestamp,
     },
@@ -140,7 +140,7 @@ impl Engine {
             Beginning { caller, channel: &channel.name, scope: aim.scope.as_deref(), start: id, push: None };
         let begun = self.begin(&beginning, asked, step).await?;
 
-        let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.code_life);
+        let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.code_lifetime);
         let Err(why) = self.deliver(caller, channel, OtpMessage { envelope, code }).await else { return Ok(()) };
         let came_back = match why {
             SendFailure::RecipientInvalid | SendFailure::Failed => self.withdraw_otp(caller, id).await?,
@@ -288,8 +288,8 @@ impl Engine {
             .and_then(|()| subject.check_locked(channel, &self.policy, now));
         let lock = match locked {
             Ok(()) => return,
-            Err(ChallengeError::RateLimited(limit)) => Lock::For(limit.wait),
-            Err(_) => Lock::UntilUnlocked,
+            Err(ChallengeError::RateLimited(limit)) => Lockout::For(limit.wait),
+            Err(_) => Lockout::UntilUnlocked,
         };
         self.tell(&Event::Locked { subject: caller.subject(), channel: Some(channel), lock });
     }

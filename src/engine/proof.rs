@@ -63,7 +63,7 @@ pub enum ProofError {
     Scope(Malformed),
     /// The binding is no token by its form, was not made for this session, or is too old.
     Binding(Malformed),
-    /// It was verified further ahead than another node's clock may be ([`Policy::skew`](crate::Policy::skew)).
+    /// It was verified further ahead than another node's clock may be ([`Policy::clock_skew`](crate::Policy::clock_skew)).
     InTheFuture,
     /// It was verified longer ago than a grant lives.
     Expired,
@@ -115,8 +115,8 @@ impl StepUp {
     /// let caller = Caller::user("alice").session("1");
     ///
     /// // The application has verified the passkey's assertion.
-    /// step_up.grant(&caller, Proof::new("PASSKEY")).await?;
-    /// assert!(step_up.check(&caller, &Requirement::new().channels(["PASSKEY"])).await.is_ok());
+    /// step_up.record_proof(&caller, Proof::new("PASSKEY")).await?;
+    /// assert!(step_up.authorize(&caller, &Requirement::new().channels(["PASSKEY"])).await.is_ok());
     /// # Ok(())
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
@@ -131,7 +131,7 @@ impl StepUp {
     ///
     /// This counts no failures: whoever verifies the factor must count them, and must take each proof once. A TOTP
     /// code, for instance, is valid for its step and must not be taken twice (RFC 6238 §5.2).
-    pub async fn grant(&self, caller: &Caller, proof: Proof<'_>) -> Result<Grant, ProofError> {
+    pub async fn record_proof(&self, caller: &Caller, proof: Proof<'_>) -> Result<Grant, ProofError> {
         self.0.grant(caller, proof).await
     }
 }
@@ -143,7 +143,7 @@ impl Engine {
         }
         let aim = self.aim(caller, proof.purpose).map_err(|wrong| match wrong {
             WrongPurpose { scope: Some(malformed), .. } => ProofError::Scope(malformed),
-            WrongPurpose { binding, .. } => ProofError::Binding(binding.unwrap_or(Malformed::NotIn)),
+            WrongPurpose { binding, .. } => ProofError::Binding(binding.unwrap_or(Malformed::Unknown)),
         })?;
         let id = self.ids.next_u64();
         let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
@@ -235,8 +235,8 @@ impl Engine {
     /// When a proof was verified, and until when its grant lives.
     fn life_of(&self, proof: &Proof<'_>, now: Timestamp) -> Result<(Timestamp, Timestamp), ProofError> {
         let verified_at = proof.verified_at.unwrap_or(now);
-        let expires_at = verified_at.saturating_add(self.policy.grant_life);
-        if verified_at > now.saturating_add(self.policy.skew) {
+        let expires_at = verified_at.saturating_add(self.policy.grant_lifetime);
+        if verified_at > now.saturating_add(self.policy.clock_skew) {
             return Err(ProofError::InTheFuture);
         }
         if now >= expires_at { Err(ProofError::Expired) } else { Ok((verified_at, expires_at)) }

@@ -84,7 +84,7 @@ impl From<WrongPurpose> for ChallengeError {
     fn from(wrong: WrongPurpose) -> Self {
         match wrong {
             WrongPurpose { scope: Some(malformed), .. } => Self::MalformedScope(malformed),
-            WrongPurpose { binding, .. } => Self::MalformedBinding(binding.unwrap_or(Malformed::NotIn)),
+            WrongPurpose { binding, .. } => Self::MalformedBinding(binding.unwrap_or(Malformed::Unknown)),
         }
     }
 }
@@ -119,7 +119,7 @@ impl Engine {
     fn check_scope(&self, scope: &str) -> Result<(), Malformed> {
         check_scope(scope)?;
         match &self.scopes {
-            Some(known) if !known.iter().any(|known| **known == *scope) => Err(Malformed::NotIn),
+            Some(known) if !known.iter().any(|known| **known == *scope) => Err(Malformed::Unknown),
             _ => Ok(()),
         }
     }
@@ -143,7 +143,7 @@ impl Engine {
             (Ok(scope), Ok(None)) => Ok(Aim { scope: scope.map(Into::into), operation: None, text: None }),
             // The token says what was asked for; a scope beside it may only say the same.
             (Ok(Some(named)), Ok(Some(token))) if token.scope.as_deref() != Some(named) => {
-                Err(WrongPurpose { scope: Some(Malformed::NotIn), binding: None })
+                Err(WrongPurpose { scope: Some(Malformed::Unknown), binding: None })
             }
             (Ok(_), Ok(Some(Token { operation, scope, .. }))) => {
                 let digest = self.record_key.operation(&operation.digest);
@@ -155,7 +155,7 @@ impl Engine {
 
     /// A token that binds a step-up of this session to one operation. It can be used for as long as a code lives.
     pub(crate) fn seal_binding(&self, caller: &Caller, operation: Operation, scope: Option<Box<str>>) -> String {
-        let deadline = self.now().saturating_add(self.policy.code_life);
+        let deadline = self.now().saturating_add(self.policy.code_lifetime);
         let session_key = self.session_key(caller);
         let seal = |bytes: &[u8]| self.keyring.seal(&session_key, bytes);
         Token { operation, scope, deadline }.write(self.keyring.current(), seal)
@@ -166,7 +166,7 @@ impl Engine {
         let session_key = self.session_key(caller);
         let opens = |secret, sealed: &[u8], mac: &[u8]| self.keyring.opens(secret, &session_key, sealed, mac);
         let token = Token::read(token, opens)?;
-        if self.now() < token.deadline { Ok(token) } else { Err(Malformed::NotIn) }
+        if self.now() < token.deadline { Ok(token) } else { Err(Malformed::Unknown) }
     }
 }
 

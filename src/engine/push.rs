@@ -28,14 +28,14 @@ pub struct PushStarted {
     /// Its id: decimal digits of 128 random bits. The client polls with it, the phone answers with it.
     pub id: String,
     /// The number that the client shows and the user types on their phone, where the policy asks for one
-    /// ([`Policy::push_number`](crate::Policy::push_number)). It stands in no message, poll or log.
+    /// ([`Policy::number_matching`](crate::Policy::number_matching)). It stands in no message, poll or log.
     pub number: Option<String>,
 }
 
 /// What the user said on their phone.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum PushAnswer {
+pub enum PushReply {
     /// Yes, that was me. Enough where the policy asks for no number.
     Approve,
     /// Yes, and this is the number that they typed.
@@ -45,7 +45,7 @@ pub enum PushAnswer {
 }
 
 /// Prints no number.
-impl fmt::Debug for PushAnswer {
+impl fmt::Debug for PushReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Approve => "Approve",
@@ -58,7 +58,7 @@ impl fmt::Debug for PushAnswer {
 /// Why an answer to a push was not taken. Nothing was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum AnswerError {
+pub enum PushReplyError {
     /// This user has no such push, or none any more.
     Unknown,
     /// It has been answered, has expired, was revoked, or the user is locked.
@@ -68,13 +68,13 @@ pub enum AnswerError {
         /// How many more may be tried; none, where this one declined it.
         left: u8,
     },
-    /// The policy asks for the number: [`PushAnswer::Number`].
+    /// The policy asks for the number: [`PushReply::Number`].
     NumberRequired,
     /// The store is down: the answer may be given again.
     Unavailable,
 }
 
-impl fmt::Display for AnswerError {
+impl fmt::Display for PushReplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unknown => "no such push",
@@ -87,7 +87,7 @@ impl fmt::Display for AnswerError {
     }
 }
 
-impl Error for AnswerError {}
+impl Error for PushReplyError {}
 
 /// Prints neither.
 impl fmt::Debug for PushStarted {
@@ -144,22 +144,22 @@ impl StepUp {
     /// Takes the user's answer from their phone: once, before the push's deadline.
     ///
     /// The application has authenticated the phone as `subject`'s. An answer for another user's push is
-    /// [`Unknown`](AnswerError::Unknown).
+    /// [`Unknown`](PushReplyError::Unknown).
     ///
     /// # Example
     ///
     /// ```
-    /// use tower_step_up::{AnswerError, Caller, PushAnswer, StepUp};
+    /// use tower_step_up::{PushReplyError, Caller, PushReply, StepUp};
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().sandbox().push("BIOMETRIC", tower_step_up::discard).build()?;
     /// let push = step_up.start_push(&Caller::user("alice").session("1"), "BIOMETRIC", None).await?;
     ///
-    /// let foreign = step_up.answer_push("bob", &push.id, PushAnswer::Approve).await;
-    /// assert_eq!(foreign, Err(AnswerError::Unknown));
-    /// step_up.answer_push("alice", &push.id, PushAnswer::Approve).await?;
-    /// let again = step_up.answer_push("alice", &push.id, PushAnswer::Approve).await;
-    /// assert_eq!(again, Err(AnswerError::Closed));
+    /// let foreign = step_up.answer_push("bob", &push.id, PushReply::Approve).await;
+    /// assert_eq!(foreign, Err(PushReplyError::Unknown));
+    /// step_up.answer_push("alice", &push.id, PushReply::Approve).await?;
+    /// let again = step_up.answer_push("alice", &push.id, PushReply::Approve).await;
+    /// assert_eq!(again, Err(PushReplyError::Closed));
     /// # Ok(())
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
@@ -168,8 +168,8 @@ impl StepUp {
     ///
     /// # Errors
     ///
-    /// [`AnswerError`].
-    pub async fn answer_push(&self, subject: &str, id: &str, answer: PushAnswer) -> Result<(), AnswerError> {
+    /// [`PushReplyError`].
+    pub async fn answer_push(&self, subject: &str, id: &str, answer: PushReply) -> Result<(), PushReplyError> {
         self.0.answer_push(subject, id, &answer).await
     }
 }
@@ -201,7 +201,7 @@ impl Engine {
         let id = push_id(self.random).map_err(no_random)?;
         let number = self
             .policy
-            .push_number
+            .number_matching
             .map(|digits| OneTimeCode::generate(digits, self.random))
             .transpose()
             .map_err(no_random)?;
@@ -240,7 +240,7 @@ impl Engine {
             Beginning { caller, channel: &channel.name, scope: aim.scope.as_deref(), start, push: Some(digest_of_id) };
         let begun = self.begin(&beginning, asked, step).await?;
 
-        let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_life);
+        let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_lifetime);
         if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.to_owned() }).await {
             // Nobody was told the id, so nobody could poll it: whether it arrives or not, it must not stand in the way
             // of the next.
@@ -254,19 +254,19 @@ impl Engine {
     }
 
     /// What counts against the user is written before the session's record, and what counts for them after it.
-    async fn answer_push(&self, subject: &str, id: &str, answer: &PushAnswer) -> Result<(), AnswerError> {
+    async fn answer_push(&self, subject: &str, id: &str, answer: &PushReply) -> Result<(), PushReplyError> {
         let said = match answer {
-            PushAnswer::Approve => Said::Yes,
-            PushAnswer::Number(typed) => Said::Number { typed, attempt: self.ids.next_u64() },
-            PushAnswer::Decline => Said::No,
+            PushReply::Approve => Said::Yes,
+            PushReply::Number(typed) => Said::Number { typed, attempt: self.ids.next_u64() },
+            PushReply::Decline => Said::No,
         };
         let subject_key = self.subject_key(subject);
         let digest = self.record_key.push(&subject_key, id);
         let mut retries = self.retries();
         while retries.next().await {
             let stored = self.load(&subject_key).await?;
-            let current = self.subject_of(stored.as_ref())?.ok_or(AnswerError::Unknown)?;
-            let (session_key, start) = current.find_push(&digest).ok_or(AnswerError::Unknown)?;
+            let current = self.subject_of(stored.as_ref())?.ok_or(PushReplyError::Unknown)?;
+            let (session_key, start) = current.find_push(&digest).ok_or(PushReplyError::Unknown)?;
             let (session_key, generation) = (*session_key, current.generation());
             let recipient = current.recipient_of(start);
             let session = self.load(&session_key).await?;
@@ -276,7 +276,7 @@ impl Engine {
                 let again = self.load(&subject_key).await?;
                 let may_be_granted = |user: &Subject| !user.is_locked() && user.lists(&session_key);
                 if !self.subject_of(again.as_ref())?.is_some_and(may_be_granted) {
-                    return Err(AnswerError::Closed);
+                    return Err(PushReplyError::Closed);
                 }
             }
             let now = self.now();
@@ -296,15 +296,15 @@ impl Engine {
                 }
             }
             let (next, answered) = taken.map_err(|not| match not {
-                NotAnswered::TooLate => AnswerError::Closed,
-                NotAnswered::NumberRequired => AnswerError::NumberRequired,
+                NotAnswered::TooLate => PushReplyError::Closed,
+                NotAnswered::NumberRequired => PushReplyError::NumberRequired,
             })?;
             let Swap::Done(written) = self.swap_session(&session_key, session.as_ref(), next, now).await? else {
                 continue;
             };
             self.tell_answered(subject, written.as_ref(), answered);
             match answered {
-                Answered::WrongNumber { left } => return Err(AnswerError::WrongNumber { left }),
+                Answered::WrongNumber { left } => return Err(PushReplyError::WrongNumber { left }),
                 Answered::Declined => {}
                 Answered::Approved => {
                     // Where this fails, the user's record counts too much.
@@ -318,7 +318,7 @@ impl Engine {
             }
             return Ok(());
         }
-        Err(AnswerError::Unavailable)
+        Err(PushReplyError::Unavailable)
     }
 
     fn tell_answered(&self, subject: &str, written: Option<&Stored>, answered: Answered) {
@@ -340,7 +340,7 @@ impl Engine {
 }
 
 /// Only the store fails where an answer is taken.
-impl From<StoreDown> for AnswerError {
+impl From<StoreDown> for PushReplyError {
     fn from(StoreDown: StoreDown) -> Self {
         Self::Unavailable
     }

@@ -114,7 +114,7 @@ impl Recipient {
         Self(None)
     }
 
-    /// What the enrolment said, if it said anything.
+    /// What the enrollment said, if it said anything.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         self.0.as_deref()

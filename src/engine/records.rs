@@ -80,7 +80,7 @@ impl Engine {
         self.record_key.key(BareKey::subject(subject))
     }
 
-    /// `None` where the enrolment names no recipient.
+    /// `None` where the enrollment names no recipient.
     pub(super) fn recipient_key(&self, recipient: &Recipient) -> Option<Key> {
         recipient.as_str().map(|recipient| self.record_key.key(BareKey::recipient(recipient)))
     }
@@ -264,7 +264,8 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), StoreDown> {
         let policy = &self.policy;
-        let until = now.saturating_add(policy.code_life.max(policy.push_life)).saturating_add(policy.grant_life);
+        let until =
+            now.saturating_add(policy.code_lifetime.max(policy.push_lifetime)).saturating_add(policy.grant_lifetime);
         match subject.list(session, by, until, now) {
             Listed::Done => Ok(()),
             Listed::Displaced(oldest) => {

@@ -54,7 +54,7 @@ impl StepUp {
     /// step_up.verify_otp(&phone, "SMS", "123456").await?;
     ///
     /// step_up.revoke_all("alice").await?;
-    /// assert!(step_up.check(&phone, &Requirement::new()).await.is_err());
+    /// assert!(step_up.authorize(&phone, &Requirement::new()).await.is_err());
     /// # Ok(())
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
@@ -75,7 +75,7 @@ impl StepUp {
     /// changed a factor, such as their phone number, and has just stepped up to do so. What was sent to the old phone
     /// opens nothing any more, in this session neither, and what the user has proven to be theirs is forgotten.
     ///
-    /// Call it once the change is stored. A code that was sent to another recipient than the enrolment names by now does
+    /// Call it once the change is stored. A code that was sent to another recipient than the enrollment names by now does
     /// not verify in any case (409 `STATE_INVALID`); a push that is out, and other sessions, end only so.
     ///
     /// # Example
@@ -93,8 +93,8 @@ impl StepUp {
     ///
     /// // On the laptop, Alice has replaced her phone.
     /// step_up.factors_changed(&laptop).await?;
-    /// assert!(step_up.check(&laptop, &Requirement::new()).await.is_ok());
-    /// assert!(step_up.check(&tablet, &Requirement::new()).await.is_err());
+    /// assert!(step_up.authorize(&laptop, &Requirement::new()).await.is_ok());
+    /// assert!(step_up.authorize(&tablet, &Requirement::new()).await.is_err());
     /// # Ok(())
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
@@ -128,8 +128,8 @@ impl StepUp {
     /// step_up.verify_otp(&old, "SMS", "123456").await?;
     ///
     /// step_up.transfer(&old, &new).await?;
-    /// assert!(step_up.check(&old, &Requirement::new()).await.is_err());
-    /// assert!(step_up.check(&new, &Requirement::new()).await.is_ok());
+    /// assert!(step_up.authorize(&old, &Requirement::new()).await.is_err());
+    /// assert!(step_up.authorize(&new, &Requirement::new()).await.is_ok());
     /// # Ok(())
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;

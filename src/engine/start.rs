@@ -117,7 +117,7 @@ impl Engine {
         let Beginning { caller, channel, start, push, .. } = *beginning;
         let policy = &self.policy;
         let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
-        let life = if push.is_some() { policy.push_life } else { policy.code_life };
+        let life = if push.is_some() { policy.push_lifetime } else { policy.code_lifetime };
         let Asked { loaded, enrolled } = asked;
         let mut loaded = Some(loaded);
         let mut retries = self.retries();

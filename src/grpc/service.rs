@@ -164,7 +164,7 @@ impl Operations for Called {
 
     async fn verify_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Answer<v1::VerifyOtpResponse> {
         let (caller, v1::VerifyOtpRequest { channel, verification_code }) = self.asked(request)?;
-        let code = verification_code.as_deref().ok_or(Malformed::Required);
+        let code = verification_code.as_deref().ok_or(Malformed::Missing);
         self.perform(&caller, ApiCall::VerifyOtp { channel: &channel, code }).await?;
         Ok(Response::new(v1::VerifyOtpResponse {}))
     }

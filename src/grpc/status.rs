@@ -138,12 +138,12 @@ mod tests {
         let precondition = |reason| (Code::FailedPrecondition, reason, None, None);
         let table = [
             (ChallengeError::UnknownChannel, invalid("channel", "NOT_IN")),
-            (code(Malformed::Required), invalid("verification_code", "REQUIRED")),
-            (code(Malformed::HasText), invalid("verification_code", "HAS_TEXT")),
-            (code(Malformed::Size), invalid("verification_code", "SIZE")),
-            (code(Malformed::Regex), invalid("verification_code", "REGEX")),
-            (ChallengeError::MalformedScope(Malformed::Size), invalid("scope", "SIZE")),
-            (ChallengeError::MalformedBinding(Malformed::NotIn), invalid("binding", "NOT_IN")),
+            (code(Malformed::Missing), invalid("verification_code", "REQUIRED")),
+            (code(Malformed::Blank), invalid("verification_code", "HAS_TEXT")),
+            (code(Malformed::WrongLength), invalid("verification_code", "SIZE")),
+            (code(Malformed::InvalidCharacter), invalid("verification_code", "REGEX")),
+            (ChallengeError::MalformedScope(Malformed::WrongLength), invalid("scope", "SIZE")),
+            (ChallengeError::MalformedBinding(Malformed::Unknown), invalid("binding", "NOT_IN")),
             (ChallengeError::Forbidden, (Code::PermissionDenied, "INSUFFICIENT_PERMISSIONS", None, None)),
             (ChallengeError::ChannelNotSupported, precondition("CHANNEL_NOT_SUPPORTED")),
             (ChallengeError::ChannelNotRegistered, precondition("CHANNEL_NOT_REGISTERED")),

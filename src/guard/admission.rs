@@ -6,10 +6,10 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Response, Uri, header::CA
 
 use super::{
     condition::Condition,
-    refusal::{Refusal, Refuse, Terms, speaks_grpc},
+    refusal::{Refusal, RefusalTerms, ResponseForRefusal, speaks_grpc},
 };
 use crate::{
-    engine::{Caller, CheckError, Engine, Event, Grant, StepUp},
+    engine::{AuthorizeError, Caller, Engine, Event, Grant, StepUp},
     rules::Requirement,
     wire::stamp,
 };
@@ -26,7 +26,7 @@ pub(super) fn forbid_storing(answer: &mut HeaderMap) {
 #[derive(Clone)]
 pub(super) struct Shared<R> {
     pub(super) step_up: StepUp,
-    pub(super) terms: Arc<Terms>,
+    pub(super) terms: Arc<RefusalTerms>,
     pub(super) refuse: R,
     /// On which requests anything is asked.
     pub(super) condition: Condition,
@@ -118,16 +118,20 @@ impl<R> Shared<R> {
     }
 
     /// Lets the request pass, with the grant in its caller, where the handler finds it.
-    pub(super) fn admit(&self, request: &mut Extensions, decided: Result<Grant, CheckError>) -> Result<(), Refusal> {
+    pub(super) fn admit(
+        &self,
+        request: &mut Extensions,
+        decided: Result<Grant, AuthorizeError>,
+    ) -> Result<(), Refusal> {
         let caller = request.get_mut::<Caller>().ok_or(Refusal::NoCaller)?;
         match decided {
             Ok(grant) => {
                 caller.set_grant(Some(grant));
                 Ok(())
             }
-            Err(CheckError::Unavailable) if self.shadow => Ok(()),
-            Err(CheckError::Unavailable) => Err(Refusal::Unavailable),
-            Err(CheckError::StepUpRequired(unmet)) => {
+            Err(AuthorizeError::Unavailable) if self.shadow => Ok(()),
+            Err(AuthorizeError::Unavailable) => Err(Refusal::Unavailable),
+            Err(AuthorizeError::StepUpRequired(unmet)) => {
                 let (subject, reason) = (caller.subject(), unmet.reason());
                 if self.shadow {
                     self.engine().tell(&Event::WouldRefuse { subject, reason });
@@ -142,9 +146,9 @@ impl<R> Shared<R> {
     /// A refusal, with what every one has to carry, whoever builds it.
     pub(super) fn refuse<ResBody>(&self, refusal: Refusal, request: &Parts) -> Response<ResBody>
     where
-        R: Refuse<ResBody>,
+        R: ResponseForRefusal<ResBody>,
     {
-        let mut response = self.refuse.refuse(&refusal, &self.terms, request);
+        let mut response = self.refuse.response_for_refusal(&refusal, &self.terms, request);
         stamp(response.headers_mut(), &self.engine().wire, self.engine().request_ref());
         response.extensions_mut().insert(refusal);
         response

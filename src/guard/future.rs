@@ -14,16 +14,16 @@ use tower::Service;
 
 use super::{
     admission::{Shared, forbid_storing},
-    refusal::Refuse,
+    refusal::ResponseForRefusal,
 };
 use crate::{
-    engine::{CheckError, Grant},
+    engine::{AuthorizeError, Grant},
     store::{StoreError, Stored},
     timeout::{BoxFuture, Deadline},
 };
 
 pin_project! {
-    /// The future of a [`Guard`](crate::guard::Guard).
+    /// The future of a [`GuardedService`](crate::guard::GuardedService).
     pub struct ResponseFuture<Svc, ReqBody, R>
     where
         Svc: Service<Request<ReqBody>>,
@@ -55,7 +55,7 @@ pin_project! {
             waiting: Option<Box<Waiting<Svc, ReqBody, R>>>,
         },
         Spending {
-            future: BoxFuture<'static, Result<Grant, CheckError>>,
+            future: BoxFuture<'static, Result<Grant, AuthorizeError>>,
             waiting: Option<Box<Waiting<Svc, ReqBody, R>>>,
         },
     }
@@ -71,9 +71,9 @@ struct Waiting<Svc, ReqBody, R> {
 impl<Svc, ReqBody, ResBody, R> Waiting<Svc, ReqBody, R>
 where
     Svc: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    R: Refuse<ResBody>,
+    R: ResponseForRefusal<ResBody>,
 {
-    fn go_on(self, decided: Result<Grant, CheckError>) -> State<Svc, ReqBody, R> {
+    fn go_on(self, decided: Result<Grant, AuthorizeError>) -> State<Svc, ReqBody, R> {
         let Self { mut ready, mut request, shared } = self;
         let no_store = shared.forbids_storing(request.method(), request.headers());
         match shared.admit(request.extensions_mut(), decided) {
@@ -115,7 +115,7 @@ where
     }
 
     pub(super) fn spending(
-        future: BoxFuture<'static, Result<Grant, CheckError>>,
+        future: BoxFuture<'static, Result<Grant, AuthorizeError>>,
         ready: Svc,
         request: Request<ReqBody>,
         shared: Arc<Shared<R>>,
@@ -128,7 +128,7 @@ where
 impl<Svc, ReqBody, ResBody, R> Future for ResponseFuture<Svc, ReqBody, R>
 where
     Svc: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    R: Refuse<ResBody>,
+    R: ResponseForRefusal<ResBody>,
 {
     type Output = Result<Response<ResBody>, Svc::Error>;
 

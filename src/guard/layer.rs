@@ -9,8 +9,8 @@ use super::{
     admission::Shared,
     bind::BindStepUp,
     condition::Condition,
-    refusal::{Grpc, Json, Negotiate, Refuse, Terms},
-    service::Guard,
+    refusal::{Grpc, Json, Negotiate, RefusalTerms, ResponseForRefusal},
+    service::GuardedService,
 };
 use crate::{
     engine::{Caller, Grant, StepUp},
@@ -42,7 +42,7 @@ impl RequireStepUp {
     }
 
     fn build(step_up: &StepUp, requirement: Requirement) -> Self {
-        let terms = Arc::new(Terms::new(&step_up.0, requirement));
+        let terms = Arc::new(RefusalTerms::new(&step_up.0, requirement));
         Self(Arc::new(Shared {
             step_up: step_up.clone(),
             terms,
@@ -56,20 +56,20 @@ impl RequireStepUp {
 }
 
 impl<R> RequireStepUp<R> {
-    /// Builds refusals another way. See [`Refuse`](crate::Refuse). Exemptions do not go with it.
-    pub fn refuse_with<T>(self, refuse: T) -> RequireStepUp<T> {
+    /// Builds refusals another way. See [`ResponseForRefusal`](crate::ResponseForRefusal). Exemptions do not go with it.
+    pub fn with_refusal_response<T>(self, refuse: T) -> RequireStepUp<T> {
         RequireStepUp(Arc::new(self.0.refusing_with(refuse)))
     }
 
     /// Refuses with JSON, whatever the client speaks.
     pub fn json(self) -> RequireStepUp<Json> {
-        self.refuse_with(Json)
+        self.with_refusal_response(Json)
     }
 
     /// Refuses as gRPC does, for a service that speaks nothing else, such as tonic's. See
     /// [`exempt`](RequireStepUp::exempt) for its open methods.
     pub fn grpc(self) -> RequireStepUp<Grpc> {
-        self.refuse_with(Grpc)
+        self.with_refusal_response(Grpc)
     }
 
     /// Binds the route's step-ups to one operation each. See [`Binding`] for what is bound, and [`BindStepUp`] for how
@@ -81,9 +81,9 @@ impl<R> RequireStepUp<R> {
 
 impl<R> RequireStepUp<R> {
     /// Guards a service: what [`Layer::layer`] does, without the trait in scope.
-    pub fn layer<Svc>(&self, inner: Svc) -> Guard<Svc, R> {
+    pub fn layer<Svc>(&self, inner: Svc) -> GuardedService<Svc, R> {
         self.0.engine().note_unbound();
-        Guard::new(inner, Arc::clone(&self.0))
+        GuardedService::new(inner, Arc::clone(&self.0))
     }
 
     /// Decides for one request, where there is no service to wrap: for a framework's own kind of middleware, and for
@@ -93,9 +93,9 @@ impl<R> RequireStepUp<R> {
     /// # Errors
     ///
     /// The refusal, to be answered as it is.
-    pub async fn check<B>(&self, request: &mut Parts) -> Result<Option<Grant>, Response<B>>
+    pub async fn authorize<B>(&self, request: &mut Parts) -> Result<Option<Grant>, Response<B>>
     where
-        R: Refuse<B>,
+        R: ResponseForRefusal<B>,
     {
         let shared = &*self.0;
         let caller = match shared.asks(request) {
@@ -121,7 +121,7 @@ impl<R: Clone> RequireStepUp<R> {
     /// # Security
     ///
     /// It guards nothing.
-    pub fn shadow(self) -> Self {
+    pub fn report_only(self) -> Self {
         self.changed(|shared| shared.shadow = true)
     }
 
@@ -134,7 +134,7 @@ impl<R: Clone> RequireStepUp<R> {
     /// # Security
     ///
     /// A cache in front of the guard may then hand the answer to a client that has not stepped up, unless the
-    /// application forbids that itself. [`check`](RequireStepUp::check) and the extractors see no answer, so there the
+    /// application forbids that itself. [`authorize`](RequireStepUp::authorize) and the extractors see no answer, so there the
     /// application must.
     pub fn keep_cache_control(self) -> Self {
         self.changed(|shared| shared.keep_cache_control = true)
@@ -182,20 +182,20 @@ impl RequireStepUp<Grpc> {
     /// let guard = RequireStepUp::new(&step_up).grpc().exempt("bank.v1.Bank", "Accounts")?;
     ///
     /// let misspelt = RequireStepUp::new(&step_up).grpc().exempt("/bank.v1.Bank", "Accounts");
-    /// assert!(matches!(misspelt, Err(ConfigError::GrpcMethod { .. })));
+    /// assert!(matches!(misspelt, Err(ConfigError::InvalidGrpcMethod { .. })));
     /// # Ok::<_, ConfigError>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`ConfigError::GrpcMethod`] for what no method can be called.
+    /// [`ConfigError::InvalidGrpcMethod`] for what no method can be called.
     ///
     /// # Security
     ///
     /// Whatever stands between the guard and the service must not change the path.
     pub fn exempt(self, service: &str, method: &str) -> Result<Self, ConfigError> {
         if !service.split('.').all(is_identifier) || !is_identifier(method) {
-            return Err(ConfigError::GrpcMethod { service: service.into(), method: method.into() });
+            return Err(ConfigError::InvalidGrpcMethod { service: service.into(), method: method.into() });
         }
         let path = format!("/{service}/{method}").into();
         Ok(self.changed(|shared| shared.exempt.push(path)))
@@ -209,7 +209,7 @@ fn is_identifier(name: &str) -> bool {
 }
 
 impl<R, Svc> Layer<Svc> for RequireStepUp<R> {
-    type Service = Guard<Svc, R>;
+    type Service = GuardedService<Svc, R>;
 
     fn layer(&self, inner: Svc) -> Self::Service {
         Self::layer(self, inner)

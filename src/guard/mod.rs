@@ -27,11 +27,11 @@
 //!
 //! [`RequireStepUp::with`] takes a [`Requirement`](crate::Requirement): a scope, an age, channels, and whether one
 //! request spends the grant. [`RequireStepUp::bind`] binds it to the very request. Where there is no service to wrap,
-//! [`RequireStepUp::check`] asks for one request, and [`StepUp::check`](crate::StepUp::check) for one caller; all of
-//! them decide in the same way. [`RequireStepUp::shadow`] only tells what it would refuse.
+//! [`RequireStepUp::authorize`] asks for one request, and [`StepUp::authorize`](crate::StepUp::authorize) for one caller; all of
+//! them decide in the same way. [`RequireStepUp::report_only`] only tells what it would refuse.
 //!
 //! A grant that is spent is spent before the handler runs. Where the handler then fails, or the client goes away, it
-//! stays spent and the user steps up anew, unless the handler [gives it back](crate::Grant::give_back) before it did
+//! stays spent and the user steps up anew, unless the handler [gives it back](crate::Grant::restore) before it did
 //! anything. Two guards in a row that each spend one take two.
 //!
 //! # Refusals
@@ -39,7 +39,7 @@
 //! | what | answer | gRPC |
 //! |---|---|---|
 //! | no [`Caller`](crate::Caller) | 401 `UNAUTHORIZED` | 16 |
-//! | the [`Requirement`](crate::Requirement) is not satisfied | 403 `STEP_UP_REQUIRED` and a [`Reason`](crate::Reason) | 7 |
+//! | the [`Requirement`](crate::Requirement) is not satisfied | 403 `STEP_UP_REQUIRED` and a [`UnmetReason`](crate::UnmetReason) | 7 |
 //! | the store failed or was too slow | 503 `UNAVAILABLE` | 14 |
 //! | [bound](crate::Binding), and the body is over 64 KiB | 413 | 11 |
 //! | bound, and the body takes over 5 seconds | 408 | 4 |
@@ -55,13 +55,12 @@ mod bind;
 mod condition;
 mod future;
 mod layer;
-mod refusal;
+pub mod refusal;
 mod service;
 
 pub use self::{
-    bind::{BindStepUp, Binding, BoundGuard, BoundResponseFuture, FromBytes, Rebuild, Replayed},
+    bind::{BindStepUp, Binding, BoundResponseFuture, BoundService, FromBytes, Rebuild, Replayed},
     future::ResponseFuture,
     layer::RequireStepUp,
-    refusal::{Grpc, Json, Negotiate, OAuth, Refusal, Refuse, Terms},
-    service::Guard,
+    service::GuardedService,
 };

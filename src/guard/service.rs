@@ -12,7 +12,7 @@ use tower::Service;
 use super::{
     admission::Shared,
     future::ResponseFuture,
-    refusal::{Negotiate, Refuse},
+    refusal::{Negotiate, ResponseForRefusal},
 };
 use crate::store::Lookup;
 
@@ -21,21 +21,21 @@ use crate::store::Lookup;
 /// In process the decision is made in `call`, without a future and without an allocation. With a remote store
 /// the request waits for its record, and goes to the very service that was ready for it.
 #[must_use]
-pub struct Guard<Svc, R = Negotiate> {
+pub struct GuardedService<Svc, R = Negotiate> {
     inner: Svc,
     shared: Arc<Shared<R>>,
 }
 
-impl<Svc, R> Guard<Svc, R> {
+impl<Svc, R> GuardedService<Svc, R> {
     pub(super) fn new(inner: Svc, shared: Arc<Shared<R>>) -> Self {
         Self { inner, shared }
     }
 }
 
-impl<Svc, R, ReqBody, ResBody> Service<Request<ReqBody>> for Guard<Svc, R>
+impl<Svc, R, ReqBody, ResBody> Service<Request<ReqBody>> for GuardedService<Svc, R>
 where
     Svc: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
-    R: Refuse<ResBody>,
+    R: ResponseForRefusal<ResBody>,
 {
     type Response = Response<ResBody>;
     type Error = Svc::Error;
@@ -91,7 +91,7 @@ where
     }
 }
 
-impl<Svc: Clone, R> Guard<Svc, R> {
+impl<Svc: Clone, R> GuardedService<Svc, R> {
     /// The service that is ready, with a clone in its place: that has not been asked whether it is, and the one that
     /// was must take this request.
     fn take_ready(&mut self) -> Svc {
@@ -100,15 +100,15 @@ impl<Svc: Clone, R> Guard<Svc, R> {
     }
 }
 
-impl<Svc: Clone, R> Clone for Guard<Svc, R> {
+impl<Svc: Clone, R> Clone for GuardedService<Svc, R> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<Svc: fmt::Debug, R> fmt::Debug for Guard<Svc, R> {
+impl<Svc: fmt::Debug, R> fmt::Debug for GuardedService<Svc, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard")
+        f.debug_struct("GuardedService")
             .field("inner", &self.inner)
             .field("requirement", self.shared.requirement())
             .finish_non_exhaustive()
@@ -117,6 +117,6 @@ impl<Svc: fmt::Debug, R> fmt::Debug for Guard<Svc, R> {
 
 /// A guarded service keeps its name.
 #[cfg(feature = "grpc")]
-impl<Svc: tonic::server::NamedService, R> tonic::server::NamedService for Guard<Svc, R> {
+impl<Svc: tonic::server::NamedService, R> tonic::server::NamedService for GuardedService<Svc, R> {
     const NAME: &'static str = Svc::NAME;
 }

@@ -68,13 +68,13 @@ impl fmt::Debug for OneTimeCode {
 /// Checks a code by its form: ASCII digits of the exact length, compared as bytes (T7).
 fn check_form(code: &str, digits: u8) -> Result<(), Malformed> {
     if code.chars().all(char::is_whitespace) {
-        return Err(Malformed::HasText);
+        return Err(Malformed::Blank);
     }
     if code.chars().count() != usize::from(digits) {
-        return Err(Malformed::Size);
+        return Err(Malformed::WrongLength);
     }
     if !code.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Malformed::Regex);
+        return Err(Malformed::InvalidCharacter);
     }
     Ok(())
 }

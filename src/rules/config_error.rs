@@ -21,7 +21,7 @@ pub enum ConfigError {
     /// No channel was registered, so nobody could ever step up.
     NoChannel,
     /// A channel's name cannot stand in a path.
-    ChannelName {
+    InvalidChannelName {
         /// The name.
         channel: String,
     },
@@ -31,7 +31,7 @@ pub enum ConfigError {
         channel: String,
     },
     /// A channel's sender is [`discard`](crate::discard()), outside the sandbox: its codes would reach nobody.
-    Discards {
+    DiscardOutsideSandbox {
         /// The name.
         channel: String,
     },
@@ -48,7 +48,7 @@ pub enum ConfigError {
         channel: String,
     },
     /// A requirement asks for a scope that no start could name.
-    Scope {
+    InvalidScope {
         /// The scope.
         scope: String,
     },
@@ -58,7 +58,7 @@ pub enum ConfigError {
         scope: String,
     },
     /// A requirement says `or_session` and has no scope.
-    OrSession,
+    OrSessionWithoutScope,
     /// A requirement names a channel twice.
     RepeatedChannel {
         /// The name.
@@ -67,46 +67,46 @@ pub enum ConfigError {
     /// A requirement names more than 16 channels.
     TooManyChannels,
     /// A requirement asks for an age under a second, which no grant could reliably satisfy.
-    MaxAge,
+    MaxAgeTooShort,
     /// A path is not one: it must begin with `/` and not end with it.
-    Path {
+    InvalidPath {
         /// The setter's name.
         setting: &'static str,
         /// The path.
         path: String,
     },
     /// The challenge for `WWW-Authenticate` is not a header value, or asks for `Basic` credentials.
-    Authenticate {
+    InvalidAuthenticate {
         /// The value.
         value: String,
     },
     /// A parameter of an OAuth challenge is empty, or has a character that would break the header.
-    OAuth {
+    InvalidOAuthParameter {
         /// The parameter.
         parameter: &'static str,
         /// The value.
         value: String,
     },
     /// A gRPC method that is to be exempt cannot be called so.
-    GrpcMethod {
+    InvalidGrpcMethod {
         /// The service.
         service: String,
         /// The method.
         method: String,
     },
     /// The domain of gRPC errors is empty, too long or not visible ASCII.
-    GrpcDomain {
+    InvalidGrpcDomain {
         /// The domain.
         domain: String,
     },
     /// A secret is shorter than 32 bytes.
-    ShortSecret,
+    SecretTooShort,
     /// A store that is shared between processes needs a secret that they share.
     SecretRequired,
     /// A store that is shared between processes needs a key of the records that they share.
     RecordKeyRequired,
     /// The operating system's random generator failed.
-    Random,
+    RandomUnavailable,
 }
 
 impl ConfigError {
@@ -130,20 +130,20 @@ impl fmt::Display for ConfigError {
                 write!(f, "Policy::{setting} must be whole seconds; round it")
             }
             Self::NoChannel => f.write_str("no channel is registered; call .otp(name, sender) or .push(name, sender)"),
-            Self::ChannelName { channel } => {
+            Self::InvalidChannelName { channel } => {
                 write!(f, "channel {channel:?} cannot stand in a path; use 1 to 32 of A-Z, a-z, 0-9, '_' and '-'")
             }
             Self::DuplicateChannel { channel } => {
                 write!(f, "channel {channel:?} is registered twice; remove one, or rename it")
             }
-            Self::Discards { channel } => write!(
+            Self::DiscardOutsideSandbox { channel } => write!(
                 f,
                 "channel {channel:?} discards its messages, so no code would arrive; give .otp(..) or .push(..) a \
                  sender that sends them, or call .sandbox() in development"
             ),
             Self::NoRecipients => f.write_str(
                 "Policy::sends_per_prefix needs to know the recipients, and the default enrollment names none; call \
-                 .enrolment(..) and return Recipient::phone(..), or leave the limit out",
+                 .enrollment(..) and return Recipient::phone(..), or leave the limit out",
             ),
             Self::EmailChannel { channel } => write!(
                 f,
@@ -155,38 +155,38 @@ impl fmt::Display for ConfigError {
                 "the requirement accepts channel {channel:?}, which is not registered; register it on the \
                  builder, or name one that is"
             ),
-            Self::Scope { scope } => {
+            Self::InvalidScope { scope } => {
                 write!(f, "scope {scope:?} cannot be asked for; use 1 to 128 visible ASCII characters")
             }
             Self::UnknownScope { scope } => {
                 write!(f, "scope {scope:?} is not registered, so no start could name it; add it to .scopes([..])")
             }
-            Self::OrSession => {
+            Self::OrSessionWithoutScope => {
                 f.write_str("or_session() widens a scope, and there is none; call .scope(..), or leave it out")
             }
             Self::RepeatedChannel { channel } => {
                 write!(f, "the requirement names channel {channel:?} twice; name it once, with the age that is meant")
             }
             Self::TooManyChannels => f.write_str("a requirement names at most 16 channels; name fewer"),
-            Self::MaxAge => f.write_str("a max age under a second refuses everybody; ask for a second or more"),
-            Self::Path { setting, path } => {
+            Self::MaxAgeTooShort => f.write_str("a max age under a second refuses everybody; ask for a second or more"),
+            Self::InvalidPath { setting, path } => {
                 write!(f, "{setting}({path:?}): a path begins with '/' and does not end with it")
             }
-            Self::Authenticate { value } => {
+            Self::InvalidAuthenticate { value } => {
                 write!(f, "{value:?} cannot stand in WWW-Authenticate; use a scheme other than Basic, in visible ASCII")
             }
-            Self::OAuth { parameter, value } => {
+            Self::InvalidOAuthParameter { parameter, value } => {
                 write!(f, "{value:?} cannot stand in {parameter}; use printable ASCII without quotes and backslashes")
             }
-            Self::GrpcMethod { service, method } => write!(
+            Self::InvalidGrpcMethod { service, method } => write!(
                 f,
                 "exempt({service:?}, {method:?}): no gRPC method is called so; name the service with its package and \
                  the method without a slash, as in exempt(\"bank.v1.Bank\", \"Accounts\")"
             ),
-            Self::GrpcDomain { domain } => {
+            Self::InvalidGrpcDomain { domain } => {
                 write!(f, "grpc_domain({domain:?}): use 1 to 253 visible ASCII characters, such as \"bank.example\"")
             }
-            Self::ShortSecret => f.write_str("a secret needs at least 32 bytes; take them from a generator"),
+            Self::SecretTooShort => f.write_str("a secret needs at least 32 bytes; take them from a generator"),
             Self::SecretRequired => {
                 f.write_str("the store is shared between processes, so they must share a secret; call .secret(..)")
             }
@@ -195,7 +195,7 @@ impl fmt::Display for ConfigError {
                  generator, the same in every process, and never rotate it: under another key every lock and count is \
                  forgotten",
             ),
-            Self::Random => {
+            Self::RandomUnavailable => {
                 f.write_str("the operating system's random generator failed; codes cannot be made without it")
             }
         }

@@ -7,26 +7,26 @@ use std::{borrow::Cow, error::Error, fmt, time::Duration};
 #[non_exhaustive]
 pub enum Malformed {
     /// It is absent.
-    Required,
+    Missing,
     /// It is empty or blank.
-    HasText,
+    Blank,
     /// It has the wrong length.
-    Size,
+    WrongLength,
     /// It has a character that may not be there, or is not a string.
-    Regex,
+    InvalidCharacter,
     /// It is none of those that are known or, of a binding, was not made for this session or is too old.
-    NotIn,
+    Unknown,
 }
 
 impl Malformed {
     /// The contract's word.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::Required => "REQUIRED",
-            Self::HasText => "HAS_TEXT",
-            Self::Size => "SIZE",
-            Self::Regex => "REGEX",
-            Self::NotIn => "NOT_IN",
+            Self::Missing => "REQUIRED",
+            Self::Blank => "HAS_TEXT",
+            Self::WrongLength => "SIZE",
+            Self::InvalidCharacter => "REGEX",
+            Self::Unknown => "NOT_IN",
         }
     }
 }

@@ -32,11 +32,11 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::ShortSecret`] under 32 bytes.
+    /// [`ConfigError::SecretTooShort`] under 32 bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
         let bytes = Zeroizing::new(bytes.into());
         if bytes.len() < 32 {
-            return Err(ConfigError::ShortSecret);
+            return Err(ConfigError::SecretTooShort);
         }
         Ok(Self(bytes))
     }
@@ -47,7 +47,7 @@ impl Secret {
     }
 
     pub(crate) fn generate(random: Random) -> Result<Self, ConfigError> {
-        let mut bytes = random_bytes::<32>(random).map_err(|RandomFailed| ConfigError::Random)?;
+        let mut bytes = random_bytes::<32>(random).map_err(|RandomFailed| ConfigError::RandomUnavailable)?;
         let secret = Self::new(bytes);
         bytes.zeroize();
         secret
@@ -205,6 +205,6 @@ mod tests {
         let digest = ring.digest(&Key::subject("a"), "SMS", &OneTimeCode::sandbox(6), system_random).unwrap();
         let printed = format!("{secret:?} {ring:?} {digest:?} {:?}", OneTimeCode::sandbox(6));
         assert_eq!(printed, "Secret(..) Keyring(..) CodeDigest(..) OneTimeCode(..)");
-        assert_eq!(Secret::new([0; 31]).err(), Some(ConfigError::ShortSecret));
+        assert_eq!(Secret::new([0; 31]).err(), Some(ConfigError::SecretTooShort));
     }
 }

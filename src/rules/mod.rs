@@ -33,16 +33,16 @@ pub(crate) use self::operation::bare_operation_of;
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) use self::operation::operation_of;
 pub(crate) use self::operation::{BareOperation, Operation, OperationDigest, OperationFields, Token};
-pub use self::policy::Policy;
 pub(crate) use self::policy::Rate;
 pub(crate) use self::policy::fixed::{
     BODY_DEADLINE, BODY_LIMIT, BOUND_BODY_LIMIT, DAY, FAILURES_KEPT, FIVE_MINUTES, GRANTS_PER_SESSION, HOUR,
     KNOWN_RECIPIENT_FACTOR, KNOWN_RECIPIENTS, LOCK_KEPT, NUMBER_TRIES, RECIPIENT_FACTOR, RECIPIENT_KNOWN,
     RECORD_LIST_LIMIT, REMEMBRANCE, SESSIONS_PER_SUBJECT, STARTS_KEPT, TEN_MINUTES, UNSENT_STARTS,
 };
+pub use self::policy::{Policy, SendBudget};
 pub(crate) use self::push_id::{PushDigest, push_id};
 pub(crate) use self::random::{Random, RandomFailed, random_bytes, system_random};
-pub use self::requirement::{Factor, Reason, Requirement, Unmet, UnmetPart};
+pub use self::requirement::{Factor, Requirement, Unmet, UnmetPart, UnmetReason};
 pub(crate) use self::requirement::{Satisfied, decide};
 pub(crate) use self::scope::check_scope;
 pub use self::session::PushStatus;

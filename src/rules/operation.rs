@@ -105,16 +105,17 @@ impl Token {
     /// Reads one that `opens` accepts, by its key, what was sealed, and the seal. What is wrong with any other.
     pub(crate) fn read(token: &str, opens: impl FnOnce(u32, &[u8], &[u8]) -> bool) -> Result<Self, Malformed> {
         if token.chars().all(char::is_whitespace) {
-            return Err(Malformed::HasText);
+            return Err(Malformed::Blank);
         }
         if token.len() > TOKEN_LIMIT {
-            return Err(Malformed::Size);
+            return Err(Malformed::WrongLength);
         }
-        let bytes = Base64UrlUnpadded::decode_vec(token).map_err(|_| Malformed::Regex)?;
-        let (sealed, mac) = bytes.len().checked_sub(MAC).map(|at| bytes.split_at(at)).ok_or(Malformed::Regex)?;
-        let parsed = Self::parse(sealed).ok_or(Malformed::Regex)?;
+        let bytes = Base64UrlUnpadded::decode_vec(token).map_err(|_| Malformed::InvalidCharacter)?;
+        let (sealed, mac) =
+            bytes.len().checked_sub(MAC).map(|at| bytes.split_at(at)).ok_or(Malformed::InvalidCharacter)?;
+        let parsed = Self::parse(sealed).ok_or(Malformed::InvalidCharacter)?;
         let (key, token) = parsed;
-        if opens(key, sealed, mac) { Ok(token) } else { Err(Malformed::NotIn) }
+        if opens(key, sealed, mac) { Ok(token) } else { Err(Malformed::Unknown) }
     }
 
     fn parse(sealed: &[u8]) -> Option<(u32, Self)> {
@@ -156,7 +157,7 @@ mod tests {
             let token = Token { operation, scope: scope.map(Into::into), deadline: Timestamp::from_millis(u64::MAX) };
             let written = token.write(7, seal);
             assert_eq!(Token::read(&written, opens), Ok(token.clone()));
-            assert_eq!(Token::read(&token.write(8, seal), opens), Err(Malformed::NotIn));
+            assert_eq!(Token::read(&token.write(8, seal), opens), Err(Malformed::Unknown));
             for i in 0..written.len() {
                 let mut other = written.clone().into_bytes();
                 other[i] = if other[i] == b'A' { b'B' } else { b'A' };
@@ -164,13 +165,17 @@ mod tests {
                 assert!(Token::read(&written[..i], opens).is_err(), "{i}");
             }
         }
-        let table =
-            [("", Malformed::HasText), (" ", Malformed::HasText), ("ü", Malformed::Regex), ("AAAA", Malformed::Regex)];
+        let table = [
+            ("", Malformed::Blank),
+            (" ", Malformed::Blank),
+            ("ü", Malformed::InvalidCharacter),
+            ("AAAA", Malformed::InvalidCharacter),
+        ];
         for (token, expected) in table {
             assert_eq!(Token::read(token, opens), Err(expected), "{token}");
         }
-        assert_eq!(Token::read(&"A".repeat(2048), opens), Err(Malformed::Regex));
-        assert_eq!(Token::read(&"A".repeat(2049), opens), Err(Malformed::Size));
+        assert_eq!(Token::read(&"A".repeat(2048), opens), Err(Malformed::InvalidCharacter));
+        assert_eq!(Token::read(&"A".repeat(2049), opens), Err(Malformed::WrongLength));
     }
 
     #[test]

@@ -6,13 +6,13 @@ use crate::rules::Malformed;
 /// by quotes and backslash, which are refused too).
 pub(crate) fn check_scope(scope: &str) -> Result<(), Malformed> {
     if scope.chars().all(char::is_whitespace) {
-        return Err(Malformed::HasText);
+        return Err(Malformed::Blank);
     }
     if scope.len() > SCOPE_LIMIT {
-        return Err(Malformed::Size);
+        return Err(Malformed::WrongLength);
     }
     if !scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\') {
-        return Err(Malformed::Regex);
+        return Err(Malformed::InvalidCharacter);
     }
     Ok(())
 }

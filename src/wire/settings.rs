@@ -29,9 +29,9 @@ impl Settings {
             check_path("public_path", path)?;
         }
         let challenge = HeaderValue::try_from(&authenticate).ok().filter(|_| is_challenge(&authenticate));
-        let authenticate = challenge.ok_or(ConfigError::Authenticate { value: authenticate })?;
+        let authenticate = challenge.ok_or(ConfigError::InvalidAuthenticate { value: authenticate })?;
         if !(1..=253).contains(&grpc_domain.len()) || !grpc_domain.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(ConfigError::GrpcDomain { domain: grpc_domain });
+            return Err(ConfigError::InvalidGrpcDomain { domain: grpc_domain });
         }
         Ok(Self { sandbox, public_path, authenticate, grpc_domain })
     }
@@ -42,7 +42,11 @@ impl Settings {
 pub(crate) fn check_path(setting: &'static str, path: &str) -> Result<(), ConfigError> {
     let is_path = path.starts_with('/') && !path.starts_with("//") && !path.ends_with('/');
     let is_pchar = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
-    if is_path && path.bytes().all(is_pchar) { Ok(()) } else { Err(ConfigError::Path { setting, path: path.into() }) }
+    if is_path && path.bytes().all(is_pchar) {
+        Ok(())
+    } else {
+        Err(ConfigError::InvalidPath { setting, path: path.into() })
+    }
 }
 
 /// Challenges of schemes other than `Basic`, in visible ASCII and spaces. There may be several, behind commas (RFC 9110

@@ -27,7 +27,7 @@ pub fn alice() -> Caller {
 
 /// Whether a guard that asks for nothing special lets pass.
 pub async fn passes(step_up: &StepUp, caller: &Caller) -> bool {
-    step_up.check(caller, &Requirement::new()).await.is_ok()
+    step_up.authorize(caller, &Requirement::new()).await.is_ok()
 }
 
 /// Runs so many futures at the same time, all released together; what they came to, in their order.

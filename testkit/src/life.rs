@@ -12,7 +12,7 @@ use http::{Request, Response, request::Parts};
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_step_up::{
-    Binding, Caller, DeliveryError, OtpMessage, Policy, Proof, Purpose, PushAnswer, PushMessage, Recipient, Refusal,
+    Binding, Caller, DeliveryError, OtpMessage, Policy, Proof, Purpose, PushMessage, PushReply, Recipient, Refusal,
     RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder, guard::Replayed,
 };
 
@@ -172,7 +172,7 @@ pub async fn whole_life(builder: StepUpBuilder, look: impl AsyncFn(&str, &Traces
         message.id().clone_into(&mut pushes.0.lock().unwrap());
         async { Ok::<_, DeliveryError>(()) }
     };
-    let enrolment = async |_: Caller, channel: String| {
+    let enrollment = async |_: Caller, channel: String| {
         Ok(Recipient::new(match &*channel {
             "SMS" => PHONE,
             "EMAIL" => EMAIL,
@@ -184,9 +184,9 @@ pub async fn whole_life(builder: StepUpBuilder, look: impl AsyncFn(&str, &Traces
         .otp("EMAIL", send_code)
         .push("BIO", send_push)
         .proof("PASSKEY")
-        .enrolment(enrolment)
+        .enrollment(enrollment)
         // Twelve digits are not found by chance in the numbers of a record.
-        .policy(Policy::new().code_digits(12).push_number(3).store_deadline(std::time::Duration::from_secs(10)))
+        .policy(Policy::new().code_digits(12).number_matching(3).store_deadline(std::time::Duration::from_secs(10)))
         .record_key(Secret::new([1; 32]).unwrap())
         .secret(Secret::new([2; 32]).unwrap())
         .build()
@@ -210,17 +210,17 @@ pub async fn whole_life(builder: StepUpBuilder, look: impl AsyncFn(&str, &Traces
     traces.add_push(&push.id);
     look("a push was started", &traces).await;
     let number = push.number.unwrap();
-    assert!(step_up.answer_push(SUBJECT, &push.id, PushAnswer::Number("no number".into())).await.is_err());
-    step_up.answer_push(SUBJECT, &push.id, PushAnswer::Number(number)).await.unwrap();
+    assert!(step_up.answer_push(SUBJECT, &push.id, PushReply::Number("no number".into())).await.is_err());
+    step_up.answer_push(SUBJECT, &push.id, PushReply::Number(number)).await.unwrap();
     look("the push was approved", &traces).await;
     assert_eq!(refused(&step_up, alice).await, None, "it was approved");
     look("its grant was spent", &traces).await;
 
     let token = refused(&step_up, alice).await.expect("it was spent");
     let purpose = Purpose::new().binding(&token);
-    step_up.grant(alice, Proof::new("PASSKEY").purpose(purpose)).await.unwrap();
+    step_up.record_proof(alice, Proof::new("PASSKEY").purpose(purpose)).await.unwrap();
     look("a proof was recorded", &traces).await;
-    step_up.check(alice, &Requirement::new().scope("payments").once()).await.unwrap();
+    step_up.authorize(alice, &Requirement::new().scope("payments").once()).await.unwrap();
     look("a scope was spent", &traces).await;
 
     step_up.start_otp(new, "EMAIL", None).await.unwrap();
@@ -232,7 +232,7 @@ pub async fn whole_life(builder: StepUpBuilder, look: impl AsyncFn(&str, &Traces
 
     let push = step_up.start_push(new, "BIO", Some("payments")).await.unwrap();
     traces.add_push(&push.id);
-    step_up.answer_push(SUBJECT, &push.id, PushAnswer::Decline).await.unwrap();
+    step_up.answer_push(SUBJECT, &push.id, PushReply::Decline).await.unwrap();
     look("a push was declined", &traces).await;
     step_up.lock(SUBJECT).await.unwrap();
     look("the user was locked", &traces).await;

@@ -43,7 +43,7 @@ async fn page() {
 
 /// Who has enrolled nothing enrols a phone, and then steps up with it.
 #[tokio::test]
-async fn enrolment() {
+async fn enrollment() {
     let app = App::demo();
     let bob = app.login("bob").await;
     assert_eq!(bob.start().await.says(), "409 CHANNEL_NOT_REGISTERED");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tower_step_up::{Caller, Policy, PushAnswer, StepUp};
+use tower_step_up::{Caller, Policy, PushReply, SendBudget, StepUp};
 
 use crate::app::{App, RIGHT, Session, WRONG, clock};
 use crate::own;
@@ -40,7 +40,7 @@ impl Bank {
 
 /// More messages than the default, where they are not what is tested.
 fn plenty() -> Policy {
-    Policy::new().sends(1000, 1000, 1000, 1000)
+    Policy::new().send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
 }
 
 async fn start(session: &Session, path: &str) -> String {
@@ -69,7 +69,7 @@ async fn locked() {
             let started = session.start().await;
             assert!(!started.contains("alice") && started.header("retry-after").is_empty(), "{started:?}");
         }
-        assert!(bank.step_up.answer_push("alice", &push, PushAnswer::Approve).await.is_err());
+        assert!(bank.step_up.answer_push("alice", &push, PushReply::Approve).await.is_err());
         assert_eq!(owner.vault().await.says(), "200", "T26: what was granted goes on");
         assert_eq!(pending.vault().await.says(), MISSING);
     }
@@ -110,7 +110,7 @@ async fn locked_for_good() {
 async fn unlocked() {
     for name in ["a wait", "disabled", "a day's wrong codes", "the application's", "denials"] {
         let policy = match name {
-            "disabled" => plenty().disable_at(5),
+            "disabled" => plenty().disable_after(5),
             "a day's wrong codes" => plenty().wrong_codes_a_day(5),
             _ => plenty(),
         };
@@ -120,7 +120,7 @@ async fn unlocked() {
             "denials" => {
                 for _ in 0..3 {
                     let id = alice.push().await;
-                    bank.step_up.answer_push("alice", &id, PushAnswer::Decline).await.expect("in time");
+                    bank.step_up.answer_push("alice", &id, PushReply::Decline).await.expect("in time");
                 }
                 bank.app.wait(600);
                 "/push/BIOMETRIC"
@@ -187,7 +187,7 @@ async fn revoked_everywhere() {
         assert_eq!(alice.status().await.says(), "200 STANDARD", "{session}");
     }
     assert_eq!(code.verify(RIGHT).await.says(), NONE);
-    assert!(bank.step_up.answer_push("alice", &id, PushAnswer::Approve).await.is_err());
+    assert!(bank.step_up.answer_push("alice", &id, PushReply::Approve).await.is_err());
     assert_eq!(push.vault().await.says(), MISSING);
     assert_eq!(bank.app.session("bob", "1").vault().await.says(), "200");
     // The time of the last start stays, and everybody may step up anew.
@@ -242,7 +242,7 @@ async fn nothing_is_reset() {
 /// A session gets a new id: the elevation goes along and ends when it would have; the old id has nothing.
 #[tokio::test]
 async fn moved() {
-    let bank = Bank::new(plenty().wait_every(10).live_challenges(10));
+    let bank = Bank::new(plenty().lockout_every(10).live_challenges(10));
     let (old, new) = (bank.alice(1), bank.alice(2));
     old.step_up().await;
     bank.app.wait(15);
@@ -262,7 +262,7 @@ async fn moved() {
         assert_eq!(session.verify(RIGHT).await.says(), NONE);
         assert_ne!(session.poll(&push).await.says(), "200 PENDING");
     }
-    assert!(bank.step_up.answer_push("alice", &push, PushAnswer::Approve).await.is_err());
+    assert!(bank.step_up.answer_push("alice", &push, PushReply::Approve).await.is_err());
     // The time of the last start goes along.
     assert_eq!(new.start().await.says(), "409 RETRY_IN_15SEC 10");
     bank.app.wait(10);

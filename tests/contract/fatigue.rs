@@ -1,6 +1,6 @@
 //! Push fatigue: how often a phone rings, and what a user who says no is spared.
 
-use tower_step_up::{Policy, PushAnswer, StepUp};
+use tower_step_up::{Policy, PushReply, SendBudget, StepUp};
 
 use crate::app::{App, RIGHT, Session, clock};
 use crate::own;
@@ -27,13 +27,13 @@ impl Phone {
     }
 
     /// A push in this session, and what the phone says to it.
-    async fn answers(&self, session: &Session, answer: PushAnswer) {
+    async fn answers(&self, session: &Session, answer: PushReply) {
         let id = session.push().await;
         self.step_up.answer_push("alice", &id, answer).await.expect("in time");
     }
 
     async fn declines(&self, session: &Session) {
-        self.answers(session, PushAnswer::Decline).await;
+        self.answers(session, PushReply::Decline).await;
     }
 }
 
@@ -82,7 +82,7 @@ async fn denials_after_the_third() {
             ids.push(phone.alice(session).push().await);
         }
         for id in &ids {
-            phone.step_up.answer_push("alice", id, PushAnswer::Decline).await.expect("in time");
+            phone.step_up.answer_push("alice", id, PushReply::Decline).await.expect("in time");
         }
         assert_eq!(start(&phone.alice(9), PUSH).await, PAUSED, "{before} and {at_once}");
         phone.app.wait(1799);
@@ -104,7 +104,7 @@ async fn a_row_of_denials() {
         phone.declines(&alice).await;
         phone.app.wait(600);
         match between {
-            "approved" => phone.answers(&alice, PushAnswer::Approve).await,
+            "approved" => phone.answers(&alice, PushReply::Approve).await,
             "code" => alice.step_up().await,
             "expired" => drop(alice.push().await),
             "dropped" => {
@@ -132,7 +132,7 @@ async fn three_in_ten_minutes() {
     let phone = Phone::new(Policy::new());
     let alice = phone.alice(1);
     for _ in 0..12 {
-        phone.answers(&alice, PushAnswer::Approve).await;
+        phone.answers(&alice, PushReply::Approve).await;
         assert_eq!(alice.vault().await.says(), "200");
     }
     phone.declines(&alice).await;
@@ -163,7 +163,10 @@ async fn a_fourth_challenge() {
     ];
     for (name, wait, told) in cases {
         for path in [CODE, PUSH] {
-            let phone = Phone::new(Policy::new().sends(10, 10, 15, 30));
+            let phone = Phone::new(
+                Policy::new()
+                    .send_budget(SendBudget::new().per_5_minutes(10).per_10_minutes(10).per_hour(15).per_day(30)),
+            );
             let [alice, second, third] = [1, 2, 3].map(|session| phone.alice(session));
             assert_eq!(start(&alice, CODE).await, "204");
             phone.app.wait(20);
@@ -182,7 +185,7 @@ async fn a_fourth_challenge() {
                 "one is verified" => assert_eq!(alice.verify(RIGHT).await.says(), "204"),
                 "one is dropped" => assert_eq!(second.drop_elevation().await.says(), "204"),
                 "one is declined" => {
-                    phone.step_up.answer_push("alice", &push, PushAnswer::Decline).await.expect("in time");
+                    phone.step_up.answer_push("alice", &push, PushReply::Decline).await.expect("in time");
                 }
                 _ => phone.app.wait(wait),
             }
@@ -197,7 +200,7 @@ async fn a_fourth_challenge() {
 #[tokio::test]
 async fn the_policys_own_numbers() {
     let hour = std::time::Duration::from_secs(3600);
-    let phone = Phone::new(Policy::new().pushes(5).denials(2, hour).live_challenges(1));
+    let phone = Phone::new(Policy::new().pushes(5).pause_after_declines(2, hour).live_challenges(1));
     let alice = phone.alice(1);
     assert_eq!(start(&alice, CODE).await, "204");
     assert_eq!(start(&alice, PUSH).await, "429 1 300");

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use tower_step_up::{AnswerError, Event, Policy, PushAnswer, PushMessage, StepUp};
+use tower_step_up::{Event, Policy, PushMessage, PushReply, PushReplyError, StepUp};
 
 use crate::app::{App, Session, clock};
 use crate::own;
@@ -17,8 +17,8 @@ struct Phone {
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-fn number(text: &str) -> PushAnswer {
-    PushAnswer::Number(text.to_owned())
+fn number(text: &str) -> PushReply {
+    PushReply::Number(text.to_owned())
 }
 
 impl Phone {
@@ -47,7 +47,7 @@ impl Phone {
         (id, number)
     }
 
-    async fn answer(&self, id: &str, answer: PushAnswer) -> Result<(), AnswerError> {
+    async fn answer(&self, id: &str, answer: PushReply) -> Result<(), PushReplyError> {
         self.step_up.answer_push("alice", id, answer).await
     }
 }
@@ -63,7 +63,7 @@ async fn where_it_stands() {
     for digits in [2, 3] {
         let mut first_is_zero = 0;
         for round in 0..100 {
-            let phone = Phone::new(Policy::new().push_number(digits));
+            let phone = Phone::new(Policy::new().number_matching(digits));
             let alice = phone.app.session("alice", "one");
             let (id, right) = phone.push(&alice).await;
             assert!(right.len() == usize::from(digits) && right.bytes().all(|byte| byte.is_ascii_digit()), "{right}");
@@ -71,7 +71,10 @@ async fn where_it_stands() {
             assert_eq!(alice.poll(&id).await.json(), json!({"id": id, "status": "PENDING", "expiresIn": 300}));
             let status = alice.status().await.json();
             assert!(status.as_object().expect("an object").keys().eq(["channels", "grants", "status"]), "{status}");
-            assert_eq!(phone.answer(&id, number(&others(&right)[0])).await, Err(AnswerError::WrongNumber { left: 2 }));
+            assert_eq!(
+                phone.answer(&id, number(&others(&right)[0])).await,
+                Err(PushReplyError::WrongNumber { left: 2 })
+            );
             assert_eq!(phone.answer(&id, number(&right)).await, Ok(()), "{round}");
             let poll = alice.poll(&id).await.json();
             assert!(poll.as_object().expect("an object").keys().eq(["expiresIn", "id", "status"]), "{poll}");
@@ -95,11 +98,11 @@ async fn off_by_default() {
 /// Approving is not enough, and is not counted as a wrong number either.
 #[tokio::test]
 async fn approving_without_it() {
-    let phone = Phone::new(Policy::new().push_number(2));
+    let phone = Phone::new(Policy::new().number_matching(2));
     let alice = phone.app.session("alice", "1");
     let (id, right) = phone.push(&alice).await;
     for _ in 0..10 {
-        assert_eq!(phone.answer(&id, PushAnswer::Approve).await, Err(AnswerError::NumberRequired));
+        assert_eq!(phone.answer(&id, PushReply::Approve).await, Err(PushReplyError::NumberRequired));
         assert_eq!(alice.poll(&id).await.says(), "200 PENDING");
         assert_eq!(alice.vault().await.says(), MISSING);
     }
@@ -111,17 +114,17 @@ async fn approving_without_it() {
 /// The third wrong one declines; then the right one comes too late. It is a denial like any other.
 #[tokio::test]
 async fn three_wrong_ones() {
-    let phone = Phone::new(Policy::new().push_number(2));
+    let phone = Phone::new(Policy::new().number_matching(2));
     let alice = phone.app.session("alice", "1");
     for _ in 0..3 {
         let (id, right) = phone.push(&alice).await;
         for (wrong, left) in others(&right).iter().zip([2, 1, 0]) {
             assert_eq!(alice.poll(&id).await.says(), "200 PENDING");
-            assert_eq!(phone.answer(&id, number(wrong)).await, Err(AnswerError::WrongNumber { left }));
+            assert_eq!(phone.answer(&id, number(wrong)).await, Err(PushReplyError::WrongNumber { left }));
         }
         assert_eq!(alice.poll(&id).await.says(), "200 DECLINED");
-        for late in [number(&right), PushAnswer::Approve, PushAnswer::Decline, number("")] {
-            assert_eq!(phone.answer(&id, late).await, Err(AnswerError::Closed));
+        for late in [number(&right), PushReply::Approve, PushReply::Decline, number("")] {
+            assert_eq!(phone.answer(&id, late).await, Err(PushReplyError::Closed));
         }
         assert_eq!(alice.vault().await.says(), MISSING);
     }
@@ -143,11 +146,11 @@ async fn spellings() {
         ("full width", |right| right.chars().map(|c| char::from_u32(0xFEE0 + u32::from(c)).expect("one")).collect()),
     ];
     for (name, spell) in table {
-        let phone = Phone::new(Policy::new().push_number(2));
+        let phone = Phone::new(Policy::new().number_matching(2));
         let alice = phone.app.session("alice", "1");
         let (id, right) = phone.push(&alice).await;
         let answer = phone.answer(&id, number(&spell(&right))).await;
-        assert_eq!(answer, Err(AnswerError::WrongNumber { left: 2 }), "{name}");
+        assert_eq!(answer, Err(PushReplyError::WrongNumber { left: 2 }), "{name}");
         assert_eq!(alice.vault().await.says(), MISSING, "{name}");
     }
 }
@@ -155,19 +158,19 @@ async fn spellings() {
 /// T14: the right number, and yet: for another push, another user, too late, twice, or of a session that is over.
 #[tokio::test]
 async fn late_duplicate_and_foreign() {
-    let table: [(&str, Result<(), AnswerError>); 9] = [
+    let table: [(&str, Result<(), PushReplyError>); 9] = [
         ("in time", Ok(())),
         ("one second before the end", Ok(())),
-        ("late", Err(AnswerError::Closed)),
-        ("late, after a wrong one in time", Err(AnswerError::Closed)),
-        ("twice", Err(AnswerError::Closed)),
-        ("foreign", Err(AnswerError::Unknown)),
-        ("dropped", Err(AnswerError::Closed)),
-        ("revoked", Err(AnswerError::Unknown)),
-        ("locked", Err(AnswerError::Closed)),
+        ("late", Err(PushReplyError::Closed)),
+        ("late, after a wrong one in time", Err(PushReplyError::Closed)),
+        ("twice", Err(PushReplyError::Closed)),
+        ("foreign", Err(PushReplyError::Unknown)),
+        ("dropped", Err(PushReplyError::Closed)),
+        ("revoked", Err(PushReplyError::Unknown)),
+        ("locked", Err(PushReplyError::Closed)),
     ];
     for (name, expected) in table {
-        let phone = Phone::new(Policy::new().push_number(3));
+        let phone = Phone::new(Policy::new().number_matching(3));
         let alice = phone.app.session("alice", "1");
         let (id, right) = phone.push(&alice).await;
         let mut user = "alice";
@@ -177,7 +180,7 @@ async fn late_duplicate_and_foreign() {
             "late, after a wrong one in time" => {
                 phone.app.wait(299);
                 let wrong = phone.answer(&id, number(&others(&right)[0])).await;
-                assert_eq!(wrong, Err(AnswerError::WrongNumber { left: 2 }));
+                assert_eq!(wrong, Err(PushReplyError::WrongNumber { left: 2 }));
                 phone.app.wait(1);
             }
             "twice" => assert_eq!(phone.answer(&id, number(&right)).await, Ok(())),
@@ -188,18 +191,18 @@ async fn late_duplicate_and_foreign() {
             _ => {}
         }
         let answer = phone.step_up.answer_push(user, &id, number(&right)).await;
-        let too_late = matches!(answer, Err(AnswerError::Closed | AnswerError::Unknown));
+        let too_late = matches!(answer, Err(PushReplyError::Closed | PushReplyError::Unknown));
         assert!(answer == expected || name == "revoked" && too_late, "{name}: {answer:?}");
         let open = expected.is_ok() || name == "twice";
         assert_eq!(alice.vault().await.says(), if open { "200" } else { MISSING }, "{name}");
     }
     // The number of one push is not that of another.
-    let phone = Phone::new(Policy::new().push_number(3));
+    let phone = Phone::new(Policy::new().number_matching(3));
     let [first, second] = ["1", "2"].map(|session| phone.app.session("alice", session));
     let ((first_id, first_number), (_, second_number)) = (phone.push(&first).await, phone.push(&second).await);
     if first_number != second_number {
         let crossed = phone.answer(&first_id, number(&second_number)).await;
-        assert_eq!(crossed, Err(AnswerError::WrongNumber { left: 2 }));
+        assert_eq!(crossed, Err(PushReplyError::WrongNumber { left: 2 }));
     }
     for session in [&first, &second] {
         assert_eq!(session.vault().await.says(), MISSING);
@@ -216,7 +219,7 @@ async fn presets() {
         let alice = phone.app.session("alice", "1");
         let (id, right) = phone.push(&alice).await;
         assert_eq!(right.len(), 2, "{name}");
-        assert_eq!(phone.answer(&id, PushAnswer::Approve).await, Err(AnswerError::NumberRequired), "{name}");
+        assert_eq!(phone.answer(&id, PushReply::Approve).await, Err(PushReplyError::NumberRequired), "{name}");
         assert_eq!(phone.answer(&id, number(&right)).await, Ok(()), "{name}");
         // Under PSD2 it opens only what it was bound to, and this was bound to nothing.
         let opens = if name == "nist" { "200" } else { "403 STEP_UP_REQUIRED mismatch" };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tower_step_up::{
-    Caller, DeliveryError, OtpMessage, OtpSender, Policy, PushAnswer, PushMessage, Recipient, Refused, StepUp,
+    Caller, DeliveryError, EnrollmentError, OtpMessage, OtpSender, Policy, PushMessage, PushReply, Recipient, StepUp,
 };
 
 use crate::app::{App, RIGHT, Session, clock};
@@ -167,7 +167,7 @@ async fn tries() {
         (10, &[INVALID, INVALID, INVALID, INVALID, INVALID, WAIT, INVALID, INVALID, INVALID, ONE_LEFT, LIMIT, DEAD]),
     ];
     for (tries, told) in cases {
-        let (app, sent) = real(Policy::new().tries(tries));
+        let (app, sent) = real(Policy::new().max_attempts(tries));
         let alice = app.session("alice", "1");
         assert_eq!(alice.start().await.says(), "204");
         for (number, told) in told.iter().enumerate() {
@@ -255,21 +255,21 @@ async fn deliveries_that_fail() {
     }
 }
 
-/// Enrolment belongs to the app.
+/// Enrollment belongs to the app.
 #[tokio::test]
 async fn enrolment_answers() {
     let clock = clock();
-    let enrolled = async |caller: Caller, channel: String| -> Result<Recipient, Refused> {
+    let enrolled = async |caller: Caller, channel: String| -> Result<Recipient, EnrollmentError> {
         match (caller.subject(), &*channel) {
-            ("bob", _) => Err(Refused::NotEnrolled),
-            ("carol", "SMS") => Err(Refused::NotSupported),
-            ("dave", _) => Err(Refused::Forbidden),
-            ("erin", _) => Err(Refused::Unavailable),
+            ("bob", _) => Err(EnrollmentError::NotEnrolled),
+            ("carol", "SMS") => Err(EnrollmentError::NotSupported),
+            ("dave", _) => Err(EnrollmentError::Forbidden),
+            ("erin", _) => Err(EnrollmentError::Unavailable),
             _ => Ok(Recipient::new("+4912345")),
         }
     };
     let builder = StepUp::builder().otp("SMS", own::send).otp("EMAIL", own::send).push("BIOMETRIC", own::notify);
-    let step_up = builder.enrolment(enrolled).clock(clock.clone()).build().expect("a sound app");
+    let step_up = builder.enrollment(enrolled).clock(clock.clone()).build().expect("a sound app");
     let app = own::app(&step_up, clock, false);
     let users = [
         ("bob", ["409 CHANNEL_NOT_REGISTERED"; 3]),
@@ -325,7 +325,7 @@ async fn whose_push() {
     let alice = app.session("alice", "1");
     let id = alice.push().await;
     for (subject, id) in [("mallory", &*id), ("alice", "1"), ("alice", &id[1..]), ("alice", &*format!("0{id}"))] {
-        let answer = step_up.answer_push(subject, id, PushAnswer::Approve).await;
+        let answer = step_up.answer_push(subject, id, PushReply::Approve).await;
         assert!(answer.is_err(), "{subject} {id}");
         assert_eq!(alice.vault().await.says(), "403 STEP_UP_REQUIRED missing");
     }
@@ -334,10 +334,10 @@ async fn whose_push() {
     assert_eq!(foreign.status, 404);
     assert_eq!(alice.companion("POST", "/push/AUTHY").send().await.says(), "409 STATE_INVALID");
     assert_eq!(alice.poll(&id).await.says(), "200 PENDING");
-    assert!(step_up.answer_push("alice", &id, PushAnswer::Approve).await.is_ok());
+    assert!(step_up.answer_push("alice", &id, PushReply::Approve).await.is_ok());
     assert_eq!(alice.poll(&id).await.says(), "200 VERIFIED");
     assert_eq!(alice.vault().await.says(), "200");
-    for answer in [PushAnswer::Approve, PushAnswer::Decline] {
+    for answer in [PushReply::Approve, PushReply::Decline] {
         assert!(step_up.answer_push("alice", &id, answer).await.is_err());
     }
     assert_eq!(alice.vault().await.says(), "200");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_step_up::{Caller, Policy, Recipient, StepUp};
+use tower_step_up::{Caller, Policy, Recipient, SendBudget, StepUp};
 
 use crate::app::{Answer, App, RIGHT, Session, clock};
 use crate::own;
@@ -16,7 +16,7 @@ fn app(policy: Policy, sandbox: bool) -> App {
         Ok(Recipient::new(if user.starts_with("shared") { "+49 shared".into() } else { format!("+49 {user}") }))
     };
     let builder = StepUp::builder().otp("SMS", own::send).otp("EMAIL", own::send).push("BIOMETRIC", own::notify);
-    let builder = builder.enrolment(phone).policy(policy).clock(clock.clone());
+    let builder = builder.enrollment(phone).policy(policy).clock(clock.clone());
     let builder = if sandbox { builder.sandbox() } else { builder };
     own::app(&builder.build().expect("a sound app"), clock, sandbox)
 }
@@ -85,7 +85,10 @@ async fn each_window_to_the_second() {
 /// The numbers are the policy's.
 #[tokio::test]
 async fn the_policys_own_numbers() {
-    let app = app(Policy::new().sends(1, 2, 3, 4), false);
+    let app = app(
+        Policy::new().send_budget(SendBudget::new().per_5_minutes(1).per_10_minutes(2).per_hour(3).per_day(4)),
+        false,
+    );
     let alice = app.session("alice", "1");
     // Each wait ends where the window lets go of its first.
     for (limit, wait) in [("1, 1;w=300", 285), ("2, 2;w=600", 285), ("3, 3;w=3600", 2985), ("4, 4;w=86400", 82_785)] {

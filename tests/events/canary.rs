@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use testkit::Elsewhere;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_step_up::{
-    Binding, Caller, DeliveryError, Event, ManualClock, OtpMessage, OtpSender, Policy, PushAnswer, PushMessage,
+    Binding, Caller, DeliveryError, Event, ManualClock, OtpMessage, OtpSender, Policy, PushMessage, PushReply,
     PushSender, Recipient, RequireStepUp, Requirement, Secret, StepUp, discard,
 };
 
@@ -138,10 +138,10 @@ impl App {
             .otp("SMS", sender.clone())
             .otp("PANIC", sender.clone())
             .push("BIO", sender)
-            .enrolment(async |_: Caller, _: String| Ok(Recipient::new(RECIPIENT)))
+            .enrollment(async |_: Caller, _: String| Ok(Recipient::new(RECIPIENT)))
             .observe(move |event: &Event<'_>| events.add(format!("{event:?}")))
             .observe(|_: &Event<'_>| panic!("an observer's own"))
-            .policy(Policy::new().code_digits(12).push_number(3))
+            .policy(Policy::new().code_digits(12).number_matching(3))
             .clock(clock.clone())
             .store(store.clone())
             .record_key(Secret::new([1; 32]).unwrap())
@@ -239,7 +239,7 @@ async fn everything(app: &App) -> (Vec<String>, Vec<String>, Vec<String>) {
     let _ = app.step_up.start_push(alice, HOSTILE, Some(HOSTILE)).await;
     let _ = app.step_up.verify_otp(alice, HOSTILE, HOSTILE).await;
     let _ = app.step_up.push_status(alice, HOSTILE, HOSTILE).await;
-    app.print(app.step_up.answer_push(HOSTILE, HOSTILE, PushAnswer::Approve).await);
+    app.print(app.step_up.answer_push(HOSTILE, HOSTILE, PushReply::Approve).await);
 
     // Pushes: the answer to the start is the one that may hold id and number.
     for answers in [&["x", "y", "z"][..], &["x", "right"]] {
@@ -263,11 +263,11 @@ async fn everything(app: &App) -> (Vec<String>, Vec<String>, Vec<String>) {
         app.ask_all(Some(new), "GET", &format!("/push/BIO/{id}"), "").await;
         app.ask_all(Some(alice), "GET", &format!("/push/SMS/{id}"), "").await;
         app.print(app.step_up.push_status(alice, "BIO", id).await);
-        app.print(app.step_up.answer_push(SUBJECT, id, PushAnswer::Approve).await);
-        app.print(app.step_up.answer_push("somebody else", id, PushAnswer::Number(number.to_owned())).await);
+        app.print(app.step_up.answer_push(SUBJECT, id, PushReply::Approve).await);
+        app.print(app.step_up.answer_push("somebody else", id, PushReply::Number(number.to_owned())).await);
         for typed in answers {
             let typed = if *typed == "right" { number } else { typed };
-            let said = app.step_up.answer_push(SUBJECT, id, PushAnswer::Number(typed.to_owned())).await;
+            let said = app.step_up.answer_push(SUBJECT, id, PushReply::Number(typed.to_owned())).await;
             app.print(said);
             if let Err(error) = said {
                 app.caught.printed.add(error.to_string());
@@ -391,7 +391,7 @@ async fn what_holds_a_push_prints_neither_its_id_nor_its_number() {
     let answer = step_up.challenges().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let number = started.number.clone().unwrap();
     assert!(!format!("{:?}", answer.body()).contains("number"));
-    let answered = format!("{:?}", PushAnswer::Number(number.clone()));
+    let answered = format!("{:?}", PushReply::Number(number.clone()));
     for line in [format!("{started:?}"), answered, printed.take().concat()] {
         assert!(!line.contains(&started.id) && !line.contains(&number), "{line}");
     }
@@ -479,7 +479,7 @@ fn each_event_has_its_line_and_its_count() {
                 step_up.challenges().oneshot(Request::new(Body::empty())).await.unwrap();
             }
             store.set_down(true);
-            step_up.check(&alice, &Requirement::new()).await.unwrap_err();
+            step_up.authorize(&alice, &Requirement::new()).await.unwrap_err();
         });
     });
     let no_caller = "a request without a tower_step_up::Caller was refused with 401; if its user was logged in, the layer \

@@ -13,8 +13,8 @@ use http::{Request, Response};
 use testkit::{Elsewhere, Fails, poll_at_most};
 use tower::{ServiceExt, service_fn};
 use tower_step_up::{
-    Caller, DeliveryError, Event, ManualClock, OtpMessage, Policy, Purpose, PushAnswer, PushMessage, Recipient,
-    Refused, RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder, store::StoreWarning,
+    Caller, DeliveryError, EnrollmentError, Event, ManualClock, OtpMessage, Policy, Purpose, PushMessage, PushReply,
+    Recipient, RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder, store::StoreWarning,
 };
 
 use crate::page;
@@ -43,12 +43,12 @@ async fn act(recipient: &Recipient) -> Result<(), DeliveryError> {
 }
 
 /// Where a user's messages go: users are called by it.
-async fn enrolled(caller: Caller, _: String) -> Result<Recipient, Refused> {
+async fn enrolled(caller: Caller, _: String) -> Result<Recipient, EnrollmentError> {
     match caller.subject() {
-        "unenrolled" => Err(Refused::NotEnrolled),
-        "unsupported" => Err(Refused::NotSupported),
-        "forbidden" => Err(Refused::Forbidden),
-        "unavailable" => Err(Refused::Unavailable),
+        "unenrolled" => Err(EnrollmentError::NotEnrolled),
+        "unsupported" => Err(EnrollmentError::NotSupported),
+        "forbidden" => Err(EnrollmentError::Forbidden),
+        "unavailable" => Err(EnrollmentError::Unavailable),
         subject => Ok(Recipient::new(subject.split('@').next().unwrap())),
     }
 }
@@ -82,7 +82,7 @@ impl App {
             })
             .otp("EMAIL", async |_| Ok(()))
             .push("BIO", async |message: PushMessage| act(message.recipient()).await)
-            .enrolment(enrolled)
+            .enrollment(enrolled)
             .observe(|_: &Event<'_>| panic!("an observer's own: the next is told all the same"))
             .observe(observe)
             .clock(clock.clone())
@@ -181,35 +181,35 @@ async fn pushes(rows: &mut Rows) {
     rows.row(&app, "start again", &["refused BIO state_invalid"]);
     step_up.push_status(alice, "BIO", &push.id).await.unwrap();
     rows.row(&app, "poll", &[]);
-    step_up.answer_push("alice", "1", PushAnswer::Approve).await.unwrap_err();
-    step_up.answer_push("bob", &push.id, PushAnswer::Approve).await.unwrap_err();
+    step_up.answer_push("alice", "1", PushReply::Approve).await.unwrap_err();
+    step_up.answer_push("bob", &push.id, PushReply::Approve).await.unwrap_err();
     rows.row(&app, "no such push", &[]);
-    step_up.answer_push("alice", &push.id, PushAnswer::Decline).await.unwrap();
+    step_up.answer_push("alice", &push.id, PushReply::Decline).await.unwrap();
     rows.row(&app, "decline", &["push_answered BIO declined"]);
-    step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap_err();
+    step_up.answer_push("alice", &push.id, PushReply::Approve).await.unwrap_err();
     rows.row(&app, "too late", &[]);
     let push = step_up.start_push(alice, "BIO", None).await.unwrap();
     app.told();
-    step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
+    step_up.answer_push("alice", &push.id, PushReply::Approve).await.unwrap();
     rows.row(&app, "approve", &["push_answered BIO approved", "verified BIO -"]);
 
-    let app = App::with(Policy::new().denials(2, Duration::from_secs(60)), |builder| builder);
+    let app = App::with(Policy::new().pause_after_declines(2, Duration::from_secs(60)), |builder| builder);
     for expected in [&["push_answered BIO declined"][..], &["pushes_paused BIO -", "push_answered BIO declined"]] {
         let push = app.step_up.start_push(&app.alice, "BIO", None).await.unwrap();
         app.told();
-        app.step_up.answer_push("alice", &push.id, PushAnswer::Decline).await.unwrap();
+        app.step_up.answer_push("alice", &push.id, PushReply::Decline).await.unwrap();
         rows.row(&app, "decline", expected);
     }
     let _ = app.step_up.start_push(&app.alice, "BIO", None).await;
     rows.row(&app, "while the pause lasts", &["refused BIO rate_limited"]);
 
-    let app = App::with(Policy::new().push_number(2), |builder| builder);
+    let app = App::with(Policy::new().number_matching(2), |builder| builder);
     let push = app.step_up.start_push(&app.alice, "BIO", None).await.unwrap();
     app.told();
     for expected in
         [&["wrong_code BIO -"][..], &["wrong_code BIO -"], &["wrong_code BIO -", "push_answered BIO declined"]]
     {
-        app.step_up.answer_push("alice", &push.id, PushAnswer::Number("x".into())).await.unwrap_err();
+        app.step_up.answer_push("alice", &push.id, PushReply::Number("x".into())).await.unwrap_err();
         rows.row(&app, "a wrong number", expected);
     }
 }
@@ -235,17 +235,17 @@ async fn guards(rows: &mut Rows) {
     app.told();
     assert_eq!(guard.clone().oneshot(with_caller()).await.unwrap().status(), 200);
     rows.row(&app, "passed", &[]);
-    let shadow = RequireStepUp::with(&app.step_up, Requirement::new().scope("pay")).unwrap().shadow().layer(inner);
+    let shadow = RequireStepUp::with(&app.step_up, Requirement::new().scope("pay")).unwrap().report_only().layer(inner);
     assert_eq!(shadow.oneshot(with_caller()).await.unwrap().status(), 200);
     rows.row(&app, "in the shadow", &["would_refuse - wrong_scope"]);
     let once = Requirement::new().once();
-    let grant = app.step_up.check(&app.alice, &once).await.unwrap();
+    let grant = app.step_up.authorize(&app.alice, &once).await.unwrap();
     rows.row(&app, "spent", &["spent SMS -"]);
-    app.step_up.check(&app.alice, &once).await.unwrap_err();
+    app.step_up.authorize(&app.alice, &once).await.unwrap_err();
     rows.row(&app, "spent again", &["guard_refused - spent"]);
-    assert_eq!(grant.give_back().await, Ok(true));
+    assert_eq!(grant.restore().await, Ok(true));
     rows.row(&app, "given back", &["given_back - -"]);
-    assert_eq!(grant.give_back().await, Ok(false));
+    assert_eq!(grant.restore().await, Ok(false));
     rows.row(&app, "given back twice", &[]);
     let table = [
         ("wrong_scope", Requirement::new().scope("pay")),
@@ -254,7 +254,7 @@ async fn guards(rows: &mut Rows) {
     ];
     app.clock.advance(Duration::from_secs(2));
     for (reason, requirement) in table {
-        app.step_up.check(&app.alice, &requirement).await.unwrap_err();
+        app.step_up.authorize(&app.alice, &requirement).await.unwrap_err();
         rows.row(&app, reason, &[&format!("guard_refused - {reason}")]);
     }
     app.clock.advance(Duration::from_secs(600));
@@ -371,7 +371,7 @@ async fn stores(rows: &mut Rows) {
         app.store.plant(key, bytes[..16].to_vec());
     }
     app.told();
-    let _ = app.step_up.check(&app.alice, &Requirement::new()).await;
+    let _ = app.step_up.authorize(&app.alice, &Requirement::new()).await;
     rows.row(&app, "unreadable", &["store_failed - unreadable"]);
 
     // How it is configured is asked for beside the first request, once; where it does not say, again after a minute.
@@ -387,7 +387,7 @@ async fn stores(rows: &mut Rows) {
         let told = format!("store_warning - {reason}");
         for (wait, is_told) in [(0, true), (1, false), (58, false), (1, again), (59, false)] {
             app.clock.advance(Duration::from_secs(wait));
-            let _ = app.step_up.check(&app.alice, &Requirement::new()).await;
+            let _ = app.step_up.authorize(&app.alice, &Requirement::new()).await;
             tokio::task::yield_now().await;
             let expected = [Some(&*told).filter(|_| is_told), Some("guard_refused - missing")];
             rows.row(&app, reason, &expected.into_iter().flatten().collect::<Vec<_>>());
@@ -397,7 +397,7 @@ async fn stores(rows: &mut Rows) {
     // No request waits for the answer; one that does not come is as none.
     let app = App::new();
     app.store.set_stuck(true);
-    let _ = app.step_up.check(&app.alice, &Requirement::new()).await;
+    let _ = app.step_up.authorize(&app.alice, &Requirement::new()).await;
     rows.row(&app, "stuck", &["store_failed - deadline"]);
     tokio::time::sleep(Duration::from_secs(15)).await;
     rows.row(&app, "stuck", &["store_warning - unknown"]);
@@ -443,8 +443,8 @@ async fn nothing_is_told_before_it_is_written() {
             Start => drop(step_up.start_otp(alice, "SMS", None).await),
             Wrong => drop(step_up.verify_otp(alice, "SMS", WRONG).await),
             Right => drop(step_up.verify_otp(alice, "SMS", &app.code()).await),
-            Approve => drop(step_up.answer_push("alice", push, PushAnswer::Approve).await),
-            Decline => drop(step_up.answer_push("alice", push, PushAnswer::Decline).await),
+            Approve => drop(step_up.answer_push("alice", push, PushReply::Approve).await),
+            Decline => drop(step_up.answer_push("alice", push, PushReply::Decline).await),
             Revoke => drop(step_up.revoke(alice).await),
             RevokeAll => drop(step_up.revoke_all("alice").await),
             Lock => drop(step_up.lock("alice").await),

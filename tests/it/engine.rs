@@ -11,9 +11,9 @@ use std::{
 
 use testkit::{Elsewhere, passes, poll_at_most, together};
 use tower_step_up::{
-    AnswerError, Caller, ChallengeError, CheckError, Clock as _, DeliveryError, ManualClock, OtpMessage, Policy,
-    ProofError, Purpose, PushAnswer, PushMessage, Reason, Recipient, Refused, Requirement, Secret, StepUp, Timestamp,
-    discard, store::MemoryStore,
+    AuthorizeError, Caller, ChallengeError, Clock as _, DeliveryError, EnrollmentError, ManualClock, OtpMessage,
+    Policy, ProofError, Purpose, PushMessage, PushReply, PushReplyError, Recipient, Requirement, Secret, SendBudget,
+    StepUp, Timestamp, UnmetReason, discard, store::MemoryStore,
 };
 
 const RIGHT: &str = "123456";
@@ -148,7 +148,8 @@ async fn an_attempt_that_finds_nothing_to_compare_is_not_counted() {
 async fn many_sessions_share_the_budget_of_their_user() {
     let clock = ManualClock::new();
     // Messages enough, so that only the failures count.
-    let policy = Policy::new().sends(1000, 1000, 1000, 1000);
+    let policy = Policy::new()
+        .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000));
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).clock(clock.clone()).build().unwrap();
     let mut compared = 0;
     for session in 0..50 {
@@ -262,14 +263,18 @@ async fn a_clock_that_jumps_prolongs_nothing() {
     clock.set(Timestamp::from_millis(start + 600_000));
     assert!(!passes(&step_up, &alice).await);
     clock.set(Timestamp::from_millis(start));
-    let expired = step_up.check(&alice, &Requirement::new()).await;
-    assert_eq!(expired, Err(CheckError::StepUpRequired(Reason::Expired.into())), "what ended does not live again");
+    let expired = step_up.authorize(&alice, &Requirement::new()).await;
+    assert_eq!(
+        expired,
+        Err(AuthorizeError::StepUpRequired(UnmetReason::Expired.into())),
+        "what ended does not live again"
+    );
 }
 
 /// A challenge that is dead makes room for another, and one that is not makes none.
 #[tokio::test]
 async fn the_last_try_ends_a_challenge_for_its_user_as_well() {
-    let policy = Policy::new().tries(2).live_challenges(1).wait_every(10);
+    let policy = Policy::new().max_attempts(2).live_challenges(1).lockout_every(10);
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).build().unwrap();
     let (first, second) = (caller("alice", 1), caller("alice", 2));
     step_up.start_otp(&first, "SMS", None).await.unwrap();
@@ -290,23 +295,24 @@ async fn a_purpose_says_the_scope_and_grants_are_equal_where_they_say_the_same()
     assert!(!passes(&step_up, &alice).await);
     step_up.start_otp(&caller("alice", 2), "SMS", None).await.unwrap();
     let session = step_up.verify_otp(&caller("alice", 2), "SMS", RIGHT).await.unwrap();
-    assert_eq!(step_up.check(&alice, &Requirement::new().scope("payments")).await.unwrap(), payments);
+    assert_eq!(step_up.authorize(&alice, &Requirement::new().scope("payments")).await.unwrap(), payments);
     assert_ne!(payments, session);
 }
 
 /// What goes into a log says what is wrong, and no two of a kind say the same.
 #[test]
 fn errors_say_what_they_are() {
-    let check = [CheckError::StepUpRequired(Reason::TooOld.into()), CheckError::Unavailable].map(|e| e.to_string());
+    let check = [AuthorizeError::StepUpRequired(UnmetReason::TooOld.into()), AuthorizeError::Unavailable]
+        .map(|e| e.to_string());
     assert_eq!(check, ["step-up required: too_old", "temporarily unavailable"]);
-    let wrong = |left| AnswerError::WrongNumber { left };
+    let wrong = |left| PushReplyError::WrongNumber { left };
     let answers = [
-        AnswerError::Unknown,
-        AnswerError::Closed,
+        PushReplyError::Unknown,
+        PushReplyError::Closed,
         wrong(0),
         wrong(1),
-        AnswerError::NumberRequired,
-        AnswerError::Unavailable,
+        PushReplyError::NumberRequired,
+        PushReplyError::Unavailable,
     ];
     let proofs = [
         ProofError::UnknownChannel,
@@ -420,15 +426,15 @@ async fn senders_may_fail_hang_and_panic() {
     }
 }
 
-/// Enrolment is asked for every start and status, and for a verification if the records alone do not refuse it, in the
+/// Enrollment is asked for every start and status, and for a verification if the records alone do not refuse it, in the
 /// sandbox too.
 #[tokio::test]
 async fn enrolment_decides_first() {
     let table = [
-        (Refused::NotEnrolled, ChallengeError::ChannelNotRegistered, true),
-        (Refused::NotSupported, ChallengeError::ChannelNotSupported, true),
-        (Refused::Forbidden, ChallengeError::Forbidden, true),
-        (Refused::Unavailable, ChallengeError::Unavailable, false),
+        (EnrollmentError::NotEnrolled, ChallengeError::ChannelNotRegistered, true),
+        (EnrollmentError::NotSupported, ChallengeError::ChannelNotSupported, true),
+        (EnrollmentError::Forbidden, ChallengeError::Forbidden, true),
+        (EnrollmentError::Unavailable, ChallengeError::Unavailable, false),
     ];
     for (refused, expected, has_status) in table {
         let enrolled = Arc::new(AtomicBool::new(true));
@@ -440,7 +446,7 @@ async fn enrolment_decides_first() {
             .sandbox()
             .otp("SMS", discard)
             .push("BIO", discard)
-            .enrolment(move |_: Caller, _: String| std::future::ready(answer()))
+            .enrollment(move |_: Caller, _: String| std::future::ready(answer()))
             .build()
             .unwrap();
         let (alice, bob) = (caller("alice", 1), caller("bob", 1));
@@ -459,12 +465,12 @@ async fn enrolment_decides_first() {
 /// However many channels there are, a status takes the application as long as one.
 #[tokio::test(start_paused = true)]
 async fn a_status_asks_for_all_channels_at_once() {
-    let enrolment = async |_: Caller, _: String| {
+    let enrollment = async |_: Caller, _: String| {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        Ok::<_, Refused>(Recipient::known_to_sender())
+        Ok::<_, EnrollmentError>(Recipient::known_to_sender())
     };
     let builder = StepUp::builder().sandbox().otp("SMS", discard).otp("EMAIL", discard).push("BIO", discard);
-    let step_up = builder.push("AUTHY", discard).enrolment(enrolment).build().unwrap();
+    let step_up = builder.push("AUTHY", discard).enrollment(enrollment).build().unwrap();
     let start = tokio::time::Instant::now();
     let status = step_up.status(&caller("alice", 1)).await.unwrap();
     assert_eq!((status.otp, status.push), (vec!["SMS".into(), "EMAIL".into()], vec!["BIO".into(), "AUTHY".into()]));
@@ -485,14 +491,14 @@ async fn a_store_that_fails_refuses() {
     for (name, set) in [("down", Elsewhere::set_down as Set), ("stuck", Elsewhere::set_stuck)] {
         set(&store, true);
         let down = Err(ChallengeError::Unavailable);
-        assert_eq!(step_up.check(&alice, &Requirement::new()).await, Err(CheckError::Unavailable), "{name}");
+        assert_eq!(step_up.authorize(&alice, &Requirement::new()).await, Err(AuthorizeError::Unavailable), "{name}");
         assert_eq!(step_up.start_otp(&alice, "SMS", None).await, down, "{name}");
         assert_eq!(step_up.verify_otp(&alice, "SMS", RIGHT).await.map(drop), down, "{name}");
         assert_eq!(step_up.revoke(&alice).await, down, "{name}");
         assert_eq!(step_up.status(&alice).await.map(drop), down, "{name}");
         assert_eq!(step_up.push_status(&alice, "BIO", &push.id).await.map(drop), down, "{name}");
-        let answer = step_up.answer_push("alice", &push.id, PushAnswer::Approve).await;
-        assert_eq!(answer, Err(AnswerError::Unavailable), "{name}");
+        let answer = step_up.answer_push("alice", &push.id, PushReply::Approve).await;
+        assert_eq!(answer, Err(PushReplyError::Unavailable), "{name}");
         set(&store, false);
         assert!(passes(&step_up, &alice).await, "{name}");
     }

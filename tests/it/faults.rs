@@ -23,9 +23,9 @@
 //! | sender fails | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | sender hangs | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
 //! | sender panics | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
-//! | enrolment unavailable | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * |
-//! | enrolment hangs | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * |
-//! | enrolment panics | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * |
+//! | enrollment unavailable | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * |
+//! | enrollment hangs | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * |
+//! | enrollment panics | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * |
 //! | observer panics | * | * | * | * | * | * | * | * | * | * | * | * | * |
 
 use std::{
@@ -42,9 +42,9 @@ use http_body_util::BodyExt;
 use testkit::{Elsewhere, Fails, poll_at_most};
 use tower::{Service, ServiceExt};
 use tower_step_up::{
-    AnswerError, Caller, ChallengeError, Clock as _, DeliveryError, Event, ManualClock, MemoryStore, OtpMessage,
-    Policy, Proof, PushAnswer, PushMessage, Recipient, Refused, RequireStepUp, Requirement, Secret, StepUp, Timestamp,
-    discard,
+    Caller, ChallengeError, Clock as _, DeliveryError, EnrollmentError, Event, ManualClock, MemoryStore, OtpMessage,
+    Policy, Proof, PushMessage, PushReply, PushReplyError, Recipient, RequireStepUp, Requirement, Secret, SendBudget,
+    StepUp, Timestamp, discard,
 };
 
 const WRONG: &str = "000000";
@@ -85,7 +85,7 @@ struct App {
     store: Elsewhere,
     clock: ManualClock,
     sender: Switch,
-    enrolment: Switch,
+    enrollment: Switch,
     observer: Switch,
     /// Codes and ids that a sender was given.
     codes: Arc<Mutex<Vec<String>>>,
@@ -100,7 +100,7 @@ impl App {
     }
 
     fn on(store: &Elsewhere, clock: ManualClock) -> Self {
-        let (sender, enrolment, observer) = <(Switch, Switch, Switch)>::default();
+        let (sender, enrollment, observer) = <(Switch, Switch, Switch)>::default();
         let (codes, pushes) = <(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>)>::default();
         let send_code = {
             let (codes, sender) = (codes.clone(), sender.clone());
@@ -117,9 +117,9 @@ impl App {
             }
         };
         let enrolled = {
-            let enrolment = enrolment.clone();
+            let enrollment = enrollment.clone();
             move |caller: Caller, _: String| {
-                let enrolled = enrolment.clone().act(Refused::Unavailable);
+                let enrolled = enrollment.clone().act(EnrollmentError::Unavailable);
                 async move { enrolled.await.map(|()| Recipient::new(caller.subject())) }
             }
         };
@@ -132,7 +132,7 @@ impl App {
             .otp("EMAIL", send_code)
             .push("BIO", send_push)
             .proof("PASSKEY")
-            .enrolment(enrolled)
+            .enrollment(enrolled)
             .observe(observe)
             .clock(clock.clone())
             .store(store.clone())
@@ -141,7 +141,7 @@ impl App {
             .build()
             .unwrap();
         let (store, alice) = (store.clone(), Caller::user("alice").session("1"));
-        Self { step_up, store, clock, sender, enrolment, observer, codes, pushes, alice }
+        Self { step_up, store, clock, sender, enrollment, observer, codes, pushes, alice }
     }
 
     /// The session has its grant, its code and its push, each for something else.
@@ -178,11 +178,11 @@ impl App {
     }
 
     async fn passes(&self, caller: &Caller) -> bool {
-        self.step_up.check(caller, &Requirement::new()).await.is_ok()
+        self.step_up.authorize(caller, &Requirement::new()).await.is_ok()
     }
 
     async fn passes_for(&self, caller: &Caller, scope: &str) -> bool {
-        self.step_up.check(caller, &Requirement::new().scope(scope)).await.is_ok()
+        self.step_up.authorize(caller, &Requirement::new().scope(scope)).await.is_ok()
     }
 
     /// Asks the companion.
@@ -272,7 +272,7 @@ impl Command {
                 app.ask(alice, "POST", "/otp/SMS/verify", &body).await
             }
             Self::Poll => app.ask(alice, "GET", &format!("/push/BIO/{}", app.push()), "").await,
-            Self::Answer => word(app.step_up.answer_push("alice", &app.push(), PushAnswer::Approve).await),
+            Self::Answer => word(app.step_up.answer_push("alice", &app.push(), PushReply::Approve).await),
             Self::Status => app.ask(alice, "GET", "/", "").await,
             Self::Drop => app.ask(alice, "DELETE", "/", "").await,
             Self::Guard => app.ask_guarded(alice).await,
@@ -363,9 +363,9 @@ fn faults() -> Vec<(&'static str, Vec<Bring>)> {
         ("sender fails", switch(|app| &app.sender, How::Fails)),
         ("sender hangs", switch(|app| &app.sender, How::Hangs)),
         ("sender panics", switch(|app| &app.sender, How::Panics)),
-        ("enrolment unavailable", switch(|app| &app.enrolment, How::Fails)),
-        ("enrolment hangs", switch(|app| &app.enrolment, How::Hangs)),
-        ("enrolment panics", switch(|app| &app.enrolment, How::Panics)),
+        ("enrollment unavailable", switch(|app| &app.enrollment, How::Fails)),
+        ("enrollment hangs", switch(|app| &app.enrollment, How::Hangs)),
+        ("enrollment panics", switch(|app| &app.enrollment, How::Panics)),
         ("observer panics", switch(|app| &app.observer, How::Panics)),
     ]
 }
@@ -419,7 +419,7 @@ async fn stands(app: &App, command: Command, again: bool, what: &str) {
     for session in 0..5 {
         for scope in [None, Some("code"), Some("push")] {
             let requirement = scope.map_or(Requirement::new(), |scope| Requirement::new().scope(scope));
-            let passes = app.step_up.check(&app.session(session), &requirement).await.is_ok();
+            let passes = app.step_up.authorize(&app.session(session), &requirement).await.is_ok();
             assert!(!passes, "{what}: session {session} for {scope:?} after everything was revoked");
         }
     }
@@ -443,7 +443,7 @@ async fn ask_again(app: &App, command: Command, what: &str) {
                 app.step_up.revoke(other).await.unwrap();
                 assert_eq!(command.run(app).await, "200", "{what}");
             }
-            app.step_up.answer_push("alice", &app.push(), PushAnswer::Approve).await.unwrap();
+            app.step_up.answer_push("alice", &app.push(), PushReply::Approve).await.unwrap();
             assert!(app.passes(other).await, "{what}");
         }
         Command::Verify => {
@@ -683,7 +683,7 @@ async fn a_full_store_in_process_changes_what_it_has() {
     assert!(step_up.verify_otp(&alice, "SMS", WRONG).await.is_err());
     step_up.verify_otp(&alice, "SMS", "123456").await.unwrap();
     assert_eq!(step_up.transfer(&alice, &elsewhere).await, Err(ChallengeError::Unavailable));
-    step_up.check(&alice, &Requirement::new().once()).await.unwrap();
+    step_up.authorize(&alice, &Requirement::new().once()).await.unwrap();
     step_up.revoke(&alice).await.unwrap();
     step_up.revoke_all("alice").await.unwrap();
     step_up.lock("alice").await.unwrap();
@@ -704,9 +704,9 @@ async fn under_another_record_key_everything_is_forgotten() {
     first.start_otp(&alice, "SMS", None).await.unwrap();
     first.verify_otp(&alice, "SMS", "123456").await.unwrap();
     first.lock("mallory").await.unwrap();
-    assert!(second.check(&alice, &Requirement::new()).await.is_err());
+    assert!(second.authorize(&alice, &Requirement::new()).await.is_err());
     second.start_otp(&mallory, "SMS", None).await.unwrap();
-    assert!(first.check(&alice, &Requirement::new()).await.is_ok());
+    assert!(first.authorize(&alice, &Requirement::new()).await.is_ok());
     assert_eq!(first.start_otp(&mallory, "SMS", None).await, Err(ChallengeError::Forbidden));
 }
 
@@ -880,7 +880,7 @@ async fn a_push_that_was_cut_off_gives_way_to_the_next() {
     assert_eq!(start(&app, true, 1).await, Err(ChallengeError::StateInvalid));
     app.wait(1);
     start(&app, true, 1).await.unwrap();
-    assert_eq!(app.step_up.answer_push("alice", &cut_off, PushAnswer::Approve).await, Err(AnswerError::Closed));
+    assert_eq!(app.step_up.answer_push("alice", &cut_off, PushReply::Approve).await, Err(PushReplyError::Closed));
     assert!(!app.passes(&app.alice).await);
     // One that was sent is in flight until its deadline.
     app.wait(279);
@@ -889,7 +889,7 @@ async fn a_push_that_was_cut_off_gives_way_to_the_next() {
     start(&app, true, 2).await.unwrap();
     let third = start(&app, true, 3).await;
     assert!(matches!(third, Err(ChallengeError::RateLimited(limit)) if limit.limit == 3), "{third:?}");
-    app.step_up.answer_push("alice", &app.push(), PushAnswer::Approve).await.unwrap();
+    app.step_up.answer_push("alice", &app.push(), PushReply::Approve).await.unwrap();
 }
 
 /// T3: who hangs up half-way through ending everything leaves no session elevated.
@@ -900,7 +900,7 @@ async fn everything_is_revoked_where_the_caller_goes_away() {
         let app = App::on(&store, ManualClock::new());
         let sessions = [app.session(1), app.session(2), app.session(3)];
         for session in &sessions {
-            app.step_up.grant(session, Proof::new("PASSKEY")).await.unwrap();
+            app.step_up.record_proof(session, Proof::new("PASSKEY")).await.unwrap();
         }
         let ended = testkit::poll_at_most(polls, app.step_up.revoke_all("alice")).is_some();
         app.step_up.drained().await;
@@ -984,7 +984,10 @@ fn a_runtime_that_ends_loses_the_messages_and_no_count() {
 async fn a_swap_that_is_sent_again_makes_no_guess_free() {
     let (store, clock, alice) = (Elsewhere::default(), ManualClock::new(), Caller::user("alice").session("1"));
     store.send_twice();
-    let policy = Policy::new().tries(1).sends(1000, 1000, 1000, 1000).disable_at(5);
+    let policy = Policy::new()
+        .max_attempts(1)
+        .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
+        .disable_after(5);
     let builder = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).policy(policy);
     let step_up = builder
         .store(store.clone())
@@ -1011,7 +1014,10 @@ async fn a_swap_that_is_sent_again_makes_no_guess_free() {
 async fn a_write_that_landed_and_was_answered_as_a_conflict_makes_no_guess_free() {
     for swaps in 0..6 {
         let (store, clock, alice) = (Elsewhere::default(), ManualClock::new(), Caller::user("alice").session("1"));
-        let policy = Policy::new().tries(1).sends(1000, 1000, 1000, 1000).disable_at(5);
+        let policy = Policy::new()
+            .max_attempts(1)
+            .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
+            .disable_after(5);
         let builder = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).policy(policy);
         let builder = builder.store(store.clone()).record_key(Secret::new([1; 32]).unwrap());
         let step_up = builder.secret(Secret::new([7; 32]).unwrap()).build().unwrap();

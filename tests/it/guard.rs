@@ -14,8 +14,8 @@ use http_body_util::BodyExt;
 use testkit::{Elsewhere, alice};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_step_up::{
-    Binding, Caller, ConfigError, ManualClock, Reason, Refusal, RequireStepUp, Requirement, Secret, StepUp, Terms,
-    discard,
+    Binding, Caller, ConfigError, ManualClock, Refusal, RefusalTerms, RequireStepUp, Requirement, Secret, StepUp,
+    UnmetReason, discard,
 };
 
 const SECRET: &str = "the guarded body";
@@ -65,7 +65,7 @@ async fn the_handler_reads_the_grant_and_a_refusal_its_reason() {
 
     let refused = guarded.ready().await.unwrap().call(request(Some(alice()))).await.unwrap();
     assert_eq!(refused.status(), 403);
-    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing.into())));
+    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(UnmetReason::Missing.into())));
     let json = r#"{"errorCode":"STEP_UP_REQUIRED","message":"STEP_UP_REQUIRED","reason":"missing","channels":{"otp":["SMS","EMAIL"],"push":["BIO"]}}"#;
     assert_eq!(body(refused).await, json);
 
@@ -105,7 +105,7 @@ async fn requirements_are_said_once_and_told_to_the_client() {
     );
     verify(&step_up, &alice(), "SMS", None).await;
     let refused = guarded.call(request(Some(alice()))).await.unwrap();
-    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::WrongScope.into())));
+    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(UnmetReason::WrongScope.into())));
     let other = Caller::user("alice").session("2");
     verify(&step_up, &other, "SMS", Some("payments")).await;
     assert_eq!(guarded.call(request(Some(other))).await.unwrap().status(), 200);
@@ -117,19 +117,19 @@ async fn requirements_are_said_once_and_told_to_the_client() {
 #[tokio::test]
 async fn another_shape_of_refusal_still_carries_what_every_one_must() {
     let step_up = step_up();
-    let shape = |refusal: &Refusal, terms: &Terms, parts: &Parts| {
+    let shape = |refusal: &Refusal, terms: &RefusalTerms, parts: &Parts| {
         let scope = terms.requirement() == &Requirement::new().scope("payments");
         let text = format!("{refusal:?} {} {} {scope}", parts.method, terms.otp_channels().count());
         Response::builder().status(418).header("cache-control", "public").body(Body::from(text)).unwrap()
     };
     let payments = RequireStepUp::with(&step_up, Requirement::new().scope("payments")).unwrap();
-    let mut guarded = payments.refuse_with(shape).layer(service_fn(handler));
+    let mut guarded = payments.with_refusal_response(shape).layer(service_fn(handler));
     let refused = guarded.call(request(Some(alice()))).await.unwrap();
     assert_eq!(refused.status(), 418);
     assert_eq!(refused.headers()["cache-control"], "no-store");
     assert_eq!(refused.headers()["request-ref"].len(), 32);
     assert_eq!(refused.headers()["x-stepup-sandbox"], "true");
-    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing.into())));
+    assert_eq!(refused.extensions().get(), Some(&Refusal::StepUpRequired(UnmetReason::Missing.into())));
     assert_eq!(body(refused).await, "StepUpRequired(Unmet { reason: Missing, parts: [], .. }) GET 2 true");
 }
 

@@ -20,7 +20,8 @@ use testkit::Elsewhere;
 use testkit::server::Server;
 use tokio::sync::Barrier;
 use tower_step_up::{
-    AnswerError, Caller, ChallengeError, Policy, PushAnswer, PushStatus, Requirement, Secret, StepUp, Store, discard,
+    Caller, ChallengeError, Policy, PushReply, PushReplyError, PushStatus, Requirement, Secret, SendBudget, StepUp,
+    Store, discard,
 };
 
 #[cfg(feature = "redis")]
@@ -51,7 +52,10 @@ fn run<F: Future<Output = bool> + Send + 'static>(future: F) -> Task<bool> {
 
 /// Budgets and deadlines wide enough for what is not under test.
 fn policy() -> Policy {
-    Policy::new().sends(1000, 1000, 1000, 1000).live_challenges(10).store_deadline(Duration::from_secs(10))
+    Policy::new()
+        .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
+        .live_challenges(10)
+        .store_deadline(Duration::from_secs(10))
 }
 
 /// What serves: whoever asks one of them, it is one truth.
@@ -102,8 +106,8 @@ async fn passes(nodes: &Nodes, caller: &Caller) -> bool {
 }
 
 async fn passes_with([a, b]: &Nodes, caller: &Caller, requirement: &Requirement) -> bool {
-    let one = a.check(caller, requirement).await.is_ok();
-    assert_eq!(b.check(caller, requirement).await.is_ok(), one, "the other node says so, too");
+    let one = a.authorize(caller, requirement).await.is_ok();
+    assert_eq!(b.authorize(caller, requirement).await.is_ok(), one, "the other node says so, too");
     one
 }
 
@@ -261,7 +265,7 @@ async fn revoke_and_approve(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
     let push = a.start_push(&alice, "BIO", None).await.unwrap();
-    let runners = vec![revoke(a, &alice), answer(b, &alice, &push.id, PushAnswer::Approve)];
+    let runners = vec![revoke(a, &alice), answer(b, &alice, &push.id, PushReply::Approve)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
         assert!(!passes(&nodes, &alice).await);
@@ -288,7 +292,7 @@ async fn revoke_all_and_approve(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
     let push = a.start_push(&alice, "BIO", None).await.unwrap();
-    let runners = vec![revoke_all(a, alice.subject()), answer(b, &alice, &push.id, PushAnswer::Approve)];
+    let runners = vec![revoke_all(a, alice.subject()), answer(b, &alice, &push.id, PushReply::Approve)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
         assert!(!passes(&nodes, &alice).await);
@@ -334,7 +338,7 @@ async fn transfer_and_approve(nodes: Nodes, round: usize) -> Race {
     let (old, new) = (session(&user, 1), session(&user, 2));
     step_up_by_email(a, &old).await;
     let push = a.start_push(&old, "BIO", Some("pay")).await.unwrap();
-    let runners = vec![transfer(a, &old, &new), answer(b, &old, &push.id, PushAnswer::Approve)];
+    let runners = vec![transfer(a, &old, &new), answer(b, &old, &push.id, PushReply::Approve)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0]);
         assert!(!passes(&nodes, &old).await, "the old id");
@@ -415,14 +419,14 @@ async fn decline_and_approve(nodes: Nodes, round: usize) -> Race {
     let alice = session(&format!("alice{round}"), 1);
     let push = a.start_push(&alice, "BIO", None).await.unwrap();
     let runners =
-        vec![answer(a, &alice, &push.id, PushAnswer::Decline), answer(b, &alice, &push.id, PushAnswer::Approve)];
+        vec![answer(a, &alice, &push.id, PushReply::Decline), answer(b, &alice, &push.id, PushReply::Approve)];
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0] != succeeded[1], "{succeeded:?}");
         assert_eq!(passes(&nodes, &alice).await, succeeded[1]);
         let status = nodes[0].push_status(&alice, "BIO", &push.id).await.unwrap();
         assert_eq!(status, Some(if succeeded[1] { PushStatus::Verified } else { PushStatus::Declined }));
-        let late = nodes[1].answer_push(alice.subject(), &push.id, PushAnswer::Approve).await;
-        assert_eq!(late, Err(AnswerError::Closed));
+        let late = nodes[1].answer_push(alice.subject(), &push.id, PushReply::Approve).await;
+        assert_eq!(late, Err(PushReplyError::Closed));
     })
 }
 
@@ -431,7 +435,7 @@ async fn approve_and_approve(nodes: Nodes, round: usize) -> Race {
     let [a, _] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
     let push = a.start_push(&alice, "BIO", None).await.unwrap();
-    let runners = nodes.iter().map(|node| answer(node, &alice, &push.id, PushAnswer::Approve)).collect();
+    let runners = nodes.iter().map(|node| answer(node, &alice, &push.id, PushReply::Approve)).collect();
     Race::new(runners, async move |succeeded| {
         assert!(succeeded[0] != succeeded[1], "{succeeded:?}");
         assert_eq!(nodes[0].status(&alice).await.unwrap().grants.len(), 1);
@@ -536,7 +540,7 @@ async fn revoke_all_and_verify_with_more_sessions_than_are_listed_in_redis() {
 /// A push that was started while its session was revoked is declined: it counts, whichever came first.
 #[tokio::test]
 async fn a_denial_counts_whoever_revokes_meanwhile() {
-    let nodes = elsewhere(policy().denials(1, Duration::from_secs(1800)));
+    let nodes = elsewhere(policy().pause_after_declines(1, Duration::from_secs(1800)));
     let [a, b] = &nodes;
     for known in [false, true] {
         in_every_order(async |round| {
@@ -556,7 +560,7 @@ async fn a_denial_counts_whoever_revokes_meanwhile() {
             let (runners, [a, b]) = (vec![revoke(a, &alice), start], nodes.clone());
             Race::new(runners, async move |_| {
                 let id = id.lock().unwrap().take().unwrap();
-                let _ = a.answer_push(alice.subject(), &id, PushAnswer::Decline).await;
+                let _ = a.answer_push(alice.subject(), &id, PushReply::Decline).await;
                 let next = b.start_push(&session(alice.subject(), 2), "BIO", None).await.map(drop);
                 let paused = matches!(next, Err(ChallengeError::RateLimited(limit)) if limit.limit == 1);
                 assert!(paused, "{next:?}");
@@ -582,7 +586,7 @@ async fn no_grant_of_the_old_generation_outlives_revoking_all() {
                 async move {
                     if push {
                         let Ok(push) = node.start_push(&new, "BIO", None).await else { return false };
-                        node.answer_push("alice", &push.id, PushAnswer::Approve).await.is_ok()
+                        node.answer_push("alice", &push.id, PushReply::Approve).await.is_ok()
                     } else {
                         node.start_otp(&new, "SMS", None).await.is_ok()
                             && node.verify_otp(&new, "SMS", RIGHT).await.is_ok()
@@ -681,7 +685,7 @@ fn transfer(step_up: &StepUp, old: &Caller, new: &Caller) -> Task<bool> {
     run(async move { step_up.transfer(&old, &new).await.is_ok() })
 }
 
-fn answer(step_up: &StepUp, caller: &Caller, id: &str, answer: PushAnswer) -> Task<bool> {
+fn answer(step_up: &StepUp, caller: &Caller, id: &str, answer: PushReply) -> Task<bool> {
     let (step_up, caller, id) = (step_up.clone(), caller.clone(), id.to_owned());
     run(async move { step_up.answer_push(caller.subject(), &id, answer).await.is_ok() })
 }

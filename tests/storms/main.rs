@@ -141,7 +141,7 @@ async fn another_user(step_up: &StepUp, kind: Kind, name: &str, sessions: &[(Cal
         }
     });
     for number in 0..SAMPLES {
-        checks.add(step_up.check(&bob, &Requirement::new())).await.unwrap();
+        checks.add(step_up.authorize(&bob, &Requirement::new())).await.unwrap();
         if number % 4 == 0 {
             let carol = Caller::user(format_args!("carol {name} {number}")).session("1");
             step_up.start_otp(&carol, "SMS", None).await.unwrap();

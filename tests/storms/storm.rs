@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Barrier;
 use tower_step_up::{
-    AnswerError, Caller, ChallengeError, CheckError, Proof, ProofError, PushAnswer, Requirement, StepUp,
+    AuthorizeError, Caller, ChallengeError, Proof, ProofError, PushReply, PushReplyError, Requirement, StepUp,
 };
 
 pub(crate) const RIGHT: &str = "123456";
@@ -48,7 +48,7 @@ impl Kind {
 
     /// What the session holds before: a code and a push that are pending, a grant, and for a transfer only the grant.
     pub(crate) async fn prepare(self, step_up: &StepUp, caller: &Caller) -> String {
-        step_up.grant(caller, Proof::new("PASSKEY")).await.unwrap();
+        step_up.record_proof(caller, Proof::new("PASSKEY")).await.unwrap();
         if !matches!(self, Self::StartOtp) {
             step_up.start_otp(caller, "SMS", None).await.unwrap();
         }
@@ -61,23 +61,25 @@ impl Kind {
     /// Does it once; whether the store was said to be down.
     async fn act(self, step_up: &StepUp, caller: &Caller, push: &str) -> bool {
         let challenged = |answer: Result<(), ChallengeError>| answer == Err(ChallengeError::Unavailable);
-        let answered = |answer: Result<(), AnswerError>| answer == Err(AnswerError::Unavailable);
+        let answered = |answer: Result<(), PushReplyError>| answer == Err(PushReplyError::Unavailable);
         let subject = caller.subject();
         match self {
             Self::StartOtp => challenged(step_up.start_otp(caller, "SMS", None).await),
             Self::VerifyWrong => challenged(step_up.verify_otp(caller, "SMS", "000000").await.map(drop)),
             Self::VerifyRight => challenged(step_up.verify_otp(caller, "SMS", RIGHT).await.map(drop)),
             Self::StartPush => challenged(step_up.start_push(caller, "BIO", None).await.map(drop)),
-            Self::Approve => answered(step_up.answer_push(subject, push, PushAnswer::Approve).await),
-            Self::Decline => answered(step_up.answer_push(subject, push, PushAnswer::Decline).await),
-            Self::Grant => step_up.grant(caller, Proof::new("PASSKEY")).await.map(drop) == Err(ProofError::Unavailable),
+            Self::Approve => answered(step_up.answer_push(subject, push, PushReply::Approve).await),
+            Self::Decline => answered(step_up.answer_push(subject, push, PushReply::Decline).await),
+            Self::Grant => {
+                step_up.record_proof(caller, Proof::new("PASSKEY")).await.map(drop) == Err(ProofError::Unavailable)
+            }
             Self::Revoke => challenged(step_up.revoke(caller).await),
             Self::RevokeAll => challenged(step_up.revoke_all(subject).await),
             Self::Lock => challenged(step_up.lock(subject).await),
             Self::Unlock => challenged(step_up.unlock(subject).await),
             Self::CheckOnce => {
                 let once = Requirement::new().once();
-                step_up.check(caller, &once).await.map(drop) == Err(CheckError::Unavailable)
+                step_up.authorize(caller, &once).await.map(drop) == Err(AuthorizeError::Unavailable)
             }
             Self::Transfer => challenged(step_up.transfer(caller, &Caller::user(subject).session("next")).await),
             Self::Status => challenged(step_up.status(caller).await.map(drop)),

@@ -37,7 +37,7 @@ fn main() {
 
     serve(guard.clone().layer(service_fn(other)));
     serve(guard.clone().grpc().layer(service_fn(other)));
-    serve(guard.clone().refuse_with(|_, _: &_, _: &_| Response::new(Other("refused"))).layer(service_fn(other)));
+    serve(guard.clone().with_refusal_response(|_, _: &_, _: &_| Response::new(Other("refused"))).layer(service_fn(other)));
 
     let binding = Binding::new(Binding::uri_as_received, |_, _| None);
     serve_tonic(guard.clone().layer(service_fn(asked_by_tonic)));

@@ -21,7 +21,9 @@ use tonic::{
     service::{InterceptorLayer, Routes},
     transport::{Server, server::TcpIncoming},
 };
-use tower_step_up::{Caller, Clock, ConfigError, Recipient, Refused, RequireStepUp, StepUp, SystemClock, discard};
+use tower_step_up::{
+    Caller, Clock, ConfigError, EnrollmentError, Recipient, RequireStepUp, StepUp, SystemClock, discard,
+};
 
 /// Generated from `proto/bank/v1/bank.proto`.
 #[allow(clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
@@ -59,7 +61,7 @@ impl payments_server::Payments for Payments {
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         // + The guard has looked once, when the stream was opened, so the stream ends itself when the grant does. One
-        //   that is to end at a logout as well asks `step_up.check(..)` before each message.
+        //   that is to end at a logout as well asks `step_up.authorize(..)` before each message.
         let grant = request.extensions().get::<Caller>().and_then(Caller::grant);
         let expires_at = grant.ok_or_else(|| Status::internal("not guarded"))?.expires_at();
         let left = expires_at.saturating_since(SystemClock.now());
@@ -93,9 +95,9 @@ fn authenticate(metadata: &MetadataMap) -> Option<Caller> {
 }
 
 /// Every alice has a phone; nobody else has enrolled anything.
-async fn enrolment(caller: Caller, _channel: String) -> Result<Recipient, Refused> {
+async fn enrollment(caller: Caller, _channel: String) -> Result<Recipient, EnrollmentError> {
     let enrolled = caller.subject().starts_with("alice");
-    if enrolled { Ok(Recipient::known_to_sender()) } else { Err(Refused::NotEnrolled) }
+    if enrolled { Ok(Recipient::known_to_sender()) } else { Err(EnrollmentError::NotEnrolled) }
 }
 
 #[tokio::main]
@@ -122,7 +124,7 @@ pub(crate) fn identify(mut request: Request<()>) -> Result<Request<()>, Status> 
 
 pub(crate) fn routes() -> Result<Routes, ConfigError> {
     // + What steps up, and the guards: Accounts is open, everything else of the bank is guarded.
-    let step_up = StepUp::builder().sandbox().otp("SMS", discard).push("BIOMETRIC", discard).enrolment(enrolment);
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).push("BIOMETRIC", discard).enrollment(enrollment);
     let step_up = step_up.grpc_domain("bank.example").build()?;
     let guard = RequireStepUp::new(&step_up).grpc();
 

@@ -20,7 +20,7 @@ use http::{Request, Response, request::Parts};
 use http_body_util::Full;
 use tower::{Layer, Service, service_fn, util::ServiceFn};
 use tower_step_up::{
-    Binding, Caller, Clock, DeliveryError, ManualClock, OtpMessage, Policy, Purpose, PushAnswer, Recipient,
+    Binding, Caller, Clock, DeliveryError, ManualClock, OtpMessage, Policy, Purpose, PushReply, Recipient,
     RequireStepUp, Requirement, StepUp, StepUpBuilder, Timestamp, discard,
     store::{Key, Stored},
 };
@@ -79,8 +79,8 @@ impl Life {
         let (shelf, clock, alice) = (Shelf::default(), ManualClock::new(), Caller::user("alice").session("session"));
         let engine = shelf.builder().clock(clock.clone()).push("BIO", async |_| Ok(()));
         let step_up = settings(engine).build().expect("it is sound");
-        let _ = run(step_up.check(&alice, &Requirement::new()));
-        let _ = run(step_up.answer_push("alice", "1", PushAnswer::Decline));
+        let _ = run(step_up.authorize(&alice, &Requirement::new()));
+        let _ = run(step_up.answer_push("alice", "1", PushReply::Decline));
         let [session, subject] = *shelf.kept().asked else { panic!("each is one look-up") };
         Self { step_up, shelf, clock, alice, session, subject }
     }
@@ -130,7 +130,7 @@ impl Life {
         run(self.step_up.start_push(&self.alice, "BIO", Some("payments"))).expect("nothing stands in its way").id
     }
 
-    fn answered(self, answer: PushAnswer) -> Self {
+    fn answered(self, answer: PushReply) -> Self {
         let id = self.push();
         run(self.step_up.answer_push("alice", &id, answer)).expect("it is pending");
         self
@@ -189,7 +189,7 @@ impl Life {
     /// The only record that is neither the session's nor the user's.
     fn of_recipient(&self) -> Vec<u8> {
         let other = |key: &Key| *key != self.session && *key != self.subject;
-        let key = self.shelf.kept().records.keys().copied().find(other).expect("the enrolment names one");
+        let key = self.shelf.kept().records.keys().copied().find(other).expect("the enrollment names one");
         self.record(key)
     }
 }
@@ -224,7 +224,7 @@ impl Seeds {
 }
 
 fn enrolled(engine: Engine) -> Engine {
-    engine.enrolment(async |_: Caller, _: String| Ok(Recipient::new("+4915123456789")))
+    engine.enrollment(async |_: Caller, _: String| Ok(Recipient::new("+4915123456789")))
 }
 
 fn main() -> std::io::Result<()> {
@@ -255,9 +255,9 @@ fn main() -> std::io::Result<()> {
     let beside = Life::new().start().verify();
     beside.push();
     seeds.both("pushed", PUSHED, &beside);
-    seeds.both("declined", PUSHED, &Life::new().start().verify().answered(PushAnswer::Decline));
-    seeds.both("approved", PUSHED, &Life::new().answered(PushAnswer::Approve));
-    let number = Life::with(|engine| engine.policy(Policy::new().push_number(2)));
+    seeds.both("declined", PUSHED, &Life::new().start().verify().answered(PushReply::Decline));
+    seeds.both("approved", PUSHED, &Life::new().answered(PushReply::Approve));
+    let number = Life::with(|engine| engine.policy(Policy::new().number_matching(2)));
     number.push();
     seeds.both("number", PUSHED, &number);
 

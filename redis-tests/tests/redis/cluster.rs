@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use redis::{cluster::ClusterClientBuilder, cluster_async::ClusterConnection};
 use tower_step_up::{
-    Caller, ChallengeError, CheckError, Policy, Reason, Requirement, Secret, StepUp, discard,
+    AuthorizeError, Caller, ChallengeError, Policy, Requirement, Secret, StepUp, UnmetReason, discard,
     store::{RedisStore, Store as _, StoreWarning, conformance},
 };
 
@@ -144,14 +144,14 @@ async fn two_users(cluster: &Cluster) -> [Caller; 2] {
 
 type Node = StepUp;
 
-async fn check(node: &Node, caller: &Caller) -> Result<(), CheckError> {
-    node.check(caller, &Requirement::new()).await.map(drop)
+async fn check(node: &Node, caller: &Caller) -> Result<(), AuthorizeError> {
+    node.authorize(caller, &Requirement::new()).await.map(drop)
 }
 
 /// Refused, and within a time that no request may take.
 async fn is_refused(node: &Node, caller: &Caller) {
     let refused = async {
-        assert_eq!(check(node, caller).await, Err(CheckError::Unavailable));
+        assert_eq!(check(node, caller).await, Err(AuthorizeError::Unavailable));
         let started = node.start_otp(&Caller::user(caller.subject()).session("2"), "SMS", None).await;
         assert_eq!(started, Err(ChallengeError::Unavailable));
     };
@@ -173,7 +173,7 @@ async fn one_master_of_three_is_killed() {
 
     cluster.0[0].again();
     make_user(&cluster.0[0], &BESIDES);
-    let missing = CheckError::StepUpRequired(Reason::Missing.into());
+    let missing = AuthorizeError::StepUpRequired(UnmetReason::Missing.into());
     until(async || check(&node, &lost).await == Err(missing.clone())).await;
     until(async || node.start_otp(&lost, "SMS", None).await.is_ok()).await;
     until(async || node.verify_otp(&lost, "SMS", "123456").await.is_ok() || check(&node, &lost).await.is_ok()).await;
@@ -228,7 +228,7 @@ async fn one_master_of_three_is_killed_and_its_replica_takes_over() {
     make_user(&cluster.0[0], &BESIDES);
     until(async || cluster.0[0].say(&["ROLE"]).contains("slave")).await;
     // Nobody, whoever is asked, gives back what was revoked.
-    let missing = CheckError::StepUpRequired(Reason::Missing.into());
+    let missing = AuthorizeError::StepUpRequired(UnmetReason::Missing.into());
     until(async || {
         let checked = check(&node, &lost).await;
         assert!(checked.is_err());

@@ -15,7 +15,7 @@ use redis::{Client, ErrorKind, RedisResult};
 use testkit::alice;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tower_step_up::{
-    Caller, CheckError, Event, Policy, Reason, Requirement, Secret, StepUp, discard, store::RedisStore,
+    AuthorizeError, Caller, Event, Policy, Requirement, Secret, StepUp, UnmetReason, discard, store::RedisStore,
 };
 
 use crate::{
@@ -95,12 +95,12 @@ impl Directory {
     }
 }
 
-async fn check(node: &StepUp) -> Result<(), CheckError> {
-    node.check(&alice(), &Requirement::new()).await.map(drop)
+async fn check(node: &StepUp) -> Result<(), AuthorizeError> {
+    node.authorize(&alice(), &Requirement::new()).await.map(drop)
 }
 
-fn missing() -> Result<(), CheckError> {
-    Err(CheckError::StepUpRequired(Reason::Missing.into()))
+fn missing() -> Result<(), AuthorizeError> {
+    Err(AuthorizeError::StepUpRequired(UnmetReason::Missing.into()))
 }
 
 /// A thousand requests wait for one answer.
@@ -131,7 +131,7 @@ async fn a_slow_search_is_not_begun_anew_by_whoever_gives_up() {
     let directory = Directory { answers: Arc::new(Semaphore::new(0)), ..Directory::of(&server) };
     let hasty = directory.node(Policy::new());
     for _ in 0..4 {
-        assert_eq!(check(&hasty).await, Err(CheckError::Unavailable));
+        assert_eq!(check(&hasty).await, Err(AuthorizeError::Unavailable));
     }
     assert_eq!(directory.asked(), 1);
     directory.answers.add_permits(1);
@@ -157,7 +157,7 @@ async fn a_search_that_hangs_ends() {
         .secret(Secret::new([2; 32]).unwrap());
     let node = node.build().unwrap();
     for _ in 0..100 {
-        assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+        assert_eq!(check(&node).await, Err(AuthorizeError::Unavailable));
     }
     let asked = asked.load(Ordering::SeqCst);
     // A hundred deadlines of 250 ms.
@@ -179,7 +179,7 @@ async fn a_search_that_fails_is_begun_again_by_the_next_request() {
     });
     let node = directory.node(patient());
     for asked in 1..=5 {
-        assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+        assert_eq!(check(&node).await, Err(AuthorizeError::Unavailable));
         assert_eq!(directory.asked(), asked);
     }
     assert_eq!(check(&node).await, missing());
@@ -201,7 +201,7 @@ async fn searches_that_fail_begin_ten_times_a_second_at_most() {
     let node = directory.node(patient());
     let began = tokio::time::Instant::now();
     for _ in 0..20 {
-        assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+        assert_eq!(check(&node).await, Err(AuthorizeError::Unavailable));
     }
     assert_eq!(directory.asked(), 20);
     let tenths = began.elapsed().as_millis() / 100;
@@ -216,9 +216,9 @@ async fn a_server_that_hangs_or_ends_is_told_so() {
     let node = directory.node(patient());
     assert_eq!(check(&node).await, missing());
     server.signal("STOP");
-    assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+    assert_eq!(check(&node).await, Err(AuthorizeError::Unavailable));
     server.kill();
-    assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+    assert_eq!(check(&node).await, Err(AuthorizeError::Unavailable));
     let expected = ["timed out", "connection refused"].map(|why| format!("the store failed: redis: {why}"));
     assert_eq!(*directory.told.lock().unwrap(), expected);
 
@@ -226,7 +226,7 @@ async fn a_server_that_hangs_or_ends_is_told_so() {
     let address = format!("redis://{}/", closes.local_addr().unwrap());
     tokio::spawn(async move { while closes.accept().await.is_ok() {} });
     let directory = Directory::saying(move || Client::open(address.as_str()));
-    assert_eq!(check(&directory.node(patient())).await, Err(CheckError::Unavailable));
+    assert_eq!(check(&directory.node(patient())).await, Err(AuthorizeError::Unavailable));
     assert_eq!(*directory.told.lock().unwrap(), ["the store failed: redis: connection lost"]);
 }
 
@@ -247,7 +247,7 @@ async fn a_connection_that_was_closed_meanwhile_costs_no_request() {
         close(round % 2 == 0).await;
         node.verify_otp(&caller, "SMS", "123456").await.unwrap();
         close(round % 2 == 1).await;
-        node.check(&caller, &Requirement::new()).await.unwrap();
+        node.authorize(&caller, &Requirement::new()).await.unwrap();
     }
     assert_eq!(*directory.told.lock().unwrap(), [""; 0]);
 }
@@ -371,7 +371,7 @@ async fn beside_a_connection_that_hangs_there_is_one_search() {
     server.signal("STOP");
     // Twelve deadlines of 250 ms.
     for _ in 0..12 {
-        assert_eq!(check(&hasty).await, Err(CheckError::Unavailable));
+        assert_eq!(check(&hasty).await, Err(AuthorizeError::Unavailable));
     }
     assert_eq!(directory.asked(), 2);
 }
@@ -405,7 +405,7 @@ async fn a_connection_that_stands_is_kept_until_another_is_found() {
     until(async || check(&node).await == missing()).await;
     server.signal("STOP");
     until(async || {
-        assert_eq!(check(&node).await, Err(CheckError::Unavailable));
+        assert_eq!(check(&node).await, Err(AuthorizeError::Unavailable));
         directory.asked() > 1
     })
     .await;
@@ -443,7 +443,7 @@ fn without_its_runtime_everything_is_refused() {
     drop(first);
     let second = runtime();
     for _ in 0..3 {
-        assert_eq!(second.block_on(check(&node)), Err(CheckError::Unavailable));
+        assert_eq!(second.block_on(check(&node)), Err(AuthorizeError::Unavailable));
     }
 }
 

@@ -49,7 +49,7 @@ async fn goes_on(node: &StepUp, user: &str) {
     node.start_otp(&caller, "SMS", None).await.unwrap();
     node.verify_otp(&caller, "SMS", "123456").await.unwrap();
     for _ in 0..50 {
-        node.check(&caller, &Requirement::new()).await.unwrap();
+        node.authorize(&caller, &Requirement::new()).await.unwrap();
     }
 }
 

@@ -19,7 +19,9 @@ use std::{
 };
 
 use testkit::alice;
-use tower_step_up::{Caller, ChallengeError, CheckError, Event, ManualClock, Policy, Reason, Requirement, StepUp};
+use tower_step_up::{
+    AuthorizeError, Caller, ChallengeError, Event, ManualClock, Policy, Requirement, StepUp, UnmetReason,
+};
 
 use crate::{
     proxy::Proxy,
@@ -34,15 +36,15 @@ async fn stepped_up(server: &Server) -> StepUp {
 }
 
 async fn passes(node: &StepUp) -> bool {
-    node.check(&alice(), &Requirement::new()).await.is_ok()
+    node.authorize(&alice(), &Requirement::new()).await.is_ok()
 }
 
 /// Refused, and within a time that no request may take, however busy the machine is.
 async fn is_down(node: &StepUp, what: &str) {
     for _ in 0..3 {
         let both = async {
-            let checked = node.check(&alice(), &Requirement::new()).await;
-            assert_eq!(checked.unwrap_err(), CheckError::Unavailable, "{what}");
+            let checked = node.authorize(&alice(), &Requirement::new()).await;
+            assert_eq!(checked.unwrap_err(), AuthorizeError::Unavailable, "{what}");
             let started = node.start_otp(&Caller::user("bob").session("1"), "SMS", None).await;
             assert_eq!(started, Err(ChallengeError::Unavailable), "{what}");
         };
@@ -59,8 +61,8 @@ async fn killed_and_restarted_empty() {
     is_down(&node, "killed").await;
     server.again();
     until(async || {
-        let missing = CheckError::StepUpRequired(Reason::Missing.into());
-        node.check(&alice(), &Requirement::new()).await == Err(missing)
+        let missing = AuthorizeError::StepUpRequired(UnmetReason::Missing.into());
+        node.authorize(&alice(), &Requirement::new()).await == Err(missing)
     })
     .await;
     until(async || node.start_otp(&alice(), "SMS", None).await.is_ok()).await;
@@ -171,7 +173,7 @@ async fn scripts_flushed() {
 #[tokio::test]
 async fn a_server_that_forgets_gives_no_more_guesses() {
     let (server, clock) = (Server::start(), ManualClock::new());
-    let policy = Policy::new().store_deadline(Duration::from_secs(10)).wrong_codes_a_day(12).wait_every(10);
+    let policy = Policy::new().store_deadline(Duration::from_secs(10)).wrong_codes_a_day(12).lockout_every(10);
     let node = || server.builder(policy.clone()).clock(clock.clone()).build().unwrap();
     let guess = async |node: &StepUp| {
         clock.advance(Duration::from_secs(400));
@@ -246,8 +248,8 @@ async fn a_replica_that_lagged_is_promoted() {
     master.kill();
     replica.say(&["REPLICAOF", "NO", "ONE"]);
     proxy.lead_to(replica.port());
-    let missing = || CheckError::StepUpRequired(Reason::Missing.into());
-    until(async || node.check(&bob, &Requirement::new()).await == Err(missing())).await;
+    let missing = || AuthorizeError::StepUpRequired(UnmetReason::Missing.into());
+    until(async || node.authorize(&bob, &Requirement::new()).await == Err(missing())).await;
     // Four of the five of a day are gone from the store, and not from this process.
     let fifth = node.verify_otp(&alice(), "SMS", "000000").await.map(drop);
     assert!(matches!(fifth, Err(ChallengeError::CodeInvalid)), "{fifth:?}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use testkit::alice;
 use tower_step_up::{
-    Caller, ChallengeError, ConfigError, ManualClock, Policy, PushAnswer, Requirement, Secret, StepUp, discard,
+    Caller, ChallengeError, ConfigError, ManualClock, Policy, PushReply, Requirement, Secret, StepUp, discard,
 };
 
 use crate::server::Server;
@@ -24,17 +24,17 @@ async fn what_one_node_does_every_other_sees_at_once() {
 pub(crate) async fn one_truth(a: StepUp, b: StepUp) {
     let any = Requirement::new();
     a.start_otp(&alice(), "SMS", None).await.unwrap();
-    assert!(b.check(&alice(), &any).await.is_err());
+    assert!(b.authorize(&alice(), &any).await.is_err());
     b.verify_otp(&alice(), "SMS", "123456").await.unwrap();
-    assert!(a.check(&alice(), &any).await.is_ok());
+    assert!(a.authorize(&alice(), &any).await.is_ok());
     b.revoke(&alice()).await.unwrap();
-    assert!(a.check(&alice(), &any).await.is_err());
+    assert!(a.authorize(&alice(), &any).await.is_err());
 
     let push = a.start_push(&alice(), "BIO", None).await.unwrap();
-    b.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
-    assert!(a.check(&alice(), &any).await.is_ok());
+    b.answer_push("alice", &push.id, PushReply::Approve).await.unwrap();
+    assert!(a.authorize(&alice(), &any).await.is_ok());
     b.revoke_all("alice").await.unwrap();
-    assert!(a.check(&alice(), &any).await.is_err());
+    assert!(a.authorize(&alice(), &any).await.is_err());
     a.lock("alice").await.unwrap();
     assert_eq!(b.start_otp(&alice(), "SMS", None).await, Err(ChallengeError::Forbidden));
 }
@@ -77,7 +77,7 @@ async fn codes_and_grants_are_spent_once_over_all_nodes() {
         assert_eq!(join_all(codes).await.into_iter().filter(|ok| *ok.as_ref().unwrap()).count(), 1, "round {round}");
         let spent = (0..32).map(|i| {
             let (node, caller, once) = (nodes[i % 2].clone(), caller.clone(), once.clone());
-            tokio::spawn(async move { node.check(&caller, &once).await.is_ok() })
+            tokio::spawn(async move { node.authorize(&caller, &once).await.is_ok() })
         });
         assert_eq!(join_all(spent).await.into_iter().filter(|ok| *ok.as_ref().unwrap()).count(), 1, "round {round}");
     }
@@ -97,7 +97,7 @@ async fn revoking_on_one_node_races_verifying_on_another() {
         };
         b.revoke_all(caller.subject()).await.unwrap();
         verify.await.unwrap();
-        assert!(a.check(&caller, &Requirement::new()).await.is_err(), "round {round}: a grant is left");
+        assert!(a.authorize(&caller, &Requirement::new()).await.is_err(), "round {round}: a grant is left");
     }
 }
 
@@ -145,7 +145,7 @@ async fn the_secret_is_rotated_node_by_node() {
                 wrong += i32::from(matches!(answer, Err(CodeInvalid | OneTryRemaining | ChallengeLimitExceeded)));
             }
             for node in &nodes {
-                assert!(node.check(&stepped_up, &Requirement::new()).await.is_ok(), "nobody is logged out");
+                assert!(node.authorize(&stepped_up, &Requirement::new()).await.is_ok(), "nobody is logged out");
                 let locked = Caller::user("locked").session("1");
                 assert_eq!(node.start_otp(&locked, "SMS", None).await, Err(ChallengeError::Forbidden));
             }

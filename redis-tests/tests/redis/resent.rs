@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::cluster::ClusterClientBuilder;
-use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, StepUp, store::RedisStore};
+use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, SendBudget, StepUp, store::RedisStore};
 
 use crate::{
     proxy::Proxy,
@@ -45,7 +45,10 @@ async fn node(proxy: &Proxy, clock: &ManualClock, tries: u8) -> StepUp {
 }
 
 fn policy(tries: u8) -> Policy {
-    let policy = Policy::new().tries(tries).sends(1000, 1000, 1000, 1000).disable_at(DISABLE_AT);
+    let policy = Policy::new()
+        .max_attempts(tries)
+        .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
+        .disable_after(DISABLE_AT);
     policy.store_deadline(Duration::from_secs(10))
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use redis::{Client, TlsCertificates};
 use tower_step_up::{
-    Caller, ChallengeError, CheckError, Event, Policy, PushAnswer, Requirement, Secret, StepUp, discard,
+    AuthorizeError, Caller, ChallengeError, Event, Policy, PushReply, Requirement, Secret, StepUp, discard,
     store::{RedisStore, conformance},
 };
 
@@ -108,7 +108,7 @@ impl Told {
     /// Everything is refused, for this reason, and no secret is told.
     async fn refuses(&self, node: &StepUp, why: &str) {
         let alice = Caller::user("alice").session("1");
-        assert_eq!(node.check(&alice, &Requirement::new()).await.unwrap_err(), CheckError::Unavailable);
+        assert_eq!(node.authorize(&alice, &Requirement::new()).await.unwrap_err(), AuthorizeError::Unavailable);
         assert_eq!(node.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Unavailable));
         let told = std::mem::take(&mut *self.0.lock().unwrap());
         assert!(!told.is_empty());
@@ -124,15 +124,15 @@ async fn everything(node: &StepUp) -> bool {
     let (alice, new) = (Caller::user("alice").session("1"), Caller::user("alice").session("2"));
     let push = async {
         let push = node.start_push(&alice, "BIO", None).await.ok()?;
-        node.answer_push("alice", &push.id, PushAnswer::Approve).await.ok()
+        node.answer_push("alice", &push.id, PushReply::Approve).await.ok()
     };
     let all = async {
         node.start_otp(&alice, "SMS", None).await.is_ok()
             && node.verify_otp(&alice, "SMS", "123456").await.is_ok()
-            && node.check(&alice, &Requirement::new().once()).await.is_ok()
+            && node.authorize(&alice, &Requirement::new().once()).await.is_ok()
             && push.await.is_some()
             && node.transfer(&alice, &new).await.is_ok()
-            && node.check(&new, &Requirement::new()).await.is_ok()
+            && node.authorize(&new, &Requirement::new()).await.is_ok()
             && node.revoke_all("alice").await.is_ok()
     };
     Box::pin(all).await

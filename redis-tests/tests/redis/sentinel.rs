@@ -7,7 +7,7 @@ use redis::{
     sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
 };
 use tokio::sync::Mutex;
-use tower_step_up::{Caller, CheckError, Reason, Requirement, Secret, StepUp, discard, store::RedisStore};
+use tower_step_up::{AuthorizeError, Caller, Requirement, Secret, StepUp, UnmetReason, discard, store::RedisStore};
 
 use crate::{
     secured::{PASSWORD, make_user},
@@ -75,7 +75,7 @@ async fn the_master_is_killed_and_the_next_is_found() {
     let mut watched = Watched::start().await;
     let node = watched.node();
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|user| Caller::user(user).session("1"));
-    let passes = async |caller: &Caller| node.check(caller, &Requirement::new()).await;
+    let passes = async |caller: &Caller| node.authorize(caller, &Requirement::new()).await;
     for caller in [&alice, &carol] {
         until(async || node.start_otp(caller, "SMS", None).await.is_ok()).await;
         until(async || node.verify_otp(caller, "SMS", "123456").await.is_ok() || passes(caller).await.is_ok()).await;
@@ -85,10 +85,10 @@ async fn the_master_is_killed_and_the_next_is_found() {
 
     let killed = Instant::now();
     watched.master.kill();
-    let missing = CheckError::StepUpRequired(Reason::Missing.into());
-    let refused = |answer: Result<_, CheckError>| {
+    let missing = AuthorizeError::StepUpRequired(UnmetReason::Missing.into());
+    let refused = |answer: Result<_, AuthorizeError>| {
         let error = answer.map(drop).unwrap_err();
-        assert!(error == missing || error == CheckError::Unavailable, "{error:?}");
+        assert!(error == missing || error == AuthorizeError::Unavailable, "{error:?}");
     };
     until(async || {
         refused(passes(&bob).await);
@@ -108,8 +108,8 @@ async fn the_master_is_killed_and_the_next_is_found() {
     until(async || watched.master.say(&["INFO", "replication"]).contains("master_link_status:up")).await;
     for node in [node.clone(), watched.node()] {
         let settled = async |caller: &Caller| loop {
-            let answer = node.check(caller, &Requirement::new()).await.map(drop);
-            if answer != Err(CheckError::Unavailable) {
+            let answer = node.authorize(caller, &Requirement::new()).await.map(drop);
+            if answer != Err(AuthorizeError::Unavailable) {
                 return answer;
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_step_up::{Caller, Policy, PushAnswer, Recipient, Requirement, StepUp};
+use tower_step_up::{Caller, Policy, PushReply, Recipient, Requirement, StepUp};
 
 use crate::server::Server;
 
@@ -31,9 +31,9 @@ async fn round_trips_are_few() {
     let after = (count("get"), count("evalsha"));
     // Two pairs of loads, two swaps of the start, three of the verification.
     assert_eq!((after.0 - before.0, after.1 - before.1), (4, 5), "that is 2 + 5 round trips");
-    node.check(&alice, &Requirement::new()).await.unwrap();
+    node.authorize(&alice, &Requirement::new()).await.unwrap();
     assert_eq!((count("get"), count("evalsha")), (after.0 + 1, after.1), "a guard is one GET");
-    node.check(&alice, &Requirement::new().once()).await.unwrap();
+    node.authorize(&alice, &Requirement::new().once()).await.unwrap();
     assert_eq!((count("get"), count("evalsha")), (after.0 + 2, after.1 + 1), "one that spends its grant writes, too");
 
     let bob = Caller::user("bob").session("1");
@@ -46,18 +46,18 @@ async fn round_trips_are_few() {
     assert_eq!(since(), (3, 3), "a push is started: a pair of loads, two swaps, and it is noted as sent");
     node.push_status(&bob, "BIO", &push.id).await.unwrap();
     assert_eq!(since(), (1, 0), "it is polled");
-    node.answer_push("bob", &push.id, PushAnswer::Approve).await.unwrap();
+    node.answer_push("bob", &push.id, PushReply::Approve).await.unwrap();
     assert_eq!(since(), (3, 2), "it is approved: the user's record is looked at again once the session's was read");
 
     enrolled(&server).start_otp(&Caller::user("carol").session("1"), "SMS", None).await.unwrap();
     assert_eq!(since(), (3, 3), "a code to a recipient who is named: one more record");
 }
 
-/// A node whose enrolment names every user's recipient.
+/// A node whose enrollment names every user's recipient.
 fn enrolled(server: &Server) -> StepUp {
     server
         .builder(Policy::new().store_deadline(Duration::from_secs(10)))
-        .enrolment(async |caller: Caller, _: String| Ok(Recipient::new(caller.subject())))
+        .enrollment(async |caller: Caller, _: String| Ok(Recipient::new(caller.subject())))
         .build()
         .unwrap()
 }

@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc};
 
 use super::{
     channel::{Channel, Channels, Deliver},
-    deliver::ErasedEnrolment,
+    deliver::ErasedEnrollment,
 };
 use crate::{
     engine::{
-        Clock, Enrolment, Identify, Observer, Observers, OtpMessage, OtpSender, PushMessage, PushSender, SystemClock,
+        Clock, Enrollment, Identify, Observer, Observers, OtpMessage, OtpSender, PushMessage, PushSender, SystemClock,
         is_discard, telemetry,
     },
     rules::{Policy, Random, Secret, system_random},
@@ -27,7 +27,7 @@ pub struct StepUpBuilder {
     /// A channel whose sender is [`discard`](crate::discard()).
     discards: Option<String>,
     identify: Option<Arc<dyn Identify>>,
-    enrolment: Option<Arc<dyn ErasedEnrolment>>,
+    enrollment: Option<Arc<dyn ErasedEnrollment>>,
     policy: Policy,
     store: Backend,
     clock: Box<dyn Clock>,
@@ -50,7 +50,7 @@ impl StepUpBuilder {
             duplicate: None,
             discards: None,
             identify: None,
-            enrolment: None,
+            enrollment: None,
             policy: Policy::new(),
             store: MemoryStore::default().into_backend(),
             clock: Box::new(SystemClock),
@@ -100,7 +100,7 @@ impl StepUpBuilder {
     }
 
     /// Registers a channel for what the application verifies itself and hands to
-    /// [`StepUp::grant`](crate::StepUp::grant), such as `PASSKEY`: a requirement can then name it. The name is as for
+    /// [`StepUp::record_proof`](crate::StepUp::record_proof), such as `PASSKEY`: a requirement can then name it. The name is as for
     /// [`otp`](Self::otp).
     pub fn proof(mut self, channel: impl Into<String>) -> Self {
         let channel = channel.into();
@@ -134,8 +134,8 @@ impl StepUpBuilder {
     }
 
     /// Who has enrolled what. The default: everybody everything.
-    pub fn enrolment(mut self, enrolment: impl Enrolment) -> Self {
-        self.enrolment = Some(Arc::new(enrolment));
+    pub fn enrollment(mut self, enrollment: impl Enrollment) -> Self {
+        self.enrollment = Some(Arc::new(enrollment));
         self
     }
 
@@ -207,7 +207,7 @@ impl StepUpBuilder {
         self
     }
 
-    /// For development: nothing is sent, and the code is always `123456`. Everything else, enrolment and
+    /// For development: nothing is sent, and the code is always `123456`. Everything else, enrollment and
     /// limits included, is as in production.
     ///
     /// # Security

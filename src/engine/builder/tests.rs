@@ -19,42 +19,48 @@ async fn ignored<M: Send>(_: M) -> Result<(), DeliveryError> {
 }
 
 fn refuses_challenge(value: &str) -> (StepUpBuilder, Option<ConfigError>) {
-    (builder().authenticate(value), Some(ConfigError::Authenticate { value: value.into() }))
+    (builder().authenticate(value), Some(ConfigError::InvalidAuthenticate { value: value.into() }))
 }
 
 #[test]
 fn mistakes_are_found_when_built() {
     let per_prefix = || Policy::new().sends_per_prefix(3, 1, Duration::from_secs(60));
-    let enrolment = async |_: Caller, _: String| Ok(Recipient::known_to_sender());
+    let enrollment = async |_: Caller, _: String| Ok(Recipient::known_to_sender());
     let table = vec![
         (StepUp::builder(), Some(ConfigError::NoChannel)),
         (builder(), None),
         (builder().push("SMS", ignored), None),
         (builder().otp("SMS", ignored), Some(ConfigError::DuplicateChannel { channel: "SMS".into() })),
-        (builder().otp("", ignored), Some(ConfigError::ChannelName { channel: String::new() })),
-        (builder().push("a/b", ignored), Some(ConfigError::ChannelName { channel: "a/b".into() })),
-        (builder().push("ü", ignored), Some(ConfigError::ChannelName { channel: "ü".into() })),
-        (builder().push("BIO", discard), Some(ConfigError::Discards { channel: "BIO".into() })),
-        (builder().otp("EMAIL", discard), Some(ConfigError::Discards { channel: "EMAIL".into() })),
+        (builder().otp("", ignored), Some(ConfigError::InvalidChannelName { channel: String::new() })),
+        (builder().push("a/b", ignored), Some(ConfigError::InvalidChannelName { channel: "a/b".into() })),
+        (builder().push("ü", ignored), Some(ConfigError::InvalidChannelName { channel: "ü".into() })),
+        (builder().push("BIO", discard), Some(ConfigError::DiscardOutsideSandbox { channel: "BIO".into() })),
+        (builder().otp("EMAIL", discard), Some(ConfigError::DiscardOutsideSandbox { channel: "EMAIL".into() })),
         (builder().otp("EMAIL", discard).push("BIO", discard).sandbox(), None),
         (builder().policy(per_prefix()), Some(ConfigError::NoRecipients)),
-        (builder().policy(per_prefix()).enrolment(enrolment), None),
+        (builder().policy(per_prefix()).enrollment(enrollment), None),
         (builder().public_path("/a/b"), None),
-        (builder().public_path("/a/"), Some(ConfigError::Path { setting: "public_path", path: "/a/".into() })),
-        (builder().public_path("a"), Some(ConfigError::Path { setting: "public_path", path: "a".into() })),
-        (builder().public_path("/"), Some(ConfigError::Path { setting: "public_path", path: "/".into() })),
-        (builder().public_path("//a"), Some(ConfigError::Path { setting: "public_path", path: "//a".into() })),
-        (builder().public_path("/`"), Some(ConfigError::Path { setting: "public_path", path: "/`".into() })),
+        (builder().public_path("/a/"), Some(ConfigError::InvalidPath { setting: "public_path", path: "/a/".into() })),
+        (builder().public_path("a"), Some(ConfigError::InvalidPath { setting: "public_path", path: "a".into() })),
+        (builder().public_path("/"), Some(ConfigError::InvalidPath { setting: "public_path", path: "/".into() })),
+        (builder().public_path("//a"), Some(ConfigError::InvalidPath { setting: "public_path", path: "//a".into() })),
+        (builder().public_path("/`"), Some(ConfigError::InvalidPath { setting: "public_path", path: "/`".into() })),
         (builder().public_path("/a-b_c.d~1/%20"), None),
-        (builder().public_path("/a\"b"), Some(ConfigError::Path { setting: "public_path", path: "/a\"b".into() })),
+        (
+            builder().public_path("/a\"b"),
+            Some(ConfigError::InvalidPath { setting: "public_path", path: "/a\"b".into() }),
+        ),
         (builder().authenticate("Bearer realm=\"x\""), None),
-        (builder().authenticate("basic realm=x"), Some(ConfigError::Authenticate { value: "basic realm=x".into() })),
+        (
+            builder().authenticate("basic realm=x"),
+            Some(ConfigError::InvalidAuthenticate { value: "basic realm=x".into() }),
+        ),
         (builder().authenticate("Bearer realm=\"Basic, \\\", Basic\", error=\"x\""), None),
-        (builder().authenticate("A,Basic"), Some(ConfigError::Authenticate { value: "A,Basic".into() })),
-        (builder().authenticate("Basic,"), Some(ConfigError::Authenticate { value: "Basic,".into() })),
+        (builder().authenticate("A,Basic"), Some(ConfigError::InvalidAuthenticate { value: "A,Basic".into() })),
+        (builder().authenticate("Basic,"), Some(ConfigError::InvalidAuthenticate { value: "Basic,".into() })),
         (
             builder().authenticate("A x=\"1\", basic realm=x"),
-            Some(ConfigError::Authenticate { value: "A x=\"1\", basic realm=x".into() }),
+            Some(ConfigError::InvalidAuthenticate { value: "A x=\"1\", basic realm=x".into() }),
         ),
         // What stands between quotes is no item, and what is escaped there ends none.
         (builder().authenticate(r#"A x="1, Basic y""#), None),
@@ -64,12 +70,12 @@ fn mistakes_are_found_when_built() {
         refuses_challenge(r#"A x="\\", Basic y"#),
         refuses_challenge(r#"A x="\"", Basic y"#),
         refuses_challenge(r#"A x="a\b", Basic y"#),
-        (builder().authenticate(""), Some(ConfigError::Authenticate { value: String::new() })),
-        (builder().authenticate("A\r\nB: c"), Some(ConfigError::Authenticate { value: "A\r\nB: c".into() })),
+        (builder().authenticate(""), Some(ConfigError::InvalidAuthenticate { value: String::new() })),
+        (builder().authenticate("A\r\nB: c"), Some(ConfigError::InvalidAuthenticate { value: "A\r\nB: c".into() })),
         (builder().grpc_domain("bank.example"), None),
-        (builder().grpc_domain(""), Some(ConfigError::GrpcDomain { domain: String::new() })),
-        (builder().grpc_domain("a b"), Some(ConfigError::GrpcDomain { domain: "a b".into() })),
-        (builder().random(|_| Err(RandomFailed)), Some(ConfigError::Random)),
+        (builder().grpc_domain(""), Some(ConfigError::InvalidGrpcDomain { domain: String::new() })),
+        (builder().grpc_domain("a b"), Some(ConfigError::InvalidGrpcDomain { domain: "a b".into() })),
+        (builder().random(|_| Err(RandomFailed)), Some(ConfigError::RandomUnavailable)),
         (builder().otp("e-Mail", ignored).policy(Policy::psd2()), None),
         (builder().push("EMAIL", ignored).policy(Policy::nist()), None),
         (
@@ -81,8 +87,8 @@ fn mistakes_are_found_when_built() {
         assert_eq!(builder.build().err(), expected, "row {i}");
     }
     assert!(matches!(
-        builder().policy(Policy::new().tries(0)).build().err(),
-        Some(ConfigError::OutOfBounds { setting: "tries", .. })
+        builder().policy(Policy::new().max_attempts(0)).build().err(),
+        Some(ConfigError::OutOfBounds { setting: "max_attempts", .. })
     ));
 }
 

@@ -38,13 +38,13 @@ impl StepUpBuilder {
             return Err(ConfigError::EmailChannel { channel: channel.into() });
         }
         if let Some(channel) = self.discards.filter(|_| !self.sandbox) {
-            return Err(ConfigError::Discards { channel });
+            return Err(ConfigError::DiscardOutsideSandbox { channel });
         }
-        if self.policy.sends_per_prefix.is_some() && self.enrolment.is_none() {
+        if self.policy.sends_per_prefix.is_some() && self.enrollment.is_none() {
             return Err(ConfigError::NoRecipients);
         }
         if let Some(scope) = self.scopes.iter().flatten().find(|scope| check_scope(scope).is_err()) {
-            return Err(ConfigError::Scope { scope: scope.to_string() });
+            return Err(ConfigError::InvalidScope { scope: scope.to_string() });
         }
         let wire = Settings::new(self.sandbox, self.public_path, self.authenticate, self.grpc_domain)?;
         if self.store.is_shared() && self.secret.is_none() {
@@ -54,7 +54,7 @@ impl StepUpBuilder {
             return Err(ConfigError::RecordKeyRequired);
         }
         let secret = self.secret.map_or_else(|| Secret::generate(self.random), Ok)?;
-        let seed = random_bytes(self.random).map_err(|RandomFailed| ConfigError::Random)?;
+        let seed = random_bytes(self.random).map_err(|RandomFailed| ConfigError::RandomUnavailable)?;
         if self.sandbox {
             telemetry::sandbox();
         }
@@ -63,7 +63,7 @@ impl StepUpBuilder {
             record_key: RecordKey::new(self.record_key.as_ref(), self.sandbox),
             channels: self.channels,
             identify: self.identify,
-            enrolment: self.enrolment,
+            enrollment: self.enrollment,
             policy: self.policy,
             store: self.store,
             clock: Monotone::new(self.clock),

@@ -20,12 +20,12 @@ use http_body::{Body, Frame, SizeHint};
 use tower::{Layer, Service};
 
 use crate::{
-    engine::{Caller, CheckError},
+    engine::{AuthorizeError, Caller},
     guard::{
         admission::{Shared, forbid_storing},
-        refusal::{Negotiate, Refusal, Refuse},
+        refusal::{Negotiate, Refusal, ResponseForRefusal},
     },
-    rules::{BOUND_BODY_LIMIT, Operation, Reason},
+    rules::{BOUND_BODY_LIMIT, Operation, UnmetReason},
     timeout::BoxFuture,
     wire::{Read, Unread, read},
 };
@@ -151,16 +151,16 @@ impl fmt::Debug for Replayed {
 
 /// A service whose requests are bound. Made by [`BindStepUp`].
 #[must_use]
-pub struct BoundGuard<Svc, R = Negotiate, F = FromBytes> {
+pub struct BoundService<Svc, R = Negotiate, F = FromBytes> {
     inner: Svc,
     layer: BindStepUp<R, F>,
 }
 
-impl<Svc, R, F, ReqBody, ResBody> Service<Request<ReqBody>> for BoundGuard<Svc, R, F>
+impl<Svc, R, F, ReqBody, ResBody> Service<Request<ReqBody>> for BoundService<Svc, R, F>
 where
     Svc: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
     Svc::Future: Send,
-    R: Refuse<ResBody> + Send + Sync + 'static,
+    R: ResponseForRefusal<ResBody> + Send + Sync + 'static,
     F: Rebuild<ReqBody> + Clone + Send + Sync + 'static,
     ReqBody: Body + Send + 'static,
     ReqBody::Data: Send,
@@ -190,7 +190,7 @@ impl<R, F> BindStepUp<R, F> {
     ) -> Result<Response<ResBody>, Svc::Error>
     where
         Svc: Service<Request<ReqBody>, Response = Response<ResBody>>,
-        R: Refuse<ResBody>,
+        R: ResponseForRefusal<ResBody>,
         F: Rebuild<ReqBody>,
         ReqBody: Body,
         ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -212,7 +212,7 @@ impl<R, F> BindStepUp<R, F> {
                     let loaded = engine.look_up(&engine.session_key(&caller)).await;
                     engine.decide(loaded, shared.requirement(), Some(&operation.digest))
                 }
-                None => Err(CheckError::StepUpRequired(Reason::Mismatch.into())),
+                None => Err(AuthorizeError::StepUpRequired(UnmetReason::Mismatch.into())),
             };
             let _ = shared.admit(request.extensions_mut(), decided);
             return call(inner, request).await;
@@ -259,14 +259,14 @@ impl<R, F> BindStepUp<R, F> {
     }
 
     /// A refusal says with which token the step-up starts.
-    fn with_binding(&self, error: CheckError, caller: &Caller, operation: Operation) -> CheckError {
+    fn with_binding(&self, error: AuthorizeError, caller: &Caller, operation: Operation) -> AuthorizeError {
         match error {
-            CheckError::StepUpRequired(unmet) => {
+            AuthorizeError::StepUpRequired(unmet) => {
                 let scope = self.shared.requirement().scope.clone();
                 let token = self.shared.engine().seal_binding(caller, operation, scope);
-                CheckError::StepUpRequired(unmet.bound(token.into()))
+                AuthorizeError::StepUpRequired(unmet.bound(token.into()))
             }
-            CheckError::Unavailable => error,
+            AuthorizeError::Unavailable => error,
         }
     }
 }
@@ -288,10 +288,10 @@ impl From<Unread> for Refusal {
 }
 
 impl<Svc, R, F: Clone> Layer<Svc> for BindStepUp<R, F> {
-    type Service = BoundGuard<Svc, R, F>;
+    type Service = BoundService<Svc, R, F>;
 
     fn layer(&self, inner: Svc) -> Self::Service {
-        BoundGuard { inner, layer: self.clone() }
+        BoundService { inner, layer: self.clone() }
     }
 }
 
@@ -311,19 +311,19 @@ impl<R, F> fmt::Debug for BindStepUp<R, F> {
     }
 }
 
-impl<Svc: Clone, R, F: Clone> Clone for BoundGuard<Svc, R, F> {
+impl<Svc: Clone, R, F: Clone> Clone for BoundService<Svc, R, F> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), layer: self.layer.clone() }
     }
 }
 
-impl<Svc: fmt::Debug, R, F> fmt::Debug for BoundGuard<Svc, R, F> {
+impl<Svc: fmt::Debug, R, F> fmt::Debug for BoundService<Svc, R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundGuard").field("inner", &self.inner).field("layer", &self.layer).finish()
+        f.debug_struct("BoundService").field("inner", &self.inner).field("layer", &self.layer).finish()
     }
 }
 
-/// The future of a [`BoundGuard`].
+/// The future of a [`BoundService`].
 pub struct BoundResponseFuture<T, E>(BoxFuture<'static, Result<T, E>>);
 
 impl<T, E> Future for BoundResponseFuture<T, E> {

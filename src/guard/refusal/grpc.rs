@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, Response, header::CONTENT_TYPE, request::Parts};
 
-use super::{Refusal, Refuse, Terms};
+use super::{Refusal, RefusalTerms, ResponseForRefusal};
 
 /// Refuses as gRPC does: HTTP 200 and trailers only, with code 16, 7 or 14 and a `google.rpc.ErrorInfo`.
 ///
@@ -14,8 +14,8 @@ pub struct Grpc;
 
 // So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
 #[diagnostic::do_not_recommend]
-impl<B: Default> Refuse<B> for Grpc {
-    fn refuse(&self, refusal: &Refusal, terms: &Terms, _: &Parts) -> Response<B> {
+impl<B: Default> ResponseForRefusal<B> for Grpc {
+    fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, _: &Parts) -> Response<B> {
         terms.grpc(refusal, B::default())
     }
 }

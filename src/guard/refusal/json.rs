@@ -7,7 +7,7 @@ use http::{
     request::Parts,
 };
 
-use super::{Refusal, Refuse, Terms};
+use super::{Refusal, RefusalTerms, ResponseForRefusal};
 use crate::wire::{RETRY_SOON, declare_json};
 
 /// Refuses with JSON: 401, 403, 503, or 400, 408 and 413 for a body that cannot be bound, whatever the client speaks. Chosen by
@@ -18,8 +18,8 @@ pub struct Json;
 
 // So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
 #[diagnostic::do_not_recommend]
-impl<B: From<Bytes>> Refuse<B> for Json {
-    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B> {
+impl<B: From<Bytes>> ResponseForRefusal<B> for Json {
+    fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B> {
         let json = terms.json(refusal);
         let length = json.len();
         // The answer to HEAD has no content (RFC 9110 §9.3.2), and over HTTP/2 not every host takes it away.

@@ -1,4 +1,4 @@
-//! What a refusal says ([`Refusal`], [`Terms`]), and who builds it ([`Refuse`]).
+//! What a refusal says ([`Refusal`], [`RefusalTerms`]), and who builds it ([`ResponseForRefusal`]).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     engine::Engine,
-    rules::{Reason, Requirement, Unmet, UnmetPart},
+    rules::{Requirement, Unmet, UnmetPart, UnmetReason},
     wire::{ChannelNames, Metadata, Problem, RpcStatus, Trailers, Unread, json},
 };
 
@@ -45,10 +45,10 @@ pub enum Refusal {
 ///
 /// ```
 /// use axum::{body::Body, http::{Response, StatusCode, request::Parts}};
-/// use tower_step_up::{Refusal, RequireStepUp, StepUp, Terms};
+/// use tower_step_up::{Refusal, RequireStepUp, StepUp, RefusalTerms};
 ///
 /// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-/// let guard = RequireStepUp::new(&step_up).refuse_with(|refusal: &Refusal, _: &Terms, _: &Parts| {
+/// let guard = RequireStepUp::new(&step_up).with_refusal_response(|refusal: &Refusal, _: &RefusalTerms, _: &Parts| {
 ///     let mut response = Response::new(Body::from(format!("{refusal:?}")));
 ///     *response.status_mut() = StatusCode::FORBIDDEN;
 ///     response
@@ -64,25 +64,25 @@ pub enum Refusal {
     label = "this guard cannot refuse for a service with that response body",
     note = "the default needs a body that is `From<bytes::Bytes>`, such as `axum::body::Body`",
     note = "for a service that speaks only gRPC, such as tonic's: `RequireStepUp::new(&step_up).grpc()`, which needs a body that is `Default`",
-    note = "for any other body, say how it is built: `RequireStepUp::new(&step_up).refuse_with(|refusal, terms, request| ..)`"
+    note = "for any other body, say how it is built: `RequireStepUp::new(&step_up).with_refusal_response(|refusal, terms, request| ..)`"
 )]
-pub trait Refuse<B> {
+pub trait ResponseForRefusal<B> {
     /// The response.
-    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B>;
+    fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B>;
 }
 
-impl<F, B> Refuse<B> for F
+impl<F, B> ResponseForRefusal<B> for F
 where
-    F: Fn(&Refusal, &Terms, &Parts) -> Response<B>,
+    F: Fn(&Refusal, &RefusalTerms, &Parts) -> Response<B>,
 {
-    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B> {
+    fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B> {
         self(refusal, terms, request)
     }
 }
 
 /// On what terms a guard lets a caller through: what it tells them.
 #[derive(Debug)]
-pub struct Terms {
+pub struct RefusalTerms {
     pub(super) requirement: Requirement,
     channels: ChannelNames<Box<str>>,
     public_path: Option<String>,
@@ -102,7 +102,7 @@ struct Built<T> {
     invalid: T,
     too_large: T,
     too_slow: T,
-    step_up_required: [T; Reason::ALL.len()],
+    step_up_required: [T; UnmetReason::ALL.len()],
 }
 
 impl<T> Built<T> {
@@ -115,7 +115,7 @@ impl<T> Built<T> {
             Refusal::TooLarge => &self.too_large,
             Refusal::TooSlow => &self.too_slow,
             Refusal::StepUpRequired(unmet) if unmet.parts().is_empty() && unmet.binding().is_none() => {
-                let place = Reason::ALL.iter().position(|known| *known == unmet.reason());
+                let place = UnmetReason::ALL.iter().position(|known| *known == unmet.reason());
                 &self.step_up_required[place.unwrap_or_default()]
             }
             Refusal::StepUpRequired(unmet) => return Err(unmet),
@@ -175,7 +175,7 @@ impl Body<'_> {
     }
 }
 
-impl Terms {
+impl RefusalTerms {
     pub(super) fn new(engine: &Engine, requirement: Requirement) -> Self {
         let accepted = |name: &&str| requirement.accepts(name);
         let channels = ChannelNames {
@@ -186,7 +186,7 @@ impl Terms {
         let public_path = engine.wire.public_path.clone();
         let start = public_path.as_deref().map(|path| start_paths(path, &channels));
         let domain = engine.wire.grpc_domain.clone();
-        let unmet = Reason::ALL.map(Unmet::from);
+        let unmet = UnmetReason::ALL.map(Unmet::from);
         let bodies = unmet.each_ref().map(|unmet| body(&requirement, unmet, &channels, start.as_deref()));
         let json = Built {
             no_caller: json(&Problem::UNAUTHORIZED),
@@ -236,7 +236,7 @@ impl Terms {
         &self.authenticate
     }
 
-    /// The channels of what the application verifies itself ([`StepUp::grant`](crate::StepUp::grant)) that are
+    /// The channels of what the application verifies itself ([`StepUp::record_proof`](crate::StepUp::record_proof)) that are
     /// accepted.
     pub fn proof_channels(&self) -> impl Iterator<Item = &str> {
         self.channels.proof.iter().map(|name| &**name)

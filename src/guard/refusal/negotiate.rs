@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Response, request::Parts};
 
-use super::{Json, Refusal, Refuse, Terms, grpc::is_grpc};
+use super::{Json, Refusal, RefusalTerms, ResponseForRefusal, grpc::is_grpc};
 
 /// Refuses a gRPC request as [`Grpc`](super::Grpc) does and any other as [`Json`]. The default of
 /// [`RequireStepUp`](crate::RequireStepUp).
@@ -16,8 +16,12 @@ pub struct Negotiate;
 
 // So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
 #[diagnostic::do_not_recommend]
-impl<B: From<Bytes>> Refuse<B> for Negotiate {
-    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B> {
-        if is_grpc(request) { terms.grpc(refusal, Bytes::new().into()) } else { Json.refuse(refusal, terms, request) }
+impl<B: From<Bytes>> ResponseForRefusal<B> for Negotiate {
+    fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B> {
+        if is_grpc(request) {
+            terms.grpc(refusal, Bytes::new().into())
+        } else {
+            Json.response_for_refusal(refusal, terms, request)
+        }
     }
 }

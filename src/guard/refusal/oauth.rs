@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::WWW_AUTHENTICATE, request::Parts};
 
-use super::{Json, Refusal, Refuse, Terms};
+use super::{Json, Refusal, RefusalTerms, ResponseForRefusal};
 use crate::rules::ConfigError;
 
 /// Refuses as an OAuth resource server does: 401 with
@@ -16,11 +16,11 @@ use crate::rules::ConfigError;
 /// # Example
 ///
 /// ```
-/// use tower_step_up::{RequireStepUp, StepUp, guard::OAuth};
+/// use tower_step_up::{RequireStepUp, StepUp, guard::refusal::OAuth};
 ///
 /// # let step_up = StepUp::builder().proof("OIDC").build()?;
 /// let oauth = OAuth::new().acr_values(["urn:example:gold", "urn:example:platinum"])?;
-/// let guard = RequireStepUp::new(&step_up).refuse_with(oauth);
+/// let guard = RequireStepUp::new(&step_up).with_refusal_response(oauth);
 /// # Ok::<_, tower_step_up::ConfigError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl OAuth {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::OAuth`] where it is empty or has a character that may not stand there: printable ASCII without
+    /// [`ConfigError::InvalidOAuthParameter`] where it is empty or has a character that may not stand there: printable ASCII without
     /// `"` and `\` may (RFC 6750 §3).
     pub fn description(self, description: &str) -> Result<Self, ConfigError> {
         let description = checked("error_description", description, |byte| matches!(byte, b' '..=b'~'))?;
@@ -57,7 +57,7 @@ impl OAuth {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::OAuth`] where there is none, or one is empty or has a character that may not stand there: visible
+    /// [`ConfigError::InvalidOAuthParameter`] where there is none, or one is empty or has a character that may not stand there: visible
     /// ASCII without `"` and `\` may.
     pub fn acr_values<T: AsRef<str>>(self, values: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
         let mut checked_values = Vec::new();
@@ -68,7 +68,7 @@ impl OAuth {
         Ok(Self { acr_values: Some(joined), ..self })
     }
 
-    fn challenge(&self, terms: &Terms) -> HeaderValue {
+    fn challenge(&self, terms: &RefusalTerms) -> HeaderValue {
         let acr_values = self.acr_values.as_ref().map(|values| format!(", acr_values=\"{values}\""));
         let max_age = terms.requirement.max_age.map(|age| format!(", max_age=\"{}\"", age.as_secs()));
         let challenge = format!(
@@ -88,16 +88,16 @@ const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 fn checked(parameter: &'static str, value: &str, may_stand: impl Fn(u8) -> bool) -> Result<Box<str>, ConfigError> {
     let stands = |byte: u8| may_stand(byte) && byte != b'"' && byte != b'\\';
     if value.trim().is_empty() || !value.bytes().all(stands) {
-        return Err(ConfigError::OAuth { parameter, value: value.into() });
+        return Err(ConfigError::InvalidOAuthParameter { parameter, value: value.into() });
     }
     Ok(value.into())
 }
 
 // So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
 #[diagnostic::do_not_recommend]
-impl<B: From<Bytes>> Refuse<B> for OAuth {
-    fn refuse(&self, refusal: &Refusal, terms: &Terms, request: &Parts) -> Response<B> {
-        let mut response = Json.refuse(refusal, terms, request);
+impl<B: From<Bytes>> ResponseForRefusal<B> for OAuth {
+    fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B> {
+        let mut response = Json.response_for_refusal(refusal, terms, request);
         let challenge = match refusal {
             Refusal::StepUpRequired(_) => self.challenge(terms),
             Refusal::NoCaller => BEARER,
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn nothing_is_built_that_could_break_a_header() {
         for bad in ["", " ", "a\"b", "a\\b", "a\nb", "a\r\nx: y", "ü", "\u{7f}"] {
-            let refused = |parameter| Some(ConfigError::OAuth { parameter, value: bad.into() });
+            let refused = |parameter| Some(ConfigError::InvalidOAuthParameter { parameter, value: bad.into() });
             assert_eq!(OAuth::new().description(bad).err(), refused("error_description"), "{bad:?}");
             assert_eq!(OAuth::new().acr_values([bad]).err(), refused("acr_values"), "{bad:?}");
             assert_eq!(OAuth::new().acr_values(["good", bad]).err(), refused("acr_values"), "{bad:?}");

@@ -14,21 +14,21 @@ fn form_is_exact_ascii_digits() {
     let table = [
         ("123456", Ok(())),
         ("000000", Ok(())),
-        ("", Err(Malformed::HasText)),
-        ("   ", Err(Malformed::HasText)),
-        ("\u{a0}\u{a0}\u{a0}\u{a0}\u{a0}\u{a0}", Err(Malformed::HasText)),
-        ("12345", Err(Malformed::Size)),
-        ("1234567", Err(Malformed::Size)),
-        (" 123456", Err(Malformed::Size)),
-        ("123456\n", Err(Malformed::Size)),
-        ("123 456", Err(Malformed::Size)),
-        ("+12345", Err(Malformed::Regex)),
-        ("-12345", Err(Malformed::Regex)),
-        ("12345a", Err(Malformed::Regex)),
-        ("12345\u{a0}", Err(Malformed::Regex)),
-        ("12345\0", Err(Malformed::Regex)),
-        ("１２３４５６", Err(Malformed::Regex)),
-        ("١٢٣٤٥٦", Err(Malformed::Regex)),
+        ("", Err(Malformed::Blank)),
+        ("   ", Err(Malformed::Blank)),
+        ("\u{a0}\u{a0}\u{a0}\u{a0}\u{a0}\u{a0}", Err(Malformed::Blank)),
+        ("12345", Err(Malformed::WrongLength)),
+        ("1234567", Err(Malformed::WrongLength)),
+        (" 123456", Err(Malformed::WrongLength)),
+        ("123456\n", Err(Malformed::WrongLength)),
+        ("123 456", Err(Malformed::WrongLength)),
+        ("+12345", Err(Malformed::InvalidCharacter)),
+        ("-12345", Err(Malformed::InvalidCharacter)),
+        ("12345a", Err(Malformed::InvalidCharacter)),
+        ("12345\u{a0}", Err(Malformed::InvalidCharacter)),
+        ("12345\0", Err(Malformed::InvalidCharacter)),
+        ("１２３４５６", Err(Malformed::InvalidCharacter)),
+        ("١٢٣٤٥٦", Err(Malformed::InvalidCharacter)),
     ];
     for (code, expected) in table {
         assert_eq!(check_form(code, 6), expected, "{code:?}");
@@ -39,7 +39,7 @@ fn form_is_exact_ascii_digits() {
 fn a_failing_generator_fails() {
     assert_eq!(OneTimeCode::generate(6, fails).err(), Some(RandomFailed));
     assert_eq!(push_id(fails), Err(RandomFailed));
-    assert_eq!(Secret::generate(fails).err(), Some(ConfigError::Random));
+    assert_eq!(Secret::generate(fails).err(), Some(ConfigError::RandomUnavailable));
 }
 
 /// T11: chi-square over the digit at each place and over the first two digits together.

@@ -10,22 +10,22 @@ impl Policy {
         let SendBudget { five_minutes, ten_minutes, hour, day } = self.sends;
         let numbers: [(&'static str, u64, u64, u64); 17] = [
             ("code_digits", self.code_digits.into(), 6, 12),
-            ("tries", self.tries.into(), 1, 10),
-            ("wait_every", self.wait_every.into(), 1, 10),
-            ("disable_at", self.disable_at.into(), 1, 100),
+            ("max_attempts", self.max_attempts.into(), 1, 10),
+            ("lockout_every", self.lockout_every.into(), 1, 10),
+            ("disable_after", self.disable_after.into(), 1, 100),
             ("wrong_codes_a_day", self.wrong_codes_a_day.into(), 1, 100),
-            ("push_number", self.push_number.unwrap_or(2).into(), 2, 3),
+            ("number_matching", self.number_matching.unwrap_or(2).into(), 2, 3),
             ("starts_per_session", self.starts_per_session.unwrap_or(1).into(), 1, u32::MAX.into()),
-            ("sends.five_minutes", five_minutes.into(), 1, 1000),
-            ("sends.ten_minutes", ten_minutes.into(), five_minutes.into(), 1000),
-            ("sends.hour", hour.into(), ten_minutes.into(), 1000),
-            ("sends.day", day.into(), hour.into(), 1000),
+            ("send_budget.per_5_minutes", five_minutes.into(), 1, 1000),
+            ("send_budget.per_10_minutes", ten_minutes.into(), five_minutes.into(), 1000),
+            ("send_budget.per_hour", hour.into(), ten_minutes.into(), 1000),
+            ("send_budget.per_day", day.into(), hour.into(), 1000),
             ("sends_in_process", self.sends_in_process.map_or(1, |rate| rate.sends).into(), 1, u32::MAX.into()),
             ("sends_per_prefix", self.sends_per_prefix.map_or(1, |(_, rate)| rate.sends).into(), 1, u32::MAX.into()),
             ("sends_per_prefix.characters", self.sends_per_prefix.map_or(1, |(characters, _)| characters).into(), 1, 8),
             ("live_challenges", self.live_challenges.into(), 1, 10),
             ("pushes", self.pushes.into(), 1, 100),
-            ("denials", self.denials.into(), 1, 10),
+            ("pause_after_declines", self.denials.into(), 1, 10),
         ];
         for (setting, value, least, most) in numbers {
             if !(least..=most).contains(&value) {
@@ -33,16 +33,16 @@ impl Policy {
             }
         }
         let durations = [
-            ("code_life", self.code_life, secs(30), secs(600)),
-            ("waits.first", self.first_wait, secs(30), secs(3600)),
-            ("waits.longest", self.longest_wait, self.first_wait, secs(24 * 3600)),
+            ("code_lifetime", self.code_lifetime, secs(30), secs(600)),
+            ("lockout_backoff.first", self.first_wait, secs(30), secs(3600)),
+            ("lockout_backoff.longest", self.longest_wait, self.first_wait, secs(24 * 3600)),
             ("resend_interval", self.resend_interval, secs(15), secs(600)),
             ("sends_in_process.per", self.sends_in_process.map_or(DAY, |rate| rate.per), secs(1), DAY),
             ("sends_per_prefix.per", self.sends_per_prefix.map_or(DAY, |(_, rate)| rate.per), secs(1), DAY),
-            ("push_life", self.push_life, secs(30), secs(600)),
-            ("denials.pause", self.denial_pause, secs(60), DAY),
-            ("grant_life", self.grant_life, secs(10), secs(12 * 3600)),
-            ("skew", self.skew, Duration::ZERO, secs(30)),
+            ("push_lifetime", self.push_lifetime, secs(30), secs(600)),
+            ("pause_after_declines.pause", self.denial_pause, secs(60), DAY),
+            ("grant_lifetime", self.grant_lifetime, secs(10), secs(12 * 3600)),
+            ("clock_skew", self.clock_skew, Duration::ZERO, secs(30)),
             ("sender_deadline", self.sender_deadline, Duration::from_millis(100), secs(60)),
             ("store_deadline", self.store_deadline, Duration::from_millis(1), secs(10)),
         ];

@@ -2,10 +2,13 @@
 
 mod bounds;
 pub(super) mod fixed;
+mod send_budget;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
+
+pub use self::send_budget::SendBudget;
 
 /// The numbers of a step-up.
 ///
@@ -21,7 +24,7 @@ use std::time::Duration;
 /// let step_up = StepUp::builder()
 ///     .sandbox()
 ///     .otp("SMS", tower_step_up::discard)
-///     .policy(Policy::new().code_digits(8).grant_life(Duration::from_secs(300)))
+///     .policy(Policy::new().code_digits(8).grant_lifetime(Duration::from_secs(300)))
 ///     .build()?;
 ///
 /// let refused = StepUp::builder()
@@ -36,12 +39,12 @@ use std::time::Duration;
 #[must_use]
 pub struct Policy {
     pub(crate) code_digits: u8,
-    pub(crate) code_life: Duration,
-    pub(crate) tries: u8,
-    pub(crate) wait_every: u8,
+    pub(crate) code_lifetime: Duration,
+    pub(crate) max_attempts: u8,
+    pub(crate) lockout_every: u8,
     pub(crate) first_wait: Duration,
     pub(crate) longest_wait: Duration,
-    pub(crate) disable_at: u8,
+    pub(crate) disable_after: u8,
     pub(crate) wrong_codes_a_day: u8,
     pub(crate) resend_interval: Duration,
     pub(crate) starts_per_session: Option<u32>,
@@ -49,16 +52,16 @@ pub struct Policy {
     pub(crate) sends_in_process: Option<Rate>,
     pub(crate) sends_per_prefix: Option<(u8, Rate)>,
     pub(crate) live_challenges: u8,
-    pub(crate) push_life: Duration,
+    pub(crate) push_lifetime: Duration,
     pub(crate) pushes: u32,
     pub(crate) denials: u8,
     pub(crate) denial_pause: Duration,
-    pub(crate) push_number: Option<u8>,
+    pub(crate) number_matching: Option<u8>,
     pub(crate) email: bool,
-    pub(crate) grant_life: Duration,
+    pub(crate) grant_lifetime: Duration,
     pub(crate) one_time: bool,
     pub(crate) bound: bool,
-    pub(crate) skew: Duration,
+    pub(crate) clock_skew: Duration,
     pub(crate) sender_deadline: Duration,
     pub(crate) store_deadline: Duration,
 }
@@ -74,29 +77,29 @@ impl Policy {
     pub const fn new() -> Self {
         Self {
             code_digits: 6,
-            code_life: secs(5 * 60),
-            tries: 5,
-            wait_every: 5,
+            code_lifetime: secs(5 * 60),
+            max_attempts: 5,
+            lockout_every: 5,
             first_wait: secs(30),
             longest_wait: secs(60 * 60),
-            disable_at: 50,
+            disable_after: 50,
             wrong_codes_a_day: 100,
             resend_interval: secs(15),
             starts_per_session: None,
-            sends: SendBudget { five_minutes: 3, ten_minutes: 5, hour: 15, day: 30 },
+            sends: SendBudget::new(),
             sends_in_process: None,
             sends_per_prefix: None,
             live_challenges: 3,
-            push_life: secs(5 * 60),
+            push_lifetime: secs(5 * 60),
             pushes: 3,
             denials: 3,
             denial_pause: secs(30 * 60),
-            push_number: None,
+            number_matching: None,
             email: true,
-            grant_life: secs(10 * 60),
+            grant_lifetime: secs(10 * 60),
             one_time: false,
             bound: false,
-            skew: secs(2),
+            clock_skew: secs(2),
             sender_deadline: secs(10),
             store_deadline: Duration::from_millis(250),
         }
@@ -108,7 +111,7 @@ impl Policy {
     /// A channel for codes that is called `EMAIL`, `E-MAIL`, `E_MAIL` or `MAIL`, in any case, is refused when built:
     /// what a channel by another name leads to, only you know.
     pub const fn nist() -> Self {
-        let mut policy = Self::new().push_number(2);
+        let mut policy = Self::new().number_matching(2);
         policy.email = false;
         policy
     }
@@ -118,10 +121,10 @@ impl Policy {
     /// one operation, once, and only what it was [bound](crate::Binding) to (art. 4(1), art. 5). Everything else is as
     /// in [`new`](Self::new).
     ///
-    /// A guard without a binding, and [`StepUp::check`](crate::StepUp::check), refuse everybody under it. A warning says
+    /// A guard without a binding, and [`StepUp::authorize`](crate::StepUp::authorize), refuse everybody under it. A warning says
     /// so where such a guard is put before a service.
     pub const fn psd2() -> Self {
-        Self::new().disable_at(5).push_number(2).one_time_grants().bound_grants()
+        Self::new().disable_after(5).number_matching(2).one_time_grants().bound_grants()
     }
 
     /// Decimal digits of a one-time code. Default 6, 6 to 12 (NIST SP 800-63B-4 §3.1.3.2: at least six
@@ -133,29 +136,29 @@ impl Policy {
 
     /// How long a one-time code can be verified. Default 5 minutes, 30 seconds to 10 minutes (NIST SP
     /// 800-63B-4 §3.1.3.2, ASVS 6.5.5: at most 10 minutes).
-    pub const fn code_life(mut self, life: Duration) -> Self {
-        self.code_life = life;
+    pub const fn code_lifetime(mut self, life: Duration) -> Self {
+        self.code_lifetime = life;
         self
     }
 
     /// Wrong codes that one challenge takes; the last one kills it. Default 5, 1 to 10 (PSD2 RTS art.
     /// 4(3)(b): at most 5).
-    pub const fn tries(mut self, tries: u8) -> Self {
-        self.tries = tries;
+    pub const fn max_attempts(mut self, attempts: u8) -> Self {
+        self.max_attempts = attempts;
         self
     }
 
     /// A wait follows every so many consecutive failures of a user on a channel. Default 5, 1 to 10 (NIST
     /// SP 800-63B-4 §3.2.2).
-    pub const fn wait_every(mut self, failures: u8) -> Self {
-        self.wait_every = failures;
+    pub const fn lockout_every(mut self, failures: u8) -> Self {
+        self.lockout_every = failures;
         self
     }
 
     /// The first wait, which doubles each time, and the longest. Default 30 seconds to 1 hour; the first is
     /// at least 30 seconds, the longest at most 24 hours (NIST SP 800-63B-4 §3.2.2: 30 seconds up to an
     /// hour).
-    pub const fn waits(mut self, first: Duration, longest: Duration) -> Self {
+    pub const fn lockout_backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.first_wait = first;
         self.longest_wait = longest;
         self
@@ -164,8 +167,8 @@ impl Policy {
     /// Consecutive failures of a user on a channel after which the channel is disabled for them until the
     /// application unlocks it. Default 50, 1 to 100 (NIST SP 800-63B-4 §3.2.2: at most 100). It cannot be
     /// switched off.
-    pub const fn disable_at(mut self, failures: u8) -> Self {
-        self.disable_at = failures;
+    pub const fn disable_after(mut self, failures: u8) -> Self {
+        self.disable_after = failures;
         self
     }
 
@@ -191,16 +194,16 @@ impl Policy {
         self
     }
 
-    /// How many codes a user may be sent, and, to one recipient, how many messages: in any 5 and 10 minutes, in any
-    /// hour and in any 24 hours. Default 3, 5, 15 and 30; each from 1 to 1000, and none less than the one before
-    /// (ASVS 2.4.1; toll fraud).
+    /// How many codes a user may be sent, and, to one recipient, how many messages. Default 3 in any 5 minutes, 5 in any
+    /// 10, 15 in any hour and 30 in any 24 hours; each from 1 to 1000, and none less than the one before (ASVS 2.4.1;
+    /// toll fraud).
     ///
     /// A challenge that was verified gives its send back to all but the day's. Pushes have a budget of their own
-    /// ([`pushes`](Self::pushes)) and stand in the hour's and the day's as well. What several users send to one recipient is reported
-    /// ([`Event::RecipientShared`](crate::Event::RecipientShared)) where it reaches these numbers, and refused at
-    /// three times as many, so that a stranger cannot block a number.
-    pub const fn sends(mut self, five_minutes: u32, ten_minutes: u32, hour: u32, day: u32) -> Self {
-        self.sends = SendBudget { five_minutes, ten_minutes, hour, day };
+    /// ([`pushes`](Self::pushes)) and count in the hour's and the day's as well. What several users send to one recipient
+    /// is reported ([`Event::RecipientShared`](crate::Event::RecipientShared)) where it reaches these numbers, and refused
+    /// at three times as many, so that a stranger cannot block a number.
+    pub const fn send_budget(mut self, budget: SendBudget) -> Self {
+        self.sends = budget;
         self
     }
 
@@ -220,9 +223,9 @@ impl Policy {
     /// `characters`, such as `+8823`: numbers of one country or carrier. 1 to 8 characters.
     ///
     /// At most 100,000 groups are counted at once. While all of them are in use, a message to another group is refused
-    /// (429). Recipients that the [enrolment](crate::Enrolment) does not name
+    /// (429). Recipients that the [enrollment](crate::Enrollment) does not name
     /// ([`known_to_sender`](crate::Recipient::known_to_sender)) are one group together, pushes included.
-    /// `StepUpBuilder::build` refuses this limit with the default enrolment, which names nobody.
+    /// `StepUpBuilder::build` refuses this limit with the default enrollment, which names nobody.
     pub const fn sends_per_prefix(mut self, characters: u8, sends: u32, per: Duration) -> Self {
         self.sends_per_prefix = Some((characters, Rate { sends, per }));
         self
@@ -244,7 +247,7 @@ impl Policy {
 
     /// After every so many pushes that a user declined, with no approval between, none is sent for a while. Default 3
     /// and 30 minutes; 1 to 10, and 1 minute to 24 hours.
-    pub const fn denials(mut self, denials: u8, pause: Duration) -> Self {
+    pub const fn pause_after_declines(mut self, denials: u8, pause: Duration) -> Self {
         self.denials = denials;
         self.denial_pause = pause;
         self
@@ -253,21 +256,21 @@ impl Policy {
     /// A push is approved by typing, on the phone, a number of so many digits that the application shows beside it;
     /// the third wrong one declines. Off unless set, 2 or 3 (NIST SP 800-63B-4 §3.1.3: approving only, or picking from a
     /// list, is no longer acceptable).
-    pub const fn push_number(mut self, digits: u8) -> Self {
-        self.push_number = Some(digits);
+    pub const fn number_matching(mut self, digits: u8) -> Self {
+        self.number_matching = Some(digits);
         self
     }
 
     /// How long a push can be answered. Default 5 minutes, 30 seconds to 10 minutes.
-    pub const fn push_life(mut self, life: Duration) -> Self {
-        self.push_life = life;
+    pub const fn push_lifetime(mut self, life: Duration) -> Self {
+        self.push_lifetime = life;
         self
     }
 
     /// How long a verified challenge opens guarded routes, counted from its verification, whatever happens
     /// in between. Default 10 minutes, 10 seconds to 12 hours. A route may ask for less.
-    pub const fn grant_life(mut self, life: Duration) -> Self {
-        self.grant_life = life;
+    pub const fn grant_lifetime(mut self, life: Duration) -> Self {
+        self.grant_lifetime = life;
         self
     }
 
@@ -287,8 +290,8 @@ impl Policy {
 
     /// How far ahead another node's clock may be. Default 2 seconds, at most 30 seconds. A grant or a
     /// challenge from further ahead is refused.
-    pub const fn skew(mut self, skew: Duration) -> Self {
-        self.skew = skew;
+    pub const fn clock_skew(mut self, skew: Duration) -> Self {
+        self.clock_skew = skew;
         self
     }
 
@@ -304,15 +307,6 @@ impl Policy {
         self.store_deadline = deadline;
         self
     }
-}
-
-/// How many messages a user may cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SendBudget {
-    pub(crate) five_minutes: u32,
-    pub(crate) ten_minutes: u32,
-    pub(crate) hour: u32,
-    pub(crate) day: u32,
 }
 
 /// At most so many in any window of this length.

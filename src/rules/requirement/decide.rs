@@ -1,6 +1,6 @@
 //! The one function that decides whether a session satisfies a requirement.
 
-use super::{Factor, Reason, Requirement, Unmet, UnmetPart};
+use super::{Factor, Requirement, Unmet, UnmetPart, UnmetReason};
 use crate::rules::{GRANTS_PER_SESSION, Granted, OperationDigest, Policy, Session, Timestamp};
 
 /// The grants that satisfy a requirement, by their places in the session's record.
@@ -60,7 +60,7 @@ pub(crate) fn decide(
     }
     match (satisfied, parts.iter().map(UnmetPart::reason).max()) {
         (Some(satisfied), None) => Ok(satisfied),
-        (_, reason) => Err(Unmet { reason: reason.unwrap_or(Reason::Missing), parts, binding: None }),
+        (_, reason) => Err(Unmet { reason: reason.unwrap_or(UnmetReason::Missing), parts, binding: None }),
     }
 }
 
@@ -74,8 +74,8 @@ struct Rule<'a> {
 
 impl Rule<'_> {
     /// The first of some grants that does, or the reason of the one that came furthest.
-    fn nearest(&self, grants: &[Granted], among: impl Fn(&Granted) -> bool) -> Result<usize, Reason> {
-        let mut nearest = Reason::Missing;
+    fn nearest(&self, grants: &[Granted], among: impl Fn(&Granted) -> bool) -> Result<usize, UnmetReason> {
+        let mut nearest = UnmetReason::Missing;
         for (index, grant) in grants.iter().enumerate().filter(|(_, grant)| among(grant)) {
             match self.judge(grant) {
                 Ok(()) => return Ok(index),
@@ -86,39 +86,39 @@ impl Rule<'_> {
     }
 
     /// The same among the grants of one channel.
-    fn by(&self, grants: &[Granted], factor: &Factor) -> Result<usize, Reason> {
+    fn by(&self, grants: &[Granted], factor: &Factor) -> Result<usize, UnmetReason> {
         self.nearest(grants, |grant| grant.channel == factor.channel)
     }
 
-    /// The order of the checks is the order of [`Reason`].
-    fn judge(&self, grant: &Granted) -> Result<(), Reason> {
+    /// The order of the checks is the order of [`UnmetReason`].
+    fn judge(&self, grant: &Granted) -> Result<(), UnmetReason> {
         let Self { requirement, operation, policy, now } = *self;
         // A stamp from the future is no proof of anything (T20).
-        if grant.verified_at > now.saturating_add(policy.skew) {
-            return Err(Reason::Missing);
+        if grant.verified_at > now.saturating_add(policy.clock_skew) {
+            return Err(UnmetReason::Missing);
         }
         let is_session = grant.scope.is_none() && requirement.or_session;
         if grant.scope != requirement.scope && !is_session {
-            return Err(Reason::WrongScope);
+            return Err(UnmetReason::WrongScope);
         }
-        let Some(max_age) = requirement.max_age_by(&grant.channel) else { return Err(Reason::WrongChannel) };
+        let Some(max_age) = requirement.max_age_by(&grant.channel) else { return Err(UnmetReason::WrongChannel) };
         // What is bound opens its own operation and nothing else, and nothing else opens that.
         if grant.operation.as_ref() != operation || (operation.is_none() && policy.bound) {
-            return Err(Reason::Mismatch);
+            return Err(UnmetReason::Mismatch);
         }
         if grant.usage.is_spent() {
-            return Err(Reason::Spent);
+            return Err(UnmetReason::Spent);
         }
         if now >= grant.expires_at {
-            return Err(Reason::Expired);
+            return Err(UnmetReason::Expired);
         }
         if max_age.is_some_and(|most| now.saturating_since(grant.verified_at) > most) {
-            return Err(Reason::TooOld);
+            return Err(UnmetReason::TooOld);
         }
         Ok(())
     }
 
-    fn unmet(&self, factor: &Factor, reason: Reason) -> UnmetPart {
+    fn unmet(&self, factor: &Factor, reason: UnmetReason) -> UnmetPart {
         let max_age = self.requirement.max_age_by(&factor.channel).flatten();
         UnmetPart { channel: factor.channel.clone(), reason, max_age }
     }

@@ -6,7 +6,7 @@ mod tests;
 mod unmet;
 
 pub(crate) use self::decide::{Satisfied, decide};
-pub use self::unmet::{Reason, Unmet, UnmetPart};
+pub use self::unmet::{Unmet, UnmetPart, UnmetReason};
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl Requirement {
     }
 
     /// A step-up that one request spends. It is spent before the handler runs, so that of many requests at once one
-    /// passes; a handler that fails before it did anything can [give it back](crate::Grant::give_back). What is spent
+    /// passes; a handler that fails before it did anything can [give it back](crate::Grant::restore). What is spent
     /// opens no other route either.
     pub const fn once(mut self) -> Self {
         self.once = true;
@@ -116,18 +116,18 @@ impl Requirement {
     ) -> Result<(), ConfigError> {
         match &self.scope {
             Some(scope) if check_scope(scope).is_err() => {
-                return Err(ConfigError::Scope { scope: scope.to_string() });
+                return Err(ConfigError::InvalidScope { scope: scope.to_string() });
             }
             Some(scope) if scopes.is_some_and(|known| !known.contains(scope)) => {
                 return Err(ConfigError::UnknownScope { scope: scope.to_string() });
             }
-            None if self.or_session => return Err(ConfigError::OrSession),
+            None if self.or_session => return Err(ConfigError::OrSessionWithoutScope),
             _ => {}
         }
         let factors = self.factors.as_ref().map_or(&[][..], |factors| &factors.list);
         let ages = factors.iter().map(|factor| factor.max_age).chain([self.max_age]).flatten();
         if ages.into_iter().any(|age| age < Duration::from_secs(1)) {
-            return Err(ConfigError::MaxAge);
+            return Err(ConfigError::MaxAgeTooShort);
         }
         if self.factors.as_ref().is_some_and(|factors| factors.list.is_empty()) {
             return Err(ConfigError::NoChannel);

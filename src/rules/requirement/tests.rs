@@ -23,7 +23,7 @@ fn grant(channel: &str, scope: Option<&str>, verified: i64) -> Granted {
 }
 
 /// A name, the grants, what is asked, when, and which grant decides it.
-type Row = (&'static str, Vec<Granted>, Requirement, i64, Result<usize, Reason>);
+type Row = (&'static str, Vec<Granted>, Requirement, i64, Result<usize, UnmetReason>);
 
 #[test]
 fn decide_is_a_table() {
@@ -32,26 +32,26 @@ fn decide_is_a_table() {
     let fresh = || any().max_age(Duration::from_secs(120));
     let sms = || grant("SMS", None, 0);
     let table: [Row; 20] = [
-        ("no grant", vec![], any(), 0, Err(Reason::Missing)),
+        ("no grant", vec![], any(), 0, Err(UnmetReason::Missing)),
         ("fits", vec![sms()], any(), 0, Ok(0)),
         ("last moment", vec![sms()], any(), 599_999, Ok(0)),
-        ("deadline", vec![sms()], any(), 600_000, Err(Reason::Expired)),
-        ("scope unasked", vec![grant("SMS", Some("pay"), 0)], any(), 0, Err(Reason::WrongScope)),
-        ("scope missing", vec![sms()], pay(), 0, Err(Reason::WrongScope)),
+        ("deadline", vec![sms()], any(), 600_000, Err(UnmetReason::Expired)),
+        ("scope unasked", vec![grant("SMS", Some("pay"), 0)], any(), 0, Err(UnmetReason::WrongScope)),
+        ("scope missing", vec![sms()], pay(), 0, Err(UnmetReason::WrongScope)),
         ("scope fits", vec![grant("SMS", Some("pay"), 0)], pay(), 0, Ok(0)),
-        ("scope other case", vec![grant("SMS", Some("Pay"), 0)], pay(), 0, Err(Reason::WrongScope)),
-        ("scope prefix", vec![grant("SMS", Some("pay2"), 0)], pay(), 0, Err(Reason::WrongScope)),
+        ("scope other case", vec![grant("SMS", Some("Pay"), 0)], pay(), 0, Err(UnmetReason::WrongScope)),
+        ("scope prefix", vec![grant("SMS", Some("pay2"), 0)], pay(), 0, Err(UnmetReason::WrongScope)),
         ("second fits", vec![sms(), grant("SMS", Some("pay"), 0)], pay(), 0, Ok(1)),
         ("channel fits", vec![sms()], any().channels(["SMS"]), 0, Ok(0)),
-        ("channel other", vec![sms()], any().channels(["BIO"]), 0, Err(Reason::WrongChannel)),
-        ("channel case", vec![sms()], any().channels(["sms"]), 0, Err(Reason::WrongChannel)),
+        ("channel other", vec![sms()], any().channels(["BIO"]), 0, Err(UnmetReason::WrongChannel)),
+        ("channel case", vec![sms()], any().channels(["sms"]), 0, Err(UnmetReason::WrongChannel)),
         ("age at bound", vec![sms()], fresh(), 120_000, Ok(0)),
-        ("age past bound", vec![sms()], fresh(), 120_001, Err(Reason::TooOld)),
-        ("expired before old", vec![sms()], fresh(), 600_000, Err(Reason::Expired)),
-        ("nearest wins", vec![sms(), grant("SMS", Some("pay"), -600_000)], pay(), 0, Err(Reason::Expired)),
+        ("age past bound", vec![sms()], fresh(), 120_001, Err(UnmetReason::TooOld)),
+        ("expired before old", vec![sms()], fresh(), 600_000, Err(UnmetReason::Expired)),
+        ("nearest wins", vec![sms(), grant("SMS", Some("pay"), -600_000)], pay(), 0, Err(UnmetReason::Expired)),
         ("skew counts as now", vec![grant("SMS", None, 2_000)], fresh(), 0, Ok(0)),
-        ("from the future", vec![grant("SMS", None, 2_001)], any(), 0, Err(Reason::Missing)),
-        ("end of time", vec![sms()], any(), i64::MAX - 1_000_000_001, Err(Reason::Expired)),
+        ("from the future", vec![grant("SMS", None, 2_001)], any(), 0, Err(UnmetReason::Missing)),
+        ("end of time", vec![sms()], any(), i64::MAX - 1_000_000_001, Err(UnmetReason::Expired)),
     ];
     for (name, grants, requirement, now, expected) in table {
         let session = Session::with_grants(grants);
@@ -59,7 +59,7 @@ fn decide_is_a_table() {
         let decided = decided.map(|satisfied| satisfied.first).map_err(|unmet| unmet.reason());
         assert_eq!(decided, expected, "{name}");
     }
-    assert_eq!(decide(None, &any(), None, &Policy::new(), at(0)), Err(Reason::Missing.into()));
+    assert_eq!(decide(None, &any(), None, &Policy::new(), at(0)), Err(UnmetReason::Missing.into()));
 }
 
 /// A row is the grants, what is asked, when, and what follows: the places of the grants that it takes, or why none
@@ -118,20 +118,23 @@ fn what_is_bound_spent_or_for_the_session() {
     };
     let policy = &Policy::new();
     assert_eq!(decided(vec![bound("this")], &any(), Some(&this), policy), Ok(0));
-    assert_eq!(decided(vec![bound("other")], &any(), Some(&this), policy), Err(Reason::Mismatch));
-    assert_eq!(decided(vec![bound("this")], &any(), None, policy), Err(Reason::Mismatch), "it opens nothing else");
-    assert_eq!(decided(vec![grant("SMS", None, 0)], &any(), Some(&this), policy), Err(Reason::Mismatch));
+    assert_eq!(decided(vec![bound("other")], &any(), Some(&this), policy), Err(UnmetReason::Mismatch));
+    assert_eq!(decided(vec![bound("this")], &any(), None, policy), Err(UnmetReason::Mismatch), "it opens nothing else");
+    assert_eq!(decided(vec![grant("SMS", None, 0)], &any(), Some(&this), policy), Err(UnmetReason::Mismatch));
     assert_eq!(
         decided(vec![grant("SMS", None, 0)], &any(), None, &policy.clone().bound_grants()),
-        Err(Reason::Mismatch)
+        Err(UnmetReason::Mismatch)
     );
-    assert_eq!(decided(vec![used(Usage::Spent)], &any(), None, policy), Err(Reason::Spent));
+    assert_eq!(decided(vec![used(Usage::Spent)], &any(), None, policy), Err(UnmetReason::Spent));
     assert_eq!(decided(vec![used(Usage::GivenBack)], &any(), None, policy), Ok(0));
-    assert_eq!(decided(vec![used(Usage::SpentAgain)], &any(), None, policy), Err(Reason::Spent));
+    assert_eq!(decided(vec![used(Usage::SpentAgain)], &any(), None, policy), Err(UnmetReason::Spent));
     let pay = || any().scope("pay");
     assert_eq!(decided(vec![grant("SMS", None, 0)], &pay().or_session(), None, policy), Ok(0));
     assert_eq!(decided(vec![grant("SMS", Some("pay"), 0)], &pay().or_session(), None, policy), Ok(0));
-    assert_eq!(decided(vec![grant("SMS", Some("x"), 0)], &pay().or_session(), None, policy), Err(Reason::WrongScope));
+    assert_eq!(
+        decided(vec![grant("SMS", Some("x"), 0)], &pay().or_session(), None, policy),
+        Err(UnmetReason::WrongScope)
+    );
 }
 
 #[test]
@@ -143,7 +146,7 @@ fn a_record_with_too_many_grants_satisfies_nothing() {
         let session = Session::with_grants(grants);
         for asked in [any(), any().channels(["SMS"]), any().all_of(["SMS"])] {
             let decided = decide(Some(&session), &asked, None, &Policy::new(), at(0));
-            let expected = if fits { Ok(count - 1) } else { Err(Reason::Missing) };
+            let expected = if fits { Ok(count - 1) } else { Err(UnmetReason::Missing) };
             assert_eq!(decided.as_ref().map(|it| it.first).map_err(Unmet::reason), expected, "{count}");
             assert!(decided.is_err() || (0..100).all(|at| decided.as_ref().unwrap().contains(at) == (at == count - 1)));
         }
@@ -156,7 +159,7 @@ fn what_is_said_of_a_requirement_and_what_it_lacks() {
     assert_eq!((any().is_once(), any().once().is_once()), (false, true));
     assert_eq!((any().accepts("X"), any().channels(["SMS"]).accepts("X")), (true, false));
     assert!(any().all_of(["SMS", "BIO"]).accepts("BIO"));
-    let unmet = Unmet::from(Reason::Spent).bound("canary".into());
+    let unmet = Unmet::from(UnmetReason::Spent).bound("canary".into());
     assert_eq!(unmet.binding(), Some("canary"));
     let printed = format!("{unmet:?}");
     assert!(printed.contains("Spent") && !printed.contains("canary"), "{printed}");
@@ -168,24 +171,24 @@ fn requirements_that_nothing_satisfies_are_refused() {
     let any = Requirement::new;
     assert_eq!(check(any()), Ok(()));
     assert_eq!(check(any().scope("pay:eur").max_age(Duration::from_secs(1)).channels(["BIO"])), Ok(()));
-    assert_eq!(check(any().max_age(Duration::from_millis(999))), Err(ConfigError::MaxAge));
+    assert_eq!(check(any().max_age(Duration::from_millis(999))), Err(ConfigError::MaxAgeTooShort));
     assert_eq!(check(any().channels(Vec::<String>::new())), Err(ConfigError::NoChannel));
     assert_eq!(check(any().channels(["SMS", "EMAIL"])), Err(ConfigError::UnknownChannel { channel: "EMAIL".into() }));
     assert_eq!(check(any().scope("pay")), Err(ConfigError::UnknownScope { scope: "pay".into() }));
     assert_eq!(check_scope(&"x".repeat(128)), Ok(()));
-    assert_eq!(check(any().or_session()), Err(ConfigError::OrSession));
+    assert_eq!(check(any().or_session()), Err(ConfigError::OrSessionWithoutScope));
     assert_eq!(check(any().scope("pay:eur").or_session().once()), Ok(()));
-    assert_eq!(check(any().all_of([Factor::new("SMS").max_age(Duration::ZERO)])), Err(ConfigError::MaxAge));
+    assert_eq!(check(any().all_of([Factor::new("SMS").max_age(Duration::ZERO)])), Err(ConfigError::MaxAgeTooShort));
     assert_eq!(check(any().all_of(["SMS", "BIO"])), Ok(()));
     assert_eq!(check(any().all_of(["SMS", "SMS"])), Err(ConfigError::RepeatedChannel { channel: "SMS".into() }));
     assert_eq!(check(any().channels(vec!["SMS"; 17])), Err(ConfigError::TooManyChannels));
     assert!(matches!(check(any().channels(vec!["SMS"; 16])), Err(ConfigError::RepeatedChannel { .. })));
     for scope in ["", " ", "a b", "a\"", "a\\", "ü", "a\r\nb", &"x".repeat(129)] {
-        assert_eq!(check(any().scope(scope)), Err(ConfigError::Scope { scope: scope.into() }));
+        assert_eq!(check(any().scope(scope)), Err(ConfigError::InvalidScope { scope: scope.into() }));
     }
 }
 
 #[test]
 fn reasons_are_ordered_as_they_are_checked() {
-    assert!(Reason::ALL.is_sorted());
+    assert!(UnmetReason::ALL.is_sorted());
 }

@@ -1,11 +1,11 @@
-//! What a session lacks to satisfy a requirement: [`Unmet`], and the [`Reason`] that it gives.
+//! What a session lacks to satisfy a requirement: [`Unmet`], and the [`UnmetReason`] that it gives.
 
 use std::{fmt, time::Duration};
 
 /// Why a session does not satisfy a [`Requirement`](crate::Requirement).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum UnmetReason {
     /// There is no step-up.
     Missing,
     /// There is one, for something else.
@@ -22,7 +22,7 @@ pub enum Reason {
     TooOld,
 }
 
-impl Reason {
+impl UnmetReason {
     /// Every reason.
     pub(crate) const ALL: [Self; 7] =
         [Self::Missing, Self::WrongScope, Self::WrongChannel, Self::Mismatch, Self::Spent, Self::Expired, Self::TooOld];
@@ -32,7 +32,7 @@ impl Reason {
     /// # Example
     ///
     /// ```
-    /// assert_eq!(tower_step_up::Reason::TooOld.as_str(), "too_old");
+    /// assert_eq!(tower_step_up::UnmetReason::TooOld.as_str(), "too_old");
     /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -48,7 +48,7 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for UnmetReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -57,7 +57,7 @@ impl fmt::Display for Reason {
 /// What a session lacks to satisfy a [`Requirement`](crate::Requirement), and where that can be had.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Unmet {
-    pub(super) reason: Reason,
+    pub(super) reason: UnmetReason,
     pub(super) parts: Vec<UnmetPart>,
     pub(super) binding: Option<Box<str>>,
 }
@@ -66,14 +66,14 @@ pub struct Unmet {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnmetPart {
     pub(super) channel: Box<str>,
-    pub(super) reason: Reason,
+    pub(super) reason: UnmetReason,
     pub(super) max_age: Option<Duration>,
 }
 
 impl Unmet {
     /// Why: of several grants that do not do, the reason of the one that came furthest.
     #[must_use]
-    pub const fn reason(&self) -> Reason {
+    pub const fn reason(&self) -> UnmetReason {
         self.reason
     }
 
@@ -105,7 +105,7 @@ impl UnmetPart {
 
     /// Why: of several grants by this channel, the reason of the one that came furthest.
     #[must_use]
-    pub const fn reason(&self) -> Reason {
+    pub const fn reason(&self) -> UnmetReason {
         self.reason
     }
 
@@ -123,8 +123,8 @@ impl fmt::Debug for Unmet {
     }
 }
 
-impl From<Reason> for Unmet {
-    fn from(reason: Reason) -> Self {
+impl From<UnmetReason> for Unmet {
+    fn from(reason: UnmetReason) -> Self {
         Self { reason, parts: Vec::new(), binding: None }
     }
 }

@@ -80,7 +80,7 @@ impl<P> Challenge<P> {
 
     /// Whether it can still be proven in time. A stamp from the future proves nothing (T20).
     pub(super) fn is_alive(&self, policy: &Policy, now: Timestamp) -> bool {
-        self.state == State::Pending && now < self.deadline && self.started <= now.saturating_add(policy.skew)
+        self.state == State::Pending && now < self.deadline && self.started <= now.saturating_add(policy.clock_skew)
     }
 
     pub(super) fn is_remembered(end: Timestamp, now: Timestamp) -> bool {
@@ -120,7 +120,7 @@ impl<P> Challenge<P> {
             scope: self.scope.clone(),
             operation: self.operation,
             verified_at: now,
-            expires_at: now.saturating_add(policy.grant_life),
+            expires_at: now.saturating_add(policy.grant_lifetime),
             generation: self.generation,
             usage: Usage::Unused,
         }

@@ -47,7 +47,7 @@ impl Usage {
 
 impl Granted {
     pub(crate) fn is_live(&self, policy: &Policy, now: Timestamp) -> bool {
-        now < self.expires_at && self.verified_at <= now.saturating_add(policy.skew) && !self.usage.is_spent()
+        now < self.expires_at && self.verified_at <= now.saturating_add(policy.clock_skew) && !self.usage.is_spent()
     }
 }
 

@@ -46,7 +46,7 @@ impl Session {
     /// pending any more, and goes on being told so.
     pub(crate) fn without_pending(&self, policy: &Policy, now: Timestamp) -> Self {
         let mut next = self.clone();
-        let may_live = |deadline: Timestamp| now < deadline.saturating_add(policy.skew);
+        let may_live = |deadline: Timestamp| now < deadline.saturating_add(policy.clock_skew);
         if let Some(otp) = next.otp.as_deref_mut().filter(|otp| may_live(otp.deadline)) {
             otp.drop_pending();
         }

@@ -49,7 +49,7 @@ impl Session {
         now: Timestamp,
     ) -> Result<Self, ChallengeError> {
         self.may_start_otp(policy, now)?;
-        let mut challenge = Challenge::new(start, policy.code_life, now);
+        let mut challenge = Challenge::new(start, policy.code_lifetime, now);
         if let Some(last) = self.otp.as_ref().filter(|last| last.is_voided(now)) {
             challenge.wrong.clone_from(&last.wrong);
         }
@@ -71,7 +71,7 @@ impl Session {
     /// How a code was wrong that was compared already, though the store has not said so.
     pub(crate) fn was_wrong(&self, attempt: u64, policy: &Policy) -> Option<ChallengeError> {
         let challenge = self.otp.as_deref().filter(|otp| otp.wrong.contains(&attempt))?;
-        Some(wrong(challenge.tries_left(policy.tries)))
+        Some(wrong(challenge.tries_left(policy.max_attempts)))
     }
 
     /// What stands in the way of comparing a code, if anything. `knows` says whether its secret is at hand.
@@ -97,7 +97,7 @@ impl Session {
             }
             _ if challenge.is_alive(policy, now)
                 && Some(challenge.generation) == generation
-                && challenge.tries_left(policy.tries) > 0
+                && challenge.tries_left(policy.max_attempts) > 0
                 && knows(&challenge.proof) =>
             {
                 Ok(())
@@ -122,7 +122,7 @@ impl Session {
             return Ok((next, Compared::Right));
         }
         challenge.wrong.push(attempt);
-        let left = challenge.tries_left(policy.tries);
+        let left = challenge.tries_left(policy.max_attempts);
         if left == 0 {
             challenge.state = State::Exhausted;
         }

@@ -102,7 +102,7 @@ impl Session {
         now: Timestamp,
     ) -> Result<Self, ChallengeError> {
         self.may_start_push(start.generation, policy, now)?;
-        let challenge = Challenge::new(start, policy.push_life, now);
+        let challenge = Challenge::new(start, policy.push_lifetime, now);
         Ok(Self { push: Some(Box::new(challenge)), ..self.started(policy, now) })
     }
 

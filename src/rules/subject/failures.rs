@@ -26,7 +26,7 @@ pub(super) struct Failures {
 impl Subject {
     /// Refuses a user whom only the application can unlock: it locked them, or they have failed too often.
     pub(crate) fn check_disabled(&self, channel: &str, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
-        let failed = self.failures(channel, now).len() >= usize::from(policy.disable_at);
+        let failed = self.failures(channel, now).len() >= usize::from(policy.disable_after);
         if failed || self.is_locked() { Err(ChallengeError::Forbidden) } else { Ok(()) }
     }
 
@@ -47,10 +47,10 @@ impl Subject {
         self.wrong = Vec::new();
         self.forgiven = Some(now);
         self.denials = None;
-        let latest = now.saturating_add(policy.skew);
+        let latest = now.saturating_add(policy.clock_skew);
         self.sends.forget_after(latest);
         self.unsent.retain(|unsent| unsent.at <= latest);
-        let deadline = latest.saturating_add(policy.code_life.max(policy.push_life));
+        let deadline = latest.saturating_add(policy.code_lifetime.max(policy.push_lifetime));
         self.challenges.retain(|challenge| challenge.deadline <= deadline);
     }
 
@@ -69,7 +69,7 @@ impl Subject {
     pub(crate) fn check_locked(&self, channel: &str, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
         let consecutive = self.consecutive_wait(channel, policy, now);
         let day = self.day_wait(policy, now);
-        let consecutive = RateLimit { limit: policy.wait_every.into(), window: None, wait: consecutive };
+        let consecutive = RateLimit { limit: policy.lockout_every.into(), window: None, wait: consecutive };
         let day = RateLimit { limit: policy.wrong_codes_a_day.into(), window: Some(DAY), wait: day };
         let limit = if day.wait > consecutive.wait { day } else { consecutive };
         if limit.wait.is_zero() { Ok(()) } else { Err(ChallengeError::RateLimited(limit)) }
@@ -129,9 +129,9 @@ impl Subject {
 
     fn consecutive_wait(&self, channel: &str, policy: &Policy, now: Timestamp) -> Duration {
         let failures = self.failures(channel, now);
-        let rounds = failures.len() / usize::from(policy.wait_every);
+        let rounds = failures.len() / usize::from(policy.lockout_every);
         let Some(last) = failures.iter().map(|failure| failure.at).max() else { return Duration::ZERO };
-        if rounds == 0 || !failures.len().is_multiple_of(policy.wait_every.into()) {
+        if rounds == 0 || !failures.len().is_multiple_of(policy.lockout_every.into()) {
             return Duration::ZERO;
         }
         let doublings = u32::try_from(rounds - 1).unwrap_or(u32::MAX);

@@ -76,8 +76,8 @@ const CAPACITY: usize = 1_000_000;
 /// | record | kept for |
 /// |---|---|
 /// | a session's | an hour after its grant or its code has ended: some 70 minutes after a step-up |
-/// | a user's | a day after their last message; 30 days after a right code to a recipient whom the enrolment names; 400 days after a wrong code that no right one has followed; ten years after the application has locked them |
-/// | a recipient's, where the enrolment names one | a day after the last message |
+/// | a user's | a day after their last message; 30 days after a right code to a recipient whom the enrollment names; 400 days after a wrong code that no right one has followed; ten years after the application has locked them |
+/// | a recipient's, where the enrollment names one | a day after the last message |
 ///
 /// and up to a quarter longer, an eighth on average. So each user who steps up once a day takes 1.125 records for
 /// their own, and 0.055 for their session (70 minutes of 1,440): a million records are some 850,000 such users a day.

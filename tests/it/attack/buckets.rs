@@ -15,7 +15,7 @@ fn bank(policy: Policy) -> (StepUp, ManualClock) {
     let step_up = StepUp::builder()
         .otp("SMS", move |message: OtpMessage| deliver(message.subject()))
         .push("BIO", move |message: PushMessage| deliver(message.subject()))
-        .enrolment(async |caller: Caller, _: String| Ok(Recipient::new(caller.subject())));
+        .enrollment(async |caller: Caller, _: String| Ok(Recipient::new(caller.subject())));
     (step_up.policy(policy).clock(clock.clone()).build().unwrap(), clock)
 }
 

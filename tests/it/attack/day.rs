@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use tower_step_up::{Caller, ChallengeError, Clock as _, ManualClock, Policy, PushAnswer, Recipient, StepUp};
+use tower_step_up::{
+    Caller, ChallengeError, Clock as _, ManualClock, Policy, PushReply, Recipient, SendBudget, StepUp,
+};
 
 use super::{
     DAY, HOUR, MINUTE, SECOND, caller,
@@ -50,7 +52,7 @@ impl Attack {
         let clock = ManualClock::new();
         let post = Post::new(&clock);
         let phone = async |caller: Caller, _: String| Ok(Recipient::new(format!("+1 {}", caller.subject())));
-        let mut builder = StepUp::builder().push("BIO", post.push()).enrolment(phone);
+        let mut builder = StepUp::builder().push("BIO", post.push()).enrollment(phone);
         builder = builder.policy(policy).clock(clock.clone());
         for channel in CHANNELS {
             builder = builder.otp(channel, post.otp());
@@ -147,7 +149,7 @@ impl Attack {
             16 => {
                 if let Some(id) = self.pushes.pop() {
                     // The owner asked for none of these; it may be too late.
-                    let _ = self.step_up.answer_push("alice", &id, PushAnswer::Decline).await;
+                    let _ = self.step_up.answer_push("alice", &id, PushReply::Decline).await;
                 }
             }
             17 => self.owner_approves().await,
@@ -208,7 +210,7 @@ impl Attack {
     async fn owner_approves(&mut self) {
         let owner = caller("alice", "owner");
         if let Ok(push) = self.step_up.start_push(&owner, "BIO", None).await
-            && self.step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.is_ok()
+            && self.step_up.answer_push("alice", &push.id, PushReply::Approve).await.is_ok()
         {
             self.post.verified();
         }
@@ -267,8 +269,17 @@ async fn a_day_with_the_defaults() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_with_the_most_generous_policy() {
     let policy = || {
-        let policy = Policy::new().code_digits(12).disable_at(100).tries(10).wait_every(10).waits(secs(30), secs(30));
-        policy.sends(1000, 1000, 1000, 1000).live_challenges(10).pushes(100).denials(10, secs(60))
+        let policy = Policy::new()
+            .code_digits(12)
+            .disable_after(100)
+            .max_attempts(10)
+            .lockout_every(10)
+            .lockout_backoff(secs(30), secs(30));
+        policy
+            .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
+            .live_challenges(10)
+            .pushes(100)
+            .pause_after_declines(10, secs(60))
     };
     for seed in [3, 0xC0FF_EE00, 31_415_926] {
         let attack = Attack::new(policy(), seed).run().await;

@@ -1,6 +1,6 @@
 //! T13: a thousand starts at once. The budget is taken before the sender runs, so it never sees more than it allows.
 
-use tower_step_up::{Caller, ManualClock, Policy, Recipient, StepUp};
+use tower_step_up::{Caller, ManualClock, Policy, Recipient, SendBudget, StepUp};
 
 use super::{caller, post::Post, secs, together};
 
@@ -25,7 +25,7 @@ async fn flood(rounds: usize, policy: Policy, who: Who, push: bool) -> Vec<usize
         let clock = ManualClock::new();
         let post = Post::new(&clock);
         let shared = async |_: Caller, _: String| Ok(Recipient::new("+44 1"));
-        let step_up = StepUp::builder().otp("SMS", post.otp()).push("BIO", post.push()).enrolment(shared);
+        let step_up = StepUp::builder().otp("SMS", post.otp()).push("BIO", post.push()).enrollment(shared);
         let step_up = step_up.policy(policy.clone()).clock(clock).build().unwrap();
         let answers = together(STARTS, |i| {
             let (step_up, caller) = (step_up.clone(), who(i));
@@ -73,7 +73,11 @@ async fn pushes_to_one_recipient() {
 /// Where messages are plenty, no more challenges live at once than may.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_challenges() {
-    let plenty = || Policy::new().sends(1000, 1000, 1000, 1000).pushes(100);
+    let plenty = || {
+        Policy::new()
+            .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
+            .pushes(100)
+    };
     assert_eq!(flood(5, plenty(), fifty_sessions, false).await, [3; 5]);
     assert_eq!(flood(5, plenty(), fifty_sessions, true).await, [3; 5]);
 }
@@ -81,6 +85,8 @@ async fn live_challenges() {
 /// What a process sends, whoever asks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process() {
-    let policy = roomy().sends(100, 100, 100, 100).sends_in_process(7, secs(3600));
+    let policy = roomy()
+        .send_budget(SendBudget::new().per_5_minutes(100).per_10_minutes(100).per_hour(100).per_day(100))
+        .sends_in_process(7, secs(3600));
     assert_eq!(flood(5, policy, hundred_users, false).await, [7; 5]);
 }

@@ -10,7 +10,7 @@ const RIGHT: &str = "123456";
 const WRONG: &str = "000000";
 
 fn node(store: &Elsewhere, clock: &ManualClock) -> StepUp {
-    let policy = Policy::new().wrong_codes_a_day(12).wait_every(10).store_deadline(secs(10));
+    let policy = Policy::new().wrong_codes_a_day(12).lockout_every(10).store_deadline(secs(10));
     let builder = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).clock(clock.clone());
     builder
         .store(store.clone())

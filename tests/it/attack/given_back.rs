@@ -11,8 +11,8 @@ use std::{
 
 use testkit::{Elsewhere, poll_at_most};
 use tower_step_up::{
-    Caller, ChallengeError, DeliveryError, Event, ManualClock, OtpMessage, Policy, PushAnswer, PushMessage, Recipient,
-    Refused, Secret, StepUp,
+    Caller, ChallengeError, DeliveryError, EnrollmentError, Event, ManualClock, OtpMessage, Policy, PushMessage,
+    PushReply, Recipient, Secret, StepUp,
 };
 
 use super::{caller, limited, other, passes, post::Post, secs};
@@ -57,7 +57,7 @@ impl Provider {
 }
 
 /// With a number of their own for every user, and for every one whose name begins with `shared` the same.
-async fn phone(caller: Caller, _: String) -> Result<Recipient, Refused> {
+async fn phone(caller: Caller, _: String) -> Result<Recipient, EnrollmentError> {
     let number = if caller.subject().starts_with("shared") { "shared" } else { caller.subject() };
     Ok(Recipient::new(format!("+1 {number}")))
 }
@@ -67,7 +67,7 @@ fn through(provider: &Provider, clock: &ManualClock, policy: Policy) -> StepUp {
     let builder = StepUp::builder()
         .otp("SMS", move |_: OtpMessage| otp.clone().act())
         .push("BIO", move |_: PushMessage| push.clone().act())
-        .enrolment(phone);
+        .enrollment(phone);
     builder.policy(policy.live_challenges(10)).clock(clock.clone()).build().unwrap()
 }
 
@@ -187,7 +187,7 @@ async fn a_dropped_start_is_no_free_message() {
             let step_up = StepUp::builder()
                 .otp("SMS", move |_: OtpMessage| otp.clone().act())
                 .push("BIO", move |_: PushMessage| pushes.clone().act())
-                .enrolment(phone)
+                .enrollment(phone)
                 .policy(Policy::new().live_challenges(10))
                 .store(store.clone())
                 .record_key(Secret::new([1; 32]).unwrap())
@@ -231,7 +231,7 @@ async fn thirty_a_day_whatever_is_verified() {
         for i in 0..30 {
             if by_push[i % 2] {
                 let push = step_up.start_push(&alice, "BIO", None).await.unwrap_or_else(|e| panic!("{name} {i}: {e}"));
-                step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
+                step_up.answer_push("alice", &push.id, PushReply::Approve).await.unwrap();
             } else {
                 let started = step_up.start_otp(&alice, "SMS", None).await;
                 started.unwrap_or_else(|error| panic!("{name} {i}: {error}"));
@@ -286,7 +286,7 @@ async fn one_user_with_one_phone_is_not_several() {
         let post = Post::new(&clock);
         let shared = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&shared);
-        let step_up = StepUp::builder().otp("SMS", post.otp()).push("BIO", post.push()).enrolment(phone);
+        let step_up = StepUp::builder().otp("SMS", post.otp()).push("BIO", post.push()).enrollment(phone);
         let step_up = step_up.clock(clock.clone()).observe(move |event: &Event<'_>| {
             seen.fetch_add(usize::from(matches!(event, Event::RecipientShared { .. })), Ordering::SeqCst);
         });
@@ -296,7 +296,7 @@ async fn one_user_with_one_phone_is_not_several() {
             if by_push {
                 let push = step_up.start_push(&alice, "BIO", None).await;
                 let push = push.unwrap_or_else(|error| panic!("push {i}: {error:?}"));
-                step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
+                step_up.answer_push("alice", &push.id, PushReply::Approve).await.unwrap();
             } else {
                 let started = step_up.start_otp(&alice, "SMS", None).await;
                 started.unwrap_or_else(|error| panic!("code {i}: {error:?}"));

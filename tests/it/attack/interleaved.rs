@@ -8,7 +8,7 @@ use std::{
 };
 
 use testkit::Elsewhere;
-use tower_step_up::{AnswerError, Caller, ChallengeError, ManualClock, Policy, PushAnswer, Secret, StepUp, discard};
+use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, PushReply, PushReplyError, Secret, StepUp, discard};
 
 use super::{caller, limited, passes};
 
@@ -79,7 +79,7 @@ async fn revoking_all() {
             let revoke: Act<'_> = Box::pin(async { step_up.revoke_all(user).await.is_ok() });
             let other: Act<'_> = match meanwhile {
                 Verify => Box::pin(async { step_up.verify_otp(&old, "SMS", RIGHT).await.is_ok() }),
-                Approve => Box::pin(async { step_up.answer_push(user, &id, PushAnswer::Approve).await.is_ok() }),
+                Approve => Box::pin(async { step_up.answer_push(user, &id, PushReply::Approve).await.is_ok() }),
                 Transfer => Box::pin(async { step_up.transfer(&old, &new).await.is_ok() }),
                 // Whoever starts anew may have done so after everything was revoked.
                 StartAndVerify => Box::pin(async { step_up.start_otp(&new, "SMS", None).await.is_ok() }),
@@ -108,7 +108,7 @@ async fn revoking_one() {
             let id = step_up.start_push(&alice, "BIO", None).await.unwrap().id;
             let revoke: Act<'_> = Box::pin(async { step_up.revoke(&alice).await.is_ok() });
             let verify: Act<'_> = if push {
-                Box::pin(async { step_up.answer_push(user, &id, PushAnswer::Approve).await.is_ok() })
+                Box::pin(async { step_up.answer_push(user, &id, PushReply::Approve).await.is_ok() })
             } else {
                 Box::pin(async { step_up.verify_otp(&alice, "SMS", RIGHT).await.is_ok() })
             };
@@ -151,7 +151,7 @@ async fn denials() {
             }
             let decline = |id| -> Act<'_> {
                 let step_up = &step_up;
-                Box::pin(async move { step_up.answer_push(user, id, PushAnswer::Decline).await.is_ok() })
+                Box::pin(async move { step_up.answer_push(user, id, PushReply::Decline).await.is_ok() })
             };
             let acts = interleave(order, ids.iter().chain(&ids).map(|id| decline(id.as_str())).collect());
             assert_eq!(acts.into_iter().filter(|taken| *taken).count(), pushes, "order {order}");
@@ -177,11 +177,11 @@ async fn answers() {
             let (step_up, id) = (&step_up, &id);
             Box::pin(async move { step_up.answer_push(user, id, answer).await.is_ok() })
         };
-        let acts = interleave(order, vec![answer(PushAnswer::Approve), answer(PushAnswer::Decline)]);
+        let acts = interleave(order, vec![answer(PushReply::Approve), answer(PushReply::Decline)]);
         assert!(acts[0] != acts[1], "order {order}: {acts:?}");
         assert_eq!(passes(&step_up, &alice).await, acts[0], "order {order}");
-        let late = step_up.answer_push(user, &id, PushAnswer::Approve).await;
-        assert_eq!(late, Err(AnswerError::Closed), "order {order}");
+        let late = step_up.answer_push(user, &id, PushReply::Approve).await;
+        assert_eq!(late, Err(PushReplyError::Closed), "order {order}");
     }
 }
 

@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use testkit::Elsewhere;
 use tower::ServiceExt;
-use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, PushAnswer, Secret, StepUp, discard};
+use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, PushReply, Secret, StepUp, discard};
 
 use super::{caller, passes, secs, was_wrong};
 
@@ -70,7 +70,7 @@ enum Lock {
 async fn a_lock_answers_right_and_wrong_alike() {
     for lock in [Lock::Wait, Lock::Disabled, Lock::AllDay, Lock::Application] {
         let policy = match lock {
-            Lock::Disabled => Policy::new().disable_at(4),
+            Lock::Disabled => Policy::new().disable_after(4),
             Lock::AllDay => Policy::new().wrong_codes_a_day(3),
             Lock::Wait | Lock::Application => Policy::new(),
         };
@@ -105,7 +105,7 @@ async fn a_lock_answers_right_and_wrong_alike() {
 /// What the locks refuse beside codes: a start on the channel, and an approval where the application locked.
 #[tokio::test]
 async fn a_lock_refuses_starts_and_approvals() {
-    let locked = Locked::new(Policy::new().disable_at(4));
+    let locked = Locked::new(Policy::new().disable_after(4));
     let (step_up, alice) = (&locked.step_up, caller("alice", 1));
     let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
     locked.fail(4).await;
@@ -120,13 +120,13 @@ async fn a_lock_refuses_starts_and_approvals() {
         assert_eq!(step_up.start_otp(&alice, channel, None).await, Err(ChallengeError::Forbidden), "{channel}");
     }
     assert!(step_up.start_push(&caller("alice", 2), "BIO", None).await.is_err());
-    assert!(step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.is_err());
+    assert!(step_up.answer_push("alice", &push.id, PushReply::Approve).await.is_err());
     assert!(locked.store.operations() > operations);
     assert_eq!(locked.store.swaps(), swaps);
     assert_eq!(grants(step_up, &alice).await, ["EMAIL"]);
 
     step_up.unlock("alice").await.unwrap();
-    step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
+    step_up.answer_push("alice", &push.id, PushReply::Approve).await.unwrap();
     assert_eq!(grants(step_up, &alice).await, ["EMAIL", "BIO"]);
 }
 

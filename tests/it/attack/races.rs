@@ -1,7 +1,7 @@
 //! T14, T15, T16: answers, revocations and transfers that race. Whatever comes first, a challenge is answered once, and
 //! what was ended leaves nothing.
 
-use tower_step_up::{AnswerError, ChallengeError, ManualClock, Policy, PushAnswer, StepUp, discard};
+use tower_step_up::{ChallengeError, ManualClock, Policy, PushReply, PushReplyError, StepUp, discard};
 
 use super::{caller, limited, passes, together};
 
@@ -23,14 +23,14 @@ async fn one_push_one_answer() {
         let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
         let answers = together(16, |i| {
             let (step_up, id) = (step_up.clone(), push.id.clone());
-            let answer = if (i + round) % 2 == 0 { PushAnswer::Approve } else { PushAnswer::Decline };
+            let answer = if (i + round) % 2 == 0 { PushReply::Approve } else { PushReply::Decline };
             async move { step_up.answer_push("alice", &id, answer.clone()).await.map(|()| answer) }
         })
         .await;
         let taken: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()).collect();
         assert_eq!(taken.len(), 1, "round {round}: {answers:?}");
-        assert!(answers.iter().all(|answer| answer.is_ok() || *answer == Err(AnswerError::Closed)), "{answers:?}");
-        let was_approved = *taken[0] == PushAnswer::Approve;
+        assert!(answers.iter().all(|answer| answer.is_ok() || *answer == Err(PushReplyError::Closed)), "{answers:?}");
+        let was_approved = *taken[0] == PushReply::Approve;
         assert_eq!(passes(&step_up, &alice).await, was_approved, "round {round}");
         approved += usize::from(was_approved);
     }
@@ -41,27 +41,27 @@ async fn one_push_one_answer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_numbers_a_push() {
     for round in 0..50 {
-        let step_up = sandbox(Policy::new().push_number(2));
+        let step_up = sandbox(Policy::new().number_matching(2));
         let alice = caller("alice", 1);
         let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
         let right = push.number.unwrap();
         let wrong: Vec<_> = (0..100).map(|i| format!("{i:02}")).filter(|number| *number != right).take(64).collect();
         let answers = together(64, |i| {
             let (step_up, id, number) = (step_up.clone(), push.id.clone(), wrong[i].clone());
-            async move { step_up.answer_push("alice", &id, PushAnswer::Number(number)).await }
+            async move { step_up.answer_push("alice", &id, PushReply::Number(number)).await }
         })
         .await;
         let mut left: Vec<u8> = answers
             .iter()
             .filter_map(|answer| match answer {
-                Err(AnswerError::WrongNumber { left }) => Some(*left),
+                Err(PushReplyError::WrongNumber { left }) => Some(*left),
                 _ => None,
             })
             .collect();
         left.sort_unstable();
         assert_eq!(left, [0, 1, 2], "round {round}: {answers:?}");
-        let late = step_up.answer_push("alice", &push.id, PushAnswer::Number(right)).await;
-        assert_eq!(late, Err(AnswerError::Closed), "round {round}");
+        let late = step_up.answer_push("alice", &push.id, PushReply::Number(right)).await;
+        assert_eq!(late, Err(PushReplyError::Closed), "round {round}");
         assert!(!passes(&step_up, &alice).await);
     }
 }
@@ -78,7 +78,7 @@ async fn denials_are_counted_exactly() {
         let declines = 2 + round % 2;
         together(declines * 4, |i| {
             let (step_up, id) = (step_up.clone(), ids[i % declines].clone());
-            async move { step_up.answer_push("alice", &id, PushAnswer::Decline).await.is_ok() }
+            async move { step_up.answer_push("alice", &id, PushReply::Decline).await.is_ok() }
         })
         .await;
         let next = step_up.start_push(&caller("alice", 9), "BIO", None).await.map(drop);
@@ -112,7 +112,7 @@ async fn revoking_all_leaves_nothing() {
                 }
                 match i {
                     0 => step_up.verify_otp(&code, "SMS", RIGHT).await.is_ok(),
-                    1 => step_up.answer_push(&user, &id, PushAnswer::Approve).await.is_ok(),
+                    1 => step_up.answer_push(&user, &id, PushReply::Approve).await.is_ok(),
                     2 => step_up.transfer(&moved, &to).await.is_ok() && passes(&step_up, &to).await,
                     _ => step_up.revoke_all(&user).await.is_ok(),
                 }

@@ -8,7 +8,7 @@ use std::sync::{
 
 use tokio::sync::Notify;
 use tower_step_up::{
-    Caller, ChallengeError, DeliveryError, ManualClock, OtpMessage, Policy, PushAnswer, PushMessage, Recipient, StepUp,
+    Caller, ChallengeError, DeliveryError, ManualClock, OtpMessage, Policy, PushMessage, PushReply, Recipient, StepUp,
 };
 
 use super::{caller, limited, other, passes, secs, was_wrong};
@@ -30,7 +30,7 @@ struct Bank {
     /// Codes that were handed to a sender.
     codes: Arc<Mutex<Vec<String>>>,
     phone: Arc<Mutex<&'static str>>,
-    /// How often the enrolment was asked.
+    /// How often the enrollment was asked.
     asked: Arc<AtomicUsize>,
 }
 
@@ -59,7 +59,7 @@ impl Bank {
                 send()
             }
         };
-        let enrolment = {
+        let enrollment = {
             let (phone, asked) = (phone.clone(), asked.clone());
             move |_: Caller, _: String| {
                 asked.fetch_add(1, SeqCst);
@@ -70,7 +70,7 @@ impl Bank {
             .otp("SMS", otp())
             .otp("EMAIL", otp())
             .push("BIO", move |_: PushMessage| send())
-            .enrolment(enrolment)
+            .enrollment(enrollment)
             .policy(policy)
             .clock(clock.clone());
         Self { step_up: step_up.build().unwrap(), clock, next, later, codes, phone, asked }
@@ -232,7 +232,7 @@ async fn changed_factors_end_everything_but_the_callers_own_elevation() {
     bank.step_up.factors_changed(&laptop).await.unwrap();
     assert!(passes(&bank.step_up, &laptop).await && !passes(&bank.step_up, &tablet).await);
     assert_eq!(bank.verify(&laptop, &pending).await, STATE_INVALID);
-    assert!(bank.step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.is_err());
+    assert!(bank.step_up.answer_push("alice", &push.id, PushReply::Approve).await.is_err());
     // It is a grant as any other: it moves, and ends.
     let moved = caller("alice", "moved");
     bank.step_up.transfer(&laptop, &moved).await.unwrap();
@@ -281,5 +281,5 @@ async fn the_application_is_not_asked_for_what_the_records_refuse() {
         assert!(bank.step_up.start_push(&again, "BIO", None).await.is_err());
     }
     asked(0, "locked");
-    bank.step_up.answer_push("alice", &push.id, PushAnswer::Decline).await.unwrap();
+    bank.step_up.answer_push("alice", &push.id, PushReply::Decline).await.unwrap();
 }

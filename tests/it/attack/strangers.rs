@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use tower_step_up::{AnswerError, Caller, ChallengeError, Event, ManualClock, Policy, PushAnswer, Recipient, StepUp};
+use tower_step_up::{Caller, ChallengeError, Event, ManualClock, Policy, PushReply, PushReplyError, Recipient, StepUp};
 
 use super::{caller, limited, other, passes, post::Post, secs, was_wrong};
 
@@ -29,7 +29,7 @@ impl Street {
         let step_up = StepUp::builder()
             .otp("SMS", post.otp())
             .push("BIO", post.push())
-            .enrolment(number)
+            .enrollment(number)
             .policy(policy)
             .clock(clock.clone())
             .observe(move |event: &Event<'_>| {
@@ -85,14 +85,14 @@ async fn nobody_else_burns_a_users_budgets() {
             let verified = step_up.verify_otp(&stranger, "SMS", &other(&code, by)).await;
             assert_eq!(verified.map(drop), Err(ChallengeError::StateInvalid), "{user}");
         }
-        for answer in [PushAnswer::Decline, PushAnswer::Approve, PushAnswer::Number("47".into())] {
-            assert_eq!(step_up.answer_push(user, &push.id, answer).await, Err(AnswerError::Unknown), "{user}");
+        for answer in [PushReply::Decline, PushReply::Approve, PushReply::Number("47".into())] {
+            assert_eq!(step_up.answer_push(user, &push.id, answer).await, Err(PushReplyError::Unknown), "{user}");
         }
         assert_eq!(step_up.push_status(&stranger, "BIO", &push.id).await, Ok(None), "{user}");
         assert_eq!(street.exhaust(user).await, 3, "{user}");
         for session in 0..3 {
             let push = step_up.start_push(&caller(user, session), "BIO", None).await.unwrap();
-            step_up.answer_push(user, &push.id, PushAnswer::Decline).await.unwrap();
+            step_up.answer_push(user, &push.id, PushReply::Decline).await.unwrap();
         }
         assert_eq!(limited(step_up.start_push(&stranger, "BIO", None).await.map(drop)).0, 3, "{user}");
         step_up.transfer(&alice, &stranger).await.unwrap_err();
@@ -106,7 +106,7 @@ async fn nobody_else_burns_a_users_budgets() {
         assert!(was_wrong(&step_up.verify_otp(&alice, "SMS", &other(&code, by)).await));
     }
     step_up.verify_otp(&alice, "SMS", &code).await.unwrap();
-    step_up.answer_push("alice", &push.id, PushAnswer::Approve).await.unwrap();
+    step_up.answer_push("alice", &push.id, PushReply::Approve).await.unwrap();
     assert_eq!(street.exhaust("alice").await, 3);
     for session in 10..13 {
         step_up.start_push(&caller("alice", session), "BIO", None).await.unwrap();
@@ -153,7 +153,7 @@ async fn what_was_granted_goes_on() {
     for trouble in [Wait, Disabled, AllDay, Application, Codes, Pushes, Denials, Live, Process, Prefix] {
         let policy = Policy::new();
         let street = Street::new(match trouble {
-            Disabled => policy.disable_at(5),
+            Disabled => policy.disable_after(5),
             AllDay => policy.wrong_codes_a_day(5),
             Process => policy.sends_in_process(2, secs(600)),
             Prefix => policy.sends_per_prefix(4, 2, secs(600)),
@@ -171,7 +171,7 @@ async fn what_was_granted_goes_on() {
                 for _ in 0..3 {
                     let push = step_up.start_push(&thief, "BIO", None).await.unwrap();
                     match trouble {
-                        Denials => step_up.answer_push("alice", &push.id, PushAnswer::Decline).await.unwrap(),
+                        Denials => step_up.answer_push("alice", &push.id, PushReply::Decline).await.unwrap(),
                         _ => step_up.revoke(&thief).await.unwrap(),
                     }
                 }

@@ -17,7 +17,7 @@ use proptest::{
     test_runner::{Config, RngSeed, TestCaseError, TestRunner},
 };
 use tower_step_up::{
-    Caller, Clock as _, DeliveryError, ManualClock, OtpMessage, Policy, PushAnswer, PushMessage, Recipient, StepUp,
+    Caller, Clock as _, DeliveryError, ManualClock, OtpMessage, Policy, PushMessage, PushReply, Recipient, StepUp,
 };
 
 use super::{DAY, HOUR, MINUTE, SECOND, caller, other, was_wrong};
@@ -231,7 +231,7 @@ impl Attack {
                     provider.clone().take(provider.message(sent.subject(), sent.recipient(), sent.scope(), true, id))
                 }
             })
-            .enrolment(move |caller: Caller, _: String| {
+            .enrollment(move |caller: Caller, _: String| {
                 let recipient = recipient_of(caller.subject(), spelling.fetch_add(1, Ordering::SeqCst));
                 async move { Ok(recipient) }
             })
@@ -307,7 +307,7 @@ impl Attack {
             Step::Answer { user, session, approves } => {
                 let (caller, names) = of(user, session);
                 let Some((place, id)) = self.provider.newest(&names, true) else { return Ok(()) };
-                let answer = if approves { PushAnswer::Approve } else { PushAnswer::Decline };
+                let answer = if approves { PushReply::Approve } else { PushReply::Decline };
                 if self.step_up.answer_push(caller.subject(), &id, answer).await.is_ok() && approves {
                     self.provider.verified(place);
                 }

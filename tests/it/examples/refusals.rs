@@ -95,7 +95,7 @@ async fn no_target_makes_a_way_out() {
     };
     let app = Router::new()
         .fallback(get(async || "every path"))
-        .layer(RequireStepUp::new(&step_up).refuse_with(example::page_or_json))
+        .layer(RequireStepUp::new(&step_up).with_refusal_response(example::page_or_json))
         .layer(axum::middleware::map_request(login));
     for target in ["//evil.example", "//evil.example/a", "http://other.example//evil.example/a"] {
         let sent = Client::new(&app, "").send(&format!("GET {target}"), &[NAVIGATES], ()).await;

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower::{ServiceExt as _, service_fn};
 use tower_step_up::{
-    AnswerError, Caller, DeliveryError, ManualClock, OtpMessage, PushAnswer, PushMessage, Recipient, RequireStepUp,
+    Caller, DeliveryError, ManualClock, OtpMessage, PushMessage, PushReply, PushReplyError, Recipient, RequireStepUp,
     Requirement, StepUp, StepUpBuilder,
 };
 
@@ -86,7 +86,7 @@ impl Companion {
                 .otp(Channel::Email.name(), text())
                 .push(Channel::Biometric.name(), push())
                 .push(Channel::Authy.name(), push())
-                .enrolment(async |_: Caller, _: String| Ok(Recipient::new("the family's telephone")))
+                .enrollment(async |_: Caller, _: String| Ok(Recipient::new("the family's telephone")))
                 .policy(rules.policy())
                 .clock(clock.clone())
         };
@@ -171,17 +171,17 @@ impl Companion {
     pub(crate) async fn answer(&self, push: usize, user: usize, say: Say) -> String {
         let (id, number) = &self.pushes[push];
         let answer = match say {
-            Say::Approve => PushAnswer::Approve,
-            Say::RightNumber => PushAnswer::Number(number.clone()),
-            Say::WrongNumber => PushAnswer::Number(another(number)),
-            Say::Decline => PushAnswer::Decline,
+            Say::Approve => PushReply::Approve,
+            Say::RightNumber => PushReply::Number(number.clone()),
+            Say::WrongNumber => PushReply::Number(another(number)),
+            Say::Decline => PushReply::Decline,
         };
         match self.step_up().answer_push(&format!("user {user}"), id, answer).await {
             Ok(()) => "taken".into(),
             // How long an answered push is known is nobody's business.
-            Err(AnswerError::Unknown | AnswerError::Closed) => "gone".into(),
-            Err(AnswerError::NumberRequired) => "number required".into(),
-            Err(AnswerError::WrongNumber { left }) => format!("wrong number, {left} left"),
+            Err(PushReplyError::Unknown | PushReplyError::Closed) => "gone".into(),
+            Err(PushReplyError::NumberRequired) => "number required".into(),
+            Err(PushReplyError::WrongNumber { left }) => format!("wrong number, {left} left"),
             Err(other) => other.to_string(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_step_up::Policy;
+use tower_step_up::{Policy, SendBudget};
 
 pub(crate) const SECOND: u64 = 1_000;
 pub(crate) const MINUTE: u64 = 60 * SECOND;
@@ -14,10 +14,10 @@ pub(crate) const DAY: u64 = 24 * HOUR;
 pub(crate) struct Rules {
     pub(crate) users: usize,
     pub(crate) tries: usize,
-    pub(crate) wait_every: usize,
+    pub(crate) lockout_every: usize,
     pub(crate) first_wait: u64,
     pub(crate) longest_wait: u64,
-    pub(crate) disable_at: usize,
+    pub(crate) disable_after: usize,
     pub(crate) wrong_a_day: usize,
     /// In 5 and 10 minutes, in an hour, and in a day.
     pub(crate) sends: [usize; 4],
@@ -33,10 +33,10 @@ impl Rules {
     pub(crate) const DEFAULT: Self = Self {
         users: 2,
         tries: 5,
-        wait_every: 5,
+        lockout_every: 5,
         first_wait: 30 * SECOND,
         longest_wait: HOUR,
-        disable_at: 50,
+        disable_after: 50,
         wrong_a_day: 100,
         sends: [3, 5, 15, 30],
         pushes: 3,
@@ -48,7 +48,7 @@ impl Rules {
     /// Every limit is near, and typing numbers is asked for.
     pub(crate) const SMALL: Self = Self {
         tries: 3,
-        wait_every: 4,
+        lockout_every: 4,
         longest_wait: 2 * MINUTE,
         wrong_a_day: 7,
         sends: [2, 3, 6, 9],
@@ -61,9 +61,9 @@ impl Rules {
     /// Messages and challenges abound, so that guesses and denials come far.
     pub(crate) const GUESSING: Self = Self {
         tries: 3,
-        wait_every: 2,
+        lockout_every: 2,
         longest_wait: 2 * MINUTE,
-        disable_at: 9,
+        disable_after: 9,
         wrong_a_day: 12,
         sends: [1000; 4],
         pushes: 100,
@@ -83,16 +83,18 @@ impl Rules {
         }
         let [five_minutes, ten_minutes, hour, day] = self.sends.map(n);
         let policy = Policy::new()
-            .tries(n(self.tries))
-            .wait_every(n(self.wait_every))
-            .waits(Duration::from_millis(self.first_wait), Duration::from_millis(self.longest_wait))
-            .disable_at(n(self.disable_at))
+            .max_attempts(n(self.tries))
+            .lockout_every(n(self.lockout_every))
+            .lockout_backoff(Duration::from_millis(self.first_wait), Duration::from_millis(self.longest_wait))
+            .disable_after(n(self.disable_after))
             .wrong_codes_a_day(n(self.wrong_a_day))
-            .sends(five_minutes, ten_minutes, hour, day)
+            .send_budget(
+                SendBudget::new().per_5_minutes(five_minutes).per_10_minutes(ten_minutes).per_hour(hour).per_day(day),
+            )
             .pushes(n(self.pushes))
             .live_challenges(n(self.alive))
-            .denials(n(self.denials), Duration::from_secs(30 * 60));
-        let policy = if self.number { policy.push_number(2) } else { policy };
+            .pause_after_declines(n(self.denials), Duration::from_secs(30 * 60));
+        let policy = if self.number { policy.number_matching(2) } else { policy };
         self.starts.map_or(policy.clone(), |starts| policy.starts_per_session(n(starts)))
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use testkit::Elsewhere;
 use tower_step_up::{
-    Caller, ChallengeError, Grant, ManualClock, Policy, Proof, PushAnswer, Requirement, Secret, StepUp,
+    Caller, ChallengeError, Grant, ManualClock, Policy, Proof, PushReply, Requirement, Secret, SendBudget, StepUp,
 };
 
 use super::{Act, Engine, interleave, to_the_end};
@@ -26,14 +26,14 @@ enum Operation {
     Grant,
     Transfer,
     Spend,
-    GiveBack,
+    Restore,
     Revoke,
     RevokeAll,
     Lock,
 }
 
 use Operation::{
-    Approve, Decline, GiveBack, Lock, Revoke, RevokeAll, Spend, StartOtp, StartPush, Transfer, VerifyRight, VerifyWrong,
+    Approve, Decline, Lock, Restore, Revoke, RevokeAll, Spend, StartOtp, StartPush, Transfer, VerifyRight, VerifyWrong,
 };
 
 const ALL: [Operation; 13] = [
@@ -46,7 +46,7 @@ const ALL: [Operation; 13] = [
     Operation::Grant,
     Transfer,
     Spend,
-    GiveBack,
+    Restore,
     Revoke,
     RevokeAll,
     Lock,
@@ -54,7 +54,7 @@ const ALL: [Operation; 13] = [
 
 /// Those that may leave a grant, or compare a code: a third operation comes between those only, to save time.
 const MAY_GRANT: [Operation; 8] =
-    [StartOtp, VerifyRight, VerifyWrong, StartPush, Approve, Operation::Grant, Transfer, GiveBack];
+    [StartOtp, VerifyRight, VerifyWrong, StartPush, Approve, Operation::Grant, Transfer, Restore];
 
 /// What comes between as a third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,10 @@ struct World {
 impl World {
     async fn new(pair: [Operation; 2]) -> Self {
         let (clock, store) = (ManualClock::new(), Elsewhere::default());
-        let policy = Policy::new().sends(1000, 1000, 1000, 1000).pushes(100).live_challenges(10);
+        let policy = Policy::new()
+            .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
+            .pushes(100)
+            .live_challenges(10);
         let node = || {
             let builder = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard);
             let builder = builder.push("BIO", tower_step_up::discard).proof("PASSKEY");
@@ -97,9 +100,9 @@ impl World {
         };
         let nodes = [node(), node()];
         let [here, next] = ["here", "next"].map(|session| Caller::user("alice").session(session));
-        nodes[0].grant(&here, Proof::new("PASSKEY")).await.unwrap();
-        nodes[0].grant(&here, Proof::new("PASSKEY").purpose(Some("pay"))).await.unwrap();
-        let spent = nodes[0].check(&here, &Requirement::new().scope("pay").once()).await.unwrap();
+        nodes[0].record_proof(&here, Proof::new("PASSKEY")).await.unwrap();
+        nodes[0].record_proof(&here, Proof::new("PASSKEY").purpose(Some("pay"))).await.unwrap();
+        let spent = nodes[0].authorize(&here, &Requirement::new().scope("pay").once()).await.unwrap();
         nodes[0].start_otp(&here, "SMS", None).await.unwrap();
         let answers = pair.iter().any(|operation| matches!(operation, Approve | Decline));
         let push = if answers || !pair.contains(&StartPush) {
@@ -133,15 +136,15 @@ impl World {
                     verified.is_ok()
                 }
                 StartPush => node.start_push(&self.here, "BIO", None).await.is_ok(),
-                Approve => answer(PushAnswer::Approve).await.is_ok(),
-                Decline => answer(PushAnswer::Decline).await.is_ok(),
-                Operation::Grant => node.grant(&self.here, Proof::new("PASSKEY")).await.is_ok(),
+                Approve => answer(PushReply::Approve).await.is_ok(),
+                Decline => answer(PushReply::Decline).await.is_ok(),
+                Operation::Grant => node.record_proof(&self.here, Proof::new("PASSKEY")).await.is_ok(),
                 Transfer => node.transfer(&self.here, &self.next).await.is_ok(),
                 Spend => {
                     let once = Requirement::new().channels(["PASSKEY"]).once();
-                    node.check(&self.here, &once).await.is_ok()
+                    node.authorize(&self.here, &once).await.is_ok()
                 }
-                GiveBack => self.spent.give_back().await == Ok(true),
+                Restore => self.spent.restore().await == Ok(true),
                 Revoke => node.revoke(&self.here).await.is_ok(),
                 RevokeAll => node.revoke_all("alice").await.is_ok(),
                 Lock => node.lock("alice").await.is_ok(),
@@ -163,9 +166,10 @@ impl World {
                 for i in 0..16 {
                     self.clock.advance(Duration::from_millis(1));
                     // Of a user who is locked no session is listed any more.
-                    let _ = to_the_end(
-                        node.grant(&Caller::user("alice").session(format_args!("other {i}")), Proof::new("PASSKEY")),
-                    );
+                    let _ = to_the_end(node.record_proof(
+                        &Caller::user("alice").session(format_args!("other {i}")),
+                        Proof::new("PASSKEY"),
+                    ));
                 }
             }
         }
@@ -191,7 +195,7 @@ impl World {
 
     fn passes(&self, caller: &Caller) -> bool {
         let requirements = [Requirement::new(), Requirement::new().scope("pay")];
-        requirements.iter().any(|requirement| to_the_end(self.nodes[1].check(caller, requirement)).is_ok())
+        requirements.iter().any(|requirement| to_the_end(self.nodes[1].authorize(caller, requirement)).is_ok())
     }
 
     fn succeeded(&self, operation: Operation) -> usize {
@@ -213,7 +217,7 @@ impl World {
             let failed = failures.first().map_or(0, |failures| failures["attempts"].as_array().unwrap().len());
             assert!(failed >= compared, "{run:?}: {user}");
         }
-        for once in [VerifyRight, Approve, Spend, GiveBack] {
+        for once in [VerifyRight, Approve, Spend, Restore] {
             // Another proof makes another grant.
             let again = once == Spend && run.pair.contains(&Operation::Grant);
             assert!(self.succeeded(once) <= 1 || again, "{once:?} twice: {run:?}");

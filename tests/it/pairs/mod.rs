@@ -12,7 +12,7 @@ use std::{
 
 use testkit::Elsewhere;
 use tower_step_up::{
-    AnswerError, Caller, ChallengeError, ManualClock, Policy, Proof, PushAnswer, Requirement, Secret, StepUp,
+    Caller, ChallengeError, ManualClock, Policy, Proof, PushReply, PushReplyError, Requirement, Secret, StepUp,
 };
 
 type Engine = StepUp;
@@ -59,14 +59,14 @@ impl World {
         };
         let nodes = [node(), node()];
         let [here, next, other] = ["here", "next", "other"].map(|session| Caller::user("alice").session(session));
-        nodes[0].grant(&other, Proof::new("PASSKEY")).await.unwrap();
+        nodes[0].record_proof(&other, Proof::new("PASSKEY")).await.unwrap();
         let mut push = String::new();
         if before != Before::Nothing {
             nodes[0].start_otp(&here, "SMS", None).await.unwrap();
             push = nodes[0].start_push(&here, "BIO", None).await.unwrap().id;
         }
         if before == Before::Granted {
-            nodes[0].grant(&here, Proof::new("PASSKEY")).await.unwrap();
+            nodes[0].record_proof(&here, Proof::new("PASSKEY")).await.unwrap();
         }
         Self { nodes, clock, here, next, push, store }
     }
@@ -78,14 +78,14 @@ type Begin = fn(&World, usize) -> Act<'_>;
 /// Operations that may leave a grant.
 const GRANTING: [(&str, Begin); 7] = [
     ("record a proof", |world, node| {
-        Box::pin(async move { drop(world.nodes[node].grant(&world.here, Proof::new("PASSKEY")).await) })
+        Box::pin(async move { drop(world.nodes[node].record_proof(&world.here, Proof::new("PASSKEY")).await) })
     }),
     ("verify", |world, node| {
         Box::pin(async move { drop(world.nodes[node].verify_otp(&world.here, "SMS", "123456").await) })
     }),
     ("approve", |world, node| {
         Box::pin(async move {
-            let _ = world.nodes[node].answer_push("alice", &world.push, PushAnswer::Approve).await;
+            let _ = world.nodes[node].answer_push("alice", &world.push, PushReply::Approve).await;
         })
     }),
     ("transfer", |world, node| {
@@ -99,8 +99,8 @@ const GRANTING: [(&str, Begin); 7] = [
     }),
     ("spend", |world, node| {
         Box::pin(async move {
-            if let Ok(grant) = world.nodes[node].check(&world.here, &Requirement::new().once()).await {
-                let _ = grant.give_back().await;
+            if let Ok(grant) = world.nodes[node].authorize(&world.here, &Requirement::new().once()).await {
+                let _ = grant.restore().await;
             }
         })
     }),
@@ -152,8 +152,8 @@ fn take_turns<'a>(polls: &[usize], mut first: Act<'a>, mut second: Act<'a>, is_d
 
 /// The user's generation may have changed and the grant be of the old one: it cannot be given back, then.
 async fn alive_of_an_old_generation(node: &StepUp, caller: &Caller) -> bool {
-    match node.check(caller, &Requirement::new().once()).await {
-        Ok(grant) => grant.give_back().await == Ok(false),
+    match node.authorize(caller, &Requirement::new().once()).await {
+        Ok(grant) => grant.restore().await == Ok(false),
         Err(_) => false,
     }
 }
@@ -219,9 +219,9 @@ async fn a_proof_does_not_begin_anew_after_a_revocation() {
                     if everywhere { Box::pin(node.revoke_all("alice")) } else { Box::pin(node.revoke(&world.here)) };
                 to_the_end(&mut { revoked }).unwrap();
             };
-            let proof: Act<'_> = Box::pin(async { drop(node.grant(&world.here, Proof::new("PASSKEY")).await) });
+            let proof: Act<'_> = Box::pin(async { drop(node.record_proof(&world.here, Proof::new("PASSKEY")).await) });
             let under_way = interleave(polls, proof, revoke);
-            let left = node.check(&world.here, &Requirement::new()).await.is_ok();
+            let left = node.authorize(&world.here, &Requirement::new()).await.is_ok();
             assert!(!left, "everywhere {everywhere}, revoked after {polls} polls");
             if !under_way {
                 break;
@@ -242,13 +242,13 @@ async fn a_session_that_was_displaced_meanwhile_keeps_no_grant() {
                     for i in 0..16 {
                         world.clock.advance(Duration::from_millis(1));
                         let other = Caller::user("alice").session(format_args!("other {i}"));
-                        to_the_end(node.grant(&other, Proof::new("PASSKEY"))).unwrap();
+                        to_the_end(node.record_proof(&other, Proof::new("PASSKEY"))).unwrap();
                     }
                 };
                 let under_way = interleave(polls, act(&world, 1), displace);
                 node.revoke_all("alice").await.unwrap();
                 for caller in [&world.here, &world.next] {
-                    let left = node.check(caller, &Requirement::new()).await.is_ok();
+                    let left = node.authorize(caller, &Requirement::new()).await.is_ok();
                     assert!(!left, "{before:?}, {name}, displaced after {polls} polls");
                 }
                 if !under_way {
@@ -266,10 +266,12 @@ async fn a_push_of_a_displaced_session_cannot_be_approved() {
     let node = &world.nodes[0];
     for i in 0..17 {
         world.clock.advance(Duration::from_millis(1));
-        node.grant(&Caller::user("alice").session(format_args!("other {i}")), Proof::new("PASSKEY")).await.unwrap();
+        node.record_proof(&Caller::user("alice").session(format_args!("other {i}")), Proof::new("PASSKEY"))
+            .await
+            .unwrap();
     }
-    let approved = node.answer_push("alice", &world.push, PushAnswer::Approve).await;
-    assert_eq!(approved, Err(AnswerError::Closed));
+    let approved = node.answer_push("alice", &world.push, PushReply::Approve).await;
+    assert_eq!(approved, Err(PushReplyError::Closed));
 }
 
 /// B2: nothing under way is granted once the user is locked, and what was granted before goes on.
@@ -285,10 +287,10 @@ async fn nothing_is_granted_after_a_lock() {
             let mut before = false;
             let lock = || {
                 to_the_end(node.lock("alice")).unwrap();
-                before = to_the_end(node.check(&world.here, &Requirement::new())).is_ok();
+                before = to_the_end(node.authorize(&world.here, &Requirement::new())).is_ok();
             };
             let under_way = interleave(polls, act(&world, 1), lock);
-            let after = node.check(&world.here, &Requirement::new()).await.is_ok();
+            let after = node.authorize(&world.here, &Requirement::new()).await.is_ok();
             assert_eq!(after, before, "{name}, locked after {polls} polls");
             if !under_way {
                 break;
@@ -297,7 +299,7 @@ async fn nothing_is_granted_after_a_lock() {
     }
     let world = World::new(Before::Granted).await;
     world.nodes[0].lock("alice").await.unwrap();
-    assert!(world.nodes[1].check(&world.here, &Requirement::new()).await.is_ok(), "a lock ends no grant (T26)");
+    assert!(world.nodes[1].authorize(&world.here, &Requirement::new()).await.is_ok(), "a lock ends no grant (T26)");
     world.nodes[0].unlock("alice").await.unwrap();
     let verified = world.nodes[1].verify_otp(&world.here, "SMS", "123456").await.map(drop);
     assert_eq!(verified, Ok(()), "what was pending may be verified once the user is unlocked");
@@ -319,7 +321,7 @@ async fn a_refusal_counts_whatever_became_of_the_push() {
             let push = node.start_push(&world.here, "BIO", None).await.unwrap();
             end(&world).await;
             for _ in 0..2 {
-                let _ = node.answer_push("alice", &push.id, PushAnswer::Decline).await;
+                let _ = node.answer_push("alice", &push.id, PushReply::Decline).await;
             }
             world.clock.advance(Duration::from_secs(210));
         }
@@ -341,14 +343,14 @@ async fn a_sandbox_shares_nothing_with_production() {
     };
     let (production, sandbox) = (builder().build().unwrap(), builder().sandbox().build().unwrap());
     let (alice, bob) = (Caller::user("alice").session("1"), Caller::user("bob").session("1"));
-    production.grant(&bob, Proof::new("PASSKEY")).await.unwrap();
+    production.record_proof(&bob, Proof::new("PASSKEY")).await.unwrap();
     sandbox.start_otp(&alice, "SMS", None).await.unwrap();
     sandbox.verify_otp(&alice, "SMS", "123456").await.unwrap();
-    assert!(sandbox.check(&alice, &Requirement::new()).await.is_ok());
-    assert!(production.check(&alice, &Requirement::new()).await.is_err());
+    assert!(sandbox.authorize(&alice, &Requirement::new()).await.is_ok());
+    assert!(production.authorize(&alice, &Requirement::new()).await.is_err());
     sandbox.revoke_all("bob").await.unwrap();
     sandbox.lock("bob").await.unwrap();
-    assert!(production.check(&bob, &Requirement::new()).await.is_ok());
+    assert!(production.authorize(&bob, &Requirement::new()).await.is_ok());
     production.start_otp(&bob, "SMS", None).await.unwrap();
 }
 
@@ -376,7 +378,7 @@ async fn a_revocation_of_everything_finds_what_a_revocation_was_too_early_for() 
                     orders += 1;
                     node.revoke_all("alice").await.unwrap();
                     for caller in [&world.here, &world.next] {
-                        let left = node.check(caller, &Requirement::new()).await.is_ok();
+                        let left = node.authorize(caller, &Requirement::new()).await.is_ok();
                         assert!(!left, "{name}, after {first}, {second} and {third} polls");
                     }
                     match ended {
@@ -406,13 +408,13 @@ async fn nothing_is_granted_after_a_lock_whatever_is_read_late() {
                 break 'first;
             }
             // It meets the conflict that this makes.
-            node.grant(&world.here, Proof::new("PASSKEY")).await.unwrap();
+            node.record_proof(&world.here, Proof::new("PASSKEY")).await.unwrap();
             if ends_within(second) {
                 break;
             }
             node.lock("alice").await.unwrap();
             orders += 1;
-            let by_code = async || node.check(&world.here, &Requirement::new().channels(["SMS"])).await.is_ok();
+            let by_code = async || node.authorize(&world.here, &Requirement::new().channels(["SMS"])).await.is_ok();
             let before = by_code().await;
             let _ = verify.await;
             assert_eq!(by_code().await, before, "locked after {first} and {second} polls");
@@ -435,7 +437,7 @@ async fn a_revocation_of_everything_finds_what_a_dropped_revocation_has_left() {
                 let polls = [first, second, third, fourth];
                 take_turns(&polls, proof(&world, 1), revoke, true);
                 node.revoke_all("alice").await.unwrap();
-                let left = node.check(&world.here, &Requirement::new()).await.is_ok();
+                let left = node.authorize(&world.here, &Requirement::new()).await.is_ok();
                 assert!(!left, "after {polls:?} polls");
             }
         }
@@ -464,7 +466,7 @@ async fn a_generation_that_has_ended_does_not_come_back() {
             if world.store.swaps() != swaps + 1 {
                 break;
             }
-            let mut proof = Box::pin(other.grant(&late, Proof::new("PASSKEY")));
+            let mut proof = Box::pin(other.record_proof(&late, Proof::new("PASSKEY")));
             if (0..proof_polls).any(|_| proof.as_mut().poll(&mut context()).is_ready()) {
                 break;
             }
@@ -472,7 +474,7 @@ async fn a_generation_that_has_ended_does_not_come_back() {
             other.revoke_all("alice").await.unwrap();
             changed.await.unwrap();
             let _ = proof.await;
-            let left = node.check(&late, &Requirement::new()).await.is_ok();
+            let left = node.authorize(&late, &Requirement::new()).await.is_ok();
             assert!(!left, "after {changed_polls} and {proof_polls} polls");
         }
     }

@@ -54,7 +54,7 @@ async fn call(step_up: &StepUp, binding: Binding, request: Request<Body>) -> Ans
 async fn approve(step_up: &StepUp, refused: &Answer) {
     let Some(Refusal::StepUpRequired(unmet)) = &refused.refusal else { panic!("{refused:?}") };
     let purpose = Purpose::new().binding(unmet.binding().expect("a binding"));
-    step_up.grant(&alice(), Proof::new("KEY").purpose(purpose)).await.unwrap();
+    step_up.record_proof(&alice(), Proof::new("KEY").purpose(purpose)).await.unwrap();
 }
 
 /// Bytes of unknown length, in frames of a kibibyte.
@@ -222,7 +222,7 @@ async fn bodies_that_need_not_be_read_are_not() {
 
     let never = RequireStepUp::new(&step_up).when(|_| false).bind(described(APPROVED)).layer(drops);
     assert_eq!(hear(never, untouched()).await.says(), "200");
-    let shadow = RequireStepUp::new(&step_up).shadow().bind(described(APPROVED)).layer(drops);
+    let shadow = RequireStepUp::new(&step_up).report_only().bind(described(APPROVED)).layer(drops);
     assert_eq!(hear(shadow, of(&alice(), untouched())).await.says(), "200");
 }
 

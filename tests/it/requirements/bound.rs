@@ -7,8 +7,8 @@ use axum::{Router, body::Body, routing::any};
 use http::{HeaderName, Request, request::Parts};
 use serde_json::{Value, json};
 use tower_step_up::{
-    BindStepUp, Binding, DeliveryError, ManualClock, OtpMessage, PushAnswer, PushMessage, RequireStepUp, StepUp,
-    guard::Negotiate, guard::Replayed,
+    BindStepUp, Binding, DeliveryError, ManualClock, OtpMessage, PushMessage, PushReply, RequireStepUp, StepUp,
+    guard::Replayed, guard::refusal::Negotiate,
 };
 
 use super::{
@@ -85,7 +85,7 @@ async fn approve(step_up: &StepUp, app: &App, sent: &Sent, who: &str, factor: &s
         assert_eq!(app.ask(companion("POST", &format!("{factor}/verify"), who, &code)).await.says(), "204");
     } else {
         assert_eq!(started.json()["id"], secret);
-        step_up.answer_push(user, &secret, PushAnswer::Approve).await.unwrap();
+        step_up.answer_push(user, &secret, PushReply::Approve).await.unwrap();
     }
     says.unwrap_or_default()
 }

@@ -45,8 +45,8 @@ async fn what_a_guard_adds(step_up: &StepUp) {
     assert_eq!(says(&guard, request(alice, json, Some("private"))).await, Some("private".into()));
     assert_eq!(says(&guard, request(alice, grpc, None)).await, None);
     assert_eq!(says(&guard.clone().keep_cache_control(), request(alice, json, None)).await, None);
-    assert_eq!(says(&guard.clone().shadow(), request(alice, json, None)).await, None);
-    assert_eq!(says(&guard.keep_cache_control().shadow(), request(alice, json, None)).await, None);
+    assert_eq!(says(&guard.clone().report_only(), request(alice, json, None)).await, None);
+    assert_eq!(says(&guard.keep_cache_control().report_only(), request(alice, json, None)).await, None);
     let with = |requirement: Requirement| RequireStepUp::with(step_up, requirement).unwrap();
     let when = |asks: bool| RequireStepUp::new(step_up).when(move |_| asks);
     assert_eq!(says(&when(false), request(alice, json, None)).await, None);
@@ -58,7 +58,7 @@ async fn what_a_guard_adds(step_up: &StepUp) {
     for (guard, expected) in [(RequireStepUp::new(step_up), no_store), (kept, None)] {
         let guarded = guard.bind(binding()).layer(service_fn(handler));
         let token = hear(guarded.clone(), request(alice, json, None)).await.binding();
-        step_up.grant(alice, Proof::new("KEY").purpose(Purpose::new().binding(&token))).await.unwrap();
+        step_up.record_proof(alice, Proof::new("KEY").purpose(Purpose::new().binding(&token))).await.unwrap();
         let passed = hear(guarded, request(alice, json, None)).await;
         assert_eq!(passed.status, 200);
         assert_eq!(passed.headers.get("cache-control").map(|value| value.to_str().unwrap()), expected.as_deref());

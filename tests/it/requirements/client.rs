@@ -3,7 +3,7 @@
 use axum::{Router, routing::any};
 use http::{Method, request::Parts};
 use serde_json::{Value, json};
-use tower_step_up::{Binding, Factor, ManualClock, PushAnswer, RequireStepUp, Requirement, StepUp};
+use tower_step_up::{Binding, Factor, ManualClock, PushReply, RequireStepUp, Requirement, StepUp};
 
 use super::{
     CODE, COMPANION,
@@ -68,7 +68,7 @@ impl Client<'_> {
         } else {
             assert_eq!(started.status, 200, "{started:?}");
             let id = started.json()["id"].as_str().unwrap().to_owned();
-            self.step_up.answer_push("alice", &id, PushAnswer::Approve).await.unwrap();
+            self.step_up.answer_push("alice", &id, PushReply::Approve).await.unwrap();
             let outcome = self.app.ask(companion("GET", &format!("{path}/{id}"), WHO, &Value::Null)).await;
             assert_eq!(outcome.json()["status"], "VERIFIED");
         }

@@ -76,7 +76,7 @@ async fn mistakes_are_named() {
     let step_up = local(&ManualClock::new());
     let guard = || RequireStepUp::new(&step_up);
     let whole = || guarded().route_layer(guard()).merge(open(&step_up));
-    let shadow = guarded().route_layer(guard().shadow()).merge(open(&step_up));
+    let shadow = guarded().route_layer(guard().report_only()).merge(open(&step_up));
     let condition = guard().when(|request| request.method != http::Method::GET);
     let later = |method| whole().route("/later", method);
     let table: [(&str, Router, &'static [&'static str], &[&str]); 9] = [

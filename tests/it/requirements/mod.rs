@@ -69,7 +69,7 @@ fn remote(clock: &ManualClock, store: &Elsewhere) -> StepUp {
 
 /// Steps a session up.
 async fn grant(step_up: &StepUp, caller: &Caller, channel: &str) {
-    step_up.grant(caller, Proof::new(channel)).await.unwrap();
+    step_up.record_proof(caller, Proof::new(channel)).await.unwrap();
 }
 
 /// A request of a caller.

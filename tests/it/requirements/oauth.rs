@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use http::Request;
 use proptest::prelude::*;
 use tower::service_fn;
-use tower_step_up::{ConfigError, ManualClock, RequireStepUp, Requirement, StepUp, guard::OAuth};
+use tower_step_up::{ConfigError, ManualClock, RequireStepUp, Requirement, StepUp, guard::refusal::OAuth};
 
 use super::{
     alice,
@@ -73,7 +73,7 @@ fn quoted(rest: &mut &[u8]) -> Option<String> {
 
 async fn refused(step_up: &StepUp, oauth: OAuth, requirement: Requirement, request: Request<Body>) -> Answer {
     let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::default()));
-    hear(RequireStepUp::with(step_up, requirement).unwrap().refuse_with(oauth).layer(handler), request).await
+    hear(RequireStepUp::with(step_up, requirement).unwrap().with_refusal_response(oauth).layer(handler), request).await
 }
 
 fn challenge(answer: &Answer) -> Challenge {
@@ -169,7 +169,7 @@ async fn other_refusals() {
     let step_up = super::remote(&clock, &store);
     store.set_down(true);
     let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::<Body>::default()));
-    let guard = RequireStepUp::new(&step_up).refuse_with(OAuth::new()).layer(handler);
+    let guard = RequireStepUp::new(&step_up).with_refusal_response(OAuth::new()).layer(handler);
     let down = hear(guard, get(&alice())).await;
     assert_eq!((down.says().as_str(), down.headers.get("www-authenticate")), ("503 UNAVAILABLE", None));
 }
@@ -206,7 +206,7 @@ proptest! {
         }
         match OAuth::new().acr_values([&text]) {
             Ok(oauth) => prop_assert_eq!(&params(&answer(oauth, Requirement::new()))[2].1, &text),
-            Err(error) => prop_assert_eq!(error, ConfigError::OAuth { parameter: "acr_values", value: text }),
+            Err(error) => prop_assert_eq!(error, ConfigError::InvalidOAuthParameter { parameter: "acr_values", value: text }),
         }
     }
 
@@ -218,7 +218,7 @@ proptest! {
         after in r"[ -!#-\[\]-~]{0,8}",
     ) {
         let text = format!("{before}{bad}{after}");
-        let refused = |parameter| Some(ConfigError::OAuth { parameter, value: text.clone() });
+        let refused = |parameter| Some(ConfigError::InvalidOAuthParameter { parameter, value: text.clone() });
         prop_assert_eq!(OAuth::new().description(&text).err(), refused("error_description"));
         prop_assert_eq!(OAuth::new().acr_values([&text]).err(), refused("acr_values"));
         prop_assert_eq!(OAuth::new().acr_values(["good", &text]).err(), refused("acr_values"));

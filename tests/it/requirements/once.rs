@@ -13,7 +13,8 @@ use http::Request;
 use testkit::Elsewhere;
 use tower::{Service, service_fn};
 use tower_step_up::{
-    Caller, CheckError, Grant, ManualClock, Policy, Proof, Reason, RequireStepUp, Requirement, StepUp, guard::Guard,
+    AuthorizeError, Caller, Grant, ManualClock, Policy, Proof, RequireStepUp, Requirement, StepUp, UnmetReason,
+    guard::GuardedService,
 };
 
 use super::{alice, builder, grant, local, remote, secs, together};
@@ -30,7 +31,9 @@ pub(crate) fn guarded(
     step_up: &StepUp,
     requirement: Requirement,
     passed: &Passed,
-) -> Guard<impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + use<>> {
+) -> GuardedService<
+    impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + use<>,
+> {
     let passed = Arc::clone(passed);
     RequireStepUp::with(step_up, requirement).unwrap().layer(service_fn(move |_: Request<Body>| {
         passed.fetch_add(1, Ordering::SeqCst);
@@ -45,10 +48,10 @@ fn once() -> Requirement {
     Requirement::new().once()
 }
 
-pub(crate) async fn reason(step_up: &StepUp, caller: &Caller, requirement: Requirement) -> Option<Reason> {
-    match step_up.check(caller, &requirement).await {
+pub(crate) async fn reason(step_up: &StepUp, caller: &Caller, requirement: Requirement) -> Option<UnmetReason> {
+    match step_up.authorize(caller, &requirement).await {
         Ok(_) => None,
-        Err(CheckError::StepUpRequired(unmet)) => Some(unmet.reason()),
+        Err(AuthorizeError::StepUpRequired(unmet)) => Some(unmet.reason()),
         Err(error) => panic!("{error}"),
     }
 }
@@ -61,16 +64,16 @@ async fn each_of_several_channels_is_spent() {
         grant(&step_up, &alice(), channel).await;
     }
     let both = || once().all_of(["KEY", "CARD"]);
-    let spent = step_up.check(&alice(), &both()).await.unwrap();
+    let spent = step_up.authorize(&alice(), &both()).await.unwrap();
     let by = |channel: &str| Requirement::new().channels([channel]);
     for requirement in [both(), by("KEY"), by("CARD"), Requirement::new()] {
-        assert_eq!(reason(&step_up, &alice(), requirement).await, Some(Reason::Spent));
+        assert_eq!(reason(&step_up, &alice(), requirement).await, Some(UnmetReason::Spent));
     }
-    assert!(spent.give_back().await.unwrap());
+    assert!(spent.restore().await.unwrap());
     assert_eq!(reason(&step_up, &alice(), by("KEY")).await, None);
     assert_eq!(reason(&step_up, &alice(), by("CARD")).await, None);
-    let again = step_up.check(&alice(), &both()).await.unwrap();
-    assert!(!again.give_back().await.unwrap(), "each was given back before");
+    let again = step_up.authorize(&alice(), &both()).await.unwrap();
+    assert!(!again.restore().await.unwrap(), "each was given back before");
 }
 
 /// What is spent opens nothing else, and nothing else is spent.
@@ -79,16 +82,16 @@ async fn what_is_spent_opens_no_other_route() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     grant(&step_up, &alice(), "KEY").await;
-    step_up.grant(&alice(), Proof::new("KEY").purpose(Some("pay"))).await.unwrap();
-    step_up.check(&alice(), &once()).await.unwrap();
+    step_up.record_proof(&alice(), Proof::new("KEY").purpose(Some("pay"))).await.unwrap();
+    step_up.authorize(&alice(), &once()).await.unwrap();
     let any = Requirement::new;
     let table = [
-        (any(), Some(Reason::Spent)),
-        (any().channels(["KEY"]), Some(Reason::Spent)),
-        (any().max_age(secs(60)), Some(Reason::Spent)),
-        (any().scope("look").or_session(), Some(Reason::Spent)),
-        (once(), Some(Reason::Spent)),
-        (any().channels(["CARD"]), Some(Reason::WrongChannel)),
+        (any(), Some(UnmetReason::Spent)),
+        (any().channels(["KEY"]), Some(UnmetReason::Spent)),
+        (any().max_age(secs(60)), Some(UnmetReason::Spent)),
+        (any().scope("look").or_session(), Some(UnmetReason::Spent)),
+        (once(), Some(UnmetReason::Spent)),
+        (any().channels(["CARD"]), Some(UnmetReason::WrongChannel)),
         (any().scope("pay"), None),
         (any().scope("pay").or_session().once(), None),
     ];
@@ -109,14 +112,14 @@ async fn giving_back_is_a_table() {
         ("almost expired", true, None),
         ("locked", true, None),
         ("given back", false, None),
-        ("given back and spent", false, Some(Reason::Spent)),
-        ("expired", false, Some(Reason::Spent)),
-        ("expired and forgotten", false, Some(Reason::WrongScope)),
-        ("revoked", false, Some(Reason::Missing)),
-        ("revoked everywhere", false, Some(Reason::Missing)),
-        ("transferred", false, Some(Reason::Missing)),
+        ("given back and spent", false, Some(UnmetReason::Spent)),
+        ("expired", false, Some(UnmetReason::Spent)),
+        ("expired and forgotten", false, Some(UnmetReason::WrongScope)),
+        ("revoked", false, Some(UnmetReason::Missing)),
+        ("revoked everywhere", false, Some(UnmetReason::Missing)),
+        ("transferred", false, Some(UnmetReason::Missing)),
         ("another in its place", false, None),
-        ("another in its place, and spent", false, Some(Reason::Spent)),
+        ("another in its place, and spent", false, Some(UnmetReason::Spent)),
     ];
     for (between, gives, expected) in table {
         let clock = ManualClock::new();
@@ -126,8 +129,8 @@ async fn giving_back_is_a_table() {
     }
 }
 
-async fn gives_back(step_up: &StepUp, clock: &ManualClock, between: &str, gives: bool, expected: Option<Reason>) {
-    let once_more = async || step_up.check(&alice(), &once()).await.unwrap();
+async fn gives_back(step_up: &StepUp, clock: &ManualClock, between: &str, gives: bool, expected: Option<UnmetReason>) {
+    let once_more = async || step_up.authorize(&alice(), &once()).await.unwrap();
     grant(step_up, &alice(), "KEY").await;
     let spent = once_more().await;
     let ends = spent.expires_at();
@@ -135,16 +138,16 @@ async fn gives_back(step_up: &StepUp, clock: &ManualClock, between: &str, gives:
     match between {
         "almost expired" => clock.advance(secs(599)),
         "locked" => step_up.lock("alice").await.unwrap(),
-        "given back" => assert!(spent.clone().give_back().await.unwrap()),
+        "given back" => assert!(spent.clone().restore().await.unwrap()),
         "given back and spent" => {
-            assert!(spent.give_back().await.unwrap());
-            assert!(!once_more().await.give_back().await.unwrap(), "by whomever");
+            assert!(spent.restore().await.unwrap());
+            assert!(!once_more().await.restore().await.unwrap(), "by whomever");
         }
         "expired" => clock.advance(secs(600)),
         "expired and forgotten" => {
             clock.advance(secs(600 + 3600));
             // What nobody remembers goes with the next that is written.
-            step_up.grant(&alice(), Proof::new("CARD").purpose(Some("x"))).await.unwrap();
+            step_up.record_proof(&alice(), Proof::new("CARD").purpose(Some("x"))).await.unwrap();
         }
         "revoked" => step_up.revoke(&alice()).await.unwrap(),
         "revoked everywhere" => step_up.revoke_all("alice").await.unwrap(),
@@ -156,15 +159,19 @@ async fn gives_back(step_up: &StepUp, clock: &ManualClock, between: &str, gives:
         }
         _ => {}
     }
-    assert_eq!(spent.give_back().await, Ok(gives), "{between}");
-    assert_eq!(spent.give_back().await, Ok(false), "{between}, again");
+    assert_eq!(spent.restore().await, Ok(gives), "{between}");
+    assert_eq!(spent.restore().await, Ok(false), "{between}, again");
     assert_eq!(reason(step_up, &alice(), Requirement::new()).await, expected, "{between}");
     if between == "transferred" {
-        assert_eq!(reason(step_up, &elsewhere, Requirement::new()).await, Some(Reason::Spent), "it stays spent");
+        assert_eq!(reason(step_up, &elsewhere, Requirement::new()).await, Some(UnmetReason::Spent), "it stays spent");
     }
     if gives {
         clock.set(ends);
-        assert_eq!(reason(step_up, &alice(), once()).await, Some(Reason::Expired), "{between}: its end is the old one");
+        assert_eq!(
+            reason(step_up, &alice(), once()).await,
+            Some(UnmetReason::Expired),
+            "{between}: its end is the old one"
+        );
     }
 }
 
@@ -172,13 +179,13 @@ async fn gives_back(step_up: &StepUp, clock: &ManualClock, between: &str, gives:
 async fn what_was_not_spent_cannot_be_given_back() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
-    let given: Grant = step_up.grant(&alice(), Proof::new("KEY")).await.unwrap();
-    let checked = step_up.check(&alice(), &Requirement::new()).await.unwrap();
-    step_up.check(&alice(), &once()).await.unwrap();
+    let given: Grant = step_up.record_proof(&alice(), Proof::new("KEY")).await.unwrap();
+    let checked = step_up.authorize(&alice(), &Requirement::new()).await.unwrap();
+    step_up.authorize(&alice(), &once()).await.unwrap();
     for grant in [given, checked] {
-        assert_eq!(grant.give_back().await, Ok(false));
+        assert_eq!(grant.restore().await, Ok(false));
     }
-    assert_eq!(reason(&step_up, &alice(), Requirement::new()).await, Some(Reason::Spent));
+    assert_eq!(reason(&step_up, &alice(), Requirement::new()).await, Some(UnmetReason::Spent));
 }
 
 /// Many give back at once what was spent once: it is live once, and one passes.
@@ -189,10 +196,10 @@ async fn it_is_given_back_once() {
     for round in 0..12 {
         let caller = Caller::user(format_args!("alice {round}")).session("1");
         grant(&step_up, &caller, "KEY").await;
-        let spent = step_up.check(&caller, &once()).await.unwrap();
+        let spent = step_up.authorize(&caller, &once()).await.unwrap();
         let given = together(24, |_| {
             let (step_up, caller, spent) = (step_up.clone(), caller.clone(), spent.clone());
-            async move { (spent.give_back().await.unwrap(), step_up.check(&caller, &once()).await.is_ok()) }
+            async move { (spent.restore().await.unwrap(), step_up.authorize(&caller, &once()).await.is_ok()) }
         })
         .await;
         assert_eq!(given.iter().filter(|(gave, _)| *gave).count(), 1, "round {round}");
@@ -214,20 +221,20 @@ async fn giving_back_races_revocation() {
 async fn revoked_meanwhile(step_up: &StepUp, round: usize) {
     let caller = Caller::user(format_args!("alice {round}")).session("1");
     grant(step_up, &caller, "KEY").await;
-    let spent = step_up.check(&caller, &once()).await.unwrap();
+    let spent = step_up.authorize(&caller, &once()).await.unwrap();
     together(6, |task| {
         let (step_up, caller, spent) = (step_up.clone(), caller.clone(), spent.clone());
         async move {
             match task {
-                0..4 => drop(spent.give_back().await.unwrap()),
+                0..4 => drop(spent.restore().await.unwrap()),
                 4 => step_up.revoke_all(caller.subject()).await.unwrap(),
                 _ => step_up.revoke(&caller).await.unwrap(),
             }
         }
     })
     .await;
-    assert_eq!(reason(step_up, &caller, Requirement::new()).await, Some(Reason::Missing), "round {round}");
-    assert_eq!(spent.give_back().await, Ok(false), "round {round}");
+    assert_eq!(reason(step_up, &caller, Requirement::new()).await, Some(UnmetReason::Missing), "round {round}");
+    assert_eq!(spent.restore().await, Ok(false), "round {round}");
 }
 
 /// A policy may have every step-up spent by whatever asks for it, or bound to what it was asked for.
@@ -236,9 +243,9 @@ async fn policies_that_spend_or_bind_everything() {
     let clock = ManualClock::new();
     let of = |policy| builder(&clock).policy(policy).build().unwrap();
     let table = [
-        (of(Policy::new().one_time_grants()), [None, Some(Reason::Spent)]),
-        (of(Policy::new().bound_grants()), [Some(Reason::Mismatch), Some(Reason::Mismatch)]),
-        (of(Policy::psd2()), [Some(Reason::Mismatch), Some(Reason::Mismatch)]),
+        (of(Policy::new().one_time_grants()), [None, Some(UnmetReason::Spent)]),
+        (of(Policy::new().bound_grants()), [Some(UnmetReason::Mismatch), Some(UnmetReason::Mismatch)]),
+        (of(Policy::psd2()), [Some(UnmetReason::Mismatch), Some(UnmetReason::Mismatch)]),
     ];
     for (step_up, expected) in table {
         grant(&step_up, &alice(), "KEY").await;

@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use http::Request;
 use testkit::{Elsewhere, Fails};
 use tower::Service;
-use tower_step_up::{ChallengeError, CheckError, ManualClock, Refusal, Requirement};
+use tower_step_up::{AuthorizeError, ChallengeError, ManualClock, Refusal, Requirement};
 
 use super::{
     alice,
@@ -67,7 +67,7 @@ async fn it_is_down_or_stuck_for_a_while() {
         set(&store, true);
         for _ in 0..3 {
             assert_eq!(hear(guard.clone(), get(&alice())).await.says(), "503 UNAVAILABLE");
-            assert_eq!(step_up.check(&alice(), &once()).await, Err(CheckError::Unavailable));
+            assert_eq!(step_up.authorize(&alice(), &once()).await, Err(AuthorizeError::Unavailable));
         }
         set(&store, false);
         assert_eq!(passes(&passed), 0);
@@ -91,14 +91,14 @@ async fn giving_back_fails() {
         let (clock, store) = (ManualClock::new(), Elsewhere::default());
         let step_up = remote(&clock, &store);
         grant(&step_up, &alice(), "KEY").await;
-        let spent = step_up.check(&alice(), &once()).await.unwrap();
+        let spent = step_up.authorize(&alice(), &once()).await.unwrap();
         store.fail_after(skip, how);
-        assert_eq!(spent.give_back().await, Err(ChallengeError::Unavailable), "{skip} {how:?}");
+        assert_eq!(spent.restore().await, Err(ChallengeError::Unavailable), "{skip} {how:?}");
         assert!(!store.fail_no_more(), "{skip} {how:?}: it has failed");
-        assert_eq!(spent.give_back().await, Ok(!is_live), "{skip} {how:?}: it can be tried again");
-        assert!(step_up.check(&alice(), &once()).await.is_ok(), "{skip} {how:?}");
-        assert!(step_up.check(&alice(), &once()).await.is_err(), "{skip} {how:?}");
-        assert_eq!(spent.give_back().await, Ok(false), "{skip} {how:?}");
+        assert_eq!(spent.restore().await, Ok(!is_live), "{skip} {how:?}: it can be tried again");
+        assert!(step_up.authorize(&alice(), &once()).await.is_ok(), "{skip} {how:?}");
+        assert!(step_up.authorize(&alice(), &once()).await.is_err(), "{skip} {how:?}");
+        assert_eq!(spent.restore().await, Ok(false), "{skip} {how:?}");
     }
 }
 
@@ -112,11 +112,11 @@ async fn a_revocation_fails_half_way() {
         let (clock, store) = (ManualClock::new(), Elsewhere::default());
         let step_up = remote(&clock, &store);
         grant(&step_up, &alice(), "KEY").await;
-        let spent = step_up.check(&alice(), &once()).await.unwrap();
+        let spent = step_up.authorize(&alice(), &once()).await.unwrap();
         store.fail_after(skip, Fails::Undone);
         assert_eq!(step_up.revoke_all("alice").await, Err(ChallengeError::Unavailable), "{skip}");
         assert!(!store.fail_no_more(), "{skip}: it has failed");
-        assert_eq!(spent.give_back().await, Ok(gives), "{skip}");
-        assert_eq!(step_up.check(&alice(), &once()).await.is_ok(), gives, "{skip}");
+        assert_eq!(spent.restore().await, Ok(gives), "{skip}");
+        assert_eq!(step_up.authorize(&alice(), &once()).await.is_ok(), gives, "{skip}");
     }
 }

@@ -4,8 +4,8 @@ use axum::{Router, routing::post};
 use serde_json::json;
 use testkit::{Elsewhere, Fails};
 use tower_step_up::{
-    Caller, ChallengeError, ConfigError, Malformed, ManualClock, Proof, ProofError, Purpose, Reason, RequireStepUp,
-    Requirement, StepUp, Timestamp,
+    Caller, ChallengeError, ConfigError, Malformed, ManualClock, Proof, ProofError, Purpose, RequireStepUp,
+    Requirement, StepUp, Timestamp, UnmetReason,
 };
 
 use super::{
@@ -44,10 +44,10 @@ async fn times_are_a_table() {
 async fn at(step_up: &StepUp, clock: &ManualClock, millis: i64, expected: Result<(), ProofError>) {
     let now = tower_step_up::Clock::now(clock);
     let verified = Timestamp::from_millis(now.as_millis().saturating_add_signed(millis));
-    let granted = step_up.grant(&alice(), Proof::new("KEY").verified_at(verified)).await;
+    let granted = step_up.record_proof(&alice(), Proof::new("KEY").verified_at(verified)).await;
     assert_eq!(granted.as_ref().map(|_| ()).map_err(|error| *error), expected, "{millis}");
     let Ok(granted) = granted else {
-        assert_eq!(reason(step_up, &alice(), Requirement::new()).await, Some(Reason::Missing), "{millis}");
+        assert_eq!(reason(step_up, &alice(), Requirement::new()).await, Some(UnmetReason::Missing), "{millis}");
         return;
     };
     assert_eq!((granted.channel(), granted.scope(), granted.is_bound()), ("KEY", None, false));
@@ -57,7 +57,7 @@ async fn at(step_up: &StepUp, clock: &ManualClock, millis: i64, expected: Result
     clock.set(Timestamp::from_millis(granted.expires_at().as_millis() - 1));
     assert_eq!(reason(step_up, &alice(), Requirement::new()).await, None, "{millis}");
     clock.set(granted.expires_at());
-    assert_eq!(reason(step_up, &alice(), Requirement::new()).await, Some(Reason::Expired), "{millis}");
+    assert_eq!(reason(step_up, &alice(), Requirement::new()).await, Some(UnmetReason::Expired), "{millis}");
     clock.set(now);
 }
 
@@ -67,16 +67,16 @@ async fn ages_count_from_the_proof() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let proof = Proof::new("KEY").verified_at(after(&clock, -100_000));
-    step_up.grant(&alice(), proof).await.unwrap();
+    step_up.record_proof(&alice(), proof).await.unwrap();
     let fresh = |age| Requirement::new().max_age(secs(age));
     assert_eq!(reason(&step_up, &alice(), fresh(100)).await, None);
-    assert_eq!(reason(&step_up, &alice(), fresh(99)).await, Some(Reason::TooOld));
+    assert_eq!(reason(&step_up, &alice(), fresh(99)).await, Some(UnmetReason::TooOld));
 }
 
 /// Two nodes whose clocks differ: what the one has granted is from the future for the other, and proves nothing there.
 #[tokio::test]
 async fn a_node_that_is_ahead() {
-    for (ahead, expected) in [(2_000, None), (2_001, Some(Reason::Missing))] {
+    for (ahead, expected) in [(2_000, None), (2_001, Some(UnmetReason::Missing))] {
         let store = Elsewhere::default();
         let (behind, ahead_clock) = (ManualClock::new(), ManualClock::new());
         ahead_clock.set(after(&behind, ahead));
@@ -99,21 +99,21 @@ async fn what_is_refused_grants_nothing() {
         // A channel for codes or pushes is proven by a code or a push.
         (Proof::new("SMS"), ProofError::UnknownChannel),
         (Proof::new("BIO"), ProofError::UnknownChannel),
-        (Proof::new("KEY").purpose(Some("")), ProofError::Scope(Malformed::HasText)),
-        (Proof::new("KEY").purpose(Some("a b")), ProofError::Scope(Malformed::Regex)),
-        (Proof::new("KEY").purpose(Some("look")), ProofError::Scope(Malformed::NotIn)),
-        (Proof::new("KEY").purpose(Purpose::new().binding("")), ProofError::Binding(Malformed::HasText)),
-        (Proof::new("KEY").purpose(Purpose::new().binding("A")), ProofError::Binding(Malformed::Regex)),
-        (Proof::new("KEY").purpose(Purpose::new().binding(&long)), ProofError::Binding(Malformed::Size)),
+        (Proof::new("KEY").purpose(Some("")), ProofError::Scope(Malformed::Blank)),
+        (Proof::new("KEY").purpose(Some("a b")), ProofError::Scope(Malformed::InvalidCharacter)),
+        (Proof::new("KEY").purpose(Some("look")), ProofError::Scope(Malformed::Unknown)),
+        (Proof::new("KEY").purpose(Purpose::new().binding("")), ProofError::Binding(Malformed::Blank)),
+        (Proof::new("KEY").purpose(Purpose::new().binding("A")), ProofError::Binding(Malformed::InvalidCharacter)),
+        (Proof::new("KEY").purpose(Purpose::new().binding(&long)), ProofError::Binding(Malformed::WrongLength)),
     ];
     for (proof, expected) in table {
-        assert_eq!(step_up.grant(&alice(), proof).await.err(), Some(expected));
+        assert_eq!(step_up.record_proof(&alice(), proof).await.err(), Some(expected));
     }
     assert!(step_up.status(&alice()).await.unwrap().grants.is_empty());
     step_up.lock("alice").await.unwrap();
-    assert_eq!(step_up.grant(&alice(), Proof::new("KEY")).await.err(), Some(ProofError::Locked));
+    assert_eq!(step_up.record_proof(&alice(), Proof::new("KEY")).await.err(), Some(ProofError::Locked));
     step_up.unlock("alice").await.unwrap();
-    assert!(step_up.grant(&alice(), Proof::new("KEY")).await.is_ok());
+    assert!(step_up.record_proof(&alice(), Proof::new("KEY")).await.is_ok());
 }
 
 /// What ends an elevation ends that of a proof, and a session that gets another id takes it along.
@@ -153,10 +153,10 @@ async fn ends(step_up: &StepUp, end: &str) {
         }
     };
     for ((caller, requirement), expected) in standing().await.into_iter().zip(expected) {
-        assert_eq!(step_up.check(caller, &requirement).await.is_ok(), expected, "{end}");
+        assert_eq!(step_up.authorize(caller, &requirement).await.is_ok(), expected, "{end}");
     }
     grant(step_up, &one, "KEY").await;
-    assert!(step_up.check(&one, &Requirement::new()).await.is_ok(), "{end}: and a new one is a new one");
+    assert!(step_up.authorize(&one, &Requirement::new()).await.is_ok(), "{end}: and a new one is a new one");
 }
 
 /// Whatever operation fails, an error leaves no grant, but where the answer of the last was lost.
@@ -169,7 +169,7 @@ async fn a_proof_while_the_store_fails() {
             let store = Elsewhere::default();
             let step_up = remote(&clock, &store);
             store.fail_after(skip, how);
-            let granted = step_up.grant(&alice(), Proof::new("KEY")).await;
+            let granted = step_up.record_proof(&alice(), Proof::new("KEY")).await;
             if store.fail_no_more() {
                 assert!(granted.is_ok());
                 break;
@@ -177,11 +177,11 @@ async fn a_proof_while_the_store_fails() {
             failed += 1;
             assert_eq!(granted.err(), Some(ProofError::Unavailable), "{skip} {how:?}");
             let lost = how == Fails::Unanswered && skip == 6;
-            let expected = (!lost).then_some(Reason::Missing);
+            let expected = (!lost).then_some(UnmetReason::Missing);
             assert_eq!(reason(&step_up, &alice(), Requirement::new()).await, expected, "{skip} {how:?}");
             // The user's record lists the session before, so whatever is there can be ended.
             step_up.revoke_all("alice").await.unwrap();
-            assert_eq!(reason(&step_up, &alice(), Requirement::new()).await, Some(Reason::Missing));
+            assert_eq!(reason(&step_up, &alice(), Requirement::new()).await, Some(UnmetReason::Missing));
         }
     }
     assert_eq!(failed, 14, "four loads and three swaps, each in both ways");
@@ -230,7 +230,7 @@ async fn scopes_that_are_registered() {
         }
     }
     let refused = step_up.start_otp(&alice(), "SMS", Some("buy")).await;
-    assert_eq!(refused, Err(ChallengeError::MalformedScope(Malformed::NotIn)));
+    assert_eq!(refused, Err(ChallengeError::MalformedScope(Malformed::Unknown)));
     let start = companion("POST", "/otp/SMS", "alice/1", &json!({"scope": "pay"}));
     assert_eq!(app.ask(start).await.says(), "204");
     assert_eq!(app.ask(companion("POST", "/push/BIO", "alice/1", &json!(null))).await.says(), "200");
@@ -241,5 +241,5 @@ async fn scopes_that_are_registered() {
     assert_eq!(unknown, ConfigError::UnknownScope { scope: "buy".into() });
     assert!(unknown.to_string().contains(".scopes([..])"), "{unknown}");
     let malformed = builder(&clock).scopes(["pay", "a b"]).build().err();
-    assert_eq!(malformed, Some(ConfigError::Scope { scope: "a b".into() }));
+    assert_eq!(malformed, Some(ConfigError::InvalidScope { scope: "a b".into() }));
 }

@@ -26,7 +26,7 @@ fn alice(number: usize) -> Caller {
     Caller::user(format_args!("alice {number}")).session("1")
 }
 
-/// Asks at one of the doors: the layer, `StepUp::check` or the extractor.
+/// Asks at one of the doors: the layer, `StepUp::authorize` or the extractor.
 fn ask(
     door: usize,
     step_up: &StepUp,
@@ -112,7 +112,7 @@ pub(crate) async fn approved(
     });
     let guarded = RequireStepUp::new(step_up).bind(binding).layer(handler);
     let token = hear(guarded.clone(), get(caller)).await.binding();
-    step_up.grant(caller, Proof::new("KEY").purpose(Purpose::new().binding(&token))).await.unwrap();
+    step_up.record_proof(caller, Proof::new("KEY").purpose(Purpose::new().binding(&token))).await.unwrap();
     guarded
 }
 

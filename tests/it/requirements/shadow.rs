@@ -17,8 +17,8 @@ use http_body_util::BodyExt;
 use testkit::Elsewhere;
 use tower::{Layer, Service, service_fn};
 use tower_step_up::{
-    Binding, Caller, Event, Factor, ManualClock, Proof, Purpose, Reason, RequireStepUp, Requirement, StepUp,
-    guard::{OAuth, Replayed},
+    Binding, Caller, Event, Factor, ManualClock, Proof, Purpose, RequireStepUp, Requirement, StepUp, UnmetReason,
+    guard::{Replayed, refusal::OAuth},
 };
 
 use super::{
@@ -30,7 +30,7 @@ use super::{
 };
 
 /// What the guards would have refused.
-type Told = Arc<Mutex<Vec<Reason>>>;
+type Told = Arc<Mutex<Vec<UnmetReason>>>;
 
 fn step_up(clock: &ManualClock, store: &Elsewhere, told: &Told) -> StepUp {
     let told = told.clone();
@@ -72,19 +72,23 @@ fn request(caller: Option<&Caller>, content_type: &str) -> Request<Body> {
 }
 
 /// How a session stands, what is asked of it, and what a guard would say.
-fn rows() -> Vec<(&'static str, Requirement, Option<Reason>)> {
+fn rows() -> Vec<(&'static str, Requirement, Option<UnmetReason>)> {
     let any = Requirement::new;
     vec![
-        ("nothing", any(), Some(Reason::Missing)),
-        ("scoped", any(), Some(Reason::WrongScope)),
-        ("granted", any().scope("pay"), Some(Reason::WrongScope)),
-        ("granted", any().channels(["CARD"]), Some(Reason::WrongChannel)),
-        ("granted", any().all_of([Factor::new("KEY"), Factor::new("CARD").max_age(secs(9))]), Some(Reason::Missing)),
-        ("bound", any(), Some(Reason::Mismatch)),
-        ("spent", any(), Some(Reason::Spent)),
-        ("spent", any().once(), Some(Reason::Spent)),
-        ("expired", any(), Some(Reason::Expired)),
-        ("old", any().max_age(secs(60)), Some(Reason::TooOld)),
+        ("nothing", any(), Some(UnmetReason::Missing)),
+        ("scoped", any(), Some(UnmetReason::WrongScope)),
+        ("granted", any().scope("pay"), Some(UnmetReason::WrongScope)),
+        ("granted", any().channels(["CARD"]), Some(UnmetReason::WrongChannel)),
+        (
+            "granted",
+            any().all_of([Factor::new("KEY"), Factor::new("CARD").max_age(secs(9))]),
+            Some(UnmetReason::Missing),
+        ),
+        ("bound", any(), Some(UnmetReason::Mismatch)),
+        ("spent", any(), Some(UnmetReason::Spent)),
+        ("spent", any().once(), Some(UnmetReason::Spent)),
+        ("expired", any(), Some(UnmetReason::Expired)),
+        ("old", any().max_age(secs(60)), Some(UnmetReason::TooOld)),
         ("granted", any(), None),
         ("granted", any().once(), None),
         ("nobody", any(), None),
@@ -98,16 +102,16 @@ fn rows() -> Vec<(&'static str, Requirement, Option<Reason>)> {
 async fn bring(step_up: &StepUp, clock: &ManualClock, store: &Elsewhere, to: &str) {
     match to {
         "nothing" | "nobody" => {}
-        "scoped" => drop(step_up.grant(&alice(), Proof::new("KEY").purpose(Some("x"))).await.unwrap()),
+        "scoped" => drop(step_up.record_proof(&alice(), Proof::new("KEY").purpose(Some("x"))).await.unwrap()),
         "bound" => {
             let binding = token(step_up).await;
             let purpose = Purpose::new().binding(&binding);
-            step_up.grant(&alice(), Proof::new("KEY").purpose(purpose)).await.unwrap();
+            step_up.record_proof(&alice(), Proof::new("KEY").purpose(purpose)).await.unwrap();
         }
         _ => grant(step_up, &alice(), "KEY").await,
     }
     match to {
-        "spent" => drop(step_up.check(&alice(), &Requirement::new().once()).await.unwrap()),
+        "spent" => drop(step_up.authorize(&alice(), &Requirement::new().once()).await.unwrap()),
         "expired" => clock.advance(secs(600)),
         "old" => clock.advance(secs(61)),
         "down" => store.set_down(true),
@@ -136,15 +140,15 @@ async fn no_byte_of_an_answer_changes() {
             bring(&others, &clock, &store, to).await;
             let step_up = step_up(&clock, &store, &told);
             let swaps = store.swaps();
-            let guard = RequireStepUp::with(&step_up, requirement.clone()).unwrap().shadow();
+            let guard = RequireStepUp::with(&step_up, requirement.clone()).unwrap().report_only();
             let asks = || request((to != "nobody").then(alice).as_ref(), content_type);
             let plain = hear(app(), asks()).await;
             let through: [Answer; 5] = [
                 hear(guard.layer(app()), asks()).await,
                 hear(guard.clone().json().layer(app()), asks()).await,
                 hear(guard.clone().grpc().layer(app()), asks()).await,
-                hear(guard.clone().refuse_with(OAuth::new()).layer(app()), asks()).await,
-                hear(guard.clone().shadow().layer(guard.layer(app())), asks()).await,
+                hear(guard.clone().with_refusal_response(OAuth::new()).layer(app()), asks()).await,
+                hear(guard.clone().report_only().layer(guard.layer(app())), asks()).await,
             ];
             for answer in &through {
                 assert_eq!(answer.bytes(), plain.bytes(), "{to} {requirement:?}");
@@ -167,13 +171,13 @@ async fn nothing_is_spent() {
     let (others, step_up) = (super::remote(&clock, &store), step_up(&clock, &store, &told));
     let once = Requirement::new().once();
     grant(&others, &alice(), "KEY").await;
-    let shadow = RequireStepUp::with(&step_up, once.clone()).unwrap().shadow();
+    let shadow = RequireStepUp::with(&step_up, once.clone()).unwrap().report_only();
     for _ in 0..3 {
         assert_eq!(hear(shadow.layer(app()), get(&alice())).await.status, 418);
     }
     assert!(told.lock().unwrap().is_empty());
     assert_eq!(reason(&others, &alice(), once.clone()).await, None);
-    assert_eq!(reason(&others, &alice(), once).await, Some(Reason::Spent));
+    assert_eq!(reason(&others, &alice(), once).await, Some(UnmetReason::Spent));
 }
 
 /// The extractor in the shadow lets everything pass, with the grant that there is.
@@ -181,10 +185,10 @@ async fn nothing_is_spent() {
 async fn check_in_the_shadow() {
     let (clock, store, told) = (ManualClock::new(), Elsewhere::default(), Told::default());
     let step_up = step_up(&clock, &store, &told);
-    let shadow = RequireStepUp::with(&step_up, Requirement::new().once()).unwrap().shadow();
+    let shadow = RequireStepUp::with(&step_up, Requirement::new().once()).unwrap().report_only();
     let check = async |caller: Option<&Caller>| {
         let mut parts = request(caller, "application/json").into_parts().0;
-        shadow.check::<Body>(&mut parts).await.map(|grant| grant.is_some()).map_err(|_| "refused")
+        shadow.authorize::<Body>(&mut parts).await.map(|grant| grant.is_some()).map_err(|_| "refused")
     };
     assert_eq!(check(None).await, Ok(false));
     assert_eq!(check(Some(&alice())).await, Ok(false));
@@ -194,7 +198,7 @@ async fn check_in_the_shadow() {
     }
     store.set_down(true);
     assert_eq!(check(Some(&alice())).await, Ok(false));
-    assert_eq!(*told.lock().unwrap(), [Reason::Missing]);
+    assert_eq!(*told.lock().unwrap(), [UnmetReason::Missing]);
 }
 
 /// A body that ends only once somebody else has read what came of it.
@@ -221,7 +225,7 @@ async fn a_bound_guard_in_the_shadow_touches_no_body() {
     let indescribable = Binding::new(|_: &Parts| None, |_: &Parts, _: &[u8]| None);
     for binding in [binding(), indescribable.clone(), indescribable.without_body()] {
         let rebuild = |_: Replayed| -> Body { panic!("a body was read") };
-        let guard = RequireStepUp::new(&step_up).shadow().bind(binding).rebuild_with(rebuild);
+        let guard = RequireStepUp::new(&step_up).report_only().bind(binding).rebuild_with(rebuild);
         for caller in [Some(alice()), None] {
             let asks = || request(caller.as_ref(), "application/json");
             assert_eq!(hear(guard.layer(app()), asks()).await.bytes(), hear(app(), asks()).await.bytes());
@@ -238,7 +242,7 @@ async fn a_bound_guard_in_the_shadow_touches_no_body() {
             assert!(body.frame().await.unwrap().is_err(), "as it broke off");
         }
     }
-    assert_eq!(*told.lock().unwrap(), [Reason::Mismatch; 6], "where there is a caller");
+    assert_eq!(*told.lock().unwrap(), [UnmetReason::Mismatch; 6], "where there is a caller");
 }
 
 /// Where the body is left out, the guard in the shadow can tell what was approved from what was not, and spends none.
@@ -246,13 +250,13 @@ async fn a_bound_guard_in_the_shadow_touches_no_body() {
 async fn a_bound_guard_without_body_in_the_shadow() {
     let (clock, store, told) = (ManualClock::new(), Elsewhere::default(), Told::default());
     let (others, step_up) = (super::remote(&clock, &store), step_up(&clock, &store, &told));
-    let guard = RequireStepUp::new(&step_up).shadow().bind(binding().without_body());
+    let guard = RequireStepUp::new(&step_up).report_only().bind(binding().without_body());
     let ask = async || hear(guard.layer(app()), get(&alice())).await.status;
     assert_eq!(ask().await, 418);
     let binding = token(&others).await;
-    others.grant(&alice(), Proof::new("KEY").purpose(Purpose::new().binding(&binding))).await.unwrap();
+    others.record_proof(&alice(), Proof::new("KEY").purpose(Purpose::new().binding(&binding))).await.unwrap();
     assert_eq!([ask().await, ask().await], [418, 418]);
     store.set_down(true);
     assert_eq!(ask().await, 418);
-    assert_eq!(*told.lock().unwrap(), [Reason::Missing]);
+    assert_eq!(*told.lock().unwrap(), [UnmetReason::Missing]);
 }

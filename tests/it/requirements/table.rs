@@ -1,4 +1,4 @@
-//! One decision behind every door: the layer, the extractor and `StepUp::check` say the same of the same session, and
+//! One decision behind every door: the layer, the extractor and `StepUp::authorize` say the same of the same session, and
 //! what they say is what the documentation says, written down once more here without looking at the code.
 
 use std::convert::Infallible;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use testkit::Elsewhere;
 use tower::{Layer, service_fn};
 use tower_step_up::{
-    Binding, Caller, CheckError, Factor, ManualClock, Proof, Purpose, Refusal, RequireStepUp, Requirement, StepUp,
+    AuthorizeError, Binding, Caller, Factor, ManualClock, Proof, Purpose, Refusal, RequireStepUp, Requirement, StepUp,
     Timestamp, Unmet, extract::SteppedUp,
 };
 
@@ -171,11 +171,11 @@ async fn make(step_up: &StepUp, caller: &Caller, session: &[Has], now: Timestamp
         let binding = if *became == Bound { token(step_up, caller, scope).await } else { String::new() };
         let purpose = if *became == Bound { purpose.binding(&binding) } else { purpose };
         let verified = Timestamp::from_millis(now.as_millis() - before * 1000);
-        step_up.grant(caller, Proof::new(channel).purpose(purpose).verified_at(verified)).await.unwrap();
+        step_up.record_proof(caller, Proof::new(channel).purpose(purpose).verified_at(verified)).await.unwrap();
         if matches!(became, Spent | GivenBack) {
             let this = scope.map_or(Requirement::new(), |scope| Requirement::new().scope(scope));
-            let spent = step_up.check(caller, &this.channels([*channel]).once()).await.unwrap();
-            assert!(*became == Spent || spent.give_back().await.unwrap());
+            let spent = step_up.authorize(caller, &this.channels([*channel]).once()).await.unwrap();
+            assert!(*became == Spent || spent.restore().await.unwrap());
         }
     }
 }
@@ -215,9 +215,9 @@ async fn holds(
     for ((later, expected), [by_check, by_layer, by_extractor]) in times.iter().zip(&callers) {
         clock.advance(secs(later - passed));
         passed = *later;
-        let checked = match step_up.check(by_check, &asks.requirement()).await {
+        let checked = match step_up.authorize(by_check, &asks.requirement()).await {
             Ok(_) => "pass".into(),
-            Err(CheckError::StepUpRequired(unmet)) => shown(&unmet),
+            Err(AuthorizeError::StepUpRequired(unmet)) => shown(&unmet),
             Err(error) => panic!("{error}"),
         };
         let shown = format!("{name}: {session:?} {asks:?} after {later}");

@@ -97,9 +97,9 @@ async fn every_character_of_a_token_counts() {
         let token = token(&app, path, "alice/1").await;
         let refused = async |token: &str| match step_up.start_otp(&alice(), "SMS", Purpose::new().binding(token)).await
         {
-            Err(ChallengeError::MalformedBinding(Malformed::NotIn)) => "NOT_IN",
-            Err(ChallengeError::MalformedBinding(Malformed::Regex)) => "REGEX",
-            Err(ChallengeError::MalformedBinding(Malformed::HasText)) => "HAS_TEXT",
+            Err(ChallengeError::MalformedBinding(Malformed::Unknown)) => "NOT_IN",
+            Err(ChallengeError::MalformedBinding(Malformed::InvalidCharacter)) => "REGEX",
+            Err(ChallengeError::MalformedBinding(Malformed::Blank)) => "HAS_TEXT",
             other => panic!("{token}: {other:?}"),
         };
         let mut forged = 0;
@@ -180,7 +180,7 @@ async fn a_token_and_its_secret() {
     let rotated = of(2).previous_secret(secret(1)).build().unwrap();
     let dropped = of(3).previous_secret(secret(2)).build().unwrap();
     let purpose = Purpose::new().binding(&token);
-    let not_in = Err(ChallengeError::MalformedBinding(Malformed::NotIn));
+    let not_in = Err(ChallengeError::MalformedBinding(Malformed::Unknown));
     assert_eq!(dropped.start_otp(&alice(), "SMS", purpose).await, not_in);
     assert_eq!(rotated.start_otp(&Caller::user("alice").session("2"), "SMS", purpose).await, not_in);
     assert_eq!(rotated.start_otp(&alice(), "SMS", purpose).await, Ok(()));

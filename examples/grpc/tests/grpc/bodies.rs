@@ -92,7 +92,7 @@ async fn grpc_clients_are_refused_in_their_terms() {
             continue;
         };
         let purpose = Purpose::new().binding(binding);
-        step_up.grant(&alice(), Proof::new("KEY").purpose(purpose)).await.unwrap();
+        step_up.record_proof(&alice(), Proof::new("KEY").purpose(purpose)).await.unwrap();
         let request = || message(Body::from("\0\0\0\0\0"));
         let passed = call(&step_up, request()).await;
         assert_eq!(&*passed.body, b"\0\0\0\0\0");

@@ -9,8 +9,8 @@ use tonic::{Code, Response, Status, body::Body, service::Routes, transport::Chan
 use tonic_types::StatusExt;
 use tower::{Layer, ServiceExt};
 use tower_step_up::{
-    Binding, Caller, ChallengeError, DeliveryError, ManualClock, OtpMessage, Policy, PushAnswer, Recipient, Refusal,
-    Refused, RequireStepUp, Secret, StepUp, StepUpBuilder, discard,
+    Binding, Caller, ChallengeError, DeliveryError, EnrollmentError, ManualClock, OtpMessage, Policy, PushReply,
+    Recipient, Refusal, RequireStepUp, Secret, StepUp, StepUpBuilder, discard,
 };
 
 use crate::{
@@ -142,10 +142,10 @@ async fn pushes() {
     assert_eq!(refused(alice.push_status("BIO", "1").await), not_found);
     assert_eq!(refused(alice.user("bob").push_status("BIO", &id).await), not_found);
     assert_eq!(fields(alice.push_status("SMS", &id).await), [("channel".into(), "NOT_IN".into())]);
-    step_up.answer_push("alice", &id, PushAnswer::Approve).await.unwrap();
+    step_up.answer_push("alice", &id, PushReply::Approve).await.unwrap();
     assert_eq!(alice.push_status("BIO", &id).await.unwrap(), PushState::Verified);
     let id = alice.push("BIO").await.unwrap();
-    step_up.answer_push("alice", &id, PushAnswer::Decline).await.unwrap();
+    step_up.answer_push("alice", &id, PushReply::Decline).await.unwrap();
     assert_eq!(alice.push_status("BIO", &id).await.unwrap(), PushState::Declined);
 }
 
@@ -266,16 +266,17 @@ async fn enrolment_delivery_and_budgets() {
         "down" => Err(DeliveryError::Failed),
         _ => Ok(()),
     };
-    let enrolment = async |caller: Caller, _: String| match caller.subject() {
-        "off" => Err(Refused::NotSupported),
-        "new" => Err(Refused::NotEnrolled),
-        "barred" => Err(Refused::Forbidden),
-        "dark" => Err(Refused::Unavailable),
+    let enrollment = async |caller: Caller, _: String| match caller.subject() {
+        "off" => Err(EnrollmentError::NotSupported),
+        "new" => Err(EnrollmentError::NotEnrolled),
+        "barred" => Err(EnrollmentError::Forbidden),
+        "dark" => Err(EnrollmentError::Unavailable),
         _ => Ok(Recipient::known_to_sender()),
     };
     let clock = ManualClock::new();
     let policy = Policy::new().starts_per_session(1);
-    let step_up = StepUp::builder().otp("SMS", send).push("BIO", async |_| Ok(())).enrolment(enrolment).policy(policy);
+    let step_up =
+        StepUp::builder().otp("SMS", send).push("BIO", async |_| Ok(())).enrollment(enrollment).policy(policy);
     let step_up = step_up.clock(clock.clone()).grpc_domain(DOMAIN).build().unwrap();
     let channel = serve(Routes::new(step_up.grpc_challenges())).await;
     let client = StepUpClient::new(channel);

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status, Streaming, body::Body, server::NamedService, service::Routes};
 use tower::ServiceExt;
-use tower_step_up::{Caller, ConfigError, Reason, Refusal, RequireStepUp, Secret, StepUp, discard};
+use tower_step_up::{Caller, ConfigError, Refusal, RequireStepUp, Secret, StepUp, UnmetReason, discard};
 
 use crate::{
     DOMAIN, alice, by,
@@ -222,7 +222,7 @@ async fn nothing_that_only_looks_like_an_exempt_method_passes() {
         "/",
         "*",
     ] {
-        assert_eq!(status(path).await, (200, Some(Refusal::StepUpRequired(Reason::Missing.into()))), "{path}");
+        assert_eq!(status(path).await, (200, Some(Refusal::StepUpRequired(UnmetReason::Missing.into()))), "{path}");
     }
     for path in ["/kinds.v1.Kinds/Unary", "/kinds.v1.Kinds/Unary?x=1", "http://example.com/kinds.v1.Kinds/Unary"] {
         assert_eq!(status(path).await, (200, None), "{path}: tonic dispatches it so");
@@ -232,7 +232,7 @@ async fn nothing_that_only_looks_like_an_exempt_method_passes() {
     // Another shape of refusal is another guard: its exemptions would be another's.
     let reshaped = guard.json().grpc().layer(KindsServer::new(service));
     let answer = reshaped.oneshot(call("/kinds.v1.Kinds/Unary", Body::empty())).await.unwrap();
-    assert_eq!(answer.extensions().get(), Some(&Refusal::StepUpRequired(Reason::Missing.into())));
+    assert_eq!(answer.extensions().get(), Some(&Refusal::StepUpRequired(UnmetReason::Missing.into())));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_name_that_no_method_has_is_a_mistake() {
         ("bank.v1.Bank", "1st"),
     ] {
         let error = RequireStepUp::new(&step_up).grpc().exempt(service, method).unwrap_err();
-        assert_eq!(error, ConfigError::GrpcMethod { service: service.into(), method: method.into() });
+        assert_eq!(error, ConfigError::InvalidGrpcMethod { service: service.into(), method: method.into() });
         assert!(error.to_string().contains(r#"exempt("bank.v1.Bank", "Accounts")"#), "{error}");
     }
     for (service, method) in [("Bank", "Accounts"), ("_b.v1.B_2", "get_1")] {

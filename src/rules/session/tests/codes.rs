@@ -40,7 +40,7 @@ fn what_may_be_verified_is_a_table() {
     let mut spent = started(0);
     guesses(&mut spent, 4, 1);
     for (tries, expected) in [(5, Ok(())), (4, Err(ChallengeError::StateInvalid))] {
-        let allowed = policy().tries(tries);
+        let allowed = policy().max_attempts(tries);
         assert_eq!(spent.may_verify("SMS", Some(1), |_| true, &allowed, at(1)), expected, "a policy of {tries}");
     }
     let session = started(0);

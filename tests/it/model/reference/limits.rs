@@ -47,22 +47,22 @@ impl Reference {
     }
 
     pub(super) fn not_disabled(&self, user: usize, channel: Channel) -> Result<(), String> {
-        let disabled = self.is_locked(user) || self.failures(user, channel).len() >= self.rules.disable_at;
+        let disabled = self.is_locked(user) || self.failures(user, channel).len() >= self.rules.disable_after;
         if disabled { Err("403 INSUFFICIENT_PERMISSIONS".into()) } else { Ok(()) }
     }
 
     pub(super) fn not_locked_out(&self, user: usize, channel: Channel) -> Result<(), String> {
-        let Rules { wait_every, first_wait, longest_wait, wrong_a_day, .. } = self.rules;
+        let Rules { lockout_every, first_wait, longest_wait, wrong_a_day, .. } = self.rules;
         let failures = self.failures(user, channel);
         let consecutive = match failures.last() {
-            Some(last) if failures.len().is_multiple_of(wait_every) => {
-                let wait = (first_wait << (failures.len() / wait_every - 1)).min(longest_wait);
+            Some(last) if failures.len().is_multiple_of(lockout_every) => {
+                let wait = (first_wait << (failures.len() / lockout_every - 1)).min(longest_wait);
                 (last + wait).saturating_sub(self.now)
             }
             _ => 0,
         };
         let wrong = self.since(user, &[Event::Unlocked], |event| matches!(event, Event::Wrong(_)));
-        limited([(wrong_a_day, Some(DAY), self.full(wrong_a_day, DAY, wrong)), (wait_every, None, consecutive)])
+        limited([(wrong_a_day, Some(DAY), self.full(wrong_a_day, DAY, wrong)), (lockout_every, None, consecutive)])
     }
 
     /// Counted since the last pause; a day without one forgets them.

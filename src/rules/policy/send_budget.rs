@@ -1,0 +1,59 @@
+//! How many messages a user may be sent: [`SendBudget`].
+
+/// How many messages a user may be sent in sliding windows of 5 minutes, 10 minutes, an hour and a day.
+///
+/// Each from 1 to 1000, and none less than the one of the shorter window. The default is 3, 5, 15 and 30 (ASVS 2.4.1;
+/// toll fraud).
+///
+/// # Example
+///
+/// ```
+/// use tower_step_up::{Policy, SendBudget};
+///
+/// let policy = Policy::new().send_budget(SendBudget::new().per_hour(10).per_day(20));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct SendBudget {
+    pub(crate) five_minutes: u32,
+    pub(crate) ten_minutes: u32,
+    pub(crate) hour: u32,
+    pub(crate) day: u32,
+}
+
+impl Default for SendBudget {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SendBudget {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self { five_minutes: 3, ten_minutes: 5, hour: 15, day: 30 }
+    }
+
+    /// In any 5 minutes.
+    pub const fn per_5_minutes(mut self, messages: u32) -> Self {
+        self.five_minutes = messages;
+        self
+    }
+
+    /// In any 10 minutes.
+    pub const fn per_10_minutes(mut self, messages: u32) -> Self {
+        self.ten_minutes = messages;
+        self
+    }
+
+    /// In any hour.
+    pub const fn per_hour(mut self, messages: u32) -> Self {
+        self.hour = messages;
+        self
+    }
+
+    /// In any 24 hours.
+    pub const fn per_day(mut self, messages: u32) -> Self {
+        self.day = messages;
+        self
+    }
+}
