@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, Uri, header::CONTENT_TYPE};
 use http_body_util::{Empty, Full};
 use serde_json::json;
-use tower::{Layer, Service, service_fn};
+use tower::{Service, service_fn};
 use tower_step_up::{Caller, RequireStepUp, Requirement, guard::refusal::OAuth};
 use tower_step_up_fuzz::{Answer, Shelf, run};
 

@@ -49,7 +49,7 @@ use tower::Service;
 use self::{
     request::{Fields, parse},
     response::Answer,
-    route::{NoOperation, Operation, route},
+    route::{Endpoint, NoOperation, route},
 };
 use crate::{
     engine::{ApiCall, StepUp},
@@ -158,15 +158,15 @@ impl ChallengeService {
 }
 
 /// The operation with its fields.
-fn call<'a>(operation: Operation<'a>, fields: &'a Fields) -> ApiCall<'a> {
+fn call<'a>(operation: Endpoint<'a>, fields: &'a Fields) -> ApiCall<'a> {
     let (scope, binding) = (fields.scope.optional(), fields.binding.optional());
     match operation {
-        Operation::Status => ApiCall::Status,
-        Operation::Drop => ApiCall::Drop,
-        Operation::StartOtp { channel } => ApiCall::StartOtp { channel, scope, binding },
-        Operation::VerifyOtp { channel } => ApiCall::VerifyOtp { channel, code: fields.verification_code.required() },
-        Operation::StartPush { channel } => ApiCall::StartPush { channel, scope, binding },
-        Operation::PushOutcome { channel, id } => ApiCall::PushStatus { channel, id },
+        Endpoint::Status => ApiCall::Status,
+        Endpoint::Drop => ApiCall::Drop,
+        Endpoint::StartOtp { channel } => ApiCall::StartOtp { channel, scope, binding },
+        Endpoint::VerifyOtp { channel } => ApiCall::VerifyOtp { channel, code: fields.verification_code.required() },
+        Endpoint::StartPush { channel } => ApiCall::StartPush { channel, scope, binding },
+        Endpoint::PushOutcome { channel, id } => ApiCall::PushStatus { channel, id },
     }
 }
 

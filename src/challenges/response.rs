@@ -12,7 +12,7 @@ use super::{body::ResponseBody, route::NoOperation};
 use crate::{
     engine::{Field, InvalidField, Outcome, PushStarted, Rejected, StepUpStatus},
     rules::{ChallengeError, PushStatus, RateLimit, wait_secs},
-    wire::{Answered, ChannelNames, INVALID, Problem, Unread, declare_json, json},
+    wire::{ChannelNames, INVALID, Problem, RefusalStatus, Unread, declare_json, json},
 };
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -185,7 +185,7 @@ pub(super) fn invalid(fields: &[InvalidField]) -> Answer {
 
 /// A refusal: its code and message, and how long to wait.
 fn refused(error: &ChallengeError) -> Answer {
-    let Answered { status, retry_after, .. } = Answered::of(error);
+    let RefusalStatus { status, retry_after, .. } = RefusalStatus::of(error);
     let mut answer = with_json(status, &Problem { error_code: error.code(), message: &error.to_string() });
     let headers = answer.headers_mut();
     let wait = retry_after.map(|wait| HeaderValue::from(wait_secs(wait)));

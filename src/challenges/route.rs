@@ -4,7 +4,7 @@ use http::{HeaderValue, Method};
 
 /// An operation, with what the path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation<'a> {
+pub(super) enum Endpoint<'a> {
     Status,
     Drop,
     StartOtp { channel: &'a str },
@@ -22,23 +22,23 @@ pub(super) enum NoOperation {
 }
 
 /// Finds the operation.
-pub(super) fn route<'a>(method: &Method, path: &'a str) -> Result<Operation<'a>, NoOperation> {
+pub(super) fn route<'a>(method: &Method, path: &'a str) -> Result<Endpoint<'a>, NoOperation> {
     let path = path.strip_prefix('/').ok_or(NoOperation::NotFound)?;
     let mut segments = path.split('/');
     let mut next = || segments.next();
     let (operation, allowed) = match (next(), next(), next(), next()) {
-        (Some(""), None, ..) if *method == Method::DELETE => (Operation::Drop, Method::DELETE),
-        (Some(""), None, ..) if *method == Method::GET => (Operation::Status, Method::GET),
+        (Some(""), None, ..) if *method == Method::DELETE => (Endpoint::Drop, Method::DELETE),
+        (Some(""), None, ..) if *method == Method::GET => (Endpoint::Status, Method::GET),
         (Some(""), None, ..) => return Err(NoOperation::MethodNotAllowed(HeaderValue::from_static("GET, DELETE"))),
-        (Some("otp"), Some(channel), None, _) if !channel.is_empty() => (Operation::StartOtp { channel }, Method::POST),
+        (Some("otp"), Some(channel), None, _) if !channel.is_empty() => (Endpoint::StartOtp { channel }, Method::POST),
         (Some("otp"), Some(channel), Some("verify"), None) if !channel.is_empty() => {
-            (Operation::VerifyOtp { channel }, Method::POST)
+            (Endpoint::VerifyOtp { channel }, Method::POST)
         }
         (Some("push"), Some(channel), None, _) if !channel.is_empty() => {
-            (Operation::StartPush { channel }, Method::POST)
+            (Endpoint::StartPush { channel }, Method::POST)
         }
         (Some("push"), Some(channel), Some(id), None) if !channel.is_empty() && !id.is_empty() => {
-            (Operation::PushOutcome { channel, id }, Method::GET)
+            (Endpoint::PushOutcome { channel, id }, Method::GET)
         }
         _ => return Err(NoOperation::NotFound),
     };
@@ -58,18 +58,18 @@ mod tests {
         let allow = |methods| Err(NoOperation::MethodNotAllowed(HeaderValue::from_static(methods)));
         let no = || Err(NoOperation::NotFound);
         let table = [
-            ("GET", "/", Ok(Operation::Status)),
-            ("DELETE", "/", Ok(Operation::Drop)),
+            ("GET", "/", Ok(Endpoint::Status)),
+            ("DELETE", "/", Ok(Endpoint::Drop)),
             ("POST", "/", allow("GET, DELETE")),
             ("HEAD", "/", allow("GET, DELETE")),
-            ("POST", "/otp/SMS", Ok(Operation::StartOtp { channel: "SMS" })),
+            ("POST", "/otp/SMS", Ok(Endpoint::StartOtp { channel: "SMS" })),
             ("GET", "/otp/SMS", allow("POST")),
             ("OPTIONS", "/otp/SMS", allow("POST")),
-            ("POST", "/otp/SMS/verify", Ok(Operation::VerifyOtp { channel: "SMS" })),
+            ("POST", "/otp/SMS/verify", Ok(Endpoint::VerifyOtp { channel: "SMS" })),
             ("PUT", "/otp/SMS/verify", allow("POST")),
-            ("POST", "/otp/verify", Ok(Operation::StartOtp { channel: "verify" })),
-            ("POST", "/push/BIO", Ok(Operation::StartPush { channel: "BIO" })),
-            ("GET", "/push/BIO/12", Ok(Operation::PushOutcome { channel: "BIO", id: "12" })),
+            ("POST", "/otp/verify", Ok(Endpoint::StartOtp { channel: "verify" })),
+            ("POST", "/push/BIO", Ok(Endpoint::StartPush { channel: "BIO" })),
+            ("GET", "/push/BIO/12", Ok(Endpoint::PushOutcome { channel: "BIO", id: "12" })),
             ("POST", "/push/BIO/12", allow("GET")),
             ("HEAD", "/push/BIO/12", allow("GET")),
             ("POST", "", no()),

@@ -33,7 +33,7 @@ impl StepUp {
             };
             let (stored, satisfied) = engine.satisfied(loaded, requirement, operation)?;
             let session = engine.session_of(Some(&stored))?.ok_or(AuthorizeError::Unavailable)?;
-            let next = session.spend(|index| satisfied.contains(index));
+            let next = session.consume(|index| satisfied.contains(index));
             let swapped = engine.swap_session(session_key, Some(&stored), next, engine.now()).await?;
             let Swap::Done(written) = swapped else { continue };
             // What was written a moment before its end may be gone, and was spent all the same.
@@ -46,7 +46,7 @@ impl StepUp {
                 session: *session_key,
                 ids: taken.map(|(_, grant)| grant.id).collect(),
             };
-            engine.tell(&Event::Spent { subject: caller.subject(), channel: grant.channel() });
+            engine.emit(&Event::Spent { subject: caller.subject(), channel: grant.channel() });
             return Ok(grant.with_restore(Arc::new(spent)));
         }
         Err(AuthorizeError::Unavailable)
@@ -80,10 +80,10 @@ impl Engine {
         // seen here or swept there.
         let subject = self.load(&self.subject_key(&spent.subject)).await?;
         let Some(generation) = self.subject_of(subject.as_ref())?.map(Subject::generation) else { return Ok(false) };
-        let give_back = |session: &Session, now| session.give_back(&spent.ids, generation, now);
+        let give_back = |session: &Session, now| session.restore(&spent.ids, generation, now);
         let given = self.change_session(&spent.session, give_back).await?;
         if given {
-            self.tell(&Event::GivenBack { subject: &spent.subject });
+            self.emit(&Event::GivenBack { subject: &spent.subject });
         }
         Ok(given)
     }

@@ -84,7 +84,7 @@ impl Engine {
             Some(Err(_)) => Err(SendFailure::Panicked),
             None => Err(SendFailure::TooSlow),
         };
-        self.tell(&match sent {
+        self.emit(&match sent {
             Ok(()) => Event::Sent { subject, channel: name },
             Err(why) => Event::SendFailed { subject, channel: name, why },
         });

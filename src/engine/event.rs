@@ -335,7 +335,7 @@ impl Observers {
         self.0.push(Arc::new(observer));
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn emit(&self, event: &Event<'_>) {
         for observer in &self.0 {
             // Whatever state it leaves behind is its own.
             let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));

@@ -16,7 +16,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// The wrong codes that this process has compared in the last 24 hours. A store that was restarted empty, or has failed
 /// over to a replica that lagged, gives an attacker no second limit: what it has lost is written to it again (T24).
 #[derive(Debug, Default)]
-pub(super) struct Floor(Mutex<Users>);
+pub(super) struct LocalFailures(Mutex<Users>);
 
 #[derive(Debug, Default)]
 struct Users {
@@ -24,7 +24,7 @@ struct Users {
     swept: Option<Timestamp>,
 }
 
-impl Floor {
+impl LocalFailures {
     /// A wrong code was compared. The same attempt may be added again.
     pub(super) fn add(&self, subject: &Key, id: u64, now: Timestamp) {
         let mut users = self.users();
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn an_attempt_counts_once_and_for_a_day() {
-        let (floor, alice, bob) = (Floor::default(), Key::subject("alice"), Key::subject("bob"));
+        let (floor, alice, bob) = (LocalFailures::default(), Key::subject("alice"), Key::subject("bob"));
         floor.add(&alice, 1, at(0));
         floor.add(&alice, 1, at(1));
         floor.add(&alice, 2, at(2));
@@ -82,7 +82,7 @@ mod tests {
     /// Looking through them all takes milliseconds, so it is done once a minute at most.
     #[test]
     fn room_is_looked_for_once_a_minute() {
-        let floor = Floor::default();
+        let floor = LocalFailures::default();
         let user = |i: usize| Key::subject(&i.to_string());
         (0..USERS).for_each(|i| floor.add(&user(i), 1, at(10)));
         for (now, added) in [(86_405, 0), (86_410, 0), (86_464, 0), (86_465, 1)] {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn users_are_bounded_and_those_of_yesterday_make_room() {
-        let floor = Floor::default();
+        let floor = LocalFailures::default();
         let user = |i: usize| Key::subject(&i.to_string());
         (0..USERS).for_each(|i| floor.add(&user(i), 1, at(0)));
         floor.add(&user(USERS), 1, at(1));

@@ -41,7 +41,7 @@ impl StepUp {
     pub async fn lock(&self, subject: &str) -> Result<(), ChallengeError> {
         let (engine, key) = (Arc::clone(&self.0), self.0.subject_key(subject));
         self.0.unfinished.to_the_end(async move { engine.lock(&key).await }).await?;
-        self.0.tell(&Event::Locked { subject, channel: None, lock: Lockout::UntilUnlocked });
+        self.0.emit(&Event::Locked { subject, channel: None, lock: Lockout::UntilUnlocked });
         Ok(())
     }
 
@@ -75,7 +75,7 @@ impl StepUp {
             let stored = engine.load(key).await?;
             engine.change_subject(key, stored, |subject| unlock(subject, engine.now())).await?;
         }
-        engine.tell(&Event::Unlocked { subject });
+        engine.emit(&Event::Unlocked { subject });
         Ok(())
     }
 }

@@ -10,8 +10,8 @@ use futures_util::future::join;
 use http::request::Parts;
 
 use self::{
-    deliver::ErasedEnrollment, local_failures::Floor, rate_limit::Rates, records::as_session, store_check::StoreCheck,
-    to_the_end::Unfinished,
+    deliver::ErasedEnrollment, local_failures::LocalFailures, rate_limit::RateLimits, records::as_session,
+    store_check::StoreCheck, to_the_end::Unfinished,
 };
 use crate::{
     rules::{
@@ -115,8 +115,8 @@ pub(crate) struct Engine {
     keyring: Keyring,
     record_key: RecordKey,
     random: Random,
-    rates: Rates,
-    floor: Floor,
+    rate_limits: RateLimits,
+    local_failures: LocalFailures,
     unfinished: Unfinished,
     store_check: StoreCheck,
     observers: Observers,
@@ -193,7 +193,7 @@ impl StepUp {
         let checked = self.ask(caller, requirement, engine.spends(requirement)).await;
         checked.inspect_err(|error| {
             if let AuthorizeError::StepUpRequired(unmet) = error {
-                engine.tell(&Event::GuardRefused { subject: caller.subject(), reason: unmet.reason() });
+                engine.emit(&Event::GuardRefused { subject: caller.subject(), reason: unmet.reason() });
             }
         })
     }
@@ -304,12 +304,12 @@ impl Engine {
         }
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        self.observers.tell(event);
+    pub(crate) fn emit(&self, event: &Event<'_>) {
+        self.observers.emit(event);
     }
 
     pub(crate) fn note_no_caller(&self) {
-        self.tell(&Event::NoCaller);
+        self.emit(&Event::NoCaller);
         if self.no_caller.first(self.now()) {
             telemetry::no_caller();
         }
@@ -340,7 +340,7 @@ impl Engine {
         operation: Option<&BareOperation>,
     ) -> Result<(Stored, Satisfied), AuthorizeError> {
         let unavailable = |error: StoreError| {
-            self.tell(&Event::StoreFailed { error: &error });
+            self.emit(&Event::StoreFailed { error: &error });
             AuthorizeError::Unavailable
         };
         let stored = loaded.map_err(unavailable)?;
@@ -353,8 +353,8 @@ impl Engine {
     }
 
     /// Emits what was refused, with the channel where it is a registered one.
-    fn tell_refused(&self, caller: &Caller, channel: Option<&str>, error: &ChallengeError) {
-        self.tell(&Event::Refused { subject: caller.subject(), channel, error });
+    fn emit_refused(&self, caller: &Caller, channel: Option<&str>, error: &ChallengeError) {
+        self.emit(&Event::Refused { subject: caller.subject(), channel, error });
     }
 }
 

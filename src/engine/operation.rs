@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     StepUp,
     channel::{Channel, find},
-    purpose::Aim,
+    purpose::CheckedPurpose,
 };
 use crate::{
     engine::{Caller, PushStarted, StepUpStatus},
@@ -120,7 +120,7 @@ impl StepUp {
         caller: &Caller,
         scope: Optional<'_>,
         binding: Optional<'_>,
-    ) -> Result<(Arc<Channel<M>>, Aim), Rejected> {
+    ) -> Result<(Arc<Channel<M>>, CheckedPurpose), Rejected> {
         match (find(channels, channel), self.0.parse_purpose(caller, scope, binding)) {
             (Some(channel), Ok(aim)) => Ok((Arc::clone(channel), aim)),
             (channel, aim) => {

@@ -8,14 +8,15 @@ use super::{
     Engine, StepUp,
     channel::{Channel, find, registered},
     no_random,
-    purpose::Aim,
+    purpose::CheckedPurpose,
     records::{Loaded, StoreDown, Swap},
-    start::{Asked, Beginning},
+    start::{Prechecked, StartRequest},
 };
 use crate::{
     engine::{Caller, Event, Grant, Lockout, OtpMessage, Purpose, SendFailure},
     rules::{
-        CameBack, ChallengeError, Code, CodeDigest, Compared, ListedBy, OneTimeCode, Session, Start, Subject, Timestamp,
+        CameBack, ChallengeError, Code, CodeDigest, Compared, ListedBy, NewChallenge, OneTimeCode, Session, Subject,
+        Timestamp,
     },
     store::{Key, Stored},
 };
@@ -38,10 +39,10 @@ impl StepUp {
         let engine = &self.0;
         let parsed = || -> Result<_, ChallengeError> {
             let channel = find(&engine.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
-            Ok((Arc::clone(channel), engine.aim(caller, purpose.into())?))
+            Ok((Arc::clone(channel), engine.check_purpose(caller, purpose.into())?))
         };
         let (channel, aim) = parsed()
-            .inspect_err(|error| engine.tell_refused(caller, registered(&engine.channels.otp, channel), error))?;
+            .inspect_err(|error| engine.emit_refused(caller, registered(&engine.channels.otp, channel), error))?;
         engine.start_otp(caller, channel, aim).await
     }
 
@@ -61,7 +62,7 @@ impl StepUp {
             Ok((channel, Code::parse(code, engine.policy.code_digits).map_err(ChallengeError::MalformedCode)?))
         };
         let (channel, code) = parsed()
-            .inspect_err(|error| engine.tell_refused(caller, registered(&engine.channels.otp, channel), error))?;
+            .inspect_err(|error| engine.emit_refused(caller, registered(&engine.channels.otp, channel), error))?;
         engine.verify_otp(caller, &channel.name, code).await
     }
 }
@@ -91,21 +92,21 @@ impl Engine {
         self: &Arc<Self>,
         caller: &Caller,
         channel: Arc<Channel<OtpMessage>>,
-        aim: Aim,
+        aim: CheckedPurpose,
     ) -> Result<(), ChallengeError> {
         let name = Arc::clone(&channel);
         let started = self.begin_otp(caller, channel, aim).await;
-        started.inspect_err(|error| self.tell_refused(caller, Some(&name.name), error))
+        started.inspect_err(|error| self.emit_refused(caller, Some(&name.name), error))
     }
 
     async fn begin_otp(
         self: &Arc<Self>,
         caller: &Caller,
         channel: Arc<Channel<OtpMessage>>,
-        aim: Aim,
+        aim: CheckedPurpose,
     ) -> Result<(), ChallengeError> {
         let may_start = |session: &Session, _: Option<&Subject>, now| session.may_start_otp(&self.policy, now);
-        let asked = self.ask(caller, &channel.name, may_start).await?;
+        let asked = self.precheck(caller, &channel.name, may_start).await?;
 
         let code = if self.sandbox {
             OneTimeCode::sandbox(self.policy.code_digits)
@@ -124,8 +125,8 @@ impl Engine {
         &self,
         caller: &Caller,
         channel: &Channel<OtpMessage>,
-        aim: &Aim,
-        asked: Asked,
+        aim: &CheckedPurpose,
+        asked: Prechecked,
         code: OneTimeCode,
         proof: CodeDigest,
     ) -> Result<(), ChallengeError> {
@@ -134,10 +135,10 @@ impl Engine {
         let step = |session: &Session, generation, recipient, now| {
             let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
             let (operation, proof) = (aim.digest(), proof.clone());
-            session.start_otp(Start { id, channel, scope, operation, recipient, generation, proof }, policy, now)
+            session.start_otp(NewChallenge { id, channel, scope, operation, recipient, generation, proof }, policy, now)
         };
         let beginning =
-            Beginning { caller, channel: &channel.name, scope: aim.scope.as_deref(), start: id, push: None };
+            StartRequest { caller, channel: &channel.name, scope: aim.scope.as_deref(), challenge_id: id, push: None };
         let begun = self.begin(&beginning, asked, step).await?;
 
         let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.code_lifetime);
@@ -154,12 +155,12 @@ impl Engine {
     }
 
     /// Withdraws a code that was not sent. The earlier one comes back, unless the application has locked the user.
-    async fn withdraw_otp(&self, caller: &Caller, start: u64) -> Result<Option<CameBack>, ChallengeError> {
+    async fn withdraw_otp(&self, caller: &Caller, challenge_id: u64) -> Result<Option<CameBack>, ChallengeError> {
         let stored = self.load(&self.subject_key(caller.subject())).await?;
         let comes_back = !self.subject_of(stored.as_ref())?.is_some_and(Subject::is_locked);
         let mut came_back = None;
         let withdraw = |session: &Session, now| {
-            let (next, back) = session.withdraw_otp(start, comes_back, now)?;
+            let (next, back) = session.withdraw_otp(challenge_id, comes_back, now)?;
             came_back = back;
             Some(next)
         };
@@ -178,7 +179,7 @@ impl Engine {
         verified.map_err(|refused| match refused {
             NotVerified::Wrong(error) => error,
             NotVerified::Refused(error) => {
-                self.tell_refused(caller, Some(channel), &error);
+                self.emit_refused(caller, Some(channel), &error);
                 error
             }
         })
@@ -186,18 +187,18 @@ impl Engine {
 
     async fn compare_otp(&self, caller: &Caller, channel: &str, code: Code<'_>) -> Result<Grant, NotVerified> {
         let policy = &self.policy;
-        let knows = |digest: &_| self.keyring.knows(digest);
+        let knows = |digest: &_| self.keyring.has_secret(digest);
         let may_verify = |session: &Session, subject: Option<&Subject>, now| {
             session.may_verify(channel, subject.map(Subject::generation), knows, policy, now)
         };
-        let asked = self.ask(caller, channel, may_verify).await?;
+        let asked = self.precheck(caller, channel, may_verify).await?;
 
         let attempt = self.ids.next_u64();
         let (session_key, subject_key) = (&self.session_key(caller), &self.subject_key(caller.subject()));
         let Counted { subject, mut session, recipient } =
             self.count(subject_key, session_key, channel, attempt, asked).await?;
         let generation = self.subject_of(subject.as_ref())?.map(Subject::generation);
-        let counted_for = self.session_of(session.as_ref())?.and_then(Session::otp_start);
+        let counted_for = self.session_of(session.as_ref())?.and_then(Session::otp_id);
         let matches = |digest: &_| self.keyring.matches(digest, session_key, channel, code.as_str());
         let mut retries = self.retries();
         while retries.next().await {
@@ -206,7 +207,7 @@ impl Engine {
             let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
             if let Some(error) = current.was_wrong(attempt, policy) {
                 // It was compared and written, though the store has not said so.
-                return Err(self.wrong(caller, channel, subject, current.otp_start(), error, now).await);
+                return Err(self.wrong(caller, channel, subject, current.otp_id(), error, now).await);
             }
             let compared = current
                 .may_verify(channel, generation, knows, policy, now)
@@ -217,16 +218,17 @@ impl Engine {
                 Err(refused) => {
                     // Where the code of this attempt still has its slot, nothing was there to compare, so nothing was
                     // guessed. Where it has not, or this fails, the attempt stays counted.
-                    if current.otp_start() == counted_for {
-                        let _ = self.change_subject(subject_key, subject, |subject| subject.uncount(attempt)).await;
+                    if current.otp_id() == counted_for {
+                        let _ =
+                            self.change_subject(subject_key, subject, |subject| subject.retract_failure(attempt)).await;
                     }
                     return Err(refused.into());
                 }
             };
             if self.store.is_shared() && matches!(outcome, Compared::Wrong(_)) {
-                self.floor.add(subject_key, attempt, now);
+                self.local_failures.add(subject_key, attempt, now);
             }
-            let start = next.otp_start();
+            let challenge_id = next.otp_id();
             let Swap::Done(written) = self.swap_session(session_key, session.as_ref(), next, now).await? else {
                 // In this order: a lock that is not seen in the user's record changes the session's after it was read.
                 session = self.load(session_key).await?;
@@ -239,20 +241,22 @@ impl Engine {
             };
             // The session's record decides. Where the user's cannot be written any more, it counts too much.
             match outcome {
-                Compared::Wrong(error) => return Err(self.wrong(caller, channel, subject, start, error, now).await),
+                Compared::Wrong(error) => {
+                    return Err(self.wrong(caller, channel, subject, challenge_id, error, now).await);
+                }
                 Compared::Right => {
                     // A record with a grant in it is kept, and was written.
                     let grant = written.and_then(Grant::newest).ok_or(ChallengeError::Unavailable)?;
-                    self.tell(&Event::Verified { subject: caller.subject(), channel, scope: grant.scope() });
-                    let start = start.unwrap_or_default();
+                    self.emit(&Event::Verified { subject: caller.subject(), channel, scope: grant.scope() });
+                    let challenge_id = challenge_id.unwrap_or_default();
                     let clear = |subject: &mut Subject| {
-                        subject.succeeded(channel, attempt);
+                        subject.clear_failures(channel, attempt);
                         // What was proven before everything was revoked, or the factors have changed, is not proven now.
                         let recipient = recipient.as_ref().filter(|_| Some(subject.generation()) == generation);
-                        subject.verified(start, recipient, now);
+                        subject.record_verified(challenge_id, recipient, now);
                     };
                     let of_subject = self.change_subject(subject_key, subject, clear);
-                    let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
+                    let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(challenge_id));
                     let _ = join(of_subject, of_recipient).await;
                     return Ok(grant);
                 }
@@ -267,21 +271,22 @@ impl Engine {
         caller: &Caller,
         channel: &str,
         subject: Option<Stored>,
-        start: Option<u64>,
+        challenge_id: Option<u64>,
         error: ChallengeError,
         now: Timestamp,
     ) -> NotVerified {
-        self.tell_wrong(caller, channel, subject.as_ref(), now);
-        if let (ChallengeError::ChallengeLimitExceeded, Some(start)) = (&error, start) {
-            let _ =
-                self.change_subject(&self.subject_key(caller.subject()), subject, |subject| subject.close(start)).await;
+        self.emit_wrong_code(caller, channel, subject.as_ref(), now);
+        if let (ChallengeError::ChallengeLimitExceeded, Some(challenge_id)) = (&error, challenge_id) {
+            let _ = self
+                .change_subject(&self.subject_key(caller.subject()), subject, |subject| subject.close(challenge_id))
+                .await;
         }
         NotVerified::Wrong(error)
     }
 
     /// A wrong code, and the lock that follows from it.
-    fn tell_wrong(&self, caller: &Caller, channel: &str, subject: Option<&Stored>, now: Timestamp) {
-        self.tell(&Event::WrongCode { subject: caller.subject(), channel });
+    fn emit_wrong_code(&self, caller: &Caller, channel: &str, subject: Option<&Stored>, now: Timestamp) {
+        self.emit(&Event::WrongCode { subject: caller.subject(), channel });
         let Ok(Some(subject)) = self.subject_of(subject) else { return };
         let locked = subject
             .check_disabled(channel, &self.policy, now)
@@ -291,7 +296,7 @@ impl Engine {
             Err(ChallengeError::RateLimited(limit)) => Lockout::For(limit.wait),
             Err(_) => Lockout::UntilUnlocked,
         };
-        self.tell(&Event::Locked { subject: caller.subject(), channel: Some(channel), lock });
+        self.emit(&Event::Locked { subject: caller.subject(), channel: Some(channel), lock });
     }
 }
 
@@ -311,9 +316,9 @@ impl Engine {
         session_key: &Key,
         channel: &str,
         attempt: u64,
-        asked: Asked,
+        asked: Prechecked,
     ) -> Result<Counted, ChallengeError> {
-        let Asked { loaded, enrolled } = asked;
+        let Prechecked { loaded, enrolled } = asked;
         let mut loaded = Some(loaded);
         let mut retries = self.retries();
         while retries.next().await {
@@ -326,7 +331,7 @@ impl Engine {
             };
             let now = self.now();
             let current = self.subject_of(subject.as_ref())?;
-            if current.is_some_and(|subject| subject.counts(attempt) && !subject.is_locked()) {
+            if current.is_some_and(|subject| subject.has_failure(attempt) && !subject.is_locked()) {
                 // It stands there already, though the store has not said so (T33).
                 let recipient = self.recipient_key(&enrolled?);
                 return Ok(Counted { subject, session, recipient });
@@ -337,14 +342,14 @@ impl Engine {
             let recipient = self.recipient_key(&enrolled.clone()?);
             let empty = Session::default();
             let challenge = self.session_of(session.as_ref())?.unwrap_or(&empty);
-            let knows = |digest: &_| self.keyring.knows(digest);
+            let knows = |digest: &_| self.keyring.has_secret(digest);
             challenge.may_verify(channel, current.map(Subject::generation), knows, &self.policy, now)?;
             challenge.was_sent_to(recipient.as_ref())?;
             // Without the user's record no generation matches, so there is one.
             let mut next = current.ok_or(ChallengeError::StateInvalid)?.clone();
             self.remember(subject_key, &mut next, now);
             next.check_locked(channel, &self.policy, now)?;
-            next.count(channel, attempt, now);
+            next.record_failure(channel, attempt, now);
             self.list(&mut next, session_key, ListedBy::Grant, now).await?;
             if let Swap::Done(subject) = self.swap_subject(subject_key, subject.as_ref(), next, now).await? {
                 return Ok(Counted { subject, session, recipient });

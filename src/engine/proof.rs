@@ -4,12 +4,12 @@ use std::{error::Error, fmt};
 
 use super::{
     Engine, StepUp,
-    purpose::{Aim, WrongPurpose},
+    purpose::{CheckedPurpose, WrongPurpose},
     records::{StoreDown, Swap},
 };
 use crate::{
     engine::{Caller, Event, Grant, Purpose},
-    rules::{Granted, ListedBy, Malformed, Seen, Session, Subject, Timestamp, Usage},
+    rules::{Granted, ListedBy, Malformed, Seen, Session, Subject, Timestamp, Use},
     store::{Key, Stored},
 };
 
@@ -141,7 +141,7 @@ impl Engine {
         if !self.channels.proof.iter().any(|known| known == proof.channel) {
             return Err(ProofError::UnknownChannel);
         }
-        let aim = self.aim(caller, proof.purpose).map_err(|wrong| match wrong {
+        let aim = self.check_purpose(caller, proof.purpose).map_err(|wrong| match wrong {
             WrongPurpose { scope: Some(malformed), .. } => ProofError::Scope(malformed),
             WrongPurpose { binding, .. } => ProofError::Binding(binding.unwrap_or(Malformed::Unknown)),
         })?;
@@ -193,13 +193,13 @@ impl Engine {
                 verified_at,
                 expires_at,
                 generation: seen.generation,
-                usage: Usage::Unused,
+                usage: Use::Fresh,
             };
-            let next = session.granted(granted, now);
+            let next = session.with_grant(granted, now);
             if let Swap::Done(written) = self.swap_session(session_key, place.as_ref(), next, now).await? {
                 let grant = written.and_then(Grant::newest).ok_or(ProofError::Unavailable)?;
                 let (subject, channel, scope) = (caller.subject(), grant.channel(), grant.scope());
-                self.tell(&Event::Verified { subject, channel, scope });
+                self.emit(&Event::Verified { subject, channel, scope });
                 return Ok(grant);
             }
         }
@@ -214,10 +214,10 @@ impl Engine {
         subject: &Subject,
         session_key: &Key,
         proof: &Proof<'_>,
-        aim: &Aim,
+        aim: &CheckedPurpose,
         since: Timestamp,
     ) -> Result<Option<Grant>, StoreDown> {
-        let Some(recorded) = recorded.filter(|_| subject.lists(session_key)) else { return Ok(None) };
+        let Some(recorded) = recorded.filter(|_| subject.tracks(session_key)) else { return Ok(None) };
         let now = self.now();
         let is_alike = |grant: &Granted| {
             *grant.channel == *proof.channel

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::Engine;
 use crate::{
     engine::{Caller, Envelope, Recipient, operation::Optional},
-    rules::{ChallengeError, Malformed, Operation, OperationDigest, Token, check_scope},
+    rules::{BoundOperation, ChallengeError, Malformed, OperationDigest, Token, check_scope},
 };
 
 /// What a step-up is for: a scope, or the one operation that a refusal has bound it to.
@@ -66,7 +66,7 @@ impl fmt::Debug for Purpose<'_> {
 }
 
 /// A [`Purpose`] that was checked.
-pub(super) struct Aim {
+pub(super) struct CheckedPurpose {
     pub(super) scope: Option<Box<str>>,
     operation: Option<OperationDigest>,
     text: Option<Box<str>>,
@@ -89,7 +89,7 @@ impl From<WrongPurpose> for ChallengeError {
     }
 }
 
-impl Aim {
+impl CheckedPurpose {
     /// The operation, as a record contains it.
     pub(super) fn digest(&self) -> Option<OperationDigest> {
         self.operation
@@ -125,7 +125,7 @@ impl Engine {
     }
 
     /// Parses what a step-up is for.
-    pub(super) fn aim(&self, caller: &Caller, purpose: Purpose<'_>) -> Result<Aim, WrongPurpose> {
+    pub(super) fn check_purpose(&self, caller: &Caller, purpose: Purpose<'_>) -> Result<CheckedPurpose, WrongPurpose> {
         self.parse_purpose(caller, Ok(purpose.scope), Ok(purpose.binding))
     }
 
@@ -136,25 +136,25 @@ impl Engine {
         caller: &Caller,
         scope: Optional<'_>,
         binding: Optional<'_>,
-    ) -> Result<Aim, WrongPurpose> {
+    ) -> Result<CheckedPurpose, WrongPurpose> {
         let scope = scope.and_then(|scope| scope.map_or(Ok(()), |scope| self.check_scope(scope)).map(|()| scope));
         let token = binding.and_then(|token| token.map(|token| self.open_binding(caller, token)).transpose());
         match (scope, token) {
-            (Ok(scope), Ok(None)) => Ok(Aim { scope: scope.map(Into::into), operation: None, text: None }),
+            (Ok(scope), Ok(None)) => Ok(CheckedPurpose { scope: scope.map(Into::into), operation: None, text: None }),
             // The token says what was asked for; a scope beside it may only say the same.
             (Ok(Some(named)), Ok(Some(token))) if token.scope.as_deref() != Some(named) => {
                 Err(WrongPurpose { scope: Some(Malformed::Unknown), binding: None })
             }
             (Ok(_), Ok(Some(Token { operation, scope, .. }))) => {
                 let digest = self.record_key.operation(&operation.digest);
-                Ok(Aim { scope, operation: Some(digest), text: Some(operation.text) })
+                Ok(CheckedPurpose { scope, operation: Some(digest), text: Some(operation.text) })
             }
             (scope, token) => Err(WrongPurpose { scope: scope.err(), binding: token.err() }),
         }
     }
 
     /// A token that binds a step-up of this session to one operation. It can be used for as long as a code lives.
-    pub(crate) fn seal_binding(&self, caller: &Caller, operation: Operation, scope: Option<Box<str>>) -> String {
+    pub(crate) fn seal_binding(&self, caller: &Caller, operation: BoundOperation, scope: Option<Box<str>>) -> String {
         let deadline = self.now().saturating_add(self.policy.code_lifetime);
         let session_key = self.session_key(caller);
         let seal = |bytes: &[u8]| self.keyring.seal(&session_key, bytes);
@@ -164,7 +164,7 @@ impl Engine {
     /// What such a token says.
     fn open_binding(&self, caller: &Caller, token: &str) -> Result<Token, Malformed> {
         let session_key = self.session_key(caller);
-        let opens = |secret, sealed: &[u8], mac: &[u8]| self.keyring.opens(secret, &session_key, sealed, mac);
+        let opens = |secret, sealed: &[u8], mac: &[u8]| self.keyring.verify_seal(secret, &session_key, sealed, mac);
         let token = Token::read(token, opens)?;
         if self.now() < token.deadline { Ok(token) } else { Err(Malformed::Unknown) }
     }

@@ -8,15 +8,15 @@ use super::{
     Engine, StepUp,
     channel::{Channel, find, registered},
     no_random,
-    purpose::Aim,
+    purpose::CheckedPurpose,
     records::{StoreDown, Swap, as_session},
-    start::{Asked, Beginning},
+    start::{Prechecked, StartRequest},
 };
 use crate::{
     engine::{Caller, Event, Purpose, PushMessage},
     rules::{
-        Answered, ChallengeError, CodeDigest, NotAnswered, OneTimeCode, PushProof, PushStatus, Said, Session, Start,
-        Subject, push_id,
+        ChallengeError, CodeDigest, NewChallenge, OneTimeCode, PushProof, PushStatus, Reply, ReplyOutcome,
+        ReplyRejected, Session, Subject, push_id,
     },
     store::Stored,
 };
@@ -114,10 +114,10 @@ impl StepUp {
         let engine = &self.0;
         let parsed = || -> Result<_, ChallengeError> {
             let channel = find(&engine.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
-            Ok((Arc::clone(channel), engine.aim(caller, purpose.into())?))
+            Ok((Arc::clone(channel), engine.check_purpose(caller, purpose.into())?))
         };
         let (channel, aim) = parsed()
-            .inspect_err(|error| engine.tell_refused(caller, registered(&engine.channels.push, channel), error))?;
+            .inspect_err(|error| engine.emit_refused(caller, registered(&engine.channels.push, channel), error))?;
         engine.start_push(caller, channel, aim).await
     }
 
@@ -180,23 +180,23 @@ impl Engine {
         self: &Arc<Self>,
         caller: &Caller,
         channel: Arc<Channel<PushMessage>>,
-        aim: Aim,
+        aim: CheckedPurpose,
     ) -> Result<PushStarted, ChallengeError> {
         let name = Arc::clone(&channel);
         let started = self.begin_push(caller, channel, aim).await;
-        started.inspect_err(|error| self.tell_refused(caller, Some(&name.name), error))
+        started.inspect_err(|error| self.emit_refused(caller, Some(&name.name), error))
     }
 
     async fn begin_push(
         self: &Arc<Self>,
         caller: &Caller,
         channel: Arc<Channel<PushMessage>>,
-        aim: Aim,
+        aim: CheckedPurpose,
     ) -> Result<PushStarted, ChallengeError> {
         let may_start = |session: &Session, subject: Option<&Subject>, now| {
             subject.map_or(Ok(()), |subject| session.may_start_push(subject.generation(), &self.policy, now))
         };
-        let asked = self.ask(caller, &channel.name, may_start).await?;
+        let asked = self.precheck(caller, &channel.name, may_start).await?;
 
         let id = push_id(self.random).map_err(no_random)?;
         let number = self
@@ -224,41 +224,50 @@ impl Engine {
         &self,
         caller: &Caller,
         channel: &Channel<PushMessage>,
-        aim: &Aim,
-        asked: Asked,
+        aim: &CheckedPurpose,
+        asked: Prechecked,
         id: &str,
         proof: PushProof,
     ) -> Result<(), ChallengeError> {
         let (policy, digest_of_id) = (&self.policy, proof.id);
-        let start = self.ids.next_u64();
+        let challenge_id = self.ids.next_u64();
         let step = |session: &Session, generation, recipient, now| {
             let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
-            let (id, operation, proof) = (start, aim.digest(), proof.clone());
-            session.start_push(Start { id, channel, scope, operation, recipient, generation, proof }, policy, now)
+            let (id, operation, proof) = (challenge_id, aim.digest(), proof.clone());
+            session.start_push(
+                NewChallenge { id, channel, scope, operation, recipient, generation, proof },
+                policy,
+                now,
+            )
         };
-        let beginning =
-            Beginning { caller, channel: &channel.name, scope: aim.scope.as_deref(), start, push: Some(digest_of_id) };
+        let beginning = StartRequest {
+            caller,
+            channel: &channel.name,
+            scope: aim.scope.as_deref(),
+            challenge_id,
+            push: Some(digest_of_id),
+        };
         let begun = self.begin(&beginning, asked, step).await?;
 
         let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_lifetime);
         if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.to_owned() }).await {
             // Nobody was told the id, so nobody could poll it: whether it arrives or not, it must not stand in the way
             // of the next.
-            self.change_session(&self.session_key(caller), |session, _| session.withdraw_push(start)).await?;
+            self.change_session(&self.session_key(caller), |session, _| session.withdraw_push(challenge_id)).await?;
             self.not_sent(&beginning, begun, None, why).await;
             return Err(ChallengeError::Unavailable);
         }
         // Where this fails, the next start takes its place early.
-        let _ = self.change_session(&self.session_key(caller), |session, _| session.push_sent(start)).await;
+        let _ = self.change_session(&self.session_key(caller), |session, _| session.push_sent(challenge_id)).await;
         Ok(())
     }
 
     /// What counts against the user is written before the session's record, and what counts for them after it.
     async fn answer_push(&self, subject: &str, id: &str, answer: &PushReply) -> Result<(), PushReplyError> {
         let said = match answer {
-            PushReply::Approve => Said::Yes,
-            PushReply::Number(typed) => Said::Number { typed, attempt: self.ids.next_u64() },
-            PushReply::Decline => Said::No,
+            PushReply::Approve => Reply::Yes,
+            PushReply::Number(typed) => Reply::Number { typed, attempt: self.ids.next_u64() },
+            PushReply::Decline => Reply::No,
         };
         let subject_key = self.subject_key(subject);
         let digest = self.record_key.push(&subject_key, id);
@@ -266,15 +275,15 @@ impl Engine {
         while retries.next().await {
             let stored = self.load(&subject_key).await?;
             let current = self.subject_of(stored.as_ref())?.ok_or(PushReplyError::Unknown)?;
-            let (session_key, start) = current.find_push(&digest).ok_or(PushReplyError::Unknown)?;
+            let (session_key, challenge_id) = current.find_push(&digest).ok_or(PushReplyError::Unknown)?;
             let (session_key, generation) = (*session_key, current.generation());
-            let recipient = current.recipient_of(start);
+            let recipient = current.recipient_of(challenge_id);
             let session = self.load(&session_key).await?;
-            if said != Said::No {
+            if said != Reply::No {
                 // Looked at again after the session was read: a lock or a revocation since then changes the session's
                 // record. What is not listed is not found by whoever revokes everything, so nothing is granted there.
                 let again = self.load(&subject_key).await?;
-                let may_be_granted = |user: &Subject| !user.is_locked() && user.lists(&session_key);
+                let may_be_granted = |user: &Subject| !user.is_locked() && user.tracks(&session_key);
                 if !self.subject_of(again.as_ref())?.is_some_and(may_be_granted) {
                     return Err(PushReplyError::Closed);
                 }
@@ -285,33 +294,33 @@ impl Engine {
             };
             let empty = Session::default();
             let pending = self.session_of(session.as_ref())?.unwrap_or(&empty);
-            let taken = pending.answer_push(&digest, generation, said, matches, &self.policy, now);
+            let taken = pending.reply_to_push(&digest, generation, said, matches, &self.policy, now);
             // A "No" counts whatever became of the push: dropping it first must not spare an attacker the pause.
-            let declines = said == Said::No || matches!(taken, Ok((_, Answered::WrongNumber { left: 0 })));
+            let declines = said == Reply::No || matches!(taken, Ok((_, ReplyOutcome::WrongNumber { left: 0 })));
             if declines {
-                let count = |subject: &mut Subject| subject.declined(start, &self.policy, now);
+                let count = |subject: &mut Subject| subject.record_decline(challenge_id, &self.policy, now);
                 let pauses = self.change_subject(&subject_key, stored.clone(), count).await?;
                 if let (Some(true), Some((channel, _))) = (pauses, pending.push_is_for()) {
-                    self.tell(&Event::PushesPaused { subject, channel, pause: self.policy.denial_pause });
+                    self.emit(&Event::PushesPaused { subject, channel, pause: self.policy.denial_pause });
                 }
             }
             let (next, answered) = taken.map_err(|not| match not {
-                NotAnswered::TooLate => PushReplyError::Closed,
-                NotAnswered::NumberRequired => PushReplyError::NumberRequired,
+                ReplyRejected::TooLate => PushReplyError::Closed,
+                ReplyRejected::NumberRequired => PushReplyError::NumberRequired,
             })?;
             let Swap::Done(written) = self.swap_session(&session_key, session.as_ref(), next, now).await? else {
                 continue;
             };
-            self.tell_answered(subject, written.as_ref(), answered);
+            self.emit_replied(subject, written.as_ref(), answered);
             match answered {
-                Answered::WrongNumber { left } => return Err(PushReplyError::WrongNumber { left }),
-                Answered::Declined => {}
-                Answered::Approved => {
+                ReplyOutcome::WrongNumber { left } => return Err(PushReplyError::WrongNumber { left }),
+                ReplyOutcome::Declined => {}
+                ReplyOutcome::Approved => {
                     // Where this fails, the user's record counts too much.
-                    let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(start));
+                    let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(challenge_id));
                     let verified = |subject: &mut Subject| {
                         let recipient = recipient.as_ref().filter(|_| subject.generation() == generation);
-                        subject.verified(start, recipient, now);
+                        subject.record_verified(challenge_id, recipient, now);
                     };
                     let _ = join(self.change_subject(&subject_key, stored, verified), of_recipient).await;
                 }
@@ -321,19 +330,19 @@ impl Engine {
         Err(PushReplyError::Unavailable)
     }
 
-    fn tell_answered(&self, subject: &str, written: Option<&Stored>, answered: Answered) {
+    fn emit_replied(&self, subject: &str, written: Option<&Stored>, answered: ReplyOutcome) {
         let Ok(Some((channel, scope))) = as_session(written).map(|session| session?.push_is_for()) else { return };
-        if matches!(answered, Answered::WrongNumber { .. }) {
-            self.tell(&Event::WrongCode { subject, channel });
+        if matches!(answered, ReplyOutcome::WrongNumber { .. }) {
+            self.emit(&Event::WrongCode { subject, channel });
         }
         match answered {
-            Answered::WrongNumber { left: 1.. } => {}
-            Answered::WrongNumber { left: 0 } | Answered::Declined => {
-                self.tell(&Event::PushAnswered { subject, channel, approved: false });
+            ReplyOutcome::WrongNumber { left: 1.. } => {}
+            ReplyOutcome::WrongNumber { left: 0 } | ReplyOutcome::Declined => {
+                self.emit(&Event::PushAnswered { subject, channel, approved: false });
             }
-            Answered::Approved => {
-                self.tell(&Event::PushAnswered { subject, channel, approved: true });
-                self.tell(&Event::Verified { subject, channel, scope });
+            ReplyOutcome::Approved => {
+                self.emit(&Event::PushAnswered { subject, channel, approved: true });
+                self.emit(&Event::Verified { subject, channel, scope });
             }
         }
     }

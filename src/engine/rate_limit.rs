@@ -20,7 +20,7 @@ const GROUPS: usize = 100_000;
 
 /// The windows of one process.
 #[derive(Debug, Default)]
-pub(super) struct Rates(Mutex<Windows>);
+pub(super) struct RateLimits(Mutex<Windows>);
 
 #[derive(Debug, Default)]
 struct Windows {
@@ -51,7 +51,7 @@ pub(super) struct Taken {
     group: Option<(Arc<str>, u64)>,
 }
 
-impl Rates {
+impl RateLimits {
     /// Takes one of each, or none. Recipients that have no name are one group.
     pub(super) fn take(&self, recipient: Option<&str>, policy: &Policy, now: Timestamp) -> Result<Taken, RateLimit> {
         let mut taken = Taken::default();

@@ -237,7 +237,7 @@ impl Engine {
     /// Counts what this process has seen, and a store outside may have lost.
     pub(super) fn remember(&self, key: &Key, subject: &mut Subject, now: Timestamp) {
         if self.store.is_shared() {
-            subject.remember(self.floor.of(key), now);
+            subject.restore_failures(self.local_failures.of(key), now);
         }
     }
 
@@ -266,7 +266,7 @@ impl Engine {
         let policy = &self.policy;
         let until =
             now.saturating_add(policy.code_lifetime.max(policy.push_lifetime)).saturating_add(policy.grant_lifetime);
-        match subject.list(session, by, until, now) {
+        match subject.track_session(session, by, until, now) {
             Listed::Done => Ok(()),
             Listed::Displaced(oldest) => {
                 if self.take_place(&oldest).await? == Place::Occupied {
@@ -298,9 +298,9 @@ impl Engine {
         let mut starts = Vec::new();
         let mut conflicted = false;
         let revoke = |session: &Session, now| {
-            starts = session.otp_start().into_iter().chain(session.push_start()).collect();
+            starts = session.otp_id().into_iter().chain(session.push_challenge_id()).collect();
             let again = std::mem::replace(&mut conflicted, true);
-            let next = session.revoked(&self.policy, now);
+            let next = session.without_elevation(&self.policy, now);
             (!again || next != *session).then_some(next)
         };
         self.change_session(key, revoke).await?;
@@ -347,7 +347,7 @@ impl Engine {
     }
 
     fn failed(&self, error: &StoreError) -> StoreDown {
-        self.tell(&Event::StoreFailed { error });
+        self.emit(&Event::StoreFailed { error });
         StoreDown
     }
 }

@@ -28,11 +28,11 @@ impl StepUp {
         // record cannot be written, the session ends all the same.
         let noted = engine.note_revocation(subject_key, session_key).await;
         let dropped = engine.revoke_session(session_key).await?;
-        engine.tell(&Event::Revoked { subject: caller.subject(), everywhere: false });
+        engine.emit(&Event::Revoked { subject: caller.subject(), everywhere: false });
         noted?;
         let stored = engine.load(subject_key).await?;
         // Those that were dropped, and not whatever the session has by now: one that starts meanwhile is alive.
-        let close = |subject: &mut Subject| dropped.iter().for_each(|start| subject.close(*start));
+        let close = |subject: &mut Subject| dropped.iter().for_each(|challenge_id| subject.close(*challenge_id));
         engine.change_subject(subject_key, stored, close).await?;
         Ok(())
     }
@@ -67,7 +67,7 @@ impl StepUp {
     pub async fn revoke_all(&self, subject: &str) -> Result<(), ChallengeError> {
         let (engine, key) = (Arc::clone(&self.0), self.0.subject_key(subject));
         self.0.unfinished.to_the_end(async move { engine.revoke_all(&key, None).await }).await?;
-        self.0.tell(&Event::Revoked { subject, everywhere: true });
+        self.0.emit(&Event::Revoked { subject, everywhere: true });
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl StepUp {
         let (engine, key, own) =
             (Arc::clone(&self.0), self.0.subject_key(caller.subject()), self.0.session_key(caller));
         self.0.unfinished.to_the_end(async move { engine.revoke_all(&key, Some(&own)).await }).await?;
-        self.0.tell(&Event::Revoked { subject: caller.subject(), everywhere: true });
+        self.0.emit(&Event::Revoked { subject: caller.subject(), everywhere: true });
         Ok(())
     }
 
@@ -265,7 +265,7 @@ impl Engine {
             let unchanged =
                 self.subject_of(subject.as_ref())?.is_some_and(|subject| seen.still_holds(subject, new_key));
             let Some(session) = self.session_of(place.as_ref())?.filter(|_| unchanged) else { return Ok(()) };
-            let next = session.carrying(carried, seen.generation);
+            let next = session.merged_from(carried, seen.generation);
             if let Swap::Done(_) = self.swap_session(new_key, place.as_ref(), next, self.now()).await? {
                 return Ok(());
             }

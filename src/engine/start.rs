@@ -10,32 +10,32 @@ use super::{
 use crate::{
     engine::{Caller, Event, Recipient, SendFailure},
     rules::{
-        CameBack, ChallengeError, KNOWN_RECIPIENT_FACTOR, Kind, ListedBy, Opening, PushDigest, RECIPIENT_FACTOR, Sends,
-        Session, Subject, Timestamp,
+        CameBack, ChallengeError, KNOWN_RECIPIENT_FACTOR, ListedBy, MessageKind, PushDigest, RECIPIENT_FACTOR,
+        Registration, Sends, Session, Subject, Timestamp,
     },
     store::{Key, Record},
 };
 
 /// A challenge that is to be started.
-pub(super) struct Beginning<'a> {
+pub(super) struct StartRequest<'a> {
     pub(super) caller: &'a Caller,
     pub(super) channel: &'a str,
     pub(super) scope: Option<&'a str>,
     /// The id of the start: it can be counted again, and taken back.
-    pub(super) start: u64,
+    pub(super) challenge_id: u64,
     /// Of a push.
     pub(super) push: Option<PushDigest>,
 }
 
 /// A challenge that was started and counted, and whose message is to be sent.
-pub(super) struct Begun {
+pub(super) struct Started {
     pub(super) recipient: Recipient,
     recipient_key: Option<Key>,
     taken: Taken,
 }
 
 /// What was asked of the store and of the application, in this order.
-pub(super) struct Asked {
+pub(super) struct Prechecked {
     pub(super) loaded: Loaded,
     pub(super) enrolled: Result<Recipient, ChallengeError>,
 }
@@ -45,12 +45,12 @@ impl Engine {
     /// leads: a user who is locked makes it no work (T40).
     ///
     /// `may` says what else stands in the way, from the session's record.
-    pub(super) async fn ask(
+    pub(super) async fn precheck(
         &self,
         caller: &Caller,
         channel: &str,
         may: impl Fn(&Session, Option<&Subject>, Timestamp) -> Result<(), ChallengeError>,
-    ) -> Result<Asked, ChallengeError> {
+    ) -> Result<Prechecked, ChallengeError> {
         let subject_key = &self.subject_key(caller.subject());
         let loaded = self.load_both(subject_key, &self.session_key(caller)).await?;
         let now = self.now();
@@ -66,7 +66,7 @@ impl Engine {
             Err(refused) => return Err(refused),
         }
         let enrolled = self.resolve(caller, channel).await?;
-        Ok(Asked { loaded, enrolled })
+        Ok(Prechecked { loaded, enrolled })
     }
 
     /// Starts a challenge: refuses what can be refused from what was read, in the contract's order, then writes the
@@ -75,29 +75,29 @@ impl Engine {
     /// `step` takes the session's step, in the user's generation and to a recipient, or says what stands in its way.
     pub(super) async fn begin(
         &self,
-        beginning: &Beginning<'_>,
-        asked: Asked,
+        beginning: &StartRequest<'_>,
+        asked: Prechecked,
         step: impl Fn(&Session, u64, Option<Key>, Timestamp) -> Result<Session, ChallengeError>,
-    ) -> Result<Begun, ChallengeError> {
+    ) -> Result<Started, ChallengeError> {
         let recipient_key = asked.enrolled.as_ref().ok().and_then(|recipient| self.recipient_key(recipient));
-        let mut progress = Progress::default();
+        let mut progress = Undo::default();
         let begun = self.begin_rounds(beginning, asked, recipient_key.as_ref(), step, &mut progress).await;
         let taken = progress.taken.unwrap_or_default();
         match begun {
             Ok(recipient) => {
-                let Beginning { caller, channel, scope, .. } = *beginning;
-                self.tell(&Event::Started { subject: caller.subject(), channel, scope });
+                let StartRequest { caller, channel, scope, .. } = *beginning;
+                self.emit(&Event::Started { subject: caller.subject(), channel, scope });
                 if progress.shared {
-                    self.tell(&Event::RecipientShared { subject: caller.subject(), channel });
+                    self.emit(&Event::RecipientShared { subject: caller.subject(), channel });
                 }
-                Ok(Begun { recipient, recipient_key, taken })
+                Ok(Started { recipient, recipient_key, taken })
             }
             Err(refused) => {
-                self.rates.give_back(taken);
+                self.rate_limits.give_back(taken);
                 if progress.written {
                     let come_to_nothing = |subject: &mut Subject| {
-                        subject.withdraw(beginning.start);
-                        subject.unlist(beginning.start);
+                        subject.withdraw(beginning.challenge_id);
+                        subject.untrack_session(beginning.challenge_id);
                     };
                     self.take_back(beginning, recipient_key.as_ref(), come_to_nothing).await;
                 }
@@ -108,17 +108,17 @@ impl Engine {
 
     async fn begin_rounds(
         &self,
-        beginning: &Beginning<'_>,
-        asked: Asked,
+        beginning: &StartRequest<'_>,
+        asked: Prechecked,
         recipient_key: Option<&Key>,
         step: impl Fn(&Session, u64, Option<Key>, Timestamp) -> Result<Session, ChallengeError>,
-        progress: &mut Progress,
+        progress: &mut Undo,
     ) -> Result<Recipient, ChallengeError> {
-        let Beginning { caller, channel, start, push, .. } = *beginning;
+        let StartRequest { caller, channel, challenge_id, push, .. } = *beginning;
         let policy = &self.policy;
         let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
         let life = if push.is_some() { policy.push_lifetime } else { policy.code_lifetime };
-        let Asked { loaded, enrolled } = asked;
+        let Prechecked { loaded, enrolled } = asked;
         let mut loaded = Some(loaded);
         let mut retries = self.retries();
         while retries.next().await {
@@ -143,8 +143,8 @@ impl Engine {
             let resolved = enrolled.clone()?;
             let empty = Session::default();
             let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
-            let replaces = if push.is_some() { current.push_start() } else { current.otp_start() };
-            if replaces == Some(start) {
+            let replaces = if push.is_some() { current.push_challenge_id() } else { current.otp_id() };
+            if replaces == Some(challenge_id) {
                 // Its own record stands there already, though the store has not said so (T33).
                 return Ok(resolved);
             }
@@ -152,17 +152,17 @@ impl Engine {
             let next_session = step(current, next_subject.generation(), recipient, now)?;
             next_subject.check_locked(channel, policy, now)?;
             let deadline = now.saturating_add(life);
-            let opening = Opening { start, session: session_key, deadline, push, recipient, replaces };
-            next_subject.open(&opening, policy, now)?;
-            let kind = if push.is_some() { Kind::Push } else { Kind::Code };
+            let opening = Registration { challenge_id, session: session_key, deadline, push, recipient, replaces };
+            next_subject.register(&opening, policy, now)?;
+            let kind = if push.is_some() { MessageKind::Push } else { MessageKind::Code };
             let mut next_recipient = self.recipient_of(stored_recipient.as_ref())?.cloned().unwrap_or_default();
             let known = recipient.is_some_and(|recipient| next_subject.knows(&recipient, policy, now));
-            progress.shared = self.count_at_recipient(&mut next_recipient, start, kind, known, now)?;
+            progress.shared = self.count_at_recipient(&mut next_recipient, challenge_id, kind, known, now)?;
             if progress.taken.is_none() {
-                let taken = self.rates.take(resolved.as_str(), policy, now);
+                let taken = self.rate_limits.take(resolved.as_str(), policy, now);
                 progress.taken = Some(taken.map_err(ChallengeError::RateLimited)?);
             }
-            self.list(&mut next_subject, session_key, ListedBy::Start(start), now).await?;
+            self.list(&mut next_subject, session_key, ListedBy::Start(challenge_id), now).await?;
 
             let Swap::Done(_) = self.swap_subject(subject_key, subject.as_ref(), next_subject, now).await? else {
                 continue;
@@ -185,16 +185,16 @@ impl Engine {
     fn count_at_recipient(
         &self,
         sends: &mut Sends,
-        start: u64,
-        kind: Kind,
+        challenge_id: u64,
+        kind: MessageKind,
         known: bool,
         now: Timestamp,
     ) -> Result<bool, ChallengeError> {
-        sends.remove(start);
+        sends.remove(challenge_id);
         let factor = if known { KNOWN_RECIPIENT_FACTOR } else { RECIPIENT_FACTOR };
         sends.check(kind, factor, &self.policy, now).map_err(ChallengeError::RateLimited)?;
         let shared = sends.check(kind, 1, &self.policy, now).is_err();
-        sends.add(start, kind, now);
+        sends.add(challenge_id, kind, now);
         Ok(shared)
     }
 
@@ -202,24 +202,26 @@ impl Engine {
     /// back, and what may arrive yet stays counted.
     pub(super) async fn not_sent(
         &self,
-        beginning: &Beginning<'_>,
-        begun: Begun,
+        beginning: &StartRequest<'_>,
+        begun: Started,
         came_back: Option<CameBack>,
         why: SendFailure,
     ) {
         let subject_key = self.subject_key(beginning.caller.subject());
         match why {
             SendFailure::RecipientInvalid | SendFailure::Failed => {
-                self.rates.give_back(begun.taken);
+                self.rate_limits.give_back(begun.taken);
                 // Its session stays listed: it has a record.
-                let (start, session, now) = (beginning.start, &self.session_key(beginning.caller), self.now());
-                let withdraw = |subject: &mut Subject| subject.not_sent(start, session, came_back, now);
+                let (challenge_id, session, now) =
+                    (beginning.challenge_id, &self.session_key(beginning.caller), self.now());
+                let withdraw = |subject: &mut Subject| subject.not_sent(challenge_id, session, came_back, now);
                 self.take_back(beginning, begun.recipient_key.as_ref(), withdraw).await;
             }
             // A code may still be typed; a push that nobody was told the id of is over.
             SendFailure::TooSlow | SendFailure::Panicked if beginning.push.is_some() => {
                 let stored = self.load(&subject_key).await.ok().flatten();
-                let _ = self.change_subject(&subject_key, stored, |subject| subject.close(beginning.start)).await;
+                let _ =
+                    self.change_subject(&subject_key, stored, |subject| subject.close(beginning.challenge_id)).await;
             }
             SendFailure::TooSlow | SendFailure::Panicked => {}
         }
@@ -228,23 +230,23 @@ impl Engine {
     /// Takes a start out of the records that count it. Where this fails, it stays counted.
     async fn take_back(
         &self,
-        beginning: &Beginning<'_>,
+        beginning: &StartRequest<'_>,
         recipient_key: Option<&Key>,
         from_subject: impl Fn(&mut Subject),
     ) {
-        let (subject_key, start) = (self.subject_key(beginning.caller.subject()), beginning.start);
+        let (subject_key, challenge_id) = (self.subject_key(beginning.caller.subject()), beginning.challenge_id);
         let of_subject = async {
             let stored = self.load(&subject_key).await?;
             self.change_subject(&subject_key, stored, from_subject).await
         };
-        let of_recipient = self.change_recipient(recipient_key, |sends| sends.remove(start));
+        let of_recipient = self.change_recipient(recipient_key, |sends| sends.remove(challenge_id));
         let _ = join(of_subject, of_recipient).await;
     }
 }
 
 /// How far a start has come.
 #[derive(Default)]
-struct Progress {
+struct Undo {
     /// Whether something has been written.
     written: bool,
     taken: Option<Taken>,

@@ -61,7 +61,7 @@ impl Engine {
             if matches!(warning, StoreWarning::Unknown { .. }) {
                 check.unanswered(asked);
             }
-            observers.tell(&Event::StoreWarning { warning: &warning });
+            observers.emit(&Event::StoreWarning { warning: &warning });
         });
     }
 }

@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use crate::{
     engine::{Field, InvalidField, Rejected},
     rules::ChallengeError,
-    wire::{Answered, Metadata, RpcStatus, Unread},
+    wire::{Metadata, RefusalStatus, RpcStatus, Unread},
 };
 
 /// An operation that was not performed.
@@ -41,7 +41,7 @@ pub(super) fn no_such_push(domain: &str) -> Status {
 
 /// The reason is the contract's `errorCode`; where HTTP says it by its status alone, a word for that status.
 pub(super) fn refused(error: &ChallengeError, domain: &str) -> Status {
-    let Answered { code, retry_after, .. } = Answered::of(error);
+    let RefusalStatus { code, retry_after, .. } = RefusalStatus::of(error);
     let (reason, metadata) = match error {
         ChallengeError::RateLimited(limit) => {
             let window = limit.window.map(|window| ("window", window.as_secs().to_string()));

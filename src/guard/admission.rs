@@ -24,7 +24,7 @@ pub(super) fn forbid_storing(answer: &mut HeaderMap) {
 
 /// What every guard made by one layer shares.
 #[derive(Clone)]
-pub(super) struct Shared<R> {
+pub(super) struct GuardConfig<R> {
     pub(super) step_up: StepUp,
     pub(super) terms: Arc<RefusalTerms>,
     pub(super) refuse: R,
@@ -38,10 +38,10 @@ pub(super) struct Shared<R> {
     pub(super) keep_cache_control: bool,
 }
 
-impl<R> Shared<R> {
+impl<R> GuardConfig<R> {
     /// The same, with refusals built another way. Only gRPC's knows open methods.
-    pub(super) fn refusing_with<T>(&self, refuse: T) -> Shared<T> {
-        Shared {
+    pub(super) fn refusing_with<T>(&self, refuse: T) -> GuardConfig<T> {
+        GuardConfig {
             step_up: self.step_up.clone(),
             terms: Arc::clone(&self.terms),
             refuse,
@@ -71,7 +71,7 @@ impl<R> Shared<R> {
     }
 }
 
-impl<R> Shared<R> {
+impl<R> GuardConfig<R> {
     /// Whether it depends on the request as a whole who is asking, or whether anything is asked at all.
     pub(super) fn looks_at_requests(&self) -> bool {
         self.condition.is_conditional() || !self.engine().identifies_by_extension()
@@ -134,10 +134,10 @@ impl<R> Shared<R> {
             Err(AuthorizeError::StepUpRequired(unmet)) => {
                 let (subject, reason) = (caller.subject(), unmet.reason());
                 if self.shadow {
-                    self.engine().tell(&Event::WouldRefuse { subject, reason });
+                    self.engine().emit(&Event::WouldRefuse { subject, reason });
                     return Ok(());
                 }
-                self.engine().tell(&Event::GuardRefused { subject, reason });
+                self.engine().emit(&Event::GuardRefused { subject, reason });
                 Err(Refusal::StepUpRequired(unmet))
             }
         }

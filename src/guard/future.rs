@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::{
-    admission::{Shared, forbid_storing},
+    admission::{GuardConfig, forbid_storing},
     refusal::ResponseForRefusal,
 };
 use crate::{
@@ -65,7 +65,7 @@ pin_project! {
 struct Waiting<Svc, ReqBody, R> {
     ready: Svc,
     request: Request<ReqBody>,
-    shared: Arc<Shared<R>>,
+    shared: Arc<GuardConfig<R>>,
 }
 
 impl<Svc, ReqBody, ResBody, R> Waiting<Svc, ReqBody, R>
@@ -107,7 +107,7 @@ where
         load: BoxFuture<'static, Result<Option<Stored>, StoreError>>,
         ready: Svc,
         request: Request<ReqBody>,
-        shared: Arc<Shared<R>>,
+        shared: Arc<GuardConfig<R>>,
     ) -> Self {
         let deadline = Deadline::new(shared.engine().policy.store_deadline);
         let waiting = Some(Box::new(Waiting { ready, request, shared }));
@@ -118,7 +118,7 @@ where
         future: BoxFuture<'static, Result<Grant, AuthorizeError>>,
         ready: Svc,
         request: Request<ReqBody>,
-        shared: Arc<Shared<R>>,
+        shared: Arc<GuardConfig<R>>,
     ) -> Self {
         let waiting = Some(Box::new(Waiting { ready, request, shared }));
         Self { state: State::Spending { future, waiting } }

@@ -6,7 +6,7 @@ use http::{Response, request::Parts};
 use tower::Layer;
 
 use super::{
-    admission::Shared,
+    admission::GuardConfig,
     bind::BindStepUp,
     condition::Condition,
     refusal::{Grpc, Json, Negotiate, RefusalTerms, ResponseForRefusal},
@@ -23,7 +23,7 @@ use crate::{
 /// See the [module](crate::guard) for an example, and for where to put it. Cheap to clone; all state is in the
 /// [`StepUp`], so a router may apply it as often as it likes.
 #[must_use = "a layer guards nothing until it is added to a service"]
-pub struct RequireStepUp<R = Negotiate>(Arc<Shared<R>>);
+pub struct RequireStepUp<R = Negotiate>(Arc<GuardConfig<R>>);
 
 impl RequireStepUp {
     /// Asks for a step-up of the whole session, by any channel.
@@ -43,7 +43,7 @@ impl RequireStepUp {
 
     fn build(step_up: &StepUp, requirement: Requirement) -> Self {
         let terms = Arc::new(RefusalTerms::new(&step_up.0, requirement));
-        Self(Arc::new(Shared {
+        Self(Arc::new(GuardConfig {
             step_up: step_up.clone(),
             terms,
             refuse: Negotiate,
@@ -158,7 +158,7 @@ impl<R: Clone> RequireStepUp<R> {
         self.changed(|shared| shared.condition = Condition::new(condition))
     }
 
-    fn changed(self, change: impl FnOnce(&mut Shared<R>)) -> Self {
+    fn changed(self, change: impl FnOnce(&mut GuardConfig<R>)) -> Self {
         let mut shared = Arc::unwrap_or_clone(self.0);
         change(&mut shared);
         Self(Arc::new(shared))

@@ -10,7 +10,7 @@ use http::{Request, Response};
 use tower::Service;
 
 use super::{
-    admission::Shared,
+    admission::GuardConfig,
     future::ResponseFuture,
     refusal::{Negotiate, ResponseForRefusal},
 };
@@ -23,11 +23,11 @@ use crate::store::Lookup;
 #[must_use]
 pub struct GuardedService<Svc, R = Negotiate> {
     inner: Svc,
-    shared: Arc<Shared<R>>,
+    shared: Arc<GuardConfig<R>>,
 }
 
 impl<Svc, R> GuardedService<Svc, R> {
-    pub(super) fn new(inner: Svc, shared: Arc<Shared<R>>) -> Self {
+    pub(super) fn new(inner: Svc, shared: Arc<GuardConfig<R>>) -> Self {
         Self { inner, shared }
     }
 }

@@ -16,27 +16,33 @@ pub(crate) struct Sends(Vec<Send>);
 /// One message, under the id of the start that caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Send {
-    start: u64,
+    challenge_id: u64,
     at: Timestamp,
-    kind: Kind,
+    kind: MessageKind,
     /// It served its purpose: only the day's budget still counts it.
     verified: bool,
 }
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Kind {
+pub(crate) enum MessageKind {
     Code,
     Push,
 }
 
 impl Sends {
     /// Refuses where the next message would exceed one of the budgets, times `factor`.
-    pub(crate) fn check(&self, kind: Kind, factor: u32, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
+    pub(crate) fn check(
+        &self,
+        kind: MessageKind,
+        factor: u32,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(), RateLimit> {
         let budget = &policy.sends;
         let short = match kind {
-            Kind::Code => [Some((budget.five_minutes, FIVE_MINUTES)), Some((budget.ten_minutes, TEN_MINUTES))],
-            Kind::Push => [Some((policy.pushes, TEN_MINUTES)), None],
+            MessageKind::Code => [Some((budget.five_minutes, FIVE_MINUTES)), Some((budget.ten_minutes, TEN_MINUTES))],
+            MessageKind::Push => [Some((policy.pushes, TEN_MINUTES)), None],
         };
         let open = |send: &&Send| !send.verified;
         let hit = |(limit, window): (u32, Duration), counts: &dyn Fn(&&Send) -> bool| {
@@ -53,20 +59,20 @@ impl Sends {
     }
 
     /// Counts a message, before it is sent.
-    pub(crate) fn add(&mut self, start: u64, kind: Kind, now: Timestamp) {
+    pub(crate) fn add(&mut self, challenge_id: u64, kind: MessageKind, now: Timestamp) {
         self.0.retain(|send| now < send.at.saturating_add(DAY));
         self.0.reserve_exact(1);
-        self.0.push(Send { start, at: now, kind, verified: false });
+        self.0.push(Send { challenge_id, at: now, kind, verified: false });
     }
 
     /// Takes a message out again that was not sent.
-    pub(crate) fn remove(&mut self, start: u64) {
-        self.0.retain(|send| send.start != start);
+    pub(crate) fn remove(&mut self, challenge_id: u64) {
+        self.0.retain(|send| send.challenge_id != challenge_id);
     }
 
     /// Gives a message back whose challenge was verified, to all budgets but the day's.
-    pub(crate) fn verified(&mut self, start: u64) {
-        self.0.iter_mut().filter(|send| send.start == start).for_each(|send| send.verified = true);
+    pub(crate) fn verified(&mut self, challenge_id: u64) {
+        self.0.iter_mut().filter(|send| send.challenge_id == challenge_id).for_each(|send| send.verified = true);
     }
 
     /// Forgets what is stamped later than that.

@@ -106,7 +106,7 @@ impl Keyring {
     }
 
     /// Whether a code can be compared at all: its secret may be gone.
-    pub(crate) fn knows(&self, digest: &CodeDigest) -> bool {
+    pub(crate) fn has_secret(&self, digest: &CodeDigest) -> bool {
         self.find(digest.secret).is_some()
     }
 
@@ -128,7 +128,7 @@ impl Keyring {
     }
 
     /// Whether bytes were sealed for this session, under a secret that is at hand; in constant time.
-    pub(crate) fn opens(&self, secret: u32, session: &Key, bytes: &[u8], mac: &[u8]) -> bool {
+    pub(crate) fn verify_seal(&self, secret: u32, session: &Key, bytes: &[u8], mac: &[u8]) -> bool {
         self.find(secret).is_some_and(|keyed| seal(&keyed.mac, session, bytes).verify_slice(mac).is_ok())
     }
 
@@ -183,10 +183,10 @@ mod tests {
         assert!(!ring.matches(&digest, &other, "SMS", "123456"));
 
         let rotated = Keyring::new(&secret(2), Some(&secret(1)));
-        assert!(rotated.knows(&digest));
+        assert!(rotated.has_secret(&digest));
         assert!(rotated.matches(&digest, &session, "SMS", "123456"));
         let forgotten = Keyring::new(&secret(2), None);
-        assert!(!forgotten.knows(&digest));
+        assert!(!forgotten.has_secret(&digest));
         assert!(!forgotten.matches(&digest, &session, "SMS", "123456"));
     }
 

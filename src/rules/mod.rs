@@ -17,7 +17,7 @@ mod session;
 mod subject;
 mod time;
 
-pub(crate) use self::budget::{Kind, Sends, wait, wait_for};
+pub(crate) use self::budget::{MessageKind, Sends, wait, wait_for};
 pub(crate) use self::code::Code;
 pub use self::code::OneTimeCode;
 pub use self::config_error::ConfigError;
@@ -32,7 +32,7 @@ pub(crate) use self::keyring::{CodeDigest, Keyring};
 pub(crate) use self::operation::bare_operation_of;
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) use self::operation::operation_of;
-pub(crate) use self::operation::{BareOperation, Operation, OperationDigest, OperationFields, Token};
+pub(crate) use self::operation::{BareOperation, BoundOperation, OperationDigest, OperationFields, Token};
 pub(crate) use self::policy::Rate;
 pub(crate) use self::policy::fixed::{
     BODY_DEADLINE, BODY_LIMIT, BOUND_BODY_LIMIT, DAY, FAILURES_KEPT, FIVE_MINUTES, GRANTS_PER_SESSION, HOUR,
@@ -47,8 +47,8 @@ pub(crate) use self::requirement::{Satisfied, decide};
 pub(crate) use self::scope::check_scope;
 pub use self::session::PushStatus;
 pub(crate) use self::session::{
-    Answered, CameBack, Compared, Granted, NotAnswered, PushProof, Said, Session, Start, Usage,
+    CameBack, Compared, Granted, NewChallenge, PushProof, Reply, ReplyOutcome, ReplyRejected, Session, Use,
 };
-pub(crate) use self::subject::{Attempt, Listed, ListedBy, Opening, Seen, Subject};
+pub(crate) use self::subject::{Attempt, Listed, ListedBy, Registration, Seen, Subject};
 pub use self::time::Timestamp;
 pub(crate) use self::time::{millis, wait_secs};

@@ -42,7 +42,7 @@ impl OperationFields {
 
 /// One operation: what it is recognised by, and what its user reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Operation {
+pub(crate) struct BoundOperation {
     pub(crate) digest: BareOperation,
     pub(crate) text: Box<str>,
 }
@@ -78,7 +78,7 @@ impl fmt::Debug for OperationDigest {
 /// for one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
-    pub(crate) operation: Operation,
+    pub(crate) operation: BoundOperation,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) deadline: Timestamp,
 }
@@ -127,7 +127,7 @@ impl Token {
         let at = if length == NO_SCOPE { 0 } else { usize::from(length) };
         let (scope, text) = rest.split_at_checked(at)?;
         let scope = str::from_utf8(scope).ok()?;
-        let operation = Operation { digest: BareOperation(*digest), text: str::from_utf8(text).ok()?.into() };
+        let operation = BoundOperation { digest: BareOperation(*digest), text: str::from_utf8(text).ok()?.into() };
         let scope = (length != NO_SCOPE).then(|| scope.into());
         let deadline = Timestamp::from_millis(u64::from_be_bytes(*deadline));
         (version == VERSION).then_some((u32::from_be_bytes(*key), Self { operation, scope, deadline }))
@@ -153,7 +153,7 @@ mod tests {
         let seal = |bytes: &[u8]| <[u8; 32]>::from(Sha256::digest(bytes));
         let opens = |key: u32, sealed: &[u8], mac: &[u8]| key == 7 && seal(sealed) == *mac;
         for (scope, text) in [(None, "a"), (Some("pay"), ""), (Some("x"), "ü"), (Some(&*"x".repeat(128)), "t")] {
-            let operation = Operation { digest: bare_operation_of("a"), text: text.into() };
+            let operation = BoundOperation { digest: bare_operation_of("a"), text: text.into() };
             let token = Token { operation, scope: scope.map(Into::into), deadline: Timestamp::from_millis(u64::MAX) };
             let written = token.write(7, seal);
             assert_eq!(Token::read(&written, opens), Ok(token.clone()));
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_longest_token_fits() {
-        let operation = Operation { digest: bare_operation_of("a"), text: "x".repeat(1024).into() };
+        let operation = BoundOperation { digest: bare_operation_of("a"), text: "x".repeat(1024).into() };
         let token = Token { operation, scope: Some("x".repeat(128).into()), deadline: Timestamp::from_millis(0) };
         assert_eq!(token.write(0, |_| [0; 32]).len(), 1640);
     }

@@ -68,7 +68,7 @@ mod warning;
 #[doc(hidden)]
 pub use self::backend::Backend;
 #[cfg(feature = "redis")]
-pub use self::redis::{Managed, RedisStore};
+pub use self::redis::{ManagedConnection, RedisStore};
 pub(crate) use self::{backend::Lookup, record::Record};
 pub use self::{
     error::StoreError,

@@ -140,8 +140,8 @@ mod tests {
 
     use super::*;
     use crate::rules::{
-        GRANTS_PER_SESSION, Granted, Key, Kind as Message, ListedBy, Opening, Policy, RECORD_LIST_LIMIT,
-        SESSIONS_PER_SUBJECT, Timestamp, Usage,
+        GRANTS_PER_SESSION, Granted, Key, ListedBy, MessageKind as Message, Policy, RECORD_LIST_LIMIT, Registration,
+        SESSIONS_PER_SUBJECT, Timestamp, Use,
     };
 
     /// Records of which each list has an entry.
@@ -155,13 +155,14 @@ mod tests {
             verified_at: now,
             expires_at: now,
             generation: 1,
-            usage: Usage::Unused,
+            usage: Use::Fresh,
         };
         let mut subject = Subject::new(1);
-        subject.count("SMS", 1, now);
-        subject.list(&key, ListedBy::Grant, now, now);
-        let opening = Opening { start: 1, session: &key, deadline: now, push: None, recipient: None, replaces: None };
-        subject.open(&opening, &Policy::new(), now).unwrap();
+        subject.record_failure("SMS", 1, now);
+        subject.track_session(&key, ListedBy::Grant, now, now);
+        let opening =
+            Registration { challenge_id: 1, session: &key, deadline: now, push: None, recipient: None, replaces: None };
+        subject.register(&opening, &Policy::new(), now).unwrap();
         let mut sends = Sends::default();
         sends.add(1, Message::Code, now);
         [Record::Session(Session::with_grants(vec![grant])), Record::Subject(subject), Record::Recipient(sends)]

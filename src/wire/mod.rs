@@ -18,7 +18,7 @@ mod settings;
 pub(crate) use self::{
     body::{Read, Unread, read},
     grpc_status::{Metadata, RpcStatus, Trailers},
-    refusal::Answered,
+    refusal::RefusalStatus,
     settings::{Settings, check_path},
 };
 

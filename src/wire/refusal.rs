@@ -8,7 +8,7 @@ use crate::rules::{ChallengeError, ErrorKind};
 
 /// What HTTP and gRPC say of a refused operation beside its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Answered {
+pub(crate) struct RefusalStatus {
     pub(crate) status: StatusCode,
     /// The code of `google.rpc.Status`.
     #[cfg_attr(not(feature = "grpc"), allow(dead_code, reason = "only gRPC's endpoints read it"))]
@@ -17,7 +17,7 @@ pub(crate) struct Answered {
     pub(crate) retry_after: Option<Duration>,
 }
 
-impl Answered {
+impl RefusalStatus {
     pub(crate) fn of(error: &ChallengeError) -> Self {
         let (status, code) = match error.kind() {
             ErrorKind::Invalid => (StatusCode::BAD_REQUEST, 3),

@@ -275,9 +275,9 @@ fn main() -> std::io::Result<()> {
     seeds.add("session_as_user", STARTED | SUBJECT, &started.record(started.session));
     seeds.add("recipient_as_user", STARTED | SUBJECT, &recipient.of_recipient());
 
-    // Another start than the user's record knows, and another generation than the challenge was started in.
+    // Another challenge than the user's record knows, and another generation than the challenge was started in.
     let (session, subject) = (started.record(started.session), started.record(started.subject));
-    seeds.change("changed", STARTED, &session, r#"{"start":"#, 3, b'2');
+    seeds.change("changed", STARTED, &session, r#"{"challenge_id":"#, 3, b'2');
     seeds.change("changed_user", STARTED | SUBJECT, &subject, r#"{"generation":"#, 2, 0);
 
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/record");

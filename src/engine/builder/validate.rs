@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::StepUpBuilder;
 use crate::{
     engine::{
-        Engine, Monotone, StepUp, local_failures::Floor, rate_limit::Rates, store_check::StoreCheck, telemetry,
-        to_the_end::Unfinished,
+        Engine, Monotone, StepUp, local_failures::LocalFailures, rate_limit::RateLimits, store_check::StoreCheck,
+        telemetry, to_the_end::Unfinished,
     },
     rules::{ConfigError, Ids, Keyring, RandomFailed, RecordKey, Secret, check_scope, random_bytes},
     wire::Settings,
@@ -72,8 +72,8 @@ impl StepUpBuilder {
             sandbox: self.sandbox,
             scopes: self.scopes,
             wire,
-            rates: Rates::default(),
-            floor: Floor::default(),
+            rate_limits: RateLimits::default(),
+            local_failures: LocalFailures::default(),
             unfinished: Unfinished::default(),
             store_check: StoreCheck::default(),
             observers: self.observers,

@@ -9,7 +9,7 @@ fn at(secs: u64) -> Timestamp {
 }
 
 /// How many can be taken, and for how many seconds the next is refused.
-fn take_all(rates: &Rates, recipient: Option<&str>, policy: &Policy, now: u64) -> (u32, u64) {
+fn take_all(rates: &RateLimits, recipient: Option<&str>, policy: &Policy, now: u64) -> (u32, u64) {
     for taken in 0..10_000 {
         if let Err(limit) = rates.take(recipient, policy, at(now)) {
             return (taken, limit.wait.as_secs());
@@ -19,7 +19,7 @@ fn take_all(rates: &Rates, recipient: Option<&str>, policy: &Policy, now: u64) -
 }
 
 /// How many groups are kept, and found again by their newest time.
-fn groups(rates: &Rates) -> usize {
+fn groups(rates: &RateLimits) -> usize {
     let groups = &rates.0.lock().unwrap().groups;
     assert_eq!(groups.windows.len(), groups.by_newest.len());
     groups.windows.len()
@@ -27,16 +27,16 @@ fn groups(rates: &Rates) -> usize {
 
 #[test]
 fn the_limit_at_once_and_again_when_the_oldest_leaves_the_window() {
-    let (rates, policy) = (Rates::default(), Policy::new().sends_in_process(6, MINUTE));
+    let (rates, policy) = (RateLimits::default(), Policy::new().sends_in_process(6, MINUTE));
     for (now, expected) in [(0, (6, 60)), (10, (0, 50)), (59, (0, 1)), (60, (6, 60)), (10_000, (6, 60))] {
         assert_eq!(take_all(&rates, None, &policy, now), expected, "after {now} s");
     }
-    assert_eq!(take_all(&Rates::default(), None, &Policy::new(), 0), (10_000, 0), "off unless set");
+    assert_eq!(take_all(&RateLimits::default(), None, &Policy::new(), 0), (10_000, 0), "off unless set");
 }
 
 #[test]
 fn each_leaves_the_window_by_itself() {
-    let (rates, policy) = (Rates::default(), Policy::new().sends_in_process(2, MINUTE));
+    let (rates, policy) = (RateLimits::default(), Policy::new().sends_in_process(2, MINUTE));
     assert!(rates.take(None, &policy, at(0)).is_ok());
     assert!(rates.take(None, &policy, at(40)).is_ok());
     assert_eq!(take_all(&rates, None, &policy, 59), (0, 1));
@@ -48,7 +48,7 @@ fn each_leaves_the_window_by_itself() {
 #[test]
 fn no_window_holds_more_than_the_limit_whatever_is_given_back() {
     let policy = Policy::new().sends_in_process(5, MINUTE).sends_per_prefix(3, 5, MINUTE);
-    let rates = Rates::default();
+    let rates = RateLimits::default();
     let late: Vec<_> = (0..5).map(|_| rates.take(Some("+49 1"), &policy, at(0)).unwrap()).collect();
     assert_eq!(take_all(&rates, Some("+49 1"), &policy, 60), (5, 60));
     for taken in late {
@@ -60,7 +60,7 @@ fn no_window_holds_more_than_the_limit_whatever_is_given_back() {
 #[test]
 fn groups_are_apart_and_a_refusal_of_one_takes_nothing_of_the_other() {
     let policy = Policy::new().sends_in_process(5, MINUTE).sends_per_prefix(3, 2, MINUTE);
-    let rates = Rates::default();
+    let rates = RateLimits::default();
     assert_eq!(take_all(&rates, Some("+49 1"), &policy, 0), (2, 60));
     assert_eq!(take_all(&rates, Some("+49 2"), &policy, 0), (0, 60), "the same group");
     assert_eq!(take_all(&rates, Some("+43 1"), &policy, 0), (2, 60), "another");
@@ -71,7 +71,7 @@ fn groups_are_apart_and_a_refusal_of_one_takes_nothing_of_the_other() {
 #[test]
 fn what_was_not_sent_is_given_back() {
     let policy = Policy::new().sends_in_process(2, MINUTE).sends_per_prefix(3, 2, MINUTE);
-    let rates = Rates::default();
+    let rates = RateLimits::default();
     for _ in 0..10 {
         let taken = rates.take(Some("+49 1"), &policy, at(0)).unwrap();
         rates.give_back(taken);
@@ -82,7 +82,7 @@ fn what_was_not_sent_is_given_back() {
 
 #[test]
 fn the_earlier_of_two_requests_may_come_second() {
-    let (rates, policy) = (Rates::default(), Policy::new().sends_in_process(2, MINUTE));
+    let (rates, policy) = (RateLimits::default(), Policy::new().sends_in_process(2, MINUTE));
     assert!(rates.take(None, &policy, at(50)).is_ok());
     let second = rates.take(None, &policy, at(20)).unwrap();
     assert_eq!(take_all(&rates, None, &policy, 81), (0, 29));
@@ -92,7 +92,7 @@ fn the_earlier_of_two_requests_may_come_second() {
 
 #[test]
 fn recipients_without_a_name_are_one_group() {
-    let (rates, policy) = (Rates::default(), Policy::new().sends_per_prefix(3, 2, MINUTE));
+    let (rates, policy) = (RateLimits::default(), Policy::new().sends_per_prefix(3, 2, MINUTE));
     assert_eq!(take_all(&rates, None, &policy, 0), (2, 60));
     assert_eq!(take_all(&rates, Some("+49 1"), &policy, 0), (2, 60));
 }
@@ -100,7 +100,7 @@ fn recipients_without_a_name_are_one_group() {
 #[test]
 fn groups_are_bounded_and_what_cannot_be_counted_is_refused() {
     let policy = Policy::new().sends_per_prefix(8, 1, MINUTE);
-    let rates = Rates::default();
+    let rates = RateLimits::default();
     for group in 0..GROUPS {
         assert!(rates.take(Some(&format!("{group:08}")), &policy, at(group as u64 / 50_000)).is_ok());
     }
@@ -120,7 +120,7 @@ fn groups_are_bounded_and_what_cannot_be_counted_is_refused() {
 /// What is given back from the middle of a group's window leaves the group findable by its newest.
 #[test]
 fn a_group_is_kept_as_long_as_its_newest_counts() {
-    let (rates, policy) = (Rates::default(), Policy::new().sends_per_prefix(3, 2, MINUTE));
+    let (rates, policy) = (RateLimits::default(), Policy::new().sends_per_prefix(3, 2, MINUTE));
     let first = rates.take(Some("+49 1"), &policy, at(0)).unwrap();
     let second = rates.take(Some("+49 1"), &policy, at(30)).unwrap();
     rates.give_back(first);

@@ -14,7 +14,7 @@ use http::{
 };
 
 use super::text::misleads;
-use crate::rules::{Operation, OperationFields};
+use crate::rules::{BoundOperation, OperationFields};
 
 #[cfg(test)]
 mod tests;
@@ -185,7 +185,7 @@ impl Binding {
     }
 
     /// The operation of a request; `None` for one that cannot be told or described.
-    pub(crate) fn operation(&self, request: &Parts, body: &[u8]) -> Option<Operation> {
+    pub(crate) fn operation(&self, request: &Parts, body: &[u8]) -> Option<BoundOperation> {
         let asked = || {
             let content = match &self.content {
                 Some(content) => Some(content(request, body)?),
@@ -218,7 +218,7 @@ impl Binding {
         digest.count(kind);
         digest.add(bound);
         digest.add(text.as_bytes());
-        Some(Operation { digest: digest.digest(), text: text.into() })
+        Some(BoundOperation { digest: digest.digest(), text: text.into() })
     }
 }
 

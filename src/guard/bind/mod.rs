@@ -22,10 +22,10 @@ use tower::{Layer, Service};
 use crate::{
     engine::{AuthorizeError, Caller},
     guard::{
-        admission::{Shared, forbid_storing},
+        admission::{GuardConfig, forbid_storing},
         refusal::{Negotiate, Refusal, ResponseForRefusal},
     },
-    rules::{BOUND_BODY_LIMIT, Operation, UnmetReason},
+    rules::{BOUND_BODY_LIMIT, BoundOperation, UnmetReason},
     timeout::BoxFuture,
     wire::{Read, Unread, read},
 };
@@ -64,13 +64,13 @@ use crate::{
 /// ```
 #[must_use = "a layer guards nothing until it is added to a service"]
 pub struct BindStepUp<R = Negotiate, F = FromBytes> {
-    shared: Arc<Shared<R>>,
+    shared: Arc<GuardConfig<R>>,
     binding: Arc<Binding>,
     rebuild: F,
 }
 
 impl<R> BindStepUp<R> {
-    pub(super) fn new(shared: Arc<Shared<R>>, binding: Binding) -> Self {
+    pub(super) fn new(shared: Arc<GuardConfig<R>>, binding: Binding) -> Self {
         Self { shared, binding: Arc::new(binding), rebuild: FromBytes }
     }
 }
@@ -259,7 +259,7 @@ impl<R, F> BindStepUp<R, F> {
     }
 
     /// A refusal says with which token the step-up starts.
-    fn with_binding(&self, error: AuthorizeError, caller: &Caller, operation: Operation) -> AuthorizeError {
+    fn with_binding(&self, error: AuthorizeError, caller: &Caller, operation: BoundOperation) -> AuthorizeError {
         match error {
             AuthorizeError::StepUpRequired(unmet) => {
                 let scope = self.shared.requirement().scope.clone();

@@ -9,12 +9,12 @@ fn at(secs: u64) -> Timestamp {
 /// Codes sent at these seconds.
 fn codes(secs: impl IntoIterator<Item = u64>) -> Sends {
     let mut sends = Sends::default();
-    secs.into_iter().zip(0..).for_each(|(secs, start)| sends.add(start, Kind::Code, at(secs)));
+    secs.into_iter().zip(0..).for_each(|(secs, challenge_id)| sends.add(challenge_id, MessageKind::Code, at(secs)));
     sends
 }
 
 /// The limit, its window in seconds, and the wait in seconds.
-fn hit(sends: &Sends, kind: Kind, now: u64) -> Option<(u32, u64, u64)> {
+fn hit(sends: &Sends, kind: MessageKind, now: u64) -> Option<(u32, u64, u64)> {
     let refused = sends.check(kind, 1, &Policy::new(), at(now)).err()?;
     Some((refused.limit, refused.window?.as_secs(), refused.wait.as_secs()))
 }
@@ -37,41 +37,48 @@ fn each_window_refuses_exactly_its_number() {
         ("from the future", codes([1_000, 1_001, 1_002]), 0, Some((3, 300, 1_300))),
     ];
     for (name, sends, now, expected) in table {
-        assert_eq!(hit(&sends, Kind::Code, now), expected, "{name}");
+        assert_eq!(hit(&sends, MessageKind::Code, now), expected, "{name}");
     }
-    let clock_at_its_end =
-        Sends(vec![Send { start: 1, at: Timestamp::from_millis(u64::MAX), kind: Kind::Code, verified: false }; 3]);
-    assert!(clock_at_its_end.check(Kind::Code, 1, &Policy::new(), at(0)).is_err());
+    let clock_at_its_end = Sends(vec![
+        Send {
+            challenge_id: 1,
+            at: Timestamp::from_millis(u64::MAX),
+            kind: MessageKind::Code,
+            verified: false
+        };
+        3
+    ]);
+    assert!(clock_at_its_end.check(MessageKind::Code, 1, &Policy::new(), at(0)).is_err());
 }
 
 #[test]
 fn pushes_have_a_short_window_of_their_own_and_share_the_long_ones() {
     let mut sends = codes([0, 1, 2]);
-    assert_eq!(hit(&sends, Kind::Push, 2), None);
-    (10..13).for_each(|start| sends.add(start, Kind::Push, at(3)));
-    assert_eq!(hit(&sends, Kind::Push, 3), Some((3, 600, 600)));
-    assert_eq!(hit(&sends, Kind::Code, 300), None, "pushes are no codes");
-    (20..29).for_each(|start| sends.add(start, Kind::Push, at(700)));
-    assert_eq!(hit(&sends, Kind::Code, 1_400), Some((15, 3_600, 2_200)), "but messages");
+    assert_eq!(hit(&sends, MessageKind::Push, 2), None);
+    (10..13).for_each(|challenge_id| sends.add(challenge_id, MessageKind::Push, at(3)));
+    assert_eq!(hit(&sends, MessageKind::Push, 3), Some((3, 600, 600)));
+    assert_eq!(hit(&sends, MessageKind::Code, 300), None, "pushes are no codes");
+    (20..29).for_each(|challenge_id| sends.add(challenge_id, MessageKind::Push, at(700)));
+    assert_eq!(hit(&sends, MessageKind::Code, 1_400), Some((15, 3_600, 2_200)), "but messages");
 }
 
 #[test]
 fn what_was_verified_counts_for_the_day_alone_and_what_was_not_sent_not_at_all() {
     let mut sends = Sends::default();
-    for start in 0..29 {
-        sends.add(start, Kind::Code, at(start));
-        sends.verified(start);
-        assert_eq!(hit(&sends, Kind::Code, start), None, "{start}");
+    for challenge_id in 0..29 {
+        sends.add(challenge_id, MessageKind::Code, at(challenge_id));
+        sends.verified(challenge_id);
+        assert_eq!(hit(&sends, MessageKind::Code, challenge_id), None, "{challenge_id}");
     }
-    sends.add(29, Kind::Code, at(29));
-    assert_eq!(hit(&sends, Kind::Code, 29), Some((30, 86_400, 86_400 - 29)));
+    sends.add(29, MessageKind::Code, at(29));
+    assert_eq!(hit(&sends, MessageKind::Code, 29), Some((30, 86_400, 86_400 - 29)));
     sends.verified(99);
     sends.remove(99);
-    assert_eq!(hit(&sends, Kind::Code, 29), Some((30, 86_400, 86_400 - 29)), "another start");
+    assert_eq!(hit(&sends, MessageKind::Code, 29), Some((30, 86_400, 86_400 - 29)), "another start");
     sends.remove(29);
-    assert_eq!(hit(&sends, Kind::Code, 29), None);
+    assert_eq!(hit(&sends, MessageKind::Code, 29), None);
     assert_eq!(sends.keep_until(), at(28).saturating_add(DAY));
-    sends.add(30, Kind::Code, at(28).saturating_add(DAY));
+    sends.add(30, MessageKind::Code, at(28).saturating_add(DAY));
     assert_eq!(sends.0.len(), 1, "the others were forgotten");
 }
 
@@ -79,6 +86,6 @@ fn what_was_verified_counts_for_the_day_alone_and_what_was_not_sent_not_at_all()
 fn a_factor_multiplies_every_budget() {
     let sends = codes([0; 9]);
     let policy = Policy::new();
-    assert!(sends.check(Kind::Code, 4, &policy, at(0)).is_ok());
-    assert_eq!(sends.check(Kind::Code, 3, &policy, at(0)).unwrap_err().limit, 9);
+    assert!(sends.check(MessageKind::Code, 4, &policy, at(0)).is_ok());
+    assert_eq!(sends.check(MessageKind::Code, 3, &policy, at(0)).unwrap_err().limit, 9);
 }

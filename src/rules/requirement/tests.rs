@@ -1,7 +1,7 @@
 //! What is decided of which grants, and which requirements are refused.
 
 use super::*;
-use crate::rules::{Granted, Policy, Session, Timestamp, Usage, operation_of};
+use crate::rules::{Granted, Policy, Session, Timestamp, Use, operation_of};
 
 const T0: u64 = 1_000_000_000;
 
@@ -18,7 +18,7 @@ fn grant(channel: &str, scope: Option<&str>, verified: i64) -> Granted {
         verified_at: at(verified),
         expires_at: at(verified + 600_000),
         generation: 1,
-        usage: Usage::Unused,
+        usage: Use::Fresh,
     }
 }
 
@@ -125,9 +125,9 @@ fn what_is_bound_spent_or_for_the_session() {
         decided(vec![grant("SMS", None, 0)], &any(), None, &policy.clone().bound_grants()),
         Err(UnmetReason::Mismatch)
     );
-    assert_eq!(decided(vec![used(Usage::Spent)], &any(), None, policy), Err(UnmetReason::Spent));
-    assert_eq!(decided(vec![used(Usage::GivenBack)], &any(), None, policy), Ok(0));
-    assert_eq!(decided(vec![used(Usage::SpentAgain)], &any(), None, policy), Err(UnmetReason::Spent));
+    assert_eq!(decided(vec![used(Use::Consumed)], &any(), None, policy), Err(UnmetReason::Spent));
+    assert_eq!(decided(vec![used(Use::Restored)], &any(), None, policy), Ok(0));
+    assert_eq!(decided(vec![used(Use::ConsumedAgain)], &any(), None, policy), Err(UnmetReason::Spent));
     let pay = || any().scope("pay");
     assert_eq!(decided(vec![grant("SMS", None, 0)], &pay().or_session(), None, policy), Ok(0));
     assert_eq!(decided(vec![grant("SMS", Some("pay"), 0)], &pay().or_session(), None, policy), Ok(0));

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Granted, Usage};
+use super::{Granted, Use};
 use crate::rules::{Key, OperationDigest, Policy, REMEMBRANCE, Timestamp};
 
 /// What a start asks for.
 #[derive(Clone, Debug)]
-pub(crate) struct Start<P> {
+pub(crate) struct NewChallenge<P> {
     pub(crate) id: u64,
     pub(crate) channel: Box<str>,
     pub(crate) scope: Option<Box<str>>,
@@ -21,9 +21,9 @@ pub(crate) struct Start<P> {
 
 /// One challenge: `P` is what proves it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Challenge<P> {
+pub(super) struct SessionChallenge<P> {
     /// The id of its start, by which the user's record knows it.
-    pub(super) start: u64,
+    pub(super) challenge_id: u64,
     pub(super) channel: Box<str>,
     pub(super) scope: Option<Box<str>>,
     pub(super) operation: Option<OperationDigest>,
@@ -55,20 +55,20 @@ pub(super) enum State {
     Unsent,
 }
 
-impl<P> Challenge<P> {
-    pub(super) fn new(start: Start<P>, life: Duration, now: Timestamp) -> Self {
+impl<P> SessionChallenge<P> {
+    pub(super) fn new(new: NewChallenge<P>, life: Duration, now: Timestamp) -> Self {
         Self {
-            start: start.id,
-            channel: start.channel,
-            scope: start.scope,
-            operation: start.operation,
-            recipient: start.recipient,
+            challenge_id: new.id,
+            channel: new.channel,
+            scope: new.scope,
+            operation: new.operation,
+            recipient: new.recipient,
             started: now,
             deadline: now.saturating_add(life),
-            generation: start.generation,
+            generation: new.generation,
             wrong: Vec::new(),
             state: State::Pending,
-            proof: start.proof,
+            proof: new.proof,
             earlier: None,
         }
     }
@@ -115,14 +115,14 @@ impl<P> Challenge<P> {
         self.state = State::Verified(now);
         self.earlier = None;
         Granted {
-            id: self.start,
+            id: self.challenge_id,
             channel: self.channel.clone(),
             scope: self.scope.clone(),
             operation: self.operation,
             verified_at: now,
             expires_at: now.saturating_add(policy.grant_lifetime),
             generation: self.generation,
-            usage: Usage::Unused,
+            usage: Use::Fresh,
         }
     }
 }

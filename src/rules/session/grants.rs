@@ -18,29 +18,29 @@ pub(crate) struct Granted {
     pub(crate) expires_at: Timestamp,
     /// That of its challenge: a session that gets another id takes along no grant of an older one.
     pub(crate) generation: u64,
-    pub(crate) usage: Usage,
+    pub(crate) usage: Use,
 }
 
 /// Whether a grant has been spent by a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Usage {
+pub(crate) enum Use {
     #[default]
-    Unused,
-    Spent,
+    Fresh,
+    Consumed,
     /// The handler gave it back, which it can do once.
-    GivenBack,
-    SpentAgain,
+    Restored,
+    ConsumedAgain,
 }
 
-impl Usage {
+impl Use {
     pub(crate) const fn is_spent(self) -> bool {
-        matches!(self, Self::Spent | Self::SpentAgain)
+        matches!(self, Self::Consumed | Self::ConsumedAgain)
     }
 
     const fn spent(self) -> Self {
         match self {
-            Self::Unused | Self::Spent => Self::Spent,
-            Self::GivenBack | Self::SpentAgain => Self::SpentAgain,
+            Self::Fresh | Self::Consumed => Self::Consumed,
+            Self::Restored | Self::ConsumedAgain => Self::ConsumedAgain,
         }
     }
 }
@@ -58,14 +58,14 @@ impl Session {
     }
 
     /// The record with a grant that was not made by a challenge of its own.
-    pub(crate) fn granted(&self, grant: Granted, now: Timestamp) -> Self {
+    pub(crate) fn with_grant(&self, grant: Granted, now: Timestamp) -> Self {
         let mut next = self.pruned(now);
         next.add_grant(grant);
         next
     }
 
     /// Spends some of the grants. Each keeps its place.
-    pub(crate) fn spend(&self, which: impl Fn(usize) -> bool) -> Self {
+    pub(crate) fn consume(&self, which: impl Fn(usize) -> bool) -> Self {
         let mut next = self.clone();
         for (_, grant) in next.grants.iter_mut().enumerate().filter(|(index, _)| which(*index)) {
             grant.usage = grant.usage.spent();
@@ -75,13 +75,13 @@ impl Session {
 
     /// Gives back what one request has spent, in its life and generation and for the first time; `None` where that
     /// cannot be done for all of it.
-    pub(crate) fn give_back(&self, ids: &[u64], generation: u64, now: Timestamp) -> Option<Self> {
+    pub(crate) fn restore(&self, ids: &[u64], generation: u64, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         for id in ids {
             let is_it = |grant: &&mut Granted| grant.id == *id && grant.generation == generation;
-            let could_be_used = |grant: &&mut Granted| grant.usage == Usage::Spent && now < grant.expires_at;
+            let could_be_used = |grant: &&mut Granted| grant.usage == Use::Consumed && now < grant.expires_at;
             let grant = next.grants.iter_mut().find(is_it).filter(could_be_used)?;
-            grant.usage = Usage::GivenBack;
+            grant.usage = Use::Restored;
         }
         Some(next)
     }

@@ -14,15 +14,15 @@ mod tests;
 
 pub use self::push::PushStatus;
 pub(crate) use self::{
-    challenge::Start,
-    grants::{Granted, Usage},
+    challenge::NewChallenge,
+    grants::{Granted, Use},
     otp::{CameBack, Compared},
-    push::{Answered, NotAnswered, PushProof, Said},
+    push::{PushProof, Reply, ReplyOutcome, ReplyRejected},
 };
 
 use serde::{Deserialize, Serialize};
 
-use self::challenge::Challenge;
+use self::challenge::SessionChallenge;
 use crate::rules::{
     ChallengeError, CodeDigest, GRANTS_PER_SESSION, Policy, RECORD_LIST_LIMIT, REMEMBRANCE, STARTS_KEPT, Timestamp,
 };
@@ -30,8 +30,8 @@ use crate::rules::{
 /// The record of one session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Session {
-    otp: Option<Box<Challenge<CodeDigest>>>,
-    push: Option<Box<Challenge<PushProof>>>,
+    otp: Option<Box<SessionChallenge<CodeDigest>>>,
+    push: Option<Box<SessionChallenge<PushProof>>>,
     /// The newest stands last.
     grants: Vec<Granted>,
     /// Challenges started, counted only where the policy limits them.
@@ -58,7 +58,7 @@ impl Session {
 
     /// The record of a session that goes on under another id, with its grants of this generation. What the new one has
     /// already stays.
-    pub(crate) fn carrying(&self, old: &Self, generation: u64) -> Self {
+    pub(crate) fn merged_from(&self, old: &Self, generation: u64) -> Self {
         let mut next = self.clone();
         next.otp = next.otp.or_else(|| old.otp.clone());
         next.push = next.push.or_else(|| old.push.clone());
@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// Removes grants and pending challenges; tries, start stamps and counts stay (T4, T15).
-    pub(crate) fn revoked(&self, policy: &Policy, now: Timestamp) -> Self {
+    pub(crate) fn without_elevation(&self, policy: &Policy, now: Timestamp) -> Self {
         Self { grants: Vec::new(), ..self.without_pending(policy, now) }
     }
 

@@ -1,8 +1,8 @@
 //! One-time codes of a session: started, compared, withdrawn.
 
 use super::{
-    Session, Start,
-    challenge::{Challenge, State},
+    NewChallenge, Session,
+    challenge::{SessionChallenge, State},
 };
 use crate::rules::{ChallengeError, CodeDigest, Key, Policy, Timestamp};
 
@@ -17,7 +17,7 @@ pub(crate) enum Compared {
 /// A code that came back: the user's record counts it as alive again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CameBack {
-    pub(crate) start: u64,
+    pub(crate) challenge_id: u64,
     pub(crate) deadline: Timestamp,
     pub(crate) recipient: Option<Key>,
 }
@@ -25,8 +25,8 @@ pub(crate) struct CameBack {
 /// One-time codes.
 impl Session {
     /// The start of the code that stands in its slot, whatever became of it.
-    pub(crate) fn otp_start(&self) -> Option<u64> {
-        self.otp.as_deref().map(|otp| otp.start)
+    pub(crate) fn otp_id(&self) -> Option<u64> {
+        self.otp.as_deref().map(|otp| otp.challenge_id)
     }
 
     /// Whether a code may be started. The last one holds the interval if its message may have gone out.
@@ -44,12 +44,12 @@ impl Session {
     /// Starts a code. One that is alive is voided, and its tries are inherited.
     pub(crate) fn start_otp(
         &self,
-        start: Start<CodeDigest>,
+        new: NewChallenge<CodeDigest>,
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Self, ChallengeError> {
         self.may_start_otp(policy, now)?;
-        let mut challenge = Challenge::new(start, policy.code_lifetime, now);
+        let mut challenge = SessionChallenge::new(new, policy.code_lifetime, now);
         if let Some(last) = self.otp.as_ref().filter(|last| last.is_voided(now)) {
             challenge.wrong.clone_from(&last.wrong);
         }
@@ -87,11 +87,12 @@ impl Session {
             return Err(ChallengeError::StateInvalid);
         };
         match challenge.state {
-            State::Verified(at) if Challenge::<CodeDigest>::is_remembered(at, now) => {
+            State::Verified(at) if SessionChallenge::<CodeDigest>::is_remembered(at, now) => {
                 Err(ChallengeError::AlreadyVerified)
             }
             State::Pending
-                if now >= challenge.deadline && Challenge::<CodeDigest>::is_remembered(challenge.deadline, now) =>
+                if now >= challenge.deadline
+                    && SessionChallenge::<CodeDigest>::is_remembered(challenge.deadline, now) =>
             {
                 Err(ChallengeError::CodeExpired)
             }
@@ -134,16 +135,16 @@ impl Session {
     /// left to withdraw.
     pub(crate) fn withdraw_otp(
         &self,
-        start: u64,
+        challenge_id: u64,
         comes_back: bool,
         now: Timestamp,
     ) -> Option<(Self, Option<CameBack>)> {
         let mut next = self.clone();
         let mut slot = next.otp.take()?;
-        if slot.start != start {
+        if slot.challenge_id != challenge_id {
             // Another has replaced it meanwhile, which must not bring it back.
             let mut replaced = &mut slot;
-            while replaced.earlier.as_ref()?.start != start {
+            while replaced.earlier.as_ref()?.challenge_id != challenge_id {
                 replaced = replaced.earlier.as_mut()?;
             }
             replaced.earlier = replaced.earlier.take()?.earlier;
@@ -152,10 +153,10 @@ impl Session {
         let mut came_back = None;
         match (slot.state, slot.earlier.take().filter(|_| comes_back)) {
             (State::Pending, Some(earlier)) if earlier.is_voided(slot.started) => {
-                slot = Box::new(Challenge { wrong: slot.wrong, ..*earlier });
+                slot = Box::new(SessionChallenge { wrong: slot.wrong, ..*earlier });
                 if slot.state == State::Pending && now < slot.deadline {
-                    let Challenge { start, deadline, recipient, .. } = *slot;
-                    came_back = Some(CameBack { start, deadline, recipient });
+                    let SessionChallenge { challenge_id, deadline, recipient, .. } = *slot;
+                    came_back = Some(CameBack { challenge_id, deadline, recipient });
                 }
             }
             (State::Pending, Some(earlier)) if slot.wrong.is_empty() => slot = earlier,

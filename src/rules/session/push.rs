@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Session, Start,
-    challenge::{Challenge, State},
+    NewChallenge, Session,
+    challenge::{SessionChallenge, State},
 };
 use crate::rules::{ChallengeError, CodeDigest, NUMBER_TRIES, Policy, PushDigest, Timestamp};
 
@@ -38,7 +38,7 @@ pub(crate) struct PushProof {
 
 /// What the phone said to a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said<'a> {
+pub(crate) enum Reply<'a> {
     Yes,
     /// Yes, and the number that the user typed.
     Number {
@@ -51,7 +51,7 @@ pub(crate) enum Said<'a> {
 
 /// What became of the answer to a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answered {
+pub(crate) enum ReplyOutcome {
     Approved,
     Declined,
     /// Where none is left, this one has declined it.
@@ -62,7 +62,7 @@ pub(crate) enum Answered {
 
 /// Why the answer to a push was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotAnswered {
+pub(crate) enum ReplyRejected {
     TooLate,
     /// It has to be approved with the number.
     NumberRequired,
@@ -71,8 +71,8 @@ pub(crate) enum NotAnswered {
 /// Pushes.
 impl Session {
     /// The start of the push that stands in its slot, whatever became of it.
-    pub(crate) fn push_start(&self) -> Option<u64> {
-        self.push.as_deref().map(|push| push.start)
+    pub(crate) fn push_challenge_id(&self) -> Option<u64> {
+        self.push.as_deref().map(|push| push.challenge_id)
     }
 
     /// Whether a push may be started: one in flight is enough. One that is not sent by the time at which its sender
@@ -97,12 +97,12 @@ impl Session {
     /// Starts a push.
     pub(crate) fn start_push(
         &self,
-        start: Start<PushProof>,
+        new: NewChallenge<PushProof>,
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Self, ChallengeError> {
-        self.may_start_push(start.generation, policy, now)?;
-        let challenge = Challenge::new(start, policy.push_lifetime, now);
+        self.may_start_push(new.generation, policy, now)?;
+        let challenge = SessionChallenge::new(new, policy.push_lifetime, now);
         Ok(Self { push: Some(Box::new(challenge)), ..self.started(policy, now) })
     }
 
@@ -130,65 +130,66 @@ impl Session {
             State::Declined(at) => (at, PushStatus::Declined),
             State::Exhausted | State::Dropped | State::Unsent => return None,
         };
-        Challenge::<PushProof>::is_remembered(end, now).then_some(status)
+        SessionChallenge::<PushProof>::is_remembered(end, now).then_some(status)
     }
 
     /// Takes the answer to a push: once, before its deadline, in its generation, and with the number where it has one.
     /// The last number that is wrong declines it.
-    pub(crate) fn answer_push(
+    pub(crate) fn reply_to_push(
         &self,
         id: &PushDigest,
         generation: u64,
-        said: Said<'_>,
+        said: Reply<'_>,
         matches: impl FnOnce(&CodeDigest, &str, &str) -> bool,
         policy: &Policy,
         now: Timestamp,
-    ) -> Result<(Self, Answered), NotAnswered> {
+    ) -> Result<(Self, ReplyOutcome), ReplyRejected> {
         let mut next = self.pruned(now);
-        let is_it = |push: &&mut Challenge<PushProof>| push.proof.id == *id && push.generation == generation;
-        let push = next.push.as_deref_mut().filter(is_it).ok_or(NotAnswered::TooLate)?;
+        let is_it = |push: &&mut SessionChallenge<PushProof>| push.proof.id == *id && push.generation == generation;
+        let push = next.push.as_deref_mut().filter(is_it).ok_or(ReplyRejected::TooLate)?;
         if !push.is_alive(policy, now) {
-            return Err(NotAnswered::TooLate);
+            return Err(ReplyRejected::TooLate);
         }
         let (right, attempt) = match (said, &push.proof.number) {
-            (Said::No, _) => {
+            (Reply::No, _) => {
                 push.state = State::Declined(now);
-                return Ok((next, Answered::Declined));
+                return Ok((next, ReplyOutcome::Declined));
             }
-            (Said::Yes, Some(_)) => return Err(NotAnswered::NumberRequired),
-            (Said::Yes | Said::Number { .. }, None) => (true, 0),
-            (Said::Number { attempt, .. }, Some(_)) if push.wrong.contains(&attempt) => {
+            (Reply::Yes, Some(_)) => return Err(ReplyRejected::NumberRequired),
+            (Reply::Yes | Reply::Number { .. }, None) => (true, 0),
+            (Reply::Number { attempt, .. }, Some(_)) if push.wrong.contains(&attempt) => {
                 // Compared already, though the store has not said so.
                 let left = push.tries_left(NUMBER_TRIES);
-                return Ok((next, Answered::WrongNumber { left }));
+                return Ok((next, ReplyOutcome::WrongNumber { left }));
             }
-            (Said::Number { typed, attempt }, Some(number)) => (matches(number, &push.channel, typed), attempt),
+            (Reply::Number { typed, attempt }, Some(number)) => (matches(number, &push.channel, typed), attempt),
         };
         if right {
             let grant = push.verify(policy, now);
             next.add_grant(grant);
-            return Ok((next, Answered::Approved));
+            return Ok((next, ReplyOutcome::Approved));
         }
         push.wrong.push(attempt);
         let left = push.tries_left(NUMBER_TRIES);
         if left == 0 {
             push.state = State::Declined(now);
         }
-        Ok((next, Answered::WrongNumber { left }))
+        Ok((next, ReplyOutcome::WrongNumber { left }))
     }
 
     /// A push was sent; `None` where it is no longer the one in the slot, or was answered already.
-    pub(crate) fn push_sent(&self, start: u64) -> Option<Self> {
+    pub(crate) fn push_sent(&self, challenge_id: u64) -> Option<Self> {
         let mut next = self.clone();
-        let is_it = |push: &&mut Challenge<PushProof>| push.start == start && push.state == State::Pending;
+        let is_it =
+            |push: &&mut SessionChallenge<PushProof>| push.challenge_id == challenge_id && push.state == State::Pending;
         next.push.as_deref_mut().filter(is_it)?.proof.sent = true;
         Some(next)
     }
 
     /// Withdraws a push that was not sent; `None` where it is no longer the one in the slot.
-    pub(crate) fn withdraw_push(&self, start: u64) -> Option<Self> {
+    pub(crate) fn withdraw_push(&self, challenge_id: u64) -> Option<Self> {
         let mut next = self.clone();
-        next.push.as_deref_mut().filter(|push| push.start == start)?.drop_pending();
+        next.push.as_deref_mut().filter(|push| push.challenge_id == challenge_id)?.drop_pending();
         Some(next)
     }
 }

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Subject, recipients::KnownRecipient};
-use crate::rules::{ChallengeError, KNOWN_RECIPIENTS, Key, Kind, Policy, PushDigest, RateLimit, Timestamp};
+use crate::rules::{ChallengeError, KNOWN_RECIPIENTS, Key, MessageKind, Policy, PushDigest, RateLimit, Timestamp};
 
 /// A challenge that is about to start.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening<'a> {
-    pub(crate) start: u64,
+pub(crate) struct Registration<'a> {
+    pub(crate) challenge_id: u64,
     pub(crate) session: &'a Key,
     pub(crate) deadline: Timestamp,
     pub(crate) push: Option<PushDigest>,
@@ -20,8 +20,8 @@ pub(crate) struct Opening<'a> {
 /// A challenge, under the id of its start. One of another start stays in the list beside it: two may race, and which
 /// of them the session took is known only afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Challenge {
-    pub(super) start: u64,
+pub(super) struct ListedChallenge {
+    pub(super) challenge_id: u64,
     pub(super) session: Key,
     pub(super) deadline: Timestamp,
     /// Of a push: the phone knows the user and this id, not the session.
@@ -39,22 +39,27 @@ impl Subject {
     /// Counts a challenge and its message, or refuses: after too many denials, messages or live challenges.
     ///
     /// The same start may be counted again, where its first writing met another's.
-    pub(crate) fn open(&mut self, opening: &Opening, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
-        self.withdraw(opening.start);
+    pub(crate) fn register(
+        &mut self,
+        opening: &Registration,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(), ChallengeError> {
+        self.withdraw(opening.challenge_id);
         self.challenges.retain(|challenge| now < challenge.deadline);
         let kind = opening.kind();
-        if kind == Kind::Push {
+        if kind == MessageKind::Push {
             self.check_denials(policy, now).map_err(ChallengeError::RateLimited)?;
         }
         self.sends.check(kind, 1, policy, now).map_err(ChallengeError::RateLimited)?;
         self.check_unsent(policy, now).map_err(ChallengeError::RateLimited)?;
         self.check_live(opening, policy, now).map_err(ChallengeError::RateLimited)?;
-        self.sends.add(opening.start, kind, now);
+        self.sends.add(opening.challenge_id, kind, now);
         if let Some(replaced) = opening.replaces {
             self.close(replaced);
         }
-        self.challenges.push(Challenge {
-            start: opening.start,
+        self.challenges.push(ListedChallenge {
+            challenge_id: opening.challenge_id,
             session: *opening.session,
             deadline: opening.deadline,
             push: opening.push,
@@ -66,15 +71,15 @@ impl Subject {
     }
 
     /// Takes a start back that came to nothing before its message was handed to its sender.
-    pub(crate) fn withdraw(&mut self, start: u64) {
-        self.sends.remove(start);
-        self.challenges.retain(|challenge| challenge.start != start);
+    pub(crate) fn withdraw(&mut self, challenge_id: u64) {
+        self.sends.remove(challenge_id);
+        self.challenges.retain(|challenge| challenge.challenge_id != challenge_id);
     }
 
     /// A challenge was verified: its message is given back, its destination is known to be the user's, and the denials
     /// before it are over.
-    pub(crate) fn verified(&mut self, start: u64, recipient: Option<&Key>, now: Timestamp) {
-        self.sends.verified(start);
+    pub(crate) fn record_verified(&mut self, challenge_id: u64, recipient: Option<&Key>, now: Timestamp) {
+        self.sends.verified(challenge_id);
         if let Some(recipient) = recipient {
             self.known.retain(|known| known.key != *recipient && now < known.until());
             let surplus = (self.known.len() + 1).saturating_sub(KNOWN_RECIPIENTS);
@@ -82,17 +87,18 @@ impl Subject {
             self.known.reserve_exact(1);
             self.known.push(KnownRecipient { key: *recipient, verified: now });
         }
-        let is_push = self.challenges.iter().any(|challenge| challenge.start == start && challenge.push.is_some());
+        let is_push =
+            self.challenges.iter().any(|challenge| challenge.challenge_id == challenge_id && challenge.push.is_some());
         if is_push {
             self.denials = None;
         }
-        self.close(start);
-        self.answer(start, Timestamp::from_millis(0));
+        self.close(challenge_id);
+        self.answer(challenge_id, Timestamp::from_millis(0));
     }
 
     /// A challenge that can no longer be verified makes room for another.
-    pub(crate) fn close(&mut self, start: u64) {
-        self.close_where(|challenge| challenge.start == start);
+    pub(crate) fn close(&mut self, challenge_id: u64) {
+        self.close_where(|challenge| challenge.challenge_id == challenge_id);
     }
 
     /// As [`close`](Self::close), for all of a session.
@@ -102,30 +108,31 @@ impl Subject {
 
     /// Whether a challenge counts as alive.
     #[cfg(test)]
-    pub(crate) fn is_open(&self, start: u64) -> bool {
-        self.challenges.iter().any(|challenge| challenge.open && challenge.start == start)
+    pub(crate) fn is_registered(&self, challenge_id: u64) -> bool {
+        self.challenges.iter().any(|challenge| challenge.open && challenge.challenge_id == challenge_id)
     }
 
     /// Where the message of a challenge went.
-    pub(crate) fn recipient_of(&self, start: u64) -> Option<Key> {
-        self.challenges.iter().find(|challenge| challenge.start == start)?.recipient
+    pub(crate) fn recipient_of(&self, challenge_id: u64) -> Option<Key> {
+        self.challenges.iter().find(|challenge| challenge.challenge_id == challenge_id)?.recipient
     }
 
     /// The session that a push belongs to, and the id of its start.
     pub(crate) fn find_push(&self, id: &PushDigest) -> Option<(&Key, u64)> {
         let push = self.challenges.iter().find(|challenge| challenge.push.as_ref() == Some(id))?;
-        Some((&push.session, push.start))
+        Some((&push.session, push.challenge_id))
     }
 
     /// Notes that a push was answered; whether this is the first answer, before its deadline.
-    pub(super) fn answer(&mut self, start: u64, now: Timestamp) -> bool {
-        let is_open_to_answers =
-            |challenge: &&mut Challenge| challenge.start == start && !challenge.answered && now < challenge.deadline;
+    pub(super) fn answer(&mut self, challenge_id: u64, now: Timestamp) -> bool {
+        let is_open_to_answers = |challenge: &&mut ListedChallenge| {
+            challenge.challenge_id == challenge_id && !challenge.answered && now < challenge.deadline
+        };
         self.challenges.iter_mut().find(is_open_to_answers).map(|challenge| challenge.answered = true).is_some()
     }
 
     /// A push that was answered stays in the list, so that a second answer is told so.
-    pub(super) fn close_where(&mut self, which: impl Fn(&Challenge) -> bool) {
+    pub(super) fn close_where(&mut self, which: impl Fn(&ListedChallenge) -> bool) {
         self.challenges.iter_mut().filter(|challenge| which(challenge)).for_each(|challenge| challenge.open = false);
         self.challenges.retain(|challenge| challenge.open || challenge.push.is_some());
         self.challenges.shrink_to_fit();
@@ -133,9 +140,9 @@ impl Subject {
 
     /// Refuses one challenge more than may be alive. A session's code is one however often it was started anew, and
     /// so is its push.
-    fn check_live(&self, opening: &Opening, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
+    fn check_live(&self, opening: &Registration, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
         let mut live: Vec<(Key, bool, Timestamp)> = Vec::new();
-        let same = |challenge: &&Challenge| {
+        let same = |challenge: &&ListedChallenge| {
             challenge.session == *opening.session && challenge.push.is_some() == opening.push.is_some()
         };
         for challenge in self.challenges.iter().filter(|challenge| challenge.open && !same(challenge)) {
@@ -155,8 +162,8 @@ impl Subject {
     }
 }
 
-impl Opening<'_> {
-    fn kind(&self) -> Kind {
-        if self.push.is_some() { Kind::Push } else { Kind::Code }
+impl Registration<'_> {
+    fn kind(&self) -> MessageKind {
+        if self.push.is_some() { MessageKind::Push } else { MessageKind::Code }
     }
 }

@@ -21,8 +21,8 @@ pub(super) struct Denials {
 impl Subject {
     /// A push was declined; whether pushes pause from now on. A "No" counts whatever became of the push meanwhile, and
     /// once: an attacker who drops the push before it is declined must not keep it from counting (T13).
-    pub(crate) fn declined(&mut self, start: u64, policy: &Policy, now: Timestamp) -> bool {
-        if !self.answer(start, now) {
+    pub(crate) fn record_decline(&mut self, challenge_id: u64, policy: &Policy, now: Timestamp) -> bool {
+        if !self.answer(challenge_id, now) {
             return false;
         }
         let before = self.denials.filter(|denials| now < denials.last.saturating_add(DAY));
@@ -31,7 +31,7 @@ impl Subject {
         let denials = Denials { count, last: now, ..before };
         let pauses = count >= policy.denials;
         self.denials = Some(if pauses { Denials { count: 0, paused: Some(now), ..denials } } else { denials });
-        self.close(start);
+        self.close(challenge_id);
         pauses
     }
 

@@ -76,7 +76,7 @@ impl Subject {
     }
 
     /// Counts a code that is about to be compared as a failure.
-    pub(crate) fn count(&mut self, channel: &str, attempt: u64, now: Timestamp) {
+    pub(crate) fn record_failure(&mut self, channel: &str, attempt: u64, now: Timestamp) {
         let attempt = Attempt { id: attempt, at: now };
         self.wrong.retain(|wrong| now < wrong.at.saturating_add(DAY));
         self.wrong.push(attempt);
@@ -88,12 +88,12 @@ impl Subject {
     }
 
     /// Whether an attempt is counted.
-    pub(crate) fn counts(&self, attempt: u64) -> bool {
+    pub(crate) fn has_failure(&self, attempt: u64) -> bool {
         self.wrong.iter().any(|wrong| wrong.id == attempt)
     }
 
     /// Counts wrong codes again that somebody remembers and this record does not: it has lost them.
-    pub(crate) fn remember(&mut self, wrong: Vec<Attempt>, now: Timestamp) {
+    pub(crate) fn restore_failures(&mut self, wrong: Vec<Attempt>, now: Timestamp) {
         let counts = |attempt: &Attempt| {
             now < attempt.at.saturating_add(DAY) && self.forgiven.is_none_or(|forgiven| forgiven < attempt.at)
         };
@@ -104,7 +104,7 @@ impl Subject {
     }
 
     /// Takes an attempt out again that turned out to have nothing to compare with.
-    pub(crate) fn uncount(&mut self, attempt: u64) {
+    pub(crate) fn retract_failure(&mut self, attempt: u64) {
         self.wrong.retain(|wrong| wrong.id != attempt);
         for failures in &mut self.failures {
             failures.attempts.retain(|failure| failure.id != attempt);
@@ -116,8 +116,8 @@ impl Subject {
 
     /// A code was right: it was no failure, and the channel's failures are over. The day's count of wrong
     /// codes stays, and so does every other channel's (T4).
-    pub(crate) fn succeeded(&mut self, channel: &str, attempt: u64) {
-        self.uncount(attempt);
+    pub(crate) fn clear_failures(&mut self, channel: &str, attempt: u64) {
+        self.retract_failure(attempt);
         self.failures.retain(|failures| *failures.channel != *channel);
         self.failures.shrink_to_fit();
     }

@@ -13,7 +13,7 @@ mod tests;
 mod unsent;
 
 pub(crate) use self::{
-    challenges::Opening,
+    challenges::Registration,
     failures::Attempt,
     sessions::{Listed, ListedBy, Seen},
 };
@@ -21,7 +21,8 @@ pub(crate) use self::{
 use serde::{Deserialize, Serialize};
 
 use self::{
-    challenges::Challenge, denials::Denials, failures::Failures, recipients::KnownRecipient, sessions::LiveSession,
+    challenges::ListedChallenge, denials::Denials, failures::Failures, recipients::KnownRecipient,
+    sessions::LiveSession,
 };
 use crate::rules::{
     DAY, FAILURES_KEPT, KNOWN_RECIPIENTS, LOCK_KEPT, RECORD_LIST_LIMIT, SESSIONS_PER_SUBJECT, Sends, TEN_MINUTES,
@@ -50,7 +51,7 @@ pub(crate) struct Subject {
     /// Pushes declined since the last that was approved.
     denials: Option<Denials>,
     /// Challenges that may be alive; answered pushes stay until their deadline.
-    challenges: Vec<Challenge>,
+    challenges: Vec<ListedChallenge>,
     /// Sessions that may hold a grant.
     sessions: Vec<LiveSession>,
 }

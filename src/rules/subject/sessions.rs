@@ -47,7 +47,7 @@ impl Seen {
 /// Sessions.
 impl Subject {
     /// Lists a session before its record is written, so that everything of a user can be revoked.
-    pub(crate) fn list(&mut self, session: &Key, by: ListedBy, until: Timestamp, now: Timestamp) -> Listed {
+    pub(crate) fn track_session(&mut self, session: &Key, by: ListedBy, until: Timestamp, now: Timestamp) -> Listed {
         let by = by.start();
         self.sessions.retain(|live| now < live.until);
         if let Some(live) = self.sessions.iter_mut().find(|live| live.key == *session) {
@@ -71,13 +71,13 @@ impl Subject {
     }
 
     /// A start came to nothing before its session's record was written.
-    pub(crate) fn unlist(&mut self, start: u64) {
-        self.sessions.retain(|live| live.by != Some(start));
+    pub(crate) fn untrack_session(&mut self, challenge_id: u64) {
+        self.sessions.retain(|live| live.by != Some(challenge_id));
         self.sessions.shrink_to_fit();
     }
 
     /// Whether a session is listed: only then is a grant in it found by whoever revokes everything (T32).
-    pub(crate) fn lists(&self, session: &Key) -> bool {
+    pub(crate) fn tracks(&self, session: &Key) -> bool {
         self.listed(session).is_some()
     }
 

@@ -9,7 +9,7 @@ fn at(secs: u64) -> Timestamp {
 
 fn after(failures: u64, every: u64) -> Subject {
     let mut subject = Subject::new(1);
-    (0..failures).for_each(|i| subject.count("SMS", i, at(i * every)));
+    (0..failures).for_each(|i| subject.record_failure("SMS", i, at(i * every)));
     subject
 }
 
@@ -54,9 +54,9 @@ fn a_hundred_wrong_codes_a_day_whatever_succeeds() {
     let mut subject = Subject::new(1);
     for i in 0..100 {
         assert_eq!(wait(&subject, "SMS", i * 100), None, "{i}");
-        subject.count(if i % 2 == 0 { "SMS" } else { "EMAIL" }, i, at(i * 100));
-        subject.succeeded("SMS", 1000);
-        subject.succeeded("EMAIL", 1000);
+        subject.record_failure(if i % 2 == 0 { "SMS" } else { "EMAIL" }, i, at(i * 100));
+        subject.clear_failures("SMS", 1000);
+        subject.clear_failures("EMAIL", 1000);
     }
     let day = DAY.as_secs();
     for channel in ["SMS", "EMAIL", "OTHER"] {
@@ -64,7 +64,7 @@ fn a_hundred_wrong_codes_a_day_whatever_succeeds() {
     }
     assert_eq!(wait(&subject, "SMS", day - 1), Some((100, 1)));
     assert_eq!(wait(&subject, "SMS", day), None);
-    subject.count("SMS", 2000, at(day));
+    subject.record_failure("SMS", 2000, at(day));
     assert_eq!(subject.wrong.len(), 100, "the oldest was forgotten");
     assert_eq!(wait(&subject, "SMS", day), Some((100, 100)));
 }
@@ -77,14 +77,14 @@ fn of_two_waits_as_long_the_consecutive_one_is_told() {
     let day = DAY.as_secs();
     for (last, expected) in [(day - 31, (5, Some(DAY))), (day - 30, (5, None)), (day - 29, (5, None))] {
         let mut subject = subject.clone();
-        subject.count("SMS", 4, at(last));
+        subject.record_failure("SMS", 4, at(last));
         match subject.check_locked("SMS", &policy, at(last)) {
             Err(ChallengeError::RateLimited(limit)) => assert_eq!((limit.limit, limit.window), expected, "{last}"),
             other => panic!("{other:?}"),
         }
     }
-    subject.count("SMS", 4, at(1));
-    subject.uncount(4);
+    subject.record_failure("SMS", 4, at(1));
+    subject.retract_failure(4);
     assert_eq!(subject.check_locked("SMS", &policy, at(1)), Ok(()));
 }
 
@@ -93,7 +93,7 @@ fn what_a_record_has_lost_is_counted_again_unless_it_is_old_forgiven_or_known() 
     let attempts = |stamps: &[(u64, u64)]| stamps.iter().map(|&(id, secs)| Attempt { id, at: at(secs) }).collect();
     let remembered = |subject: &Subject, stamps: &[(u64, u64)], now| {
         let mut subject = subject.clone();
-        subject.remember(attempts(stamps), at(now));
+        subject.restore_failures(attempts(stamps), at(now));
         subject.wrong.iter().map(|attempt| attempt.id).collect::<Vec<_>>()
     };
     let day = DAY.as_secs();
@@ -109,13 +109,13 @@ fn what_a_record_has_lost_is_counted_again_unless_it_is_old_forgiven_or_known() 
 #[test]
 fn an_attempt_is_taken_out_alone_and_a_success_clears_its_channel() {
     let mut subject = after(4, 0);
-    subject.count("EMAIL", 50, at(0));
-    subject.uncount(2);
-    subject.uncount(99);
+    subject.record_failure("EMAIL", 50, at(0));
+    subject.retract_failure(2);
+    subject.retract_failure(99);
     assert_eq!(subject.failures("SMS", at(0)).len(), 3);
     assert_eq!(subject.wrong.len(), 4);
-    subject.count("SMS", 60, at(1));
-    subject.succeeded("SMS", 60);
+    subject.record_failure("SMS", 60, at(1));
+    subject.clear_failures("SMS", 60);
     assert_eq!(subject.failures("SMS", at(1)), []);
     assert_eq!(subject.failures("EMAIL", at(1)).len(), 1);
     assert_eq!(subject.wrong.len(), 4, "wrong codes stay, the right one was none");
@@ -126,17 +126,21 @@ fn the_list_of_sessions_is_bounded_and_displaces_the_oldest() {
     let mut subject = Subject::new(1);
     let key = |i: u64| Key::session("a", &i.to_be_bytes());
     for i in 0..16 {
-        assert_eq!(subject.list(&key(i), ListedBy::Grant, at(100 + i), at(0)), Listed::Done);
+        assert_eq!(subject.track_session(&key(i), ListedBy::Grant, at(100 + i), at(0)), Listed::Done);
     }
-    assert_eq!(subject.list(&key(0), ListedBy::Grant, at(200), at(0)), Listed::Done, "listed already");
-    assert_eq!(subject.list(&key(16), ListedBy::Grant, at(300), at(0)), Listed::Displaced(key(1)));
+    assert_eq!(subject.track_session(&key(0), ListedBy::Grant, at(200), at(0)), Listed::Done, "listed already");
+    assert_eq!(subject.track_session(&key(16), ListedBy::Grant, at(300), at(0)), Listed::Displaced(key(1)));
     assert_eq!(subject.sessions.len(), SESSIONS_PER_SUBJECT);
     let ended = subject.clone();
-    assert_eq!(subject.list(&key(17), ListedBy::Grant, at(300), at(150)), Listed::Done, "the ended ones made room");
+    assert_eq!(
+        subject.track_session(&key(17), ListedBy::Grant, at(300), at(150)),
+        Listed::Done,
+        "the ended ones made room"
+    );
     assert_eq!(subject.sessions.len(), 3);
     for (now, left) in [(114, 4), (115, 3)] {
         let mut subject = ended.clone();
-        subject.list(&key(17), ListedBy::Grant, at(300), at(now));
+        subject.track_session(&key(17), ListedBy::Grant, at(300), at(now));
         assert_eq!(subject.sessions.len(), left, "the last of them ends at 115, and it is {now}");
     }
 }
@@ -148,19 +152,19 @@ fn a_revocation_is_noted_and_its_session_stays_listed_until_there_is_no_room() {
     let key = |i: u64| Key::session("a", &i.to_be_bytes());
     let before = Seen::of(&subject, &key(5));
     for i in 0..16 {
-        subject.list(&key(i), ListedBy::Grant, at(100 + i), at(0));
+        subject.track_session(&key(i), ListedBy::Grant, at(100 + i), at(0));
     }
     let seen = Seen::of(&subject, &key(5));
     assert!(before.still_holds(&subject, &key(5)) && seen.still_holds(&subject, &key(5)));
     subject.revoke(&key(5), 7);
     subject.revoke(&key(99), 7);
-    assert!(!seen.still_holds(&subject, &key(5)) && subject.lists(&key(5)));
+    assert!(!seen.still_holds(&subject, &key(5)) && subject.tracks(&key(5)));
     assert!(Seen::of(&subject, &key(4)).still_holds(&subject, &key(4)), "another session");
     let mut again = subject.clone();
-    again.list(&key(5), ListedBy::Grant, at(200), at(0));
+    again.track_session(&key(5), ListedBy::Grant, at(200), at(0));
     assert!(!seen.still_holds(&again, &key(5)), "listed again, it was revoked all the same");
-    assert_eq!(again.list(&key(16), ListedBy::Grant, at(300), at(0)), Listed::Displaced(key(0)));
-    assert_eq!(subject.list(&key(16), ListedBy::Grant, at(300), at(0)), Listed::Displaced(key(5)));
+    assert_eq!(again.track_session(&key(16), ListedBy::Grant, at(300), at(0)), Listed::Displaced(key(0)));
+    assert_eq!(subject.track_session(&key(16), ListedBy::Grant, at(300), at(0)), Listed::Displaced(key(5)));
     let seen = Seen::of(&subject, &key(4));
     subject.revoke_all(2);
     assert!(!seen.still_holds(&subject, &key(4)));
@@ -173,12 +177,12 @@ fn a_start_takes_its_session_from_the_list_unless_another_relies_on_it() {
     let listed =
         [(1, Some(7)), (1, Some(7)), (2, Some(7)), (2, Some(8)), (3, Some(7)), (3, None), (4, None), (4, Some(7))];
     for (session, by) in listed {
-        subject.list(&key(session), by.map_or(ListedBy::Grant, ListedBy::Start), at(300), at(0));
+        subject.track_session(&key(session), by.map_or(ListedBy::Grant, ListedBy::Start), at(300), at(0));
     }
-    subject.unlist(9);
+    subject.untrack_session(9);
     assert_eq!(subject.sessions.len(), 4);
-    subject.unlist(7);
-    subject.unlist(8);
+    subject.untrack_session(7);
+    subject.untrack_session(8);
     assert_eq!(subject.sessions().collect::<Vec<_>>(), [key(2), key(3), key(4)]);
 }
 
@@ -187,17 +191,17 @@ fn id(push: u64) -> PushDigest {
 }
 
 /// Starts a code, or a push, in a session; it lives 300 seconds.
-fn open(subject: &mut Subject, start: u64, session: u64, push: bool, now: u64) -> Result<(), (u32, u64)> {
+fn open(subject: &mut Subject, challenge_id: u64, session: u64, push: bool, now: u64) -> Result<(), (u32, u64)> {
     let session = &Key::session("a", &session.to_be_bytes());
-    let opening = Opening {
-        start,
+    let opening = Registration {
+        challenge_id,
         session,
         deadline: at(now + 300),
-        push: push.then(|| id(start)),
+        push: push.then(|| id(challenge_id)),
         recipient: None,
         replaces: None,
     };
-    subject.open(&opening, &Policy::new(), at(now)).map_err(|error| match error {
+    subject.register(&opening, &Policy::new(), at(now)).map_err(|error| match error {
         ChallengeError::RateLimited(limit) => (limit.limit, limit.wait.as_secs()),
         other => panic!("{other:?}"),
     })
@@ -215,7 +219,7 @@ fn three_challenges_live_at_once_whatever_became_of_the_others() {
     assert_eq!(open(&mut subject.clone(), 5, 1, false, 30), Ok(()), "in the place of its like");
     assert_eq!(open(&mut subject.clone(), 3, 2, false, 30), Ok(()), "the same start, counted again");
     let makes: [(&str, Make); 5] = [
-        ("verified", |subject| subject.verified(1, None, at(0))),
+        ("verified", |subject| subject.record_verified(1, None, at(0))),
         ("closed", |subject| subject.close(2)),
         ("not sent", |subject| subject.withdraw(3)),
         ("its session is no more", |subject| subject.close_session(&Key::session("a", &2_u64.to_be_bytes()))),
@@ -227,7 +231,10 @@ fn three_challenges_live_at_once_whatever_became_of_the_others() {
         assert_eq!(open(&mut subject, 4, 3, true, 30), Ok(()), "{name}");
     }
     subject.close_session(&Key::session("a", &9_u64.to_be_bytes()));
-    assert!([1, 2, 3].iter().all(|start| subject.is_open(*start)), "another session's end closes none");
+    assert!(
+        [1, 2, 3].iter().all(|challenge_id| subject.is_registered(*challenge_id)),
+        "another session's end closes none"
+    );
     assert_eq!(open(&mut subject, 4, 3, true, 299), Err((3, 1)));
     assert_eq!(open(&mut subject, 4, 3, true, 300), Ok(()), "the first has expired");
 }
@@ -235,12 +242,12 @@ fn three_challenges_live_at_once_whatever_became_of_the_others() {
 #[test]
 fn a_start_counts_its_message_once_and_gives_it_back() {
     let mut subject = Subject::new(1);
-    for start in 1..=3 {
-        assert_eq!(open(&mut subject, start, 1, false, start), Ok(()));
-        assert_eq!(open(&mut subject, start, 1, false, start), Ok(()), "its second round");
+    for challenge_id in 1..=3 {
+        assert_eq!(open(&mut subject, challenge_id, 1, false, challenge_id), Ok(()));
+        assert_eq!(open(&mut subject, challenge_id, 1, false, challenge_id), Ok(()), "its second round");
     }
     assert_eq!(open(&mut subject, 4, 1, false, 3), Err((3, 298)));
-    subject.verified(2, None, at(0));
+    subject.record_verified(2, None, at(0));
     assert_eq!(open(&mut subject, 4, 1, false, 3), Ok(()));
     subject.withdraw(4);
     assert_eq!(open(&mut subject, 5, 1, false, 3), Ok(()));
@@ -253,29 +260,29 @@ fn a_push_is_found_until_its_deadline_also_when_it_was_answered() {
     open(&mut subject, 7, 1, true, 0).unwrap();
     assert_eq!(subject.find_push(&id(7)), Some((&session, 7)));
     assert_eq!(subject.find_push(&id(8)), None);
-    subject.verified(7, None, at(0));
+    subject.record_verified(7, None, at(0));
     assert_eq!(subject.find_push(&id(7)), Some((&session, 7)));
     open(&mut subject, 8, 1, true, 300).unwrap();
     assert_eq!(subject.find_push(&id(7)), None);
     subject.revoke_all(2);
     assert_eq!(subject.find_push(&id(8)), Some((&session, 8)), "its refusal counts all the same");
-    assert!(!subject.is_open(8));
+    assert!(!subject.is_registered(8));
 }
 
 /// A push that is declined; the budgets of messages are not at stake here.
-fn decline(subject: &mut Subject, start: u64, now: u64) {
+fn decline(subject: &mut Subject, challenge_id: u64, now: u64) {
     let session = Key::session("a", b"1");
     let deadline = at(now + 300);
-    subject.challenges.push(Challenge {
-        start,
+    subject.challenges.push(ListedChallenge {
+        challenge_id,
         session,
         deadline,
-        push: Some(id(start)),
+        push: Some(id(challenge_id)),
         recipient: None,
         open: true,
         answered: false,
     });
-    subject.declined(start, &Policy::new(), at(now));
+    subject.record_decline(challenge_id, &Policy::new(), at(now));
 }
 
 #[test]
@@ -285,13 +292,13 @@ fn three_denials_pause_and_an_approval_ends_their_row() {
     let mut subject = Subject::new(1);
     decline(&mut subject, 1, 0);
     decline(&mut subject, 2, 2);
-    subject.declined(1, &policy, at(2));
-    subject.declined(2, &policy, at(2));
-    subject.declined(99, &policy, at(2));
+    subject.record_decline(1, &policy, at(2));
+    subject.record_decline(2, &policy, at(2));
+    subject.record_decline(99, &policy, at(2));
     assert_eq!(paused(&subject, 2), None, "one of them was said twice");
     let mut approved = subject.clone();
     open(&mut approved, 9, 1, true, 2).unwrap();
-    approved.verified(9, None, at(2));
+    approved.record_verified(9, None, at(2));
     decline(&mut approved, 10, 3);
     assert_eq!(paused(&approved, 3), None);
     decline(&mut subject, 3, 3);
@@ -322,7 +329,7 @@ fn the_applications_lock_holds_until_it_unlocks_and_unlocking_lifts_every_lock()
     let disabled = |subject: &Subject| subject.check_disabled("SMS", &policy, at(0)).is_err();
     let mut subject = after(50, 0);
     open(&mut subject, 2, 1, true, 0).unwrap();
-    subject.declined(2, &policy, at(0));
+    subject.record_decline(2, &policy, at(0));
     subject.lock(at(0));
     open(&mut subject, 1, 1, false, 0).unwrap();
     assert!(disabled(&subject) && subject.is_locked());
@@ -336,7 +343,7 @@ fn the_applications_lock_holds_until_it_unlocks_and_unlocking_lifts_every_lock()
     open(&mut subject, 4, 2, true, 3).unwrap();
     subject.unlock(&policy, at(0));
     assert_eq!(subject.sends.keep_until(), at(2 + 86_400), "what two nodes may differ by is not the future");
-    assert!(subject.is_open(3) && !subject.is_open(4));
+    assert!(subject.is_registered(3) && !subject.is_registered(4));
 }
 
 /// T20: a clock that was ahead proves nothing, and what it denies is lifted with the rest.
@@ -344,18 +351,18 @@ fn the_applications_lock_holds_until_it_unlocks_and_unlocking_lifts_every_lock()
 fn stamps_from_the_future_prove_nothing_and_can_be_lifted() {
     let (policy, recipient) = (Policy::new(), Key::subject("a recipient"));
     let mut subject = Subject::new(1);
-    subject.verified(1, Some(&recipient), at(2));
+    subject.record_verified(1, Some(&recipient), at(2));
     let month = RECIPIENT_KNOWN.as_secs();
     let known = |now| subject.knows(&recipient, &policy, at(now));
     assert!(known(0) && known(2 + month - 1), "within the skew, and for thirty days");
     assert!(!known(2 + month));
-    subject.verified(1, Some(&recipient), at(3));
+    subject.record_verified(1, Some(&recipient), at(3));
     assert!(!subject.knows(&recipient, &policy, at(0)));
 
     let session = Key::session("a", b"1");
-    for start in 0..5 {
-        subject.not_sent(start, &session, None, at(1000));
-        subject.not_sent(start, &session, None, at(1000));
+    for challenge_id in 0..5 {
+        subject.not_sent(challenge_id, &session, None, at(1000));
+        subject.not_sent(challenge_id, &session, None, at(1000));
     }
     let refused = |subject: &Subject| subject.check_unsent(&policy, at(0)).map_err(|refused| refused.limit);
     assert_eq!((subject.unsent.len(), refused(&subject)), (5, Err(5)), "each start counts once");

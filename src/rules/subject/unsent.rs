@@ -1,6 +1,6 @@
 //! Starts whose message was not sent, which have a budget of their own.
 
-use super::{Attempt, Subject, challenges::Challenge};
+use super::{Attempt, Subject, challenges::ListedChallenge};
 use crate::rules::{CameBack, Key, Policy, RateLimit, TEN_MINUTES, Timestamp, UNSENT_STARTS, wait_for};
 
 /// Starts that sent nothing.
@@ -8,14 +8,22 @@ impl Subject {
     /// Takes a start back whose sender said that nothing was sent, and counts it in a budget of its own, from which
     /// nothing is given back: a provider that fails is no call free of charge (T13). A code that came back in its place
     /// is alive again.
-    pub(crate) fn not_sent(&mut self, start: u64, session: &Key, came_back: Option<CameBack>, now: Timestamp) {
-        self.withdraw(start);
-        self.unsent.retain(|unsent| unsent.id != start && now < unsent.at.saturating_add(TEN_MINUTES));
-        self.unsent.push(Attempt { id: start, at: now });
-        if let Some(CameBack { start, deadline, recipient }) = came_back {
-            self.close(start);
+    pub(crate) fn not_sent(&mut self, challenge_id: u64, session: &Key, came_back: Option<CameBack>, now: Timestamp) {
+        self.withdraw(challenge_id);
+        self.unsent.retain(|unsent| unsent.id != challenge_id && now < unsent.at.saturating_add(TEN_MINUTES));
+        self.unsent.push(Attempt { id: challenge_id, at: now });
+        if let Some(CameBack { challenge_id, deadline, recipient }) = came_back {
+            self.close(challenge_id);
             let (session, push) = (*session, None);
-            self.challenges.push(Challenge { start, session, deadline, push, recipient, open: true, answered: false });
+            self.challenges.push(ListedChallenge {
+                challenge_id,
+                session,
+                deadline,
+                push,
+                recipient,
+                open: true,
+                answered: false,
+            });
         }
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::{Key, Record};
 use crate::rules::{
-    Keyring, Kind, ListedBy, OneTimeCode, Opening, Policy, PushDigest, PushProof, Said, Secret, Sends, Session, Start,
-    Subject, Timestamp, operation_of,
+    Keyring, ListedBy, MessageKind, NewChallenge, OneTimeCode, Policy, PushDigest, PushProof, Registration, Reply,
+    Secret, Sends, Session, Subject, Timestamp, operation_of,
 };
 
 pub(super) fn records() -> [(&'static str, Record); 4] {
@@ -30,7 +30,7 @@ fn session() -> Session {
     let proof = keyring.digest(&key, "SMS", &OneTimeCode::sandbox(6), seven).expect("sevens are random enough");
     let id = PushDigest::new(&key, "id");
     let push = PushProof { id, number: Some(Box::new(proof.clone())), sent: true };
-    let push = Start {
+    let push = NewChallenge {
         id: u64::MAX,
         channel: "PHONE".into(),
         scope: scope.clone(),
@@ -42,11 +42,11 @@ fn session() -> Session {
     let (answered, _) = Session::default()
         .start_push(push, &policy, now)
         .expect("nothing is in flight")
-        .answer_push(&id, u64::MAX, Said::Number { typed: "47", attempt: 1 }, |_, _, _| true, &policy, now)
+        .reply_to_push(&id, u64::MAX, Reply::Number { typed: "47", attempt: 1 }, |_, _, _| true, &policy, now)
         .expect("it is answered in time");
     let (channel, operation, recipient, generation) = ("SMS".into(), None, Some(key), 1);
-    let first = Start { id: 2, channel, scope, operation, recipient, generation, proof };
-    let (second, later) = (Start { id: 3, ..first.clone() }, now.saturating_add(policy.resend_interval));
+    let first = NewChallenge { id: 2, channel, scope, operation, recipient, generation, proof };
+    let (second, later) = (NewChallenge { id: 3, ..first.clone() }, now.saturating_add(policy.resend_interval));
     answered
         .start_otp(first, &policy, now)
         .and_then(|session| session.start_otp(second, &policy, later))
@@ -61,20 +61,27 @@ fn subject() -> Subject {
     let key = Key::session("alice", b"1");
     let mut subject = Subject::new(u64::MAX);
     subject.unlock(&Policy::default(), now);
-    subject.count("SMS", 1, now);
-    subject.count("E-MAIL/ü", u64::MAX, now.saturating_add(Duration::from_millis(1)));
-    subject.list(&key, ListedBy::Start(1), now.saturating_add(Duration::from_secs(60)), now);
+    subject.record_failure("SMS", 1, now);
+    subject.record_failure("E-MAIL/ü", u64::MAX, now.saturating_add(Duration::from_millis(1)));
+    subject.track_session(&key, ListedBy::Start(1), now.saturating_add(Duration::from_secs(60)), now);
     let deadline = now.saturating_add(Duration::from_secs(60));
     let push = Some(PushDigest::new(&key, "id"));
     subject
-        .open(
-            &Opening { start: u64::MAX, session: &key, deadline, push, recipient: Some(key), replaces: None },
+        .register(
+            &Registration {
+                challenge_id: u64::MAX,
+                session: &key,
+                deadline,
+                push,
+                recipient: Some(key),
+                replaces: None,
+            },
             &Policy::default(),
             now,
         )
         .expect("nothing stands in the way of the first");
-    subject.declined(u64::MAX, &Policy::default(), now);
-    subject.verified(0, Some(&key), now);
+    subject.record_decline(u64::MAX, &Policy::default(), now);
+    subject.record_verified(0, Some(&key), now);
     subject.not_sent(1, &key, None, now);
     subject.lock(now);
     subject
@@ -84,9 +91,9 @@ fn subject() -> Subject {
 fn recipient() -> Sends {
     let now = Timestamp::from_millis(1_790_000_000_123);
     let mut sends = Sends::default();
-    sends.add(u64::MAX, Kind::Code, now);
+    sends.add(u64::MAX, MessageKind::Code, now);
     sends.verified(u64::MAX);
-    sends.add(0, Kind::Push, now);
+    sends.add(0, MessageKind::Push, now);
     sends
 }
 

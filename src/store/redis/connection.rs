@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The connection of [`RedisStore::open`](super::RedisStore::open) and [`discover`](super::RedisStore::discover). Where it
 /// is lost, hangs or leads to a replica, the server is looked for anew.
 #[derive(Clone)]
-pub struct Managed(Arc<Inner>);
+pub struct ManagedConnection(Arc<Inner>);
 
 struct Inner {
     find: Box<dyn Fn() -> BoxFuture<'static, RedisResult<Client>> + Send + Sync>,
@@ -45,18 +45,18 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    found: Option<Found>,
+    found: Option<Connected>,
     /// A search under way, by one task, for whoever waits: it goes on when they give up.
-    sought: Option<Sought>,
+    sought: Option<Search>,
     /// When the last search began.
     began: Option<Instant>,
 }
 
-type Sought = watch::Receiver<Option<RedisResult<Found>>>;
+type Search = watch::Receiver<Option<RedisResult<Connected>>>;
 
 /// A connection in use.
 #[derive(Clone)]
-struct Found {
+struct Connected {
     connection: MultiplexedConnection,
     since: Instant,
     /// When it answered last, whatever it said. Of this very connection, and no other.
@@ -64,7 +64,7 @@ struct Found {
 }
 
 /// What an error says about its connection.
-enum Verdict {
+enum Health {
     Good,
     /// It may hang. Another one is looked for beside it, for nothing may come of that.
     Slow,
@@ -73,7 +73,7 @@ enum Verdict {
     Lost,
 }
 
-impl Managed {
+impl ManagedConnection {
     /// Searches on this runtime, and by the first operation.
     pub(super) fn new<F>(find: impl Fn() -> F + Send + Sync + 'static, runtime: Handle) -> Self
     where
@@ -88,7 +88,7 @@ impl Managed {
     }
 
     /// The connection in use, or what the search for one comes to.
-    async fn found(&self) -> RedisResult<Found> {
+    async fn found(&self) -> RedisResult<Connected> {
         let mut sought = {
             let mut state = self.state();
             match &state.found {
@@ -102,7 +102,7 @@ impl Managed {
     }
 
     /// Begins a search.
-    fn search(&self, state: &mut State) -> Sought {
+    fn search(&self, state: &mut State) -> Search {
         let (tell, sought) = watch::channel(None);
         let now = Instant::now();
         let begins = state.began.map_or(now, |began| now.max(began + PAUSE));
@@ -113,7 +113,7 @@ impl Managed {
             sleep_until(begins).await;
             let found = timeout(SEARCH, async { connect(&(managed.0.find)().await?).await }).await;
             let found = found.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-            let found = found.map(Found::new);
+            let found = found.map(Connected::new);
             {
                 let mut state = managed.state();
                 state.sought = None;
@@ -126,26 +126,26 @@ impl Managed {
     }
 
     /// Awaits an answer, and sees whether the connection is still the right one.
-    async fn watch<T>(&self, found: &Found, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    async fn watch<T>(&self, found: &Connected, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
         let mut waiting = Waiting { managed: self, found, since: Some(Instant::now()) };
         let answer = answer.await;
         waiting.since = None;
-        match answer.as_ref().err().map_or(Verdict::Good, Verdict::of) {
-            Verdict::Good => found.has_answered(),
-            Verdict::Wrong if found.since.elapsed() < TRUSTED => found.has_answered(),
-            Verdict::Slow => self.doubt(found),
-            Verdict::Wrong | Verdict::Lost => self.leave(found),
+        match answer.as_ref().err().map_or(Health::Good, Health::of) {
+            Health::Good => found.has_answered(),
+            Health::Wrong if found.since.elapsed() < TRUSTED => found.has_answered(),
+            Health::Slow => self.doubt(found),
+            Health::Wrong | Health::Lost => self.leave(found),
         }
         answer
     }
 
     /// It is used no more: the next operation begins a search.
-    fn leave(&self, left: &Found) {
+    fn leave(&self, left: &Connected) {
         self.state().found.take_if(|found| found.is(left));
     }
 
     /// Looks for another one beside it, unless that is being done, or was so just now.
-    fn doubt(&self, doubted: &Found) {
+    fn doubt(&self, doubted: &Connected) {
         let mut state = self.state();
         let is_in_use = state.found.as_ref().is_some_and(|found| found.is(doubted));
         let is_due = [Some(doubted.since), state.began].into_iter().flatten().all(|at| at.elapsed() >= TRUSTED);
@@ -157,12 +157,12 @@ impl Managed {
 
 impl State {
     /// The search under way. One that has ended without a word is none.
-    fn sought(&self) -> Option<Sought> {
+    fn sought(&self) -> Option<Search> {
         self.sought.clone().filter(|sought| sought.has_changed().is_ok())
     }
 }
 
-impl Found {
+impl Connected {
     fn new(connection: MultiplexedConnection) -> Self {
         let since = Instant::now();
         Self { connection, since, answered: Arc::new(Mutex::new(since)) }
@@ -187,7 +187,7 @@ impl Found {
     }
 }
 
-impl Verdict {
+impl Health {
     fn of(error: &RedisError) -> Self {
         if error.is_unrecoverable_error() {
             return Self::Lost;
@@ -203,8 +203,8 @@ impl Verdict {
 
 /// An operation under way. Where it is dropped, somebody has given up waiting.
 struct Waiting<'a> {
-    managed: &'a Managed,
-    found: &'a Found,
+    managed: &'a ManagedConnection,
+    found: &'a Connected,
     since: Option<Instant>,
 }
 
@@ -226,7 +226,7 @@ async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
-impl ConnectionLike for Managed {
+impl ConnectionLike for ManagedConnection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let found = self.found().await?;
@@ -256,8 +256,8 @@ impl ConnectionLike for Managed {
 }
 
 /// Prints no address.
-impl fmt::Debug for Managed {
+impl fmt::Debug for ManagedConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Managed(..)")
+        f.write_str("ManagedConnection(..)")
     }
 }

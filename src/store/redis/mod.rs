@@ -10,7 +10,7 @@ use ::redis::{Client, Cmd, IntoConnectionInfo, RedisError, RedisResult, Script, 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use tokio::runtime::Handle;
 
-pub use self::connection::Managed;
+pub use self::connection::ManagedConnection;
 use self::eviction::eviction_policies;
 use super::{Change, Key, Revision, Store, StoreError, StoreWarning, Stored, Swapped};
 
@@ -57,12 +57,12 @@ return 1";
 ///   count is forgotten. Codes are digested under [another secret](crate::StepUpBuilder::secret), which may be rotated.
 /// - Replication is not synchronous: a fail-over may lose the last writes, see `docs/operations.md`.
 #[derive(Clone)]
-pub struct RedisStore<C = Managed> {
+pub struct RedisStore<C = ManagedConnection> {
     connection: C,
-    shared: Arc<Shared>,
+    shared: Arc<Scripts>,
 }
 
-struct Shared {
+struct Scripts {
     prefix: String,
     insert: Script,
     /// The same for a record that exists: it is written also where the server has no memory left, for a revocation or a
@@ -133,7 +133,7 @@ impl RedisStore {
         let runtime = Handle::try_current().map_err(|_| {
             StoreError::new("redis: open the store within a tokio runtime, which drives its connection")
         })?;
-        Ok(Self::over(Managed::new(find, runtime)))
+        Ok(Self::over(ManagedConnection::new(find, runtime)))
     }
 }
 
@@ -144,7 +144,7 @@ impl<C> RedisStore<C> {
     pub fn over(connection: C) -> Self {
         Self {
             connection,
-            shared: Arc::new(Shared {
+            shared: Arc::new(Scripts {
                 prefix: "step-up:".into(),
                 insert: Script::new(SWAP),
                 change: Script::new(&format!("#!lua flags=allow-oom\n{SWAP}")),
@@ -155,8 +155,8 @@ impl<C> RedisStore<C> {
     /// What stands in front of every key. Default `step-up:`.
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
-        let Shared { insert, change, .. } = &*self.shared;
-        let shared = Shared { prefix: prefix.into(), insert: insert.clone(), change: change.clone() };
+        let Scripts { insert, change, .. } = &*self.shared;
+        let shared = Scripts { prefix: prefix.into(), insert: insert.clone(), change: change.clone() };
         Self { shared: Arc::new(shared), ..self }
     }
 

@@ -14,7 +14,7 @@ fn what_may_be_verified_is_a_table() {
         guesses(&mut session, 5, 1);
         session
     };
-    let revoked = |now| started(0).revoked(&policy(), at(now));
+    let revoked = |now| started(0).without_elevation(&policy(), at(now));
     let table = [
         ("nothing", Session::default(), "SMS", 0, Err(ChallengeError::StateInvalid)),
         ("alive", started(0), "SMS", 0, Ok(())),
@@ -87,9 +87,10 @@ fn tries_are_inherited_while_the_code_lives() {
         guess(&mut next, false, now)
     };
     assert_eq!(first_after(&spent(1), 15), Some(ChallengeError::ChallengeLimitExceeded), "alive");
-    let revoked = spent(1).revoked(&Policy::new(), at(1));
+    let revoked = spent(1).without_elevation(&Policy::new(), at(1));
     assert_eq!(first_after(&revoked, 15), Some(ChallengeError::ChallengeLimitExceeded), "dropped");
-    let again = revoked.start_otp(otp("SMS", None), &policy(), at(15)).unwrap().revoked(&Policy::new(), at(1));
+    let again =
+        revoked.start_otp(otp("SMS", None), &policy(), at(15)).unwrap().without_elevation(&Policy::new(), at(1));
     assert_eq!(first_after(&again, 30), Some(ChallengeError::ChallengeLimitExceeded), "dropped twice");
     assert_eq!(first_after(&spent(1), 300), Some(ChallengeError::CodeInvalid), "expired");
     let mut dead = spent(1);
@@ -110,7 +111,7 @@ fn starts_keep_their_distance_and_their_number() {
     assert_eq!([wait(0), wait(14)], [15, 1]);
     assert_eq!(session.may_start_otp(&policy(), at(15)), Ok(()));
     // Whatever became of it, and however far ahead its stamp is.
-    assert!(session.revoked(&Policy::new(), at(1)).may_start_otp(&policy(), at(14)).is_err());
+    assert!(session.without_elevation(&Policy::new(), at(1)).may_start_otp(&policy(), at(14)).is_err());
     assert!(started(1_000_000).may_start_otp(&policy(), at(0)).is_err());
 
     let twice = policy().starts_per_session(2);
@@ -118,7 +119,7 @@ fn starts_keep_their_distance_and_their_number() {
     let session = session.start_otp(otp("SMS", None), &twice, at(0)).unwrap();
     let refused = Err(ChallengeError::ChallengeLimitExceeded);
     assert_eq!(session.may_start_otp(&twice, at(15)), refused);
-    assert_eq!(session.revoked(&Policy::new(), at(1)).may_start_push(1, &twice, at(15)), refused);
+    assert_eq!(session.without_elevation(&Policy::new(), at(1)).may_start_push(1, &twice, at(15)), refused);
     assert!(session.keep_until(&twice) >= at(30 * 24 * 3600));
 }
 
@@ -142,7 +143,7 @@ fn the_earlier_code_comes_back_with_all_that_was_wrong_since() {
     guesses(&mut second, 2, 21);
     let (back, came_back) = second.withdraw_otp(2, true, at(22)).unwrap();
     let recipient = Some(Key::subject("a"));
-    assert_eq!(came_back, Some(CameBack { start: 1, deadline: at(300), recipient }));
+    assert_eq!(came_back, Some(CameBack { challenge_id: 1, deadline: at(300), recipient }));
     assert_eq!((may_verify(&back, "SMS", 22), wrong_since(&back)), (Ok(()), 3));
     assert_eq!(may_verify(&back, "SMS", 300), Err(ChallengeError::CodeExpired), "its own deadline");
     assert!(back.was_sent_to(recipient.as_ref()).is_ok() && second.was_sent_to(recipient.as_ref()).is_err());
@@ -159,7 +160,7 @@ fn the_earlier_code_stays_away_where_it_must() {
     guesses(&mut used_up, 5, 21);
     let mut verified = second.clone();
     guess(&mut verified, true, 21);
-    let revoked = second.revoked(&policy(), at(21));
+    let revoked = second.without_elevation(&policy(), at(21));
     let state_invalid = Err(ChallengeError::StateInvalid);
     let table = [
         ("used up", &used_up, true, state_invalid.clone()),
@@ -176,7 +177,7 @@ fn the_earlier_code_stays_away_where_it_must() {
 #[test]
 fn of_three_codes_those_that_were_not_sent_go_in_any_order() {
     let third = next(&next(&next(&Session::default(), 1, "a", 0), 2, "a", 20), 3, "a", 40);
-    let starts = |session: &Session| session.otp_start();
+    let starts = |session: &Session| session.otp_id();
     for (order, left) in [
         (&[3][..], Some(2)),
         (&[3, 2], Some(1)),
@@ -185,7 +186,8 @@ fn of_three_codes_those_that_were_not_sent_go_in_any_order() {
         (&[1, 3], Some(2)),
         (&[1, 2], Some(3)),
     ] {
-        let withdraw = |session: Session, start: &u64| session.withdraw_otp(*start, true, at(41)).unwrap().0;
+        let withdraw =
+            |session: Session, challenge_id: &u64| session.withdraw_otp(*challenge_id, true, at(41)).unwrap().0;
         let session = order.iter().fold(third.clone(), withdraw);
         assert_eq!((starts(&session), may_verify(&session, "SMS", 41)), (left, Ok(())), "{order:?}");
     }
@@ -195,7 +197,7 @@ fn of_three_codes_those_that_were_not_sent_go_in_any_order() {
 fn few_codes_are_kept_however_many_are_started() {
     let started = (0..100).fold(Session::default(), |session, i| next(&session, i, "a", i * 20));
     let codes = std::iter::successors(started.otp.as_deref(), |otp| otp.earlier.as_deref());
-    assert_eq!(codes.map(|otp| otp.start).collect::<Vec<_>>(), [99, 98, 97]);
+    assert_eq!(codes.map(|otp| otp.challenge_id).collect::<Vec<_>>(), [99, 98, 97]);
     assert!(started.is_within_bounds());
     let mut longer = next(&Session::default(), 0, "a", 0);
     longer.otp.as_mut().unwrap().earlier = started.otp.clone();
@@ -220,7 +222,7 @@ fn an_attempt_knows_that_it_was_wrong() {
     let (session, _) = started(0).compare(7, |_| false, &policy(), at(1)).unwrap();
     assert_eq!(session.was_wrong(7, &policy()), Some(ChallengeError::CodeInvalid));
     assert_eq!(session.was_wrong(8, &policy()), None);
-    assert_eq!(session.revoked(&policy(), at(2)).was_wrong(7, &policy()), Some(ChallengeError::CodeInvalid));
+    assert_eq!(session.without_elevation(&policy(), at(2)).was_wrong(7, &policy()), Some(ChallengeError::CodeInvalid));
     let next = next(&session, 2, "a", 20);
     assert_eq!(next.was_wrong(7, &policy()), Some(ChallengeError::CodeInvalid), "whose code was replaced since");
 }

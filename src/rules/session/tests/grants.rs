@@ -15,7 +15,7 @@ fn grants_replace_their_like_and_the_oldest() {
     assert_eq!(session.grants().len(), GRANTS_PER_SESSION);
     assert_eq!(session.grants().last(), Some(&grant("5", 100)));
     assert_eq!(session.keep_until(&policy()), at(100).saturating_add(10 * MINUTE + REMEMBRANCE));
-    assert!(session.revoked(&Policy::new(), at(1)).grants().is_empty());
+    assert!(session.without_elevation(&Policy::new(), at(1)).grants().is_empty());
     let forgotten = session.pruned(at(10_000));
     assert!(forgotten.grants().is_empty());
 }
@@ -24,14 +24,14 @@ fn grants_replace_their_like_and_the_oldest() {
 fn a_grant_lives_until_its_end_unless_it_is_spent_or_from_the_future() {
     let is_live = |usage, now: Timestamp| Granted { usage, ..grant_of("A", None, 0) }.is_live(&policy(), now);
     let table = [
-        (Usage::Unused, at(0), true),
-        (Usage::GivenBack, at(0), true),
-        (Usage::Spent, at(0), false),
-        (Usage::SpentAgain, at(0), false),
-        (Usage::Unused, Timestamp::from_millis(at(600).as_millis() - 1), true),
-        (Usage::Unused, at(600), false),
-        (Usage::Unused, Timestamp::from_millis(at(0).as_millis() - 2000), true),
-        (Usage::Unused, Timestamp::from_millis(at(0).as_millis() - 2001), false),
+        (Use::Fresh, at(0), true),
+        (Use::Restored, at(0), true),
+        (Use::Consumed, at(0), false),
+        (Use::ConsumedAgain, at(0), false),
+        (Use::Fresh, Timestamp::from_millis(at(600).as_millis() - 1), true),
+        (Use::Fresh, at(600), false),
+        (Use::Fresh, Timestamp::from_millis(at(0).as_millis() - 2000), true),
+        (Use::Fresh, Timestamp::from_millis(at(0).as_millis() - 2001), false),
     ];
     for (usage, now, expected) in table {
         assert_eq!(is_live(usage, now), expected, "{usage:?} {now:?}");
@@ -42,16 +42,16 @@ fn a_grant_lives_until_its_end_unless_it_is_spent_or_from_the_future() {
 fn grants_are_spent_by_their_places_and_given_back_once_by_their_ids() {
     let session = Session::with_grants(vec![grant_of("A", None, 1), grant_of("B", None, 2), grant_of("C", None, 3)]);
     let usages = |session: &Session| session.grants().iter().map(|grant| grant.usage).collect::<Vec<_>>();
-    let spent = session.spend(|index| index != 1);
-    assert_eq!(usages(&spent), [Usage::Spent, Usage::Unused, Usage::Spent]);
-    let given = spent.give_back(&[1, 3], 1, at(5)).unwrap();
-    assert_eq!(usages(&given), [Usage::GivenBack, Usage::Unused, Usage::GivenBack]);
-    let again = given.spend(|index| index == 0);
-    assert_eq!(usages(&again), [Usage::SpentAgain, Usage::Unused, Usage::GivenBack]);
+    let spent = session.consume(|index| index != 1);
+    assert_eq!(usages(&spent), [Use::Consumed, Use::Fresh, Use::Consumed]);
+    let given = spent.restore(&[1, 3], 1, at(5)).unwrap();
+    assert_eq!(usages(&given), [Use::Restored, Use::Fresh, Use::Restored]);
+    let again = given.consume(|index| index == 0);
+    assert_eq!(usages(&again), [Use::ConsumedAgain, Use::Fresh, Use::Restored]);
     for (session, ids, generation) in
         [(&spent, &[1_u64, 2][..], 1), (&spent, &[1], 2), (&spent, &[9], 1), (&again, &[1], 1), (&given, &[1], 1)]
     {
-        assert_eq!(session.give_back(ids, generation, at(5)), None, "{ids:?} {generation}");
+        assert_eq!(session.restore(ids, generation, at(5)), None, "{ids:?} {generation}");
     }
 }
 

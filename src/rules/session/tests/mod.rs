@@ -20,7 +20,7 @@ fn grant_of(channel: &str, scope: Option<&str>, secs: u64) -> Granted {
         verified_at: at(secs),
         expires_at: at(secs).saturating_add(10 * MINUTE),
         generation: 1,
-        usage: Usage::Unused,
+        usage: Use::Fresh,
     }
 }
 
@@ -32,10 +32,10 @@ fn at(secs: u64) -> Timestamp {
     Timestamp::from_millis(1_000_000_000 + secs * 1000)
 }
 
-fn otp(channel: &str, scope: Option<&str>) -> Start<CodeDigest> {
+fn otp(channel: &str, scope: Option<&str>) -> NewChallenge<CodeDigest> {
     let ring = Keyring::new(&Secret::new([1; 32]).unwrap(), None);
     let proof = ring.digest(&Key::subject("a"), channel, &OneTimeCode::sandbox(6), system_random).unwrap();
-    Start {
+    NewChallenge {
         id: 1,
         channel: channel.into(),
         scope: scope.map(Into::into),
@@ -46,9 +46,9 @@ fn otp(channel: &str, scope: Option<&str>) -> Start<CodeDigest> {
     }
 }
 
-fn push(id: &str) -> Start<PushProof> {
+fn push(id: &str) -> NewChallenge<PushProof> {
     let proof = PushProof { id: PushDigest::new(&Key::subject("a"), id), number: None, sent: true };
-    Start { id: 1, channel: "BIO".into(), scope: None, operation: None, recipient: None, generation: 1, proof }
+    NewChallenge { id: 1, channel: "BIO".into(), scope: None, operation: None, recipient: None, generation: 1, proof }
 }
 
 fn may_verify(session: &Session, channel: &str, now: u64) -> Result<(), ChallengeError> {
@@ -80,8 +80,8 @@ fn started(now: u64) -> Session {
 }
 
 /// A code of `start`, sent to `recipient`, in the place of what `session` has.
-fn next(session: &Session, start: u64, recipient: &str, now: u64) -> Session {
-    let otp = Start { id: start, recipient: Some(Key::subject(recipient)), ..otp("SMS", None) };
+fn next(session: &Session, challenge_id: u64, recipient: &str, now: u64) -> Session {
+    let otp = NewChallenge { id: challenge_id, recipient: Some(Key::subject(recipient)), ..otp("SMS", None) };
     session.start_otp(otp, &policy(), at(now)).unwrap()
 }
 
@@ -96,18 +96,18 @@ fn a_session_under_another_id_keeps_grants_tries_and_stamps_and_no_pending_code(
     let mut grant = grant_of("A", None, 1);
     old.add_grant(grant.clone());
     assert!(
-        Session::default().carrying(&old.without_pending(&Policy::new(), at(1)), 2).grants().is_empty(),
+        Session::default().merged_from(&old.without_pending(&Policy::new(), at(1)), 2).grants().is_empty(),
         "revoked meanwhile"
     );
-    let next = Session::default().carrying(&old.without_pending(&Policy::new(), at(1)), 1);
+    let next = Session::default().merged_from(&old.without_pending(&Policy::new(), at(1)), 1);
     assert_eq!(next.grants(), old.grants());
     grant.channel = "B".into();
-    assert_eq!(Session::with_grants(vec![grant]).carrying(&old, 1).grants().len(), 2);
+    assert_eq!(Session::with_grants(vec![grant]).merged_from(&old, 1).grants().len(), 2);
     assert_eq!(may_verify(&next, "SMS", 1), Err(ChallengeError::StateInvalid));
     assert!(next.may_start_otp(&policy(), at(14)).is_err());
     let mut again = next.start_otp(otp("SMS", None), &policy(), at(15)).unwrap();
     assert_eq!(guess(&mut again, false, 15), Some(ChallengeError::ChallengeLimitExceeded));
-    let kept = started(5).carrying(&old.without_pending(&Policy::new(), at(1)), 1);
+    let kept = started(5).merged_from(&old.without_pending(&Policy::new(), at(1)), 1);
     assert_eq!(may_verify(&kept, "SMS", 6), Ok(()), "the new session's own code");
 }
 

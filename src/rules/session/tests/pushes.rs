@@ -8,9 +8,9 @@ fn a_push_is_answered_once_in_time_by_its_id() {
     let session = Session::default().start_push(push("1"), &policy, at(0)).unwrap();
     let id = |id| PushDigest::new(&Key::subject("a"), id);
     let answer = |session: &Session, name, generation, now| {
-        let answered = session.answer_push(&id(name), generation, Said::Yes, |_, _, _| false, &policy, at(now));
+        let answered = session.reply_to_push(&id(name), generation, Reply::Yes, |_, _, _| false, &policy, at(now));
         answered.ok().map(|(next, answered)| {
-            assert_eq!(answered, Answered::Approved);
+            assert_eq!(answered, ReplyOutcome::Approved);
             next
         })
     };
@@ -20,12 +20,12 @@ fn a_push_is_answered_once_in_time_by_its_id() {
     assert!(answer(&session, "2", 1, 1).is_none(), "foreign id");
     assert!(answer(&session, "1", 2, 1).is_none(), "another generation");
     assert!(answer(&session, "1", 1, 300).is_none(), "late");
-    assert!(answer(&session.revoked(&Policy::new(), at(1)), "1", 1, 1).is_none(), "revoked");
+    assert!(answer(&session.without_elevation(&Policy::new(), at(1)), "1", 1, 1).is_none(), "revoked");
     let approved = answer(&session, "1", 1, 299).unwrap();
     assert_eq!(approved.grants().len(), 1);
     assert!(answer(&approved, "1", 1, 299).is_none(), "twice");
-    let (declined, answered) = session.answer_push(&id("1"), 1, Said::No, |_, _, _| true, &policy, at(1)).unwrap();
-    assert_eq!(answered, Answered::Declined);
+    let (declined, answered) = session.reply_to_push(&id("1"), 1, Reply::No, |_, _, _| true, &policy, at(1)).unwrap();
+    assert_eq!(answered, ReplyOutcome::Declined);
     assert!(declined.grants().is_empty());
     assert!(answer(&declined, "1", 1, 2).is_none(), "approved after it was declined");
 
@@ -38,18 +38,18 @@ fn a_push_is_answered_once_in_time_by_its_id() {
     assert_eq!(status(&session, "BIO", "1", 300 + 3600), None);
     assert_eq!(status(&approved, "BIO", "1", 299 + 3599), Some(PushStatus::Verified));
     assert_eq!(status(&declined, "BIO", "1", 1), Some(PushStatus::Declined));
-    assert_eq!(status(&session.revoked(&Policy::new(), at(1)), "BIO", "1", 1), None);
-    assert_eq!(status(&session.revoked(&policy, at(302)), "BIO", "1", 302), Some(PushStatus::Expired));
+    assert_eq!(status(&session.without_elevation(&Policy::new(), at(1)), "BIO", "1", 1), None);
+    assert_eq!(status(&session.without_elevation(&policy, at(302)), "BIO", "1", 302), Some(PushStatus::Expired));
 }
 
 #[test]
 fn a_push_is_sent_while_it_is_pending_and_the_one_in_its_slot() {
     let session = Session::default().start_push(push("1"), &policy(), at(0)).unwrap();
     let id = PushDigest::new(&Key::subject("a"), "1");
-    let (declined, _) = session.answer_push(&id, 1, Said::No, |_, _, _| true, &policy(), at(1)).unwrap();
+    let (declined, _) = session.reply_to_push(&id, 1, Reply::No, |_, _, _| true, &policy(), at(1)).unwrap();
     let table = [("pending", &session, 1, true), ("another", &session, 2, false), ("answered", &declined, 1, false)];
-    for (name, session, start, expected) in table {
-        assert_eq!(session.push_sent(start).is_some(), expected, "{name}");
+    for (name, session, challenge_id, expected) in table {
+        assert_eq!(session.push_sent(challenge_id).is_some(), expected, "{name}");
     }
     assert!(Session::default().push_sent(1).is_none());
 }
@@ -57,32 +57,32 @@ fn a_push_is_sent_while_it_is_pending_and_the_one_in_its_slot() {
 #[test]
 fn a_push_with_a_number_takes_that_number_three_times_wrong_at_most() {
     let policy = policy();
-    let mut start = push("1");
+    let mut challenge_id = push("1");
     let number = Box::new(otp("BIO", None).proof);
-    start.proof.number = Some(number);
-    let session = Session::default().start_push(start, &policy, at(0)).unwrap();
+    challenge_id.proof.number = Some(number);
+    let session = Session::default().start_push(challenge_id, &policy, at(0)).unwrap();
     let id = PushDigest::new(&Key::subject("a"), "1");
     let attempts = Cell::new(0);
-    let number = |typed| Said::Number { typed, attempt: attempts.replace(attempts.get() + 1) };
+    let number = |typed| Reply::Number { typed, attempt: attempts.replace(attempts.get() + 1) };
     let answer =
-        |session: &Session, said| session.answer_push(&id, 1, said, |_, _, typed| typed == "47", &policy, at(1));
-    assert_eq!(answer(&session, Said::Yes), Err(NotAnswered::NumberRequired));
-    assert_eq!(answer(&session, Said::No).unwrap().1, Answered::Declined);
+        |session: &Session, said| session.reply_to_push(&id, 1, said, |_, _, typed| typed == "47", &policy, at(1));
+    assert_eq!(answer(&session, Reply::Yes), Err(ReplyRejected::NumberRequired));
+    assert_eq!(answer(&session, Reply::No).unwrap().1, ReplyOutcome::Declined);
     let (approved, answered) = answer(&session, number("47")).unwrap();
-    assert_eq!((answered, approved.grants().len()), (Answered::Approved, 1));
+    assert_eq!((answered, approved.grants().len()), (ReplyOutcome::Approved, 1));
     let (once, answered) = answer(&session, number("48")).unwrap();
-    assert_eq!(answered, Answered::WrongNumber { left: 2 });
+    assert_eq!(answered, ReplyOutcome::WrongNumber { left: 2 });
     let (twice, answered) = answer(&once, number("")).unwrap();
-    assert_eq!(answered, Answered::WrongNumber { left: 1 });
-    assert_eq!(answer(&twice, number("47")).unwrap().1, Answered::Approved);
-    let late = twice.answer_push(&id, 1, number("47"), |_, _, _| true, &policy, at(300));
-    assert_eq!(late, Err(NotAnswered::TooLate), "a wrong one leaves the deadline");
+    assert_eq!(answered, ReplyOutcome::WrongNumber { left: 1 });
+    assert_eq!(answer(&twice, number("47")).unwrap().1, ReplyOutcome::Approved);
+    let late = twice.reply_to_push(&id, 1, number("47"), |_, _, _| true, &policy, at(300));
+    assert_eq!(late, Err(ReplyRejected::TooLate), "a wrong one leaves the deadline");
     let (declined, answered) = answer(&twice, number("47 ")).unwrap();
-    assert_eq!(answered, Answered::WrongNumber { left: 0 });
-    assert_eq!(answer(&declined, number("47")), Err(NotAnswered::TooLate));
+    assert_eq!(answered, ReplyOutcome::WrongNumber { left: 0 });
+    assert_eq!(answer(&declined, number("47")), Err(ReplyRejected::TooLate));
     assert_eq!(declined.push_status("BIO", &id, &policy, at(1)), Some(PushStatus::Declined));
-    let again = |attempt| answer(&twice, Said::Number { typed: "49", attempt });
+    let again = |attempt| answer(&twice, Reply::Number { typed: "49", attempt });
     let second = twice.push.as_ref().unwrap().wrong[1];
-    assert_eq!(again(second).unwrap(), (twice.clone(), Answered::WrongNumber { left: 1 }), "the same attempt");
-    assert_eq!(again(99).unwrap().1, Answered::WrongNumber { left: 0 }, "another");
+    assert_eq!(again(second).unwrap(), (twice.clone(), ReplyOutcome::WrongNumber { left: 1 }), "the same attempt");
+    assert_eq!(again(99).unwrap().1, ReplyOutcome::WrongNumber { left: 0 }, "another");
 }
