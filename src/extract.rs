@@ -35,6 +35,17 @@ use crate::{
 /// let app: Router = Router::new().route("/transfers", post(transfer)).route_layer(RequireStepUp::new(&step_up));
 /// # Ok::<_, tower_step_up::ConfigError>(())
 /// ```
+/// Whoever the application's authentication has put into the extensions; nobody is 401.
+///
+/// Where [`StepUpBuilder::identify`](crate::StepUpBuilder::identify) is set, there is one only behind a guard.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        parts.extensions.get::<Self>().cloned().ok_or(StatusCode::UNAUTHORIZED)
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Grant {
     type Rejection = NoGuard;
 

@@ -13,8 +13,6 @@
 //   grpc        starts and verifies over gRPC         (an edge)
 
 pub mod challenges;
-#[cfg(feature = "test-util")]
-pub mod coverage;
 mod engine;
 #[cfg(feature = "axum")]
 pub mod extract;
@@ -23,6 +21,8 @@ pub mod guard;
 pub mod guide;
 mod rules;
 pub mod store;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod timeout;
 mod wire;
 

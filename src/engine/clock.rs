@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        LazyLock,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -37,6 +37,18 @@ use crate::rules::{Timestamp, millis};
 pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
+}
+
+impl<T: Clock + ?Sized> Clock for Arc<T> {
+    fn now(&self) -> Timestamp {
+        T::now(self)
+    }
+}
+
+impl<T: Clock + ?Sized> Clock for Box<T> {
+    fn now(&self) -> Timestamp {
+        T::now(self)
+    }
 }
 
 /// The operating system's wall clock, which goes on at its own pace where the system's is set back.

@@ -21,6 +21,7 @@ use crate::{
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A challenge was started and counted; its message is about to go out.
+    #[non_exhaustive]
     Started {
         /// The user.
         subject: &'a str,
@@ -30,6 +31,7 @@ pub enum Event<'a> {
         scope: Option<&'a str>,
     },
     /// The sender has taken the message. Not in the sandbox, which sends nothing.
+    #[non_exhaustive]
     Sent {
         /// The user.
         subject: &'a str,
@@ -37,6 +39,7 @@ pub enum Event<'a> {
         channel: &'a str,
     },
     /// The sender has not.
+    #[non_exhaustive]
     SendFailed {
         /// The user.
         subject: &'a str,
@@ -46,6 +49,7 @@ pub enum Event<'a> {
         why: SendFailure,
     },
     /// A challenge was verified: a right code, or a push approved. The session is stepped up.
+    #[non_exhaustive]
     Verified {
         /// The user.
         subject: &'a str,
@@ -55,6 +59,7 @@ pub enum Event<'a> {
         scope: Option<&'a str>,
     },
     /// A code was compared and is wrong, or a wrong number was typed for a push.
+    #[non_exhaustive]
     WrongCode {
         /// The user.
         subject: &'a str,
@@ -63,6 +68,7 @@ pub enum Event<'a> {
     },
     /// A start was refused, or its message not sent (then [`SendFailed`](Self::SendFailed) was told before); or a
     /// verification was refused and no code was compared. What the store's failure did, it told before, too.
+    #[non_exhaustive]
     Refused {
         /// The user.
         subject: &'a str,
@@ -72,6 +78,7 @@ pub enum Event<'a> {
         error: &'a ChallengeError,
     },
     /// A user is locked from now on: by a failure, or by the application.
+    #[non_exhaustive]
     Locked {
         /// The user.
         subject: &'a str,
@@ -81,12 +88,14 @@ pub enum Event<'a> {
         lock: Lockout,
     },
     /// The application has unlocked a user.
+    #[non_exhaustive]
     Unlocked {
         /// The user.
         subject: &'a str,
     },
     /// A message went to a recipient that has had a user's whole budget already, from several users together: one
-    /// number enrolled by many, perhaps to make you pay for messages ([`Policy::sends`](crate::Policy::sends)).
+    /// number enrolled by many, perhaps to make you pay for messages ([`Policy::send_budget`](crate::Policy::send_budget)).
+    #[non_exhaustive]
     RecipientShared {
         /// The user who sent the last.
         subject: &'a str,
@@ -94,6 +103,7 @@ pub enum Event<'a> {
         channel: &'a str,
     },
     /// The phone's answer to a push was taken.
+    #[non_exhaustive]
     PushAnswered {
         /// The user.
         subject: &'a str,
@@ -104,6 +114,7 @@ pub enum Event<'a> {
     },
     /// A user has declined so many pushes in a row that none can be started for a while, on any channel
     /// ([`Policy::pause_after_declines`](crate::Policy::pause_after_declines)). Codes go on.
+    #[non_exhaustive]
     PushesPaused {
         /// The user.
         subject: &'a str,
@@ -113,6 +124,7 @@ pub enum Event<'a> {
         pause: Duration,
     },
     /// A session's elevation was dropped, or all of the user's.
+    #[non_exhaustive]
     Revoked {
         /// The user.
         subject: &'a str,
@@ -120,6 +132,7 @@ pub enum Event<'a> {
         everywhere: bool,
     },
     /// A guard, or [`StepUp::authorize`](crate::StepUp::authorize), asks for a step-up.
+    #[non_exhaustive]
     GuardRefused {
         /// The user.
         subject: &'a str,
@@ -127,6 +140,7 @@ pub enum Event<'a> {
         reason: UnmetReason,
     },
     /// A guard in [shadow mode](crate::RequireStepUp::report_only) would have asked for a step-up.
+    #[non_exhaustive]
     WouldRefuse {
         /// The user.
         subject: &'a str,
@@ -134,6 +148,7 @@ pub enum Event<'a> {
         reason: UnmetReason,
     },
     /// A request has spent a grant.
+    #[non_exhaustive]
     Spent {
         /// The user.
         subject: &'a str,
@@ -141,6 +156,7 @@ pub enum Event<'a> {
         channel: &'a str,
     },
     /// A handler gave back what its request had spent.
+    #[non_exhaustive]
     GivenBack {
         /// The user.
         subject: &'a str,
@@ -148,12 +164,14 @@ pub enum Event<'a> {
     /// A request without a [`Caller`](crate::Caller) reached a guard or the companion.
     NoCaller,
     /// The store failed, and what was asked of it was refused.
+    #[non_exhaustive]
     StoreFailed {
         /// How.
         error: &'a StoreError,
     },
     /// The store is configured so that it may lose what denies, or did not say how it is configured. Requests go on.
     /// Told once; where it did not say, at most once a minute.
+    #[non_exhaustive]
     StoreWarning {
         /// What is wrong and what to do about it.
         warning: &'a StoreWarning,

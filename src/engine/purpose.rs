@@ -52,6 +52,13 @@ impl<'a> Purpose<'a> {
     }
 }
 
+/// A scope.
+impl<'a> From<&'a str> for Purpose<'a> {
+    fn from(scope: &'a str) -> Self {
+        Self::new().scope(scope)
+    }
+}
+
 impl<'a> From<Option<&'a str>> for Purpose<'a> {
     fn from(scope: Option<&'a str>) -> Self {
         Self { scope, binding: None }

@@ -47,7 +47,7 @@
 //!
 //! A gRPC request is refused in gRPC's terms, any other with JSON; see [`grpc`](crate::grpc).
 //!
-//! Whoever builds the response, its extensions hold the [`Refusal`], so that a layer outside can tell a guard's
+//! Whoever builds the response, its extensions hold the [`Refusal`](crate::Refusal), so that a layer outside can tell a guard's
 //! refusal from the application's own.
 
 mod admission;

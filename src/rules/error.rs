@@ -33,6 +33,7 @@ impl Malformed {
 
 /// A budget that is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RateLimit {
     /// How many the budget allows.
     pub limit: u32,
@@ -66,6 +67,7 @@ pub enum ChallengeError {
     /// The provider refused the recipient.
     RecipientInvalid,
     /// A code was started less than the resend interval ago.
+    #[non_exhaustive]
     RetryIn {
         /// The resend interval, which the error code names.
         interval: Duration,
@@ -99,11 +101,9 @@ impl ChallengeError {
     /// # Example
     ///
     /// ```
-    /// use std::time::Duration;
     /// use tower_step_up::ChallengeError;
     ///
-    /// let error = ChallengeError::RetryIn { interval: Duration::from_secs(15), wait: Duration::from_secs(3) };
-    /// assert_eq!(error.code().as_deref(), Some("RETRY_IN_15SEC"));
+    /// assert_eq!(ChallengeError::CodeInvalid.code().as_deref(), Some("VERIFICATION_CODE_INVALID"));
     /// ```
     #[must_use]
     pub fn code(&self) -> Option<Cow<'static, str>> {

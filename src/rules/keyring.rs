@@ -25,6 +25,7 @@ use crate::rules::{ConfigError, Key, OneTimeCode, Random, RandomFailed, random_b
 ///     .build()?;
 /// # Ok::<_, tower_step_up::ConfigError>(())
 /// ```
+#[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
@@ -51,6 +52,14 @@ impl Secret {
         let secret = Self::new(bytes);
         bytes.zeroize();
         secret
+    }
+}
+
+impl TryFrom<Vec<u8>> for Secret {
+    type Error = ConfigError;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, ConfigError> {
+        Self::new(bytes)
     }
 }
 

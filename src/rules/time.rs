@@ -1,6 +1,6 @@
 //! Time as a value: whole milliseconds since the Unix epoch.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,20 @@ impl Timestamp {
     }
 }
 
+/// Times before the epoch become the epoch; milliseconds are cut off.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        Self(millis(time.duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+}
+
+/// The epoch, where the platform has no such time.
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        UNIX_EPOCH.checked_add(Duration::from_millis(time.0)).unwrap_or(UNIX_EPOCH)
+    }
+}
+
 /// Whole milliseconds of a duration, saturating.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -62,6 +76,14 @@ pub(crate) fn wait_secs(wait: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn system_times_convert() {
+        let later = UNIX_EPOCH + Duration::from_micros(1_500);
+        assert_eq!(Timestamp::from(later), Timestamp::from_millis(1));
+        assert_eq!(SystemTime::from(Timestamp::from_millis(1)), UNIX_EPOCH + Duration::from_millis(1));
+        assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_secs(1)), Timestamp::from_millis(0));
+    }
 
     #[test]
     fn waits_are_whole_seconds_rounded_up_and_never_zero() {

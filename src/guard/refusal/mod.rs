@@ -1,6 +1,6 @@
 //! What a refusal says ([`Refusal`], [`RefusalTerms`]), and who builds it ([`ResponseForRefusal`]).
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, request::Parts};
@@ -37,6 +37,21 @@ pub enum Refusal {
     /// The route is bound, and the body took longer than 5 seconds.
     TooSlow,
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCaller => f.write_str("authentication required"),
+            Self::StepUpRequired(unmet) => write!(f, "step-up required: {}", unmet.reason()),
+            Self::Unavailable => f.write_str("temporarily unavailable"),
+            Self::Invalid => f.write_str("invalid request"),
+            Self::TooLarge => f.write_str("request body too large"),
+            Self::TooSlow => f.write_str("request body timed out"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 /// Builds a guard's refusals, for responses with a body of type `B`.
 ///

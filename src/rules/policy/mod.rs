@@ -2,6 +2,7 @@
 
 mod bounds;
 pub(super) mod fixed;
+mod get;
 mod send_budget;
 #[cfg(test)]
 mod tests;

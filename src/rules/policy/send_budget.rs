@@ -33,6 +33,12 @@ impl SendBudget {
         Self { five_minutes: 3, ten_minutes: 5, hour: 15, day: 30 }
     }
 
+    /// The numbers, by the length of the window: 5 minutes, 10 minutes, an hour, a day.
+    #[must_use]
+    pub const fn get(&self) -> [u32; 4] {
+        [self.five_minutes, self.ten_minutes, self.hour, self.day]
+    }
+
     /// In any 5 minutes.
     pub const fn per_5_minutes(mut self, messages: u32) -> Self {
         self.five_minutes = messages;

@@ -34,6 +34,7 @@ fn what_is_fixed_is_as_documented() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_bound_holds_on_both_sides() {
     let p = Policy::new;
     let ms = Duration::from_millis;

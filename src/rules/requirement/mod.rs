@@ -84,8 +84,26 @@ impl Requirement {
         self
     }
 
-    /// Whether a request spends the step-up.
-    pub(crate) const fn is_once(&self) -> bool {
+    /// The scope that is asked for; `None` for the whole session.
+    #[must_use]
+    pub fn get_scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// How old a step-up may be, over all channels.
+    #[must_use]
+    pub const fn get_max_age(&self) -> Option<Duration> {
+        self.max_age
+    }
+
+    /// The channels that are named, each with its own age; none where any will do.
+    pub fn get_factors(&self) -> impl Iterator<Item = &Factor> {
+        self.factors.iter().flat_map(|factors| &factors.list)
+    }
+
+    /// Whether one request consumes the step-up.
+    #[must_use]
+    pub const fn is_once(&self) -> bool {
         self.once
     }
 
@@ -98,13 +116,15 @@ impl Requirement {
         Some([self.max_age, factor.max_age].into_iter().flatten().min())
     }
 
-    /// Whether a channel is accepted.
-    pub(crate) fn accepts(&self, channel: &str) -> bool {
+    /// Whether a step-up by this channel may satisfy it.
+    #[must_use]
+    pub fn accepts(&self, channel: &str) -> bool {
         self.max_age_by(channel).is_some()
     }
 
     /// Whether it takes a step-up by each of the channels.
-    pub(crate) fn takes_all(&self) -> bool {
+    #[must_use]
+    pub fn takes_all(&self) -> bool {
         self.factors.as_ref().is_some_and(|factors| factors.all)
     }
 
@@ -178,6 +198,18 @@ impl Factor {
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
+    }
+
+    /// The channel.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// How old a step-up by this channel may be.
+    #[must_use]
+    pub const fn get_max_age(&self) -> Option<Duration> {
+        self.max_age
     }
 }
 
