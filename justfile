@@ -8,25 +8,38 @@ default:
 test:
     cargo test --workspace
 
-# The store in Redis, on servers that the tests start
+# Tests on Redis: the store, then races, storms and the model
 redis *args:
-    cargo test -p redis-tests --features servers {{args}}
+    cargo test -p redis-tests --features servers --test redis -- {{args}}
+    cargo test --features redis --test it --test storms -- --ignored in_redis {{args}}
 
 # The same on Valkey
 valkey *args:
-    REDIS_SERVER=valkey-server cargo test -p redis-tests --features servers {{args}}
+    REDIS_SERVER=valkey-server just redis {{args}}
+
+# Benchmarks, such as `just bench --bench guard`
+bench *args:
+    cargo bench -p benches --features servers {{args}}
 
 # Every fuzz target for some seconds
 fuzz seconds="10":
     fuzz/smoke.sh {{seconds}}
 
+# Write the seeds of stored records, after the stored format has changed
+seeds:
+    cargo run --manifest-path fuzz/Cargo.toml --bin seeds
+
 # The documentation of all features, with warnings as errors
 docs:
-    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --all-features
+    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps -p tower-step-up --all-features
 
 # Write the code that is generated from .proto files
 generated:
-    UPDATE_GENERATED=1 cargo test --test grpc_generated
+    UPDATE_GENERATED=1 cargo test -p grpc --test generated
+
+# Which folder of src names which, and how long files are
+law:
+    .ci/law
 
 # Everything that CI runs
 ci:
