@@ -9,13 +9,14 @@ test:
     cargo test --workspace
 
 # Tests on Redis: the store, then races, storms and the model
-redis *args:
-    cargo test -p redis-tests --features servers --test redis -- {{args}}
-    cargo test --features redis --test it --test storms -- --ignored in_redis {{args}}
+redis:
+    cargo test -p redis-tests --features servers
+    cargo test --features redis --test it --test storms -- --ignored in_redis
 
 # The same on Valkey
-valkey *args:
-    REDIS_SERVER=valkey-server just redis {{args}}
+valkey:
+    REDIS_SERVER=valkey-server cargo test -p redis-tests --features servers
+    REDIS_SERVER=valkey-server cargo test --features redis --test it --test storms -- --ignored in_redis
 
 # Benchmarks, such as `just bench --bench guard`
 bench *args:
