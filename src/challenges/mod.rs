@@ -201,7 +201,7 @@ impl fmt::Debug for ResponseFuture {
 
 /// The answer that the challenge endpoints give to it: for a handler that starts or verifies a challenge itself.
 #[cfg(feature = "axum")]
-impl axum_core::response::IntoResponse for crate::ChallengeError {
+impl axum_core::response::IntoResponse for crate::rules::ChallengeError {
     fn into_response(self) -> axum_core::response::Response {
         let mut answer = response::rejected(&self.into()).map(axum_core::body::Body::new);
         let no_store = http::HeaderValue::from_static("no-store");

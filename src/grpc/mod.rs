@@ -76,7 +76,7 @@ mod status;
 #[cfg(feature = "grpc")]
 pub use self::service::{GrpcChallengeService, ResponseFuture};
 
-/// Generated from `proto/stepup/v1/step_up.proto`; `tests/grpc_generated.rs` says how.
+/// Generated from `proto/stepup/v1/step_up.proto`; `examples/grpc/tests/generated.rs` says how.
 #[cfg(feature = "grpc")]
 mod v1 {
     #![allow(clippy::pedantic, unreachable_pub, reason = "generated")]
