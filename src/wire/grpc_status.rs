@@ -63,8 +63,8 @@ impl RpcStatus {
     pub(crate) fn unread(reason: Unread, domain: &str) -> Self {
         let with = |code, message, reason| Self::new(code, message, reason, domain, Metadata::new());
         match reason {
-            Unread::TooLarge => with(OUT_OF_RANGE, "The message is too large", "MESSAGE_TOO_LARGE"),
-            Unread::TooSlow => with(DEADLINE_EXCEEDED, "The message did not come in time", "MESSAGE_TOO_SLOW"),
+            Unread::TooLarge => with(OUT_OF_RANGE, "Message too large", "MESSAGE_TOO_LARGE"),
+            Unread::TooSlow => with(DEADLINE_EXCEEDED, "Message timed out", "MESSAGE_TOO_SLOW"),
             Unread::Broken => with(INVALID_ARGUMENT, INVALID, "INVALID_REQUEST"),
         }
     }

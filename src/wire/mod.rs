@@ -42,12 +42,11 @@ pub(crate) struct Problem<'a> {
 pub(crate) const INVALID: &str = "Invalid request";
 
 impl Problem<'_> {
-    pub(crate) const TOO_LARGE: Problem<'static> = Problem { error_code: None, message: "The body is too large" };
-    pub(crate) const TOO_SLOW: Problem<'static> =
-        Problem { error_code: None, message: "The body did not come in time" };
+    pub(crate) const TOO_LARGE: Problem<'static> = Problem { error_code: None, message: "Request body too large" };
+    pub(crate) const TOO_SLOW: Problem<'static> = Problem { error_code: None, message: "Request body timed out" };
     pub(crate) const INVALID: Problem<'static> = Problem { error_code: None, message: INVALID };
     pub(crate) const UNAUTHORIZED: Problem<'static> =
-        Problem { error_code: Some(Cow::Borrowed("UNAUTHORIZED")), message: "Log in first" };
+        Problem { error_code: Some(Cow::Borrowed("UNAUTHORIZED")), message: "Authentication required" };
     pub(crate) const UNAVAILABLE: Problem<'static> =
         Problem { error_code: Some(Cow::Borrowed("UNAVAILABLE")), message: "Temporarily unavailable; try again" };
 }

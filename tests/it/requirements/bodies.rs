@@ -134,7 +134,7 @@ async fn the_limit_is_64_kib() {
         assert_eq!((passed.says().as_str(), passed.body.len()), ("200", LIMIT));
         let larger = call(&step_up, described(APPROVED), of(&alice(), Request::new(body(LIMIT + 1)))).await;
         assert_eq!((larger.says().as_str(), &larger.refusal), ("413", &Some(Refusal::TooLarge)));
-        assert_eq!(larger.json(), serde_json::json!({ "message": "The body is too large" }));
+        assert_eq!(larger.json(), serde_json::json!({ "message": "Request body too large" }));
     }
     let claims = call(&step_up, described(APPROVED), of(&alice(), Request::new(Body::new(Claims(1 << 40))))).await;
     assert_eq!(claims.says(), "413");
@@ -165,7 +165,7 @@ async fn a_body_is_read_in_time_and_whole() {
     let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(slow))).await;
     assert_eq!((refused.says().as_str(), &refused.refusal), ("408", &Some(Refusal::TooSlow)));
     assert_eq!(start.elapsed(), secs(5));
-    assert_eq!(refused.json(), serde_json::json!({ "message": "The body did not come in time" }));
+    assert_eq!(refused.json(), serde_json::json!({ "message": "Request body timed out" }));
 
     let broken = begun().chain(tokio_stream::once(Err(std::io::Error::other("broken"))));
     let broken = Body::new(StreamBody::new(broken));

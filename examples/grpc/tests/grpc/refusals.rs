@@ -99,7 +99,7 @@ async fn step_up_required() {
 async fn no_caller() {
     let ours = refusal(&builder().build().unwrap(), Requirement::new(), None).await;
     let details = || vec![info("UNAUTHORIZED", &[])];
-    assert!(is_what_tonic_sends(&ours, Code::Unauthenticated, "Log in first", details), "{ours:?}");
+    assert!(is_what_tonic_sends(&ours, Code::Unauthenticated, "Authentication required", details), "{ours:?}");
 }
 
 #[tokio::test]
