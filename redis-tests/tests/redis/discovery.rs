@@ -86,7 +86,7 @@ impl Directory {
             .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([2; 32]).unwrap())
             .observe(move |event: &Event<'_>| {
-                if let Event::StoreFailed { error } = event {
+                if let Event::StoreFailed { error, .. } = event {
                     told.lock().unwrap().push(error.to_string());
                 }
             })

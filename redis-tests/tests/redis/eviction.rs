@@ -30,8 +30,8 @@ impl Told {
         Server::builder_at(address, policy)
             .clock(clock.clone())
             .observe(move |event: &Event<'_>| match event {
-                Event::StoreWarning { warning } => told.0.lock().unwrap().push(warning.to_string()),
-                Event::StoreFailed { error } => told.0.lock().unwrap().push(error.to_string()),
+                Event::StoreWarning { warning, .. } => told.0.lock().unwrap().push(warning.to_string()),
+                Event::StoreFailed { error, .. } => told.0.lock().unwrap().push(error.to_string()),
                 _ => {}
             })
             .build()

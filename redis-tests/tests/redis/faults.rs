@@ -141,7 +141,7 @@ async fn out_of_memory() {
     let tells = Arc::clone(&told);
     let patient = server.builder(Policy::new().store_deadline(Duration::from_secs(10)));
     let patient = patient.observe(move |event: &Event<'_>| {
-        if let Event::StoreFailed { error } = event {
+        if let Event::StoreFailed { error, .. } = event {
             tells.lock().unwrap().push(error.to_string());
         }
     });

@@ -97,7 +97,7 @@ impl Told {
             .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([2; 32]).unwrap())
             .observe(move |event: &Event<'_>| {
-                if let Event::StoreFailed { error } = event {
+                if let Event::StoreFailed { error, .. } = event {
                     told.0.lock().unwrap().push(format!("{error} {error:?}"));
                 }
             })
