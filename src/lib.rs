@@ -12,8 +12,10 @@
 //   challenges  starts and verifies over HTTP         (an edge)
 //   grpc        starts and verifies over gRPC         (an edge)
 
-pub mod challenges;
+// First, so that the documentation of `StepUp` begins with its builder.
 mod engine;
+
+pub mod challenges;
 #[cfg(feature = "axum")]
 pub mod extract;
 pub mod grpc;
