@@ -1,4 +1,4 @@
-//! What is spent by one request: taken before the handler runs, and given back where the handler says so.
+//! Grants that one request consumes: before the handler runs, and restored where the handler asks for it.
 
 use std::sync::Arc;
 

@@ -178,8 +178,8 @@ impl fmt::Debug for Caller {
 
 /// Finds the [`Caller`] of a request.
 ///
-/// Set once on the builder, so that guard and companion can never disagree. The default reads a `Caller`
-/// from the request's extensions, where the application's authentication has put it. A closure serves.
+/// Set once on the builder, so that guards and challenge endpoints agree. The default reads a `Caller`
+/// from the request's extensions, where the application's authentication has put it. A closure will do.
 ///
 /// # Example
 ///

@@ -64,7 +64,7 @@ pub(crate) fn registered<'a, M>(channels: &'a [Arc<Channel<M>>], name: &str) -> 
     find(channels, name).map(|channel| &*channel.name)
 }
 
-/// A name that stands in a path and in JSON as it is.
+/// A name that needs no escaping in a path or in JSON.
 fn is_name(name: &str) -> bool {
     (1..=32).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))

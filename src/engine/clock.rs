@@ -125,7 +125,7 @@ impl fmt::Debug for Monotone {
     }
 }
 
-/// A clock that stands still until it is stepped, for tests (feature `test-util`).
+/// A clock that moves only when it is stepped, for tests (feature `test-util`).
 ///
 /// Clones share the same time.
 ///

@@ -29,8 +29,8 @@ impl<E: Enrollment> ErasedEnrollment for E {
 
 /// What the application is asked.
 impl Engine {
-    /// Where a channel leads for a caller. What stands in the way comes in two parts, because a user who is
-    /// disabled is told so before they are told that a channel is not enrolled.
+    /// The recipient of a caller on a channel. A refusal comes in two parts, because a user who is
+    /// disabled learns that before they learn that a channel is not enrolled.
     pub(super) async fn resolve(
         &self,
         caller: &Caller,

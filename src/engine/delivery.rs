@@ -18,14 +18,14 @@ pub enum EnrollmentError {
     NotSupported,
     /// The application's policy forbids this caller to step up.
     Forbidden,
-    /// It cannot be told now: the request is refused with 503.
+    /// It cannot be determined now: the request is refused with 503.
     Unavailable,
 }
 
 /// Tells which channels a caller has enrolled, and where they lead.
 ///
 /// Asked for every start, verification and status, before anything is counted or sent, in the sandbox too.
-/// The default says that everybody has enrolled everything and the sender knows where. A closure serves.
+/// The default says that everybody has enrolled everything and the sender knows where. A closure will do.
 ///
 /// # Example
 ///
@@ -172,7 +172,7 @@ impl PushMessage {
     }
 }
 
-/// Sends one-time codes. A closure or an `async fn(OtpMessage) -> Result<(), DeliveryError>` serves.
+/// Sends one-time codes: a closure, or an `async fn(OtpMessage) -> Result<(), DeliveryError>`.
 ///
 /// It has [`Policy::sender_deadline`](crate::Policy::sender_deadline), after which it is dropped.
 pub trait OtpSender: Send + Sync + 'static {
@@ -195,7 +195,7 @@ where
 }
 
 /// Asks for an approval on the user's phone. A closure or an
-/// `async fn(PushMessage) -> Result<(), DeliveryError>` serves.
+/// `async fn(PushMessage) -> Result<(), DeliveryError>` will do.
 ///
 /// It has [`Policy::sender_deadline`](crate::Policy::sender_deadline), after which it is dropped.
 pub trait PushSender: Send + Sync + 'static {
@@ -220,8 +220,8 @@ where
 /// A sender that discards every message: for the sandbox, which sends nothing.
 ///
 /// Outside the [sandbox](crate::StepUpBuilder::sandbox) the builder refuses it
-/// ([`ConfigError::DiscardOutsideSandbox`](crate::ConfigError::DiscardOutsideSandbox)): a start would be answered 204 while no code exists. A
-/// closure that calls it is not recognized.
+/// ([`ConfigError::DiscardOutsideSandbox`](crate::ConfigError::DiscardOutsideSandbox)): a start would be answered 204
+/// while no code exists. A closure that calls it is not recognized.
 ///
 /// # Example
 ///

@@ -1,4 +1,4 @@
-//! What happens, told to whoever wants to know: [`Event`] and [`Observer`].
+//! What happens, for the application to observe: [`Event`] and [`Observer`].
 
 use std::{
     fmt,
@@ -12,11 +12,11 @@ use crate::{
     store::{StoreError, StoreWarning},
 };
 
-/// Something that has happened. Told once it is written, so what is told is so.
+/// Something that has happened. Emitted after the write has succeeded.
 ///
 /// No event holds a code, a session's id, a recipient or a push's id. `subject` is the user's id, as the application
-/// gave it; the adapters for `tracing` and `metrics` leave it out. See [`events`](crate::guide::events) for what they make of
-/// each.
+/// gave it; the adapters for `tracing` and `metrics` leave it out. See [`events`](crate::guide::events) for what they
+/// make of each.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -66,8 +66,8 @@ pub enum Event<'a> {
         /// The channel.
         channel: &'a str,
     },
-    /// A start was refused, or its message not sent (then [`SendFailed`](Self::SendFailed) was told before); or a
-    /// verification was refused and no code was compared. What the store's failure did, it told before, too.
+    /// A start was refused, or its message not sent (then [`SendFailed`](Self::SendFailed) was emitted before); or a
+    /// verification was refused and no code was compared. A failure of the store was emitted before, too.
     #[non_exhaustive]
     Refused {
         /// The user.
@@ -94,7 +94,8 @@ pub enum Event<'a> {
         subject: &'a str,
     },
     /// A message went to a recipient that has had a user's whole budget already, from several users together: one
-    /// number enrolled by many, perhaps to make you pay for messages ([`Policy::send_budget`](crate::Policy::send_budget)).
+    /// number enrolled by many, perhaps to make you pay for messages
+    /// ([`Policy::send_budget`](crate::Policy::send_budget)).
     #[non_exhaustive]
     RecipientShared {
         /// The user who sent the last.
@@ -112,7 +113,7 @@ pub enum Event<'a> {
         /// Whether it was approved. Declined by the user, or by the last number that was wrong.
         approved: bool,
     },
-    /// A user has declined so many pushes in a row that none can be started for a while, on any channel
+    /// A user has declined enough pushes in a row that none can be started for a while, on any channel
     /// ([`Policy::pause_after_declines`](crate::Policy::pause_after_declines)). Codes go on.
     #[non_exhaustive]
     PushesPaused {
@@ -161,7 +162,7 @@ pub enum Event<'a> {
         /// The user.
         subject: &'a str,
     },
-    /// A request without a [`Caller`](crate::Caller) reached a guard or the companion.
+    /// A request without a [`Caller`](crate::Caller) reached a guard or the challenge endpoints.
     NoCaller,
     /// The store failed, and what was asked of it was refused.
     #[non_exhaustive]
@@ -196,7 +197,7 @@ pub enum SendFailure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lockout {
-    /// For so long.
+    /// For this long.
     For(Duration),
     /// Until the application unlocks them ([`StepUp::unlock`](crate::StepUp::unlock)).
     UntilUnlocked,
@@ -305,7 +306,7 @@ impl SendFailure {
     }
 }
 
-/// Is told every [`Event`]. A closure serves.
+/// Receives every [`Event`]. A closure will do.
 ///
 /// It is called where the event happens, before the answer goes out, so it must not block: hand what takes time to a
 /// channel. A panic in it is swallowed.
@@ -344,7 +345,7 @@ where
     }
 }
 
-/// Everybody who is told.
+/// All observers.
 #[derive(Clone, Default)]
 pub(crate) struct Observers(Vec<Arc<dyn Observer>>);
 

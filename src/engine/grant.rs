@@ -32,7 +32,7 @@ pub struct Grant {
     spent: Option<Arc<dyn Restore>>,
 }
 
-/// Who can make a grant live again that a request has spent.
+/// Restores a grant that a request has consumed.
 pub(crate) trait Restore: Send + Sync {
     fn restore(&self) -> BoxFuture<'_, Result<bool, ChallengeError>>;
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::rules::{Attempt, DAY, Key, Timestamp};
 
-/// Users at most. Beyond it a user's wrong codes stand in the store alone.
+/// Maximum number of users. Beyond it, a user's wrong codes are in the store alone.
 const USERS: usize = 100_000;
 /// How often what is over is looked for, where there is no room.
 const SWEEP: Duration = Duration::from_secs(60);

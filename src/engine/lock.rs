@@ -55,7 +55,7 @@ impl StepUp {
     ///
     /// # Security
     ///
-    /// Whoever can cause it resets the limits on guessing: it belongs behind an identity check by a person, never
+    /// It resets the limits on guessing, so it belongs behind an identity check by a person, never
     /// behind the session alone.
     pub async fn unlock(&self, subject: &str) -> Result<(), ChallengeError> {
         let engine = &*self.0;

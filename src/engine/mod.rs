@@ -79,7 +79,7 @@ pub(crate) struct Engine {
     pub(crate) store: Backend,
     pub(crate) sandbox: bool,
     pub(crate) scopes: Option<Vec<Box<str>>>,
-    /// What the edges need of what the builder was told.
+    /// The settings of the edges.
     pub(crate) wire: Settings,
     ids: Ids,
     identify: Option<Arc<dyn Identify>>,
@@ -158,8 +158,8 @@ impl Engine {
         Grant::of(stored, satisfied.first).ok_or_else(|| AuthorizeError::StepUpRequired(UnmetReason::Missing.into()))
     }
 
-    /// The one decision behind layer, extractor and [`StepUp::authorize`]: a session's record, and which of its grants it
-    /// takes.
+    /// The one decision behind layer, extractor and [`StepUp::authorize`]: a session's record, and which of its grants
+    /// it takes.
     pub(crate) fn satisfied(
         &self,
         loaded: Result<Option<Stored>, StoreError>,

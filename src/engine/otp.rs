@@ -25,7 +25,7 @@ impl StepUp {
     /// Starts a one-time code on a channel and sends it. `purpose` is what it is for: `None` is the whole session,
     /// `Some(scope)` a scope, and a [`Purpose`] may name the one operation that a refusal has bound it to.
     ///
-    /// A code that is alive is voided, and its tries are inherited.
+    /// A live code is voided, and the new one inherits its attempts.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl StepUp {
     ///
     /// # Errors
     ///
-    /// [`ChallengeError`] says how a wrong code stands, or why none was compared.
+    /// [`ChallengeError`] says how many attempts a wrong code leaves, or why none was compared.
     pub async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, ChallengeError> {
         let engine = &self.0;
         let parsed = || -> Result<_, ChallengeError> {
@@ -69,7 +69,7 @@ impl StepUp {
 
 /// Why a code was not verified.
 enum NotVerified {
-    /// It was compared, and told as [`Event::WrongCode`].
+    /// It was compared, and emitted as [`Event::WrongCode`].
     Wrong(ChallengeError),
     Refused(ChallengeError),
 }
@@ -251,7 +251,8 @@ impl Engine {
                     let challenge_id = challenge_id.unwrap_or_default();
                     let clear = |subject: &mut Subject| {
                         subject.clear_failures(channel, attempt);
-                        // What was proven before everything was revoked, or the factors have changed, is not proven now.
+                        // What was proven before everything was revoked, or the factors have changed, is not proven
+                        // now.
                         let recipient = recipient.as_ref().filter(|_| Some(subject.generation()) == generation);
                         subject.record_verified(challenge_id, recipient, now);
                     };
@@ -332,7 +333,7 @@ impl Engine {
             let now = self.now();
             let current = self.subject_of(subject.as_ref())?;
             if current.is_some_and(|subject| subject.has_failure(attempt) && !subject.is_locked()) {
-                // It stands there already, though the store has not said so (T33).
+                // It is stored already, though the store did not confirm it (T33).
                 let recipient = self.recipient_key(&enrolled?);
                 return Ok(Counted { subject, session, recipient });
             }

@@ -59,11 +59,12 @@ impl<'a> Proof<'a> {
 pub enum ProofError {
     /// The channel is not registered for proofs.
     UnknownChannel,
-    /// The scope is none by its form, is not registered, or is another than the binding's.
+    /// The scope is malformed, not registered, or not that of the binding.
     Scope(Malformed),
-    /// The binding is no token by its form, was not made for this session, or is too old.
+    /// The binding is malformed, was not made for this session, or has expired.
     Binding(Malformed),
-    /// It was verified further ahead than another node's clock may be ([`Policy::clock_skew`](crate::Policy::clock_skew)).
+    /// It was verified further ahead than another node's clock may be
+    /// ([`Policy::clock_skew`](crate::Policy::clock_skew)).
     InTheFuture,
     /// It was verified longer ago than a grant lives.
     Expired,
@@ -129,8 +130,8 @@ impl StepUp {
     ///
     /// # Security
     ///
-    /// This counts no failures: whoever verifies the factor must count them, and must take each proof once. A TOTP
-    /// code, for instance, is valid for its step and must not be taken twice (RFC 6238 §5.2).
+    /// This counts no failures: the code that verifies the factor must count them, and must accept each proof once. A
+    /// TOTP code, for instance, is valid for its step and must not be taken twice (RFC 6238 §5.2).
     pub async fn record_proof(&self, caller: &Caller, proof: Proof<'_>) -> Result<Grant, ProofError> {
         self.0.grant(caller, proof).await
     }
@@ -169,8 +170,8 @@ impl Engine {
             if let Some(grant) = self.recorded_alike(recorded, &subject, session_key, &proof, &aim, since)? {
                 return Ok(grant);
             }
-            // The session is listed and its place is taken before the user's state is relied on: a revocation after this
-            // is either seen below, or changes that place.
+            // The session is listed and its place is taken before the user's state is relied on: a revocation after
+            // this is either seen below, or changes that place.
             self.list(&mut subject, session_key, ListedBy::Grant, now).await?;
             let seen = Seen::of(&subject, session_key);
             let Swap::Done(_) = self.swap_subject(subject_key, stored.as_ref(), subject, now).await? else { continue };
@@ -206,8 +207,8 @@ impl Engine {
         Err(ProofError::Unavailable)
     }
 
-    /// The grant that another call for the same has recorded since then. The user's record was read after the session's,
-    /// and says that the session's stands (T40).
+    /// The grant that another call for the same has recorded since then. The user's record was read after the
+    /// session's, and says that the session's stands (T40).
     fn recorded_alike(
         &self,
         recorded: Option<Stored>,

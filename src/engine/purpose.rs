@@ -122,7 +122,7 @@ impl CheckedPurpose {
 }
 
 impl Engine {
-    /// Checks a scope by its form, and against those registered.
+    /// Checks the syntax of a scope, and that it is registered.
     fn check_scope(&self, scope: &str) -> Result<(), Malformed> {
         check_scope(scope)?;
         match &self.scopes {

@@ -28,7 +28,7 @@ pub struct PushStarted {
     /// Its id: decimal digits of 128 random bits. The client polls with it, the phone answers with it.
     pub id: String,
     /// The number that the client shows and the user types on their phone, where the policy asks for one
-    /// ([`Policy::number_matching`](crate::Policy::number_matching)). It stands in no message, poll or log.
+    /// ([`Policy::number_matching`](crate::Policy::number_matching)). It is in no message, poll or log.
     pub number: Option<String>,
 }
 
@@ -121,7 +121,7 @@ impl StepUp {
         engine.start_push(caller, channel, aim).await
     }
 
-    /// How a push stands; `None` for one that this session did not start or no longer remembers.
+    /// The state of a push; `None` for one that this session did not start or no longer remembers.
     ///
     /// # Errors
     ///
@@ -281,7 +281,7 @@ impl Engine {
             let session = self.load(&session_key).await?;
             if said != Reply::No {
                 // Looked at again after the session was read: a lock or a revocation since then changes the session's
-                // record. What is not listed is not found by whoever revokes everything, so nothing is granted there.
+                // record. A revocation of everything does not find what is not listed, so nothing is granted there.
                 let again = self.load(&subject_key).await?;
                 let may_be_granted = |user: &Subject| !user.is_locked() && user.tracks(&session_key);
                 if !self.subject_of(again.as_ref())?.is_some_and(may_be_granted) {

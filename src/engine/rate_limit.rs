@@ -43,7 +43,7 @@ struct Groups {
 #[derive(Debug, Default)]
 struct Window(VecDeque<u64>);
 
-/// What was taken, to be given back where nothing was sent.
+/// What was taken, to be returned if nothing is sent.
 #[derive(Debug, Default)]
 #[must_use]
 pub(super) struct Taken {

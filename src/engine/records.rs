@@ -15,7 +15,7 @@ use crate::{
 /// From here on a life might reach past the end of time, and what denies would be forgotten at once.
 const LATEST: Timestamp = Timestamp::from_millis(u64::MAX / 2);
 
-/// How long a record that has nothing to keep yet stands in for what is about to be written.
+/// How long an empty record keeps the place of one that is about to be written.
 const PLACE_KEPT: Duration = Duration::from_secs(60);
 
 /// Whether a session's place was free.
@@ -44,7 +44,7 @@ pub(super) struct Loaded {
 
 /// What became of a swap.
 pub(super) enum Swap {
-    /// The state that stands now; `None` where nothing was left to keep.
+    /// The state that is stored now; `None` where nothing was left to keep.
     Done(Option<Stored>),
     Conflict,
 }
@@ -55,7 +55,7 @@ impl Engine {
         self.look_up(key).await.map_err(|error| self.failed(&error))
     }
 
-    /// The same, and whoever asks tells what failed.
+    /// The same; the caller reports what failed.
     pub(crate) async fn look_up(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         match self.begin_load(key) {
             Lookup::Ready(result) => result,
@@ -254,8 +254,8 @@ impl Engine {
     }
 
     /// Lists the session in the user's record before its own is written, for a start that may take it back or for good.
-    /// Where the list is full, the grants of the oldest go first, and where it has no record yet, its place is taken: an
-    /// operation that was about to write one finds that something has changed.
+    /// Where the list is full, the grants of the oldest go first, and where it has no record yet, its place is taken:
+    /// an operation that was about to write one finds that something has changed.
     pub(super) async fn list(
         &self,
         subject: &mut Subject,
@@ -277,7 +277,7 @@ impl Engine {
         }
     }
 
-    /// Makes sure that a session has a record, so that whoever writes it later has to swap, and a revocation in between
+    /// Makes sure that a session has a record, so that a later write has to swap, and a revocation in between
     /// is noticed: a record with a grant in it is never inserted (T32).
     pub(super) async fn take_place(&self, key: &Key) -> Result<Place, StoreDown> {
         if self.load(key).await?.is_some() {
@@ -290,7 +290,7 @@ impl Engine {
         }
     }
 
-    /// Revokes what a session holds; the starts of its challenges. It is written anew even if it holds nothing, so that
+    /// Revokes what a session holds; the starts of its challenges. It is rewritten even if it holds nothing, so that
     /// an operation that has read it before cannot write over this. After a conflict that is ensured already: a record
     /// that another operation has left without any elevation is left as it is, so that a storm of revocations costs
     /// each of them a write at most (T40).
@@ -307,7 +307,7 @@ impl Engine {
         Ok(starts)
     }
 
-    /// Writes a session's record anew as it is, so that an operation that has read it before finds a conflict, and asks
+    /// Rewrites a session's record as it is, so that an operation that has read it before finds a conflict, and asks
     /// again whether it may go on. Where somebody else has written it meanwhile, that is so already; and in one that
     /// cannot be read nothing is granted.
     pub(super) async fn touch_session(&self, key: &Key) -> Result<(), StoreDown> {

@@ -75,8 +75,8 @@ impl StepUp {
     /// changed a factor, such as their phone number, and has just stepped up to do so. What was sent to the old phone
     /// opens nothing any more, in this session neither, and what the user has proven to be theirs is forgotten.
     ///
-    /// Call it once the change is stored. A code that was sent to another recipient than the enrollment names by now does
-    /// not verify in any case (409 `STATE_INVALID`); a push that is out, and other sessions, end only so.
+    /// Call it once the change is stored. A code that was sent to another recipient than the enrollment names by now
+    /// does not verify in any case (409 `STATE_INVALID`); a push that is out, and other sessions, end only so.
     ///
     /// # Example
     ///
@@ -112,9 +112,9 @@ impl StepUp {
         Ok(())
     }
 
-    /// Takes an elevation along where a session gets a new id, as it should when privileges change: grants, tries and
-    /// the time of the last start. The old id is left with nothing. A pending challenge is dropped: its code was made
-    /// for the old id.
+    /// Takes an elevation along where a session gets a new id, as it should when privileges change: grants, attempts
+    /// and the time of the last start. The old id is left with nothing. A pending challenge is dropped: its code was
+    /// made for the old id.
     ///
     /// # Example
     ///
@@ -160,7 +160,7 @@ impl Engine {
         let first = self.subject_of(stored.as_ref())?.and_then(|subject| subject.revocation(session_key));
         let revocation = self.ids.next_u64();
         let note = |subject: &mut Subject| {
-            // Another revocation that began after this one read serves as well (T40).
+            // Another revocation that began after this read has done the same (T40).
             if subject.revocation(session_key) == first {
                 subject.revoke(session_key, revocation);
             }
@@ -181,9 +181,9 @@ impl Engine {
         let (mut own_generation, mut stays) = (None, false);
         let begin = |subject: &mut Subject| {
             let before = Some(subject.generation());
-            // One that was begun already stands there, though the store has not said so (T33). One that another call began
-            // after this one read serves as well: everything older has ended (T40). None is begun twice: what was started
-            // in one that has ended must not find it again.
+            // One that was begun already stands there, though the store has not said so (T33). One that another call
+            // began after this one read serves as well: everything older has ended (T40). None is begun twice: what was
+            // started in one that has ended must not find it again.
             if before != own_generation && (own.is_some() || before == first) {
                 let generation = self.ids.next_u64();
                 subject.revoke_all(generation);
@@ -225,14 +225,14 @@ impl Engine {
     }
 
     /// The new record's place is taken first, without a grant in it, and the user's generation is looked at after
-    /// that: so whoever revokes everything either is seen here, or finds that place and changes it.
+    /// that: so a revocation of everything either is seen here, or finds that place and changes it.
     async fn transfer(&self, subject_key: &Key, old_key: &Key, new_key: &Key) -> Result<(), ChallengeError> {
         let mut retries = self.retries();
         while retries.next().await {
             let Loaded { subject: stored_subject, session: stored_old } = self.load_both(subject_key, old_key).await?;
             let now = self.now();
             let Some(old) = self.session_of(stored_old.as_ref())? else { return Ok(()) };
-            // A user who was forgotten has nothing that could be elevated, but a session's starts are kept for longer.
+            // A user without a record has nothing that could be elevated, but a session's starts are kept for longer.
             let mut next = self.subject_or_new(stored_subject.as_ref())?;
             // The old id stays listed: until its record is gone, it may hold a grant.
             next.close_session(old_key);

@@ -41,10 +41,10 @@ pub(super) struct Prechecked {
 }
 
 impl Engine {
-    /// Reads the records, refuses from them alone what they refuse, and only then asks the application where the channel
-    /// leads: a user who is locked makes it no work (T40).
+    /// Reads the records, refuses from them alone what they refuse, and only then asks the application where the
+    /// channel leads: a user who is locked makes it no work (T40).
     ///
-    /// `may` says what else stands in the way, from the session's record.
+    /// `may` says what else prevents it, from the session's record.
     pub(super) async fn precheck(
         &self,
         caller: &Caller,
@@ -60,7 +60,7 @@ impl Engine {
         let empty = Session::default();
         match may(self.session_of(loaded.session.as_ref())?.unwrap_or(&empty), user, now) {
             Ok(()) => denials.check_locked(channel, &self.policy, now)?,
-            // Who is not locked is told first what only the application knows.
+            // A user who is not locked out first learns what only the application knows.
             Err(ChallengeError::RetryIn { .. } | ChallengeError::ChallengeLimitExceeded)
                 if denials.check_locked(channel, &self.policy, now).is_ok() => {}
             Err(refused) => return Err(refused),
@@ -72,7 +72,7 @@ impl Engine {
     /// Starts a challenge: refuses what can be refused from what was read, in the contract's order, then writes the
     /// user's record, the recipient's, and the session's.
     ///
-    /// `step` takes the session's step, in the user's generation and to a recipient, or says what stands in its way.
+    /// `step` takes the session's step, in the user's generation and to a recipient, or says why it cannot be taken.
     pub(super) async fn begin(
         &self,
         beginning: &StartRequest<'_>,
@@ -145,7 +145,7 @@ impl Engine {
             let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
             let replaces = if push.is_some() { current.push_challenge_id() } else { current.otp_id() };
             if replaces == Some(challenge_id) {
-                // Its own record stands there already, though the store has not said so (T33).
+                // Its own record is stored already, though the store did not confirm it (T33).
                 return Ok(resolved);
             }
             let recipient = recipient_key.copied();
@@ -217,7 +217,7 @@ impl Engine {
                 let withdraw = |subject: &mut Subject| subject.not_sent(challenge_id, session, came_back, now);
                 self.take_back(beginning, begun.recipient_key.as_ref(), withdraw).await;
             }
-            // A code may still be typed; a push that nobody was told the id of is over.
+            // A code may still be typed; a push whose id nobody has received is over.
             SendFailure::TooSlow | SendFailure::Panicked if beginning.push.is_some() => {
                 let stored = self.load(&subject_key).await.ok().flatten();
                 let _ =

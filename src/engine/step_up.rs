@@ -12,7 +12,7 @@ use crate::rules::{ChallengeError, Requirement, Session, Timestamp, Unmet};
 /// Senders, enrollments and stores outside the process have deadlines, so they need a tokio runtime with its time
 /// driver (`enable_time` or `enable_all`).
 ///
-/// Its methods are what the companion calls; an application can call them itself, from a handler of its own
+/// The challenge endpoints call its methods; an application can call them itself, from a handler of its own
 /// or another protocol. All of them share one set of limits (T6).
 ///
 /// # Example
@@ -35,7 +35,7 @@ use crate::rules::{ChallengeError, Requirement, Session, Timestamp, Unmet};
 /// ```
 pub struct StepUp(pub(crate) Arc<Engine>);
 
-/// Where a caller stands.
+/// The grants of a caller's session, and the channels that the user has enrolled.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StepUpStatus {
@@ -143,7 +143,7 @@ impl StepUp {
         self.0.unfinished.drained().await;
     }
 
-    /// Where a caller stands: their grants, and the channels that they have enrolled.
+    /// The grants of a caller's session, and the channels that the user has enrolled.
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ use crate::{engine::Observers, rules::Timestamp};
 
 const SANDBOX: &str = "step-up runs as a SANDBOX: nothing is sent and every code is 123456; never in production";
 
-/// What filters name: the crate, not the module in which the lines happen to stand.
+/// The target that filters name: the crate, not a module.
 #[cfg(feature = "tracing")]
 const TARGET: &str = "tower_step_up";
 
@@ -45,7 +45,7 @@ fn warn(text: &str) {
     eprintln!("warning: {text}");
 }
 
-/// A request without a caller reached a guard or the companion: said at most once a minute.
+/// A request without a caller reached a guard or the challenge endpoints: logged at most once a minute.
 pub(crate) fn no_caller() {
     #[cfg(feature = "tracing")]
     tracing::warn!(

@@ -32,7 +32,7 @@ pub(super) struct GuardConfig<R> {
     pub(super) condition: Condition,
     /// The paths of gRPC methods that need no step-up.
     pub(super) exempt: Vec<Box<str>>,
-    /// Whether it only tells what it would refuse.
+    /// Whether it only reports what it would refuse.
     pub(super) shadow: bool,
     /// Whether answers that pass may be stored by caches, as far as the application says nothing.
     pub(super) keep_cache_control: bool,
@@ -72,13 +72,13 @@ impl<R> GuardConfig<R> {
 }
 
 impl<R> GuardConfig<R> {
-    /// Whether it depends on the request as a whole who is asking, or whether anything is asked at all.
+    /// Whether the caller or the condition depends on the request as a whole.
     pub(super) fn looks_at_requests(&self) -> bool {
         self.condition.is_conditional() || !self.engine().identifies_by_extension()
     }
 
-    /// Whether a step-up is asked for; where it is, the caller that was found stands in the extensions, in place of any
-    /// other.
+    /// Whether a step-up is asked for; where it is, the caller that was found is put into the extensions, in place of
+    /// any other.
     pub(super) fn applies(&self, request: &mut Parts) -> bool {
         if !self.condition.applies(request) {
             return false;
@@ -92,7 +92,7 @@ impl<R> GuardConfig<R> {
         true
     }
 
-    /// Who has to step up for a request; nobody where it passes as it is.
+    /// The caller who has to step up for a request; `None` if it passes as it is.
     pub(super) fn asks(&self, request: &mut Parts) -> Result<Option<Caller>, Refusal> {
         if self.exempts(&request.uri) || !self.applies(request) {
             return Ok(None);
@@ -143,7 +143,7 @@ impl<R> GuardConfig<R> {
         }
     }
 
-    /// A refusal, with what every one has to carry, whoever builds it.
+    /// A refusal, with the headers that every one carries, however it is built.
     pub(super) fn refuse<ResBody>(&self, refusal: Refusal, request: &Parts) -> Response<ResBody>
     where
         R: ResponseForRefusal<ResBody>,

@@ -56,7 +56,8 @@ impl RequireStepUp {
 }
 
 impl<R> RequireStepUp<R> {
-    /// Builds refusals another way. See [`ResponseForRefusal`](crate::ResponseForRefusal). Exemptions do not go with it.
+    /// Builds refusals another way. See [`ResponseForRefusal`](crate::ResponseForRefusal). Exemptions do not go with
+    /// it.
     pub fn with_refusal_response<T>(self, refuse: T) -> RequireStepUp<T> {
         RequireStepUp(Arc::new(self.0.refusing_with(refuse)))
     }
@@ -87,7 +88,7 @@ impl<R> RequireStepUp<R> {
     }
 
     /// Decides for one request, where there is no service to wrap: for a framework's own kind of middleware, and for
-    /// extractors. What passes goes on with its grant, which stands in the [`Caller`](crate::Caller) as well; `None`
+    /// extractors. What passes goes on with its grant, which is in the [`Caller`](crate::Caller) as well; `None`
     /// where none is asked for.
     ///
     /// # Errors
@@ -112,7 +113,7 @@ impl<R> RequireStepUp<R> {
 }
 
 impl<R: Clone> RequireStepUp<R> {
-    /// Lets everything pass, and tells what it would have refused as
+    /// Lets everything pass, and reports what it would have refused as
     /// [`Event::WouldRefuse`](crate::Event::WouldRefuse): to see, before a route is guarded, whom it would stop.
     ///
     /// It changes no byte of a response and spends nothing. A request without a caller passes, too, and so does one
@@ -134,8 +135,8 @@ impl<R: Clone> RequireStepUp<R> {
     /// # Security
     ///
     /// A cache in front of the guard may then hand the answer to a client that has not stepped up, unless the
-    /// application forbids that itself. [`authorize`](RequireStepUp::authorize) and the extractors see no answer, so there the
-    /// application must.
+    /// application forbids that itself. [`authorize`](RequireStepUp::authorize) and the extractors see no answer, so
+    /// there the application must.
     pub fn keep_cache_control(self) -> Self {
         self.changed(|shared| shared.keep_cache_control = true)
     }
@@ -192,7 +193,7 @@ impl RequireStepUp<Grpc> {
     ///
     /// # Security
     ///
-    /// Whatever stands between the guard and the service must not change the path.
+    /// Nothing between the guard and the service may change the path.
     pub fn exempt(self, service: &str, method: &str) -> Result<Self, ConfigError> {
         if !service.split('.').all(is_identifier) || !is_identifier(method) {
             return Err(ConfigError::InvalidGrpcMethod { service: service.into(), method: method.into() });

@@ -27,11 +27,11 @@
 //!
 //! [`RequireStepUp::with`] takes a [`Requirement`](crate::Requirement): a scope, an age, channels, and whether one
 //! request spends the grant. [`RequireStepUp::bind`] binds it to the very request. Where there is no service to wrap,
-//! [`RequireStepUp::authorize`] asks for one request, and [`StepUp::authorize`](crate::StepUp::authorize) for one caller; all of
-//! them decide in the same way. [`RequireStepUp::report_only`] only tells what it would refuse.
+//! [`RequireStepUp::authorize`] asks for one request, and [`StepUp::authorize`](crate::StepUp::authorize) for one
+//! caller; all of them decide in the same way. [`RequireStepUp::report_only`] only reports what it would refuse.
 //!
 //! A grant that is spent is spent before the handler runs. Where the handler then fails, or the client goes away, it
-//! stays spent and the user steps up anew, unless the handler [gives it back](crate::Grant::restore) before it did
+//! stays consumed and the user steps up again, unless the handler [restores it](crate::Grant::restore) before it did
 //! anything. Two guards in a row that each spend one take two.
 //!
 //! # Refusals
@@ -47,8 +47,8 @@
 //!
 //! A gRPC request is refused in gRPC's terms, any other with JSON; see [`grpc`](crate::grpc).
 //!
-//! Whoever builds the response, its extensions hold the [`Refusal`](crate::Refusal), so that a layer outside can tell a guard's
-//! refusal from the application's own.
+//! However the response is built, its extensions hold the [`Refusal`](crate::Refusal), so that a layer outside can tell
+//! a guard's refusal from the application's own.
 
 mod admission;
 mod bind;

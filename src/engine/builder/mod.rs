@@ -100,8 +100,8 @@ impl StepUpBuilder {
     }
 
     /// Registers a channel for what the application verifies itself and hands to
-    /// [`StepUp::record_proof`](crate::StepUp::record_proof), such as `PASSKEY`: a requirement can then name it. The name is as for
-    /// [`otp`](Self::otp).
+    /// [`StepUp::record_proof`](crate::StepUp::record_proof), such as `PASSKEY`: a requirement can then name it. The
+    /// name is as for [`otp`](Self::otp).
     pub fn proof(mut self, channel: impl Into<String>) -> Self {
         let channel = channel.into();
         if self.channels.proof.contains(&channel) {
@@ -127,7 +127,8 @@ impl StepUpBuilder {
         }
     }
 
-    /// How the caller of a request is found. The default reads a [`Caller`](crate::Caller) from the request's extensions.
+    /// How the caller of a request is found. The default reads a [`Caller`](crate::Caller) from the request's
+    /// extensions.
     pub fn identify(mut self, identify: impl Identify) -> Self {
         self.identify = Some(Arc::new(identify));
         self
@@ -151,19 +152,19 @@ impl StepUpBuilder {
         self
     }
 
-    /// Who is told what happens. May be called several times.
+    /// Adds an observer of what happens. May be called several times.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.observers.add(observer);
         self
     }
 
-    /// What tells the time. The default is the [`SystemClock`].
+    /// The clock. The default is the [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// The secret under which codes are digested. In process a random one serves, which is the default; a
+    /// The secret under which codes are digested. In process the default is a random one; a
     /// store that processes share requires one that they share, too.
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secret = Some(secret);
@@ -197,7 +198,7 @@ impl StepUpBuilder {
     /// # Security
     ///
     /// - **It is never rotated.** Under another key no record is found: every lock, count and grant is forgotten.
-    /// - A bare hash of a phone number, an e-mail address or a user's id is reversed by hashing all there are. Whoever
+    /// - A bare hash of a phone number, an e-mail address or a user's id is reversed by hashing all there are. An attacker who
     ///   copies the store without this key learns none of them (T37), nor sessions, operations and push ids. So keep it
     ///   apart from the store and its backups.
     /// - The names of channels and scopes are in clear in the records, with times and counts: choose names that tell
@@ -219,10 +220,10 @@ impl StepUpBuilder {
         self
     }
 
-    /// The path under which clients reach the companion, such as `/stepup/challenges`: a guard's refusal then
+    /// The path under which clients reach the challenge endpoints, such as `/stepup/challenges`: a guard's refusal then
     /// names the URLs at which a challenge starts.
     ///
-    /// It is only told to clients. Where the companion is mounted is the router's matter, or that of
+    /// It is only told to clients. Where the endpoints are mounted is the router's matter, or that of
     /// [`ChallengeService::mounted_at`](crate::ChallengeService::mounted_at).
     pub fn public_path(mut self, path: impl Into<String>) -> Self {
         self.public_path = Some(path.into());
@@ -236,7 +237,7 @@ impl StepUpBuilder {
         self
     }
 
-    /// The domain in the `google.rpc.ErrorInfo` of every gRPC refusal, the guards' and the companion's alike: whose
+    /// The domain in the `google.rpc.ErrorInfo` of every gRPC refusal, of guards and challenge endpoints alike: whose
     /// errors these are, such as `bank.example`. Default `step-up`.
     pub fn grpc_domain(mut self, domain: impl Into<String>) -> Self {
         self.grpc_domain = domain.into();

@@ -24,9 +24,9 @@ const TEXT_LIMIT: usize = 1024;
 
 /// What makes up the operation that a step-up is bound to: PSD2 calls it dynamic linking (Regulation 2018/389 art. 5).
 ///
-/// The method, the authority (`bank.example:8443`), the path with its query, and, unless left out, every byte of the body; and some headers.
-/// With them goes the text that the user approves, which the application makes of the request. A step-up for one
-/// transfer then opens that very transfer, once, and no other.
+/// The method, the authority (`bank.example:8443`), the path with its query, and, unless left out, every byte of the
+/// body; and some headers. With them goes the text that the user approves, which the application makes of the request.
+/// A step-up for one transfer then opens that very transfer, once, and no other.
 ///
 /// See [`RequireStepUp::bind`](crate::RequireStepUp::bind) for where it goes.
 ///
@@ -84,9 +84,10 @@ const OF_THE_BODY: [HeaderName; 2] = [CONTENT_TYPE, CONTENT_ENCODING];
 impl Binding {
     /// Binds the method, the authority, the path and the query, the body, `Content-Type` and `Content-Encoding`.
     ///
-    /// `uri` tells the URI as the client sent it: [`uri_as_received`](Self::uri_as_received), unless something outside
-    /// the guard has changed it. `describe` makes the text that the user approves: 1 to 1024 bytes without control,
-    /// format and other invisible characters; ZWJ and ZWNJ may join two visible ones. Anything else is refused with 400, and so is a request at which either panics.
+    /// `uri` returns the URI as the client sent it: [`uri_as_received`](Self::uri_as_received), unless something
+    /// outside the guard has changed it. `describe` makes the text that the user approves: 1 to 1024 bytes without
+    /// control, format and other invisible characters; ZWJ and ZWNJ may join two visible ones. Anything else is refused
+    /// with 400, and so is a request at which either panics.
     pub fn new(
         uri: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
         describe: impl Fn(&Parts, &[u8]) -> Option<String> + Send + Sync + 'static,
@@ -122,14 +123,14 @@ impl Binding {
     ///
     /// # Security
     ///
-    /// A header that the client can set tells nothing: `X-Forwarded-Host` only counts where a proxy overwrites it.
+    /// A header that the client can set proves nothing: `X-Forwarded-Host` only counts where a proxy overwrites it.
     pub fn authority(mut self, find: impl Fn(&Parts) -> Option<Authority> + Send + Sync + 'static) -> Self {
         self.authority = Arc::new(move |request| normal(&find(request)?));
         self
     }
 
-    /// Binds a header as well: all its values, in their order. One that is absent is not one that is empty. Name each by
-    /// which the handler decides.
+    /// Binds a header as well: all its values, in their order. One that is absent is not one that is empty. Name each
+    /// by which the handler decides.
     pub fn header(mut self, name: HeaderName) -> Self {
         self.headers.push(name);
         self
@@ -184,7 +185,7 @@ impl Binding {
         self.body
     }
 
-    /// The operation of a request; `None` for one that cannot be told or described.
+    /// The operation of a request; `None` for one that cannot be identified or described.
     pub(crate) fn operation(&self, request: &Parts, body: &[u8]) -> Option<BoundOperation> {
         let asked = || {
             let content = match &self.content {

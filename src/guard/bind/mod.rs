@@ -83,7 +83,7 @@ impl<R, F> BindStepUp<R, F> {
     }
 }
 
-/// Makes a request body of type `B` from what was read of it. A function of [`Replayed`] serves.
+/// Makes a request body of type `B` from what was read of it. A function of [`Replayed`] will do.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot rebuild a request body of type `{B}`",
     label = "this guard cannot hand on the request that it has read",
@@ -234,8 +234,8 @@ impl<R, F> BindStepUp<R, F> {
         };
         let mut request = Request::from_parts(parts, body);
         let no_store = shared.forbids_storing(request.method(), request.headers());
-        // Decided first: a refused request neither waits for the inner service nor takes its capacity from others. Spent
-        // last: waiting for that capacity costs nobody a step-up.
+        // Decided first: a refused request neither waits for the inner service nor takes its capacity from others.
+        // Spent last: waiting for that capacity costs nobody a step-up.
         let (engine, digest) = (shared.engine(), Some(&operation.digest));
         let loaded = engine.look_up(&engine.session_key(&caller)).await;
         let decided = match engine.satisfied(loaded, shared.requirement(), digest) {

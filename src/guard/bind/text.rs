@@ -5,8 +5,8 @@ const SPACES: usize = 4;
 
 /// Whether a text may read as another than the one that is bound: by a hidden character, or one that moves the rest.
 ///
-/// The two joiners are allowed where scripts and emoji need them: between two visible characters outside ASCII, neither of
-/// them a digit. Five spaces in a row are refused, since they can push what follows onto a line of its own.
+/// The two joiners are allowed where scripts and emoji need them: between two visible characters outside ASCII, neither
+/// of them a digit. Five spaces in a row are refused, since they can push what follows onto a line of its own.
 pub(super) fn misleads(text: &str) -> bool {
     // Joiners change nothing in ASCII, and so only hide there.
     let is_visible = |c: char| !c.is_whitespace() && !is_hidden(c) && !c.is_ascii() && !c.is_numeric();
@@ -51,7 +51,7 @@ fn is_hidden(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Single code points, and what may stand around the joiners.
+    /// Single code points, and what may surround the joiners.
     #[test]
     fn texts_that_mislead() {
         let points = "0000 0009 000A 000D 001B 007F 0085 009F 00AD 034F 0600 061C 06DD 070F 0890 08E2 115F 1160 1680 17B4 \

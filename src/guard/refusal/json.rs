@@ -10,8 +10,8 @@ use http::{
 use super::{Refusal, RefusalTerms, ResponseForRefusal};
 use crate::wire::{RETRY_SOON, declare_json};
 
-/// Refuses with JSON: 401, 403, 503, or 400, 408 and 413 for a body that cannot be bound, whatever the client speaks. Chosen by
-/// [`RequireStepUp::json`](crate::RequireStepUp::json).
+/// Refuses with JSON: 401, 403, 503, or 400, 408 and 413 for a body that cannot be bound, whatever the client speaks.
+/// Chosen by [`RequireStepUp::json`](crate::RequireStepUp::json).
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Json;

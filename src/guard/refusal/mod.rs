@@ -20,7 +20,7 @@ mod oauth;
 pub(super) use self::grpc::speaks_grpc;
 pub use self::{grpc::Grpc, json::Json, negotiate::Negotiate, oauth::OAuth};
 
-/// Why a guard refused. It stands in the extensions of every response that a guard builds.
+/// Why a guard refused. It is in the extensions of every response that a guard builds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -55,8 +55,8 @@ impl std::error::Error for Refusal {}
 
 /// Builds a guard's refusals, for responses with a body of type `B`.
 ///
-/// [`Negotiate`] is the default, [`Json`] and [`Grpc`] are its two halves. A closure serves where the shape is to be another, or where the body cannot be
-/// made from bytes:
+/// [`Negotiate`] is the default, [`Json`] and [`Grpc`] are its two halves. Use a closure for another shape, or for a
+/// body that cannot be made from bytes:
 ///
 /// ```
 /// use axum::{body::Body, http::{Response, StatusCode, request::Parts}};
@@ -95,7 +95,7 @@ where
     }
 }
 
-/// On what terms a guard lets a caller through: what it tells them.
+/// The terms on which a guard admits a caller: what a refusal can say.
 #[derive(Debug)]
 pub struct RefusalTerms {
     pub(super) requirement: Requirement,
@@ -239,7 +239,7 @@ impl RefusalTerms {
         self.channels.push.iter().map(|name| &**name)
     }
 
-    /// The URLs at which a challenge starts, where the builder was told the
+    /// The URLs at which a challenge starts, where the builder was given the
     /// [public path](crate::StepUpBuilder::public_path).
     pub fn start(&self) -> impl Iterator<Item = &str> {
         self.start.iter().flatten().map(String::as_str)
@@ -251,8 +251,8 @@ impl RefusalTerms {
         &self.authenticate
     }
 
-    /// The channels of what the application verifies itself ([`StepUp::record_proof`](crate::StepUp::record_proof)) that are
-    /// accepted.
+    /// The channels of what the application verifies itself ([`StepUp::record_proof`](crate::StepUp::record_proof))
+    /// that are accepted.
     pub fn proof_channels(&self) -> impl Iterator<Item = &str> {
         self.channels.proof.iter().map(|name| &**name)
     }

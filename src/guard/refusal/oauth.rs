@@ -46,7 +46,7 @@ impl OAuth {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::InvalidOAuthParameter`] where it is empty or has a character that may not stand there: printable ASCII without
+    /// [`ConfigError::InvalidOAuthParameter`] where it is empty or has an invalid character: printable ASCII without
     /// `"` and `\` may (RFC 6750 §3).
     pub fn description(self, description: &str) -> Result<Self, ConfigError> {
         let description = checked("error_description", description, |byte| matches!(byte, b' '..=b'~'))?;
@@ -57,7 +57,7 @@ impl OAuth {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::InvalidOAuthParameter`] where there is none, or one is empty or has a character that may not stand there: visible
+    /// [`ConfigError::InvalidOAuthParameter`] where there is none, or one is empty or has an invalid character: visible
     /// ASCII without `"` and `\` may.
     pub fn acr_values<T: AsRef<str>>(self, values: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
         let mut checked_values = Vec::new();
@@ -84,7 +84,7 @@ impl OAuth {
 
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
-/// A value that can stand between quotes as it is.
+/// A value that needs no escaping between quotes.
 fn checked(parameter: &'static str, value: &str, may_stand: impl Fn(u8) -> bool) -> Result<Box<str>, ConfigError> {
     let stands = |byte: u8| may_stand(byte) && byte != b'"' && byte != b'\\';
     if value.trim().is_empty() || !value.bytes().all(stands) {
