@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{self, Write},
+    hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
 };
 
@@ -62,9 +63,11 @@ impl CallerOf {
     #[must_use]
     pub fn session(self, id: impl fmt::Display) -> Caller {
         let mut text = IdText::default();
-        // It fails only where the id's own `Display` does; what it has written until then is its text.
-        let _ = write!(text, "{id}");
-        self.session_bytes(text.as_bytes())
+        match write!(text, "{id}") {
+            Ok(()) => self.session_bytes(text.as_bytes()),
+            // Its beginning could be that of another id: it is a session of its own, in which nothing is granted.
+            Err(fmt::Error) => self.session_bytes(nobody()),
+        }
     }
 
     /// The same by its bytes. An id is one session by its text and another by its bytes, unless the two are equal.
@@ -74,6 +77,12 @@ impl CallerOf {
         let session = BareKey::session(&subject, id.as_ref());
         Caller { identity: Arc::new(Identity { subject, session }), grant: None }
     }
+}
+
+/// An id that nobody has, for one whose `Display` fails.
+fn nobody() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("unprintable {:x}{:x}", random(), random())
 }
 
 /// Prints nothing of the user.
@@ -133,7 +142,11 @@ impl Caller {
     /// assert_eq!(caller.subject(), "42");
     /// ```
     pub fn user(id: impl fmt::Display) -> CallerOf {
-        CallerOf { subject: id.to_string().into() }
+        let mut subject = String::new();
+        if write!(subject, "{id}").is_err() {
+            subject = nobody();
+        }
+        CallerOf { subject: subject.into() }
     }
 
     /// The user's id, as the application gave it.
@@ -238,6 +251,22 @@ mod tests {
             assert_eq!(Caller::user("a").session(format_args!("{head}{tail}")).session(), expected);
         }
         assert_eq!(Caller::user(7_i64).session(42_u128).session(), Caller::user("7").session("42").session());
+    }
+
+    /// An id that fails to print is nobody's, each time another one, and nothing panics.
+    #[test]
+    fn an_id_that_cannot_be_printed_is_nobodys() {
+        struct Fails;
+        impl fmt::Display for Fails {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("4f0c")?;
+                Err(fmt::Error)
+            }
+        }
+        let session = || Caller::user("a").session(Fails).session();
+        assert_ne!(session(), session());
+        assert_ne!(session(), Caller::user("a").session("4f0c").session());
+        assert_ne!(Caller::user(Fails).session("1").subject(), Caller::user(Fails).session("1").subject());
     }
 
     #[test]
