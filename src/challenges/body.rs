@@ -11,11 +11,11 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 
-/// The body of the companion's answers.
+/// The body of the challenge endpoints' responses.
 #[derive(Clone, Default)]
 pub struct ResponseBody(Full<Bytes>);
 
-/// Prints nothing of it: the number of a push may stand there.
+/// Prints nothing of it: it may contain the number of a push.
 impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ResponseBody(..)")

@@ -1,4 +1,4 @@
-//! The companion: [`ChallengeService`] starts challenges and verifies them, over HTTP.
+//! The challenge endpoints: [`ChallengeService`] starts challenges and verifies them, over HTTP.
 //!
 //! It sits inside the layer that authenticates and outside every guard: a caller who has to step up must reach
 //! it.
@@ -9,7 +9,7 @@
 //! | verify it | `POST /otp/{channel}/verify` `{"verificationCode":"123456"}` | 204 |
 //! | start a push | `POST /push/{channel}` | 200 `{"id"}` |
 //! | push outcome | `GET /push/{channel}/{id}` | 200 `{"id","status","expiresIn"}` |
-//! | where do I stand | `GET /` | 200 `{"status","grants","channels"}` |
+//! | status of the session | `GET /` | 200 `{"status","grants","channels"}` |
 //! | drop the elevation | `DELETE /` | 204 |
 //!
 //! A start may carry `{"scope":"…","binding":"…"}`: what the step-up is for, and the token from a refusal that binds it
@@ -73,7 +73,7 @@ pub struct ChallengeService {
 }
 
 impl StepUp {
-    /// The companion service: starts challenges and verifies them, over HTTP.
+    /// The challenge endpoints as a service: starts challenges and verifies them, over HTTP.
     pub fn challenges(&self) -> ChallengeService {
         ChallengeService { step_up: self.clone(), prefix: "".into() }
     }

@@ -24,7 +24,7 @@ pub(super) type Answer = Response<ResponseBody>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FieldError {
-    /// The path of the enclosing objects: all fields stand at the top.
+    /// The path of the enclosing objects: all fields are at the top level.
     params: [&'static str; 0],
     field_name: &'static str,
     error: &'static str,
@@ -83,7 +83,7 @@ fn push_started(push: &PushStarted) -> Answer {
     with_json(StatusCode::OK, &Body { id: &push.id, number: push.number.as_deref() })
 }
 
-/// How a push stands; 404 for one that the session did not start.
+/// The state of a push; 404 for one that the session did not start.
 fn push_outcome(id: &str, status: Option<PushStatus>) -> Answer {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]

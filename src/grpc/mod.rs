@@ -1,8 +1,8 @@
-//! gRPC: guards in front of gRPC services, and a companion that gRPC clients can call.
+//! gRPC: guards in front of gRPC services, and challenge endpoints for gRPC clients.
 //!
 //! # Guards
 //!
-//! A guard refuses a gRPC request in gRPC's own terms, whatever it stands in front of: HTTP 200 and trailers only.
+//! A guard refuses a gRPC request in gRPC's own terms, whatever service it guards: HTTP 200 and trailers only.
 //!
 //! | what | code | `ErrorInfo.reason` |
 //! |---|---|---|
@@ -53,14 +53,14 @@
 //! # Ok::<_, tower_step_up::ConfigError>(())
 #![doc = "```"]
 //!
-//! Not as `Server::builder().layer(guard)`: that covers every service of the server, the companion too.
+//! Not as `Server::builder().layer(guard)`: that covers every service of the server, the challenge endpoints too.
 //!
 //! A stream is decided when the call starts, before its first message is read, and goes on as it was decided.
 //!
 //! **gRPC-Web** is translated outside: `tonic_web::GrpcWebLayer` as a layer of the server turns a request into
 //! gRPC before a guard sees it, and the refusal back.
 //!
-//! # The companion
+//! # The challenge endpoints
 //!
 //! With the feature `grpc`, `StepUp::grpc_challenges` is `stepup.v1.StepUp`: the operations of
 //! [`ChallengeService`](crate::ChallengeService) for gRPC clients. It calls the same methods, so there is one set of

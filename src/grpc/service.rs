@@ -1,4 +1,4 @@
-//! The companion's gRPC service.
+//! The challenge endpoints as a gRPC service.
 
 use std::{
     convert::Infallible,

@@ -1,6 +1,6 @@
 //! Messages, counted over windows that slide. Pure: no clock, no lock, no I/O.
 //!
-//! A user's record holds what they caused, and a recipient's record what reached them, whoever caused it.
+//! A user's record holds what they caused, and a recipient's record what reached it, from any user.
 
 use std::time::Duration;
 

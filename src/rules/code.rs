@@ -65,7 +65,7 @@ impl fmt::Debug for OneTimeCode {
     }
 }
 
-/// Checks a code by its form: ASCII digits of the exact length, compared as bytes (T7).
+/// Checks the syntax of a code: ASCII digits of the exact length, compared as bytes (T7).
 fn check_form(code: &str, digits: u8) -> Result<(), Malformed> {
     if code.chars().all(char::is_whitespace) {
         return Err(Malformed::Blank);
@@ -79,7 +79,7 @@ fn check_form(code: &str, digits: u8) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// A one-time code as a user has typed it: exactly so many ASCII digits.
+/// A one-time code as a user has typed it: ASCII digits of the exact length.
 #[derive(Clone, Copy)]
 pub(crate) struct Code<'a>(&'a str);
 

@@ -33,7 +33,7 @@ impl Ids {
         (u128::from(high) << 64) | u128::from(low)
     }
 
-    /// A reference that tells nothing: the numbers are in an order that an outsider could work out, and count what
+    /// A reference that reveals nothing: the numbers have an order that an outsider could work out, and count what
     /// others do.
     pub(crate) fn reference(&self) -> u128 {
         let number = self.next();

@@ -42,7 +42,7 @@ impl BareKey {
         Self::digest(b"step-up/subject\0", &[subject.as_bytes()])
     }
 
-    /// A recipient, whoever sends there.
+    /// A recipient, whichever user sends there.
     pub(crate) fn recipient(recipient: &str) -> Self {
         Self::digest(b"step-up/address\0", &[recipient.as_bytes()])
     }
@@ -167,7 +167,7 @@ mod tests {
         assert_ne!(one.operation(&operation), alone.operation(&operation));
     }
 
-    /// Else they would all stand in one place of a map.
+    /// Otherwise all of them would share one bucket of a map.
     #[test]
     fn keys_are_spread() {
         let hash = |user: &str| foldhash::fast::FixedState::default().hash_one(Key::subject(user));

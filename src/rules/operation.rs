@@ -47,7 +47,8 @@ pub(crate) struct BoundOperation {
     pub(crate) text: Box<str>,
 }
 
-/// Everything that is bound of an operation, as a SHA-256. It goes to the caller in a [`Token`], and never into a record.
+/// Everything that is bound of an operation, as a SHA-256. It goes to the caller in a [`Token`], and never into a
+/// record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BareOperation([u8; 32]);
 

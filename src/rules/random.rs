@@ -1,6 +1,6 @@
 //! The random generator of the operating system, and its failure.
 
-/// The operating system's generator, or what stands in for it when its failure is tested.
+/// The operating system's generator, or a failing one in tests.
 pub(crate) type Random = fn(&mut [u8]) -> Result<(), RandomFailed>;
 
 /// The generator failed: nothing is started.

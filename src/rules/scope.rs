@@ -2,7 +2,7 @@
 
 use crate::rules::Malformed;
 
-/// Checks a scope by its form: visible ASCII, so that it can stand in a header (RFC 6749 §3.3 is narrower
+/// Checks the syntax of a scope: visible ASCII, so that it fits into a header (RFC 6749 §3.3 is narrower
 /// by quotes and backslash, which are refused too).
 pub(crate) fn check_scope(scope: &str) -> Result<(), Malformed> {
     if scope.chars().all(char::is_whitespace) {

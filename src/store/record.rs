@@ -10,7 +10,7 @@ use crate::rules::{Sends, Session, Subject};
 /// The version of the encoding: one that is unknown is refused, never guessed.
 pub(super) const VERSION: u8 = 1;
 
-/// Names one state of one record. Never used twice, so a record that was deleted and created anew cannot be
+/// Names one state of one record. Never used twice, so a record that was deleted and recreated cannot be
 /// taken for the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(u128);
@@ -30,7 +30,7 @@ impl Revision {
         Ok(Self(u128::from_be_bytes(*revision)))
     }
 
-    /// The bytes that stand in front of an encoded record.
+    /// The first bytes of an encoded record.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
@@ -83,8 +83,8 @@ impl Stored {
     ///
     /// # Errors
     ///
-    /// Where the bytes are not a record, one of an unknown version, or one that exceeds a bound of what is ever written,
-    /// such as 16 grants in a session: so the request is refused.
+    /// Where the bytes are not a record, one of an unknown version, or one that exceeds a bound of what is ever
+    /// written, such as 16 grants in a session: so the request is refused.
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let revision = Revision::of(bytes)?;
         match bytes.get(16..) {

@@ -27,7 +27,7 @@ pub(crate) struct Read {
     pub(crate) trailers: Option<HeaderMap>,
 }
 
-/// The whole body, at most so many bytes, within 5 seconds.
+/// The whole body, up to `limit` bytes, within 5 seconds.
 pub(crate) async fn read<B>(body: B, limit: usize) -> Result<Read, Unread>
 where
     B: http_body::Body,

@@ -1,4 +1,4 @@
-//! A refusal in gRPC's own terms: a code, a message and `google.rpc` details, and how they stand in headers.
+//! A gRPC status: a code, a message and `google.rpc` details, and their form in headers.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -69,8 +69,8 @@ impl RpcStatus {
         }
     }
 
-    /// Adds details to a refusal that the generated server made without any: of an unknown method, a compression it does
-    /// not have, or a message that cannot be decoded.
+    /// Adds details to a refusal that the generated server made without any: of an unknown method, a compression it
+    /// does not have, or a message that cannot be decoded.
     #[cfg(feature = "grpc")]
     pub(crate) fn explain(headers: &mut HeaderMap, domain: &str) {
         let Some(code) = headers.get(GRPC_STATUS).filter(|code| *code != "0") else { return };
@@ -117,7 +117,7 @@ impl RpcStatus {
         self.details.iter().fold(status, |status, any| status.message(3, any))
     }
 
-    /// As it stands in headers.
+    /// Its form in headers.
     pub(crate) fn trailers(&self) -> Trailers {
         // All three are visible ASCII by the way they are made.
         let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
@@ -138,7 +138,7 @@ impl From<RpcStatus> for tonic::Status {
     }
 }
 
-/// A refusal that stands in the headers, because there is no body that trailers could follow.
+/// A trailers-only refusal: its status is in the headers, for there is no body that trailers could follow.
 #[derive(Clone, Debug)]
 pub(crate) struct Trailers {
     status: HeaderValue,
@@ -165,7 +165,7 @@ impl Trailers {
     }
 }
 
-/// `grpc-message`: what may not stand there as it is, and what tonic escapes beyond that, in percent encoding.
+/// `grpc-message`: percent encoding of what is not allowed there, and of what tonic escapes beyond that.
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

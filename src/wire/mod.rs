@@ -26,7 +26,7 @@ const REQUEST_REF: HeaderName = HeaderName::from_static("request-ref");
 
 const SANDBOX: HeaderName = HeaderName::from_static("x-stepup-sandbox");
 
-/// What a client is told to wait where nobody knows better, in seconds.
+/// Seconds that a client waits by default.
 pub(crate) const RETRY_SOON: HeaderValue = HeaderValue::from_static("1");
 
 /// A refusal: `message`, and `errorCode` where there is one.

@@ -1,10 +1,10 @@
-//! What the edges need of what the builder was told, checked when it is built.
+//! The settings of the edges, checked when the builder builds.
 
 use http::HeaderValue;
 
 use crate::rules::ConfigError;
 
-/// What the edges need of what the builder was told.
+/// The settings of the edges.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) sandbox: bool,
@@ -37,7 +37,7 @@ impl Settings {
     }
 }
 
-/// A path that can stand before another: `/a`, `/a/b`. Not `//a`, which names a host (RFC 3986 §4.2), nor what no
+/// A path that can be put in front of another: `/a`, `/a/b`. Not `//a`, which names a host (RFC 3986 §4.2), nor what no
 /// path may hold (§3.3).
 pub(crate) fn check_path(setting: &'static str, path: &str) -> Result<(), ConfigError> {
     let is_path = path.starts_with('/') && !path.starts_with("//") && !path.ends_with('/');

@@ -1,4 +1,4 @@
-//! Windows, what is given back, and factors.
+//! Windows, messages that leave the budgets, and factors.
 
 use super::*;
 

@@ -95,7 +95,7 @@ impl<P> SessionChallenge<P> {
         }
     }
 
-    /// Whether it still matters: it is alive, its end is told of, or its tries go on.
+    /// Whether it still matters: it is alive, its end is reported, or its attempts are inherited.
     pub(super) fn matters(&self, now: Timestamp) -> bool {
         match self.state {
             State::Pending => Self::is_remembered(self.deadline, now),
@@ -105,7 +105,7 @@ impl<P> SessionChallenge<P> {
         }
     }
 
-    /// Whether its tries go on in the one that takes its place.
+    /// Whether the challenge that takes its place inherits its attempts.
     pub(super) fn is_voided(&self, now: Timestamp) -> bool {
         now < self.deadline && matches!(self.state, State::Pending | State::Dropped | State::Unsent)
     }

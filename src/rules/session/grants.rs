@@ -1,4 +1,4 @@
-//! The grants of a session: what a verified challenge gave, added, spent and given back.
+//! The grants of a session: added, consumed and restored.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::rules::{GRANTS_PER_SESSION, OperationDigest, Policy, REMEMBRANCE, Tim
 /// What a verified challenge gave, as a session's record keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Granted {
-    /// By which it is found again, to be given back.
+    /// By which it is found, to be restored.
     pub(crate) id: u64,
     pub(crate) channel: Box<str>,
     pub(crate) scope: Option<Box<str>>,

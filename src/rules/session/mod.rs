@@ -1,9 +1,9 @@
 //! The record of one session, and what it may do next. Pure: no clock, no lock, no I/O.
 //!
-//! A session has at most one pending one-time code and one pending push. Each stays in its slot after it
-//! ended, so that "expired" and "already verified" can be told from "never was", and so that a new start
-//! inherits the tries of a code that is voided while it lives. A code that was voided comes back where the message of
-//! the one in its place was not sent.
+//! A session has at most one pending one-time code and one pending push. Each stays in its slot after it ended, so that
+//! "expired" and "already verified" can be distinguished from "never was", and so that a new start inherits the
+//! attempts of a code that is voided while it lives. A code that was voided comes back where the message of the one in
+//! its place was not sent.
 
 mod challenge;
 mod grants;
@@ -32,7 +32,7 @@ use crate::rules::{
 pub(crate) struct Session {
     otp: Option<Box<SessionChallenge<CodeDigest>>>,
     push: Option<Box<SessionChallenge<PushProof>>>,
-    /// The newest stands last.
+    /// The newest is last.
     grants: Vec<Granted>,
     /// Challenges started, counted only where the policy limits them.
     starts: u32,
@@ -42,8 +42,8 @@ pub(crate) struct Session {
 const CODES_KEPT: usize = 3;
 
 impl Session {
-    /// Removes pending challenges; tries and start stamps stay. One that has expired by every node's clock is not
-    /// pending any more, and goes on being told so.
+    /// Removes pending challenges; attempts and start times stay. One that has expired by every node's clock is not
+    /// pending any more, and stays reported as expired.
     pub(crate) fn without_pending(&self, policy: &Policy, now: Timestamp) -> Self {
         let mut next = self.clone();
         let may_live = |deadline: Timestamp| now < deadline.saturating_add(policy.clock_skew);
@@ -68,7 +68,7 @@ impl Session {
         next
     }
 
-    /// Removes grants and pending challenges; tries, start stamps and counts stay (T4, T15).
+    /// Removes grants and pending challenges; attempts, start times and counts stay (T4, T15).
     pub(crate) fn without_elevation(&self, policy: &Policy, now: Timestamp) -> Self {
         Self { grants: Vec::new(), ..self.without_pending(policy, now) }
     }

@@ -24,7 +24,7 @@ pub(crate) struct CameBack {
 
 /// One-time codes.
 impl Session {
-    /// The start of the code that stands in its slot, whatever became of it.
+    /// The id of the latest code, whatever became of it.
     pub(crate) fn otp_id(&self) -> Option<u64> {
         self.otp.as_deref().map(|otp| otp.challenge_id)
     }
@@ -41,7 +41,7 @@ impl Session {
         self.may_start_more(policy)
     }
 
-    /// Starts a code. One that is alive is voided, and its tries are inherited.
+    /// Starts a code. A live one is voided, and its attempts are inherited.
     pub(crate) fn start_otp(
         &self,
         new: NewChallenge<CodeDigest>,
@@ -61,7 +61,7 @@ impl Session {
         Ok(Self { otp: Some(Box::new(challenge)), ..self.started(policy, now) })
     }
 
-    /// What stands in the way of comparing a code that [`may_verify`](Self::may_verify) would let through: it was sent
+    /// Why a code cannot be compared that [`may_verify`](Self::may_verify) would let through: it was sent
     /// to another recipient than the channel leads to now (T38).
     pub(crate) fn was_sent_to(&self, recipient: Option<&Key>) -> Result<(), ChallengeError> {
         let is_it = self.otp.as_deref().is_some_and(|otp| otp.recipient.as_ref() == recipient);
@@ -74,7 +74,7 @@ impl Session {
         Some(wrong(challenge.tries_left(policy.max_attempts)))
     }
 
-    /// What stands in the way of comparing a code, if anything. `knows` says whether its secret is at hand.
+    /// Why a code cannot be compared, if so. `knows` says whether its secret is at hand.
     pub(crate) fn may_verify(
         &self,
         channel: &str,
@@ -167,7 +167,7 @@ impl Session {
     }
 }
 
-/// How a code was wrong after which so many may follow.
+/// The error of a wrong code, by the attempts that are left.
 const fn wrong(left: u8) -> ChallengeError {
     match left {
         0 => ChallengeError::ChallengeLimitExceeded,

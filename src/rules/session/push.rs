@@ -10,7 +10,7 @@ use super::{
 };
 use crate::rules::{ChallengeError, CodeDigest, NUMBER_TRIES, Policy, PushDigest, Timestamp};
 
-/// How a push stands.
+/// The state of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushStatus {
@@ -32,7 +32,7 @@ pub enum PushStatus {
 pub(crate) struct PushProof {
     pub(crate) id: PushDigest,
     pub(crate) number: Option<Box<CodeDigest>>,
-    /// Whether it was sent and its id told. Where the request is dropped before, nobody knows the id.
+    /// Whether it was sent and its id returned. If the request is dropped before, nobody knows the id.
     pub(crate) sent: bool,
 }
 
@@ -70,7 +70,7 @@ pub(crate) enum ReplyRejected {
 
 /// Pushes.
 impl Session {
-    /// The start of the push that stands in its slot, whatever became of it.
+    /// The id of the latest push, whatever became of it.
     pub(crate) fn push_challenge_id(&self) -> Option<u64> {
         self.push.as_deref().map(|push| push.challenge_id)
     }
@@ -111,7 +111,7 @@ impl Session {
         self.push.as_deref().map(|push| (&*push.channel, push.scope.as_deref()))
     }
 
-    /// How a push of this session stands; `None` for one that it did not start or no longer remembers.
+    /// The state of a push of this session; `None` for one that it did not start or no longer remembers.
     pub(crate) fn push_status(
         &self,
         channel: &str,

@@ -76,8 +76,8 @@ impl Subject {
         self.challenges.retain(|challenge| challenge.challenge_id != challenge_id);
     }
 
-    /// A challenge was verified: its message is given back, its destination is known to be the user's, and the denials
-    /// before it are over.
+    /// A challenge was verified: its message leaves the budgets, its destination is known to be the user's, and the
+    /// denials before it are over.
     pub(crate) fn record_verified(&mut self, challenge_id: u64, recipient: Option<&Key>, now: Timestamp) {
         self.sends.verified(challenge_id);
         if let Some(recipient) = recipient {
@@ -131,14 +131,14 @@ impl Subject {
         self.challenges.iter_mut().find(is_open_to_answers).map(|challenge| challenge.answered = true).is_some()
     }
 
-    /// A push that was answered stays in the list, so that a second answer is told so.
+    /// A push that was answered stays in the list, so that a second answer is recognized.
     pub(super) fn close_where(&mut self, which: impl Fn(&ListedChallenge) -> bool) {
         self.challenges.iter_mut().filter(|challenge| which(challenge)).for_each(|challenge| challenge.open = false);
         self.challenges.retain(|challenge| challenge.open || challenge.push.is_some());
         self.challenges.shrink_to_fit();
     }
 
-    /// Refuses one challenge more than may be alive. A session's code is one however often it was started anew, and
+    /// Refuses one challenge more than may be alive. A session's code is one, however often it was resent, and
     /// so is its push.
     fn check_live(&self, opening: &Registration, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
         let mut live: Vec<(Key, bool, Timestamp)> = Vec::new();

@@ -14,7 +14,8 @@ pub(super) struct KnownRecipient {
 
 /// Known recipients.
 impl Subject {
-    /// Whether the user has proven before that this destination is theirs. A stamp from the future proves nothing (T20).
+    /// Whether the user has proven before that this destination is theirs. A stamp from the future proves nothing
+    /// (T20).
     pub(crate) fn knows(&self, recipient: &Key, policy: &Policy, now: Timestamp) -> bool {
         let latest = now.saturating_add(policy.clock_skew);
         self.known.iter().any(|known| known.key == *recipient && now < known.until() && known.verified <= latest)

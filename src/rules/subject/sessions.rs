@@ -23,8 +23,8 @@ pub(crate) enum Listed {
     Displaced(Key),
 }
 
-/// What an operation that is about to write a grant has found of its user and session, once that is listed: a revocation
-/// since then has changed it (T32).
+/// What an operation that is about to write a grant has found of its user and session, once that is listed: a
+/// revocation since then has changed it (T32).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) generation: u64,
@@ -76,7 +76,7 @@ impl Subject {
         self.sessions.shrink_to_fit();
     }
 
-    /// Whether a session is listed: only then is a grant in it found by whoever revokes everything (T32).
+    /// Whether a session is listed: only then does a revocation of everything find a grant in it (T32).
     pub(crate) fn tracks(&self, session: &Key) -> bool {
         self.listed(session).is_some()
     }
@@ -86,8 +86,8 @@ impl Subject {
         self.listed(session).map(|live| live.revocation)
     }
 
-    /// Notes that a session is revoked, before its own record is changed. It stays listed: until that is done, and where
-    /// it fails, it may hold a grant.
+    /// Notes that a session is revoked, before its own record is changed. It stays listed: until that is done, and
+    /// where it fails, it may hold a grant.
     pub(crate) fn revoke(&mut self, session: &Key, revocation: u64) {
         if let Some(live) = self.sessions.iter_mut().find(|live| live.key == *session) {
             live.revocation = revocation;

@@ -6,7 +6,7 @@ use crate::rules::{CameBack, Key, Policy, RateLimit, TEN_MINUTES, Timestamp, UNS
 /// Starts that sent nothing.
 impl Subject {
     /// Takes a start back whose sender said that nothing was sent, and counts it in a budget of its own, from which
-    /// nothing is given back: a provider that fails is no call free of charge (T13). A code that came back in its place
+    /// no budget is returned: a failing provider must not be a free call (T13). A code that came back in its place
     /// is alive again.
     pub(crate) fn not_sent(&mut self, challenge_id: u64, session: &Key, came_back: Option<CameBack>, now: Timestamp) {
         self.withdraw(challenge_id);
@@ -27,8 +27,8 @@ impl Subject {
         }
     }
 
-    /// Refuses where too many starts of the last ten minutes sent nothing. From the first on, one whose sender may still
-    /// say so counts with them, so that asking in parallel gets nobody more.
+    /// Refuses where too many starts of the last ten minutes sent nothing. From the first on, one whose sender may
+    /// still say so counts with them, so that asking in parallel gets nobody more.
     pub(super) fn check_unsent(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
         let unsent = || self.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
         if !unsent().any(|end| now < end) {

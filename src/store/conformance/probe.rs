@@ -103,7 +103,7 @@ impl<S: Store + Clone> Probe<S> {
         swapped
     }
 
-    /// Begins a swap, and drops it after it was polled so often.
+    /// Begins a swap, and drops it after this number of polls.
     pub(super) async fn begin(&self, polls: u64, key: &Key, expected: Option<Revision>, next: Stored) {
         let changes = [Change::new(*key, expected, Some(next))];
         let mut swap = pin!(self.store.swap(&changes));

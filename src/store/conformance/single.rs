@@ -142,7 +142,7 @@ pub async fn a_delete_removes<S: Store + Clone>(store: S) {
     probe.holds(&key, Some(&again), "what was deleted can be inserted anew").await;
 }
 
-/// A record that was deleted and created anew is another one, though it be alike: else a code that was spent
+/// A record that was deleted and recreated is another one, even if equal: otherwise a code that was used
 /// could be spent again.
 pub async fn a_recreated_record_matches_no_old_revision<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);

@@ -1,7 +1,7 @@
 //! The store in process: a moka cache that decides, and a lock-free index in front of it that is read.
 //!
 //! moka orders the writes of a key, frees what has expired, and never evicts for size. Its `get` costs four to
-//! ten times a lock-free map's read and may purge on whoever calls it, so [`load`](Store::load) reads the
+//! ten times a lock-free map's read and may purge on its caller, so [`load`](Store::load) reads the
 //! index only.
 //!
 //! # Why the two cannot part
@@ -17,7 +17,7 @@
 //! *What moka frees leaves the index.* moka takes an expired value out and calls the eviction listener under
 //! one lock of that key, which its own insert takes too. The listener clears the index only of that very
 //! value: where a compute has written a newer one already, it finds another and leaves it, and that compute's
-//! put, waiting for the lock, makes moka's entry anew. Where the listener comes first, the compute finds no
+//! put, waiting for the lock, recreates moka's entry. Where the listener comes first, the compute finds no
 //! record. The listener calls nothing back into moka and takes no lock that a compute holds.
 //!
 //! So a record is in the index from the swap that wrote it to the one that replaced it or to its expiry, and
@@ -49,13 +49,13 @@ mod index;
 mod tests;
 mod upkeep;
 
-/// How many records a store takes unless told otherwise.
+/// How many records a store takes by default.
 const CAPACITY: usize = 1_000_000;
 
 /// The store that keeps records in this process, and the default. Clones share the same records.
 ///
-/// A load takes no lock and allocates nothing. Each record is freed some time after its [`ttl`](Stored::ttl), at
-/// most a quarter of it, by one thread a process that looks a few times a second; so no request pays for a night's worth of
+/// A load takes no lock and allocates nothing. Each record is freed some time after its [`ttl`](Stored::ttl), at most a
+/// quarter of it, by one thread a process that looks a few times a second; so no request pays for a night's worth of
 /// records.
 ///
 /// # Example
@@ -83,8 +83,8 @@ const CAPACITY: usize = 1_000_000;
 /// their own, and 0.055 for their session (70 minutes of 1,440): a million records are some 850,000 such users a day.
 /// Where recipients are named it is 2.3 records a user, and some 430,000 users.
 ///
-/// A user who has stepped up takes 1.5 KB, their session and all structures included, and 1.9 KB of the process's memory
-/// as the system's allocator rounds it; with a recipient 2.1 KB and 2.7 KB.
+/// A user who has stepped up takes 1.5 KB, their session and all structures included, and 1.9 KB of the process's
+/// memory as the system's allocator rounds it; with a recipient 2.1 KB and 2.7 KB.
 ///
 /// # Security
 ///
@@ -151,7 +151,7 @@ impl MemoryStore {
     }
 
     fn swap_now(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Changed {
-        // Who comes too late need not queue for the key.
+        // A swap that comes too late need not queue for the key.
         let current = self.index.revision(key);
         if current != expected && (current.is_none() || current != next.map(Stored::revision)) {
             return Changed::Conflict;

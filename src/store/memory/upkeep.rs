@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// How often it looks: oftener than the 300 ms after which a cache tidies up on whoever writes next.
+/// How often it runs: below moka's 300 ms threshold, so maintenance never runs on a request.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Something that has to be tidied now and then.
@@ -22,7 +22,7 @@ struct Kept {
 
 static KEPT: Mutex<Kept> = Mutex::new(Kept { stores: Vec::new(), running: false });
 
-/// Keeps it tidy for as long as somebody else holds it. Where no thread can be had, whoever writes does the work.
+/// Maintains it for as long as somebody else holds it. If no thread can be started, writes do the work.
 pub(super) fn add<U: Upkeep>(store: &Arc<U>) {
     let weak = Arc::downgrade(store);
     // The lock guards a list and a flag, neither of which a panic could leave half-way.
@@ -33,7 +33,7 @@ pub(super) fn add<U: Upkeep>(store: &Arc<U>) {
     }
 }
 
-/// How often a store stands in the list.
+/// How many times a store is in the list.
 #[cfg(test)]
 pub(super) fn times_kept<U: Upkeep>(store: &Weak<U>) -> usize {
     let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The connection of a store: one for all operations, looked for anew whenever it leads nowhere.
+//! The connection of a store: one for all operations, replaced whenever it leads nowhere.
 
 use std::{
     fmt,
@@ -25,15 +25,15 @@ use crate::timeout::BoxFuture;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a search may take in all: finding the server, and connecting.
 const SEARCH: Duration = Duration::from_secs(10);
-/// Who is given up after so long, without an answer to anybody since, was not merely in a hurry.
+/// A caller that gives up after this long with no response indicates a hung connection, not a short deadline.
 const SLOW: Duration = Duration::from_millis(100);
-/// A connection that stands is trusted for so long before it is looked for anew, and is so at most so often.
+/// How long an established connection is trusted before a new search, and the least time between two searches.
 const TRUSTED: Duration = Duration::from_secs(1);
 /// Between the beginnings of two searches, whatever has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The connection of [`RedisStore::open`](super::RedisStore::open) and [`discover`](super::RedisStore::discover). Where it
-/// is lost, hangs or leads to a replica, the server is looked for anew.
+/// The connection of [`RedisStore::open`](super::RedisStore::open) and [`discover`](super::RedisStore::discover). Where
+/// it is lost, hangs or leads to a replica, the server is searched for again.
 #[derive(Clone)]
 pub struct ManagedConnection(Arc<Inner>);
 
@@ -46,7 +46,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     found: Option<Connected>,
-    /// A search under way, by one task, for whoever waits: it goes on when they give up.
+    /// A search under way, by one task, for all that wait: it goes on when they give up.
     sought: Option<Search>,
     /// When the last search began.
     began: Option<Instant>,
@@ -180,7 +180,7 @@ impl Connected {
         *self.answered() = Instant::now();
     }
 
-    /// Whether somebody who has waited since then waits for nothing: answers come in order.
+    /// Whether a caller that has waited since then waits in vain: answers come in order.
     fn hangs(&self, since: Instant) -> bool {
         let answered = *self.answered();
         answered <= since && (since.elapsed() >= SLOW || answered.elapsed() >= TRUSTED)

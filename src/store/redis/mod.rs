@@ -17,8 +17,8 @@ use super::{Change, Key, Revision, Store, StoreError, StoreWarning, Stored, Swap
 mod connection;
 mod eviction;
 
-/// Compares the revision, the first 16 bytes, and sets or deletes: nobody's write comes in between. What is set ends
-/// by itself, so no crash leaves a key without an end. Where the record to be written is there already, a client library
+/// Compares the revision, the first 16 bytes, and sets or deletes: nobody's write comes in between. What is set ends by
+/// itself, so no crash leaves a key without an end. Where the record to be written is there already, a client library
 /// has sent the script again after it had lost the answer: that is done, and no conflict (T33).
 const SWAP: &str = r"
 local revision = redis.call('GETRANGE', KEYS[1], 0, 15)
@@ -73,8 +73,8 @@ struct Scripts {
 impl RedisStore {
     /// A store at one address, such as `redis://host/`, `rediss://user:password@host:6380/` (TLS needs a TLS feature of
     /// the crate `redis` in the application) or `unix:///path`. It connects with the first operation and again whenever
-    /// the connection is lost, so a server that is down when this is called is no error. Call it within a tokio runtime,
-    /// which must live as long as the store.
+    /// the connection is lost, so a server that is down when this is called is no error. Call it within a tokio
+    /// runtime, which must live as long as the store.
     ///
     /// # Errors
     ///
@@ -84,12 +84,12 @@ impl RedisStore {
         Self::discover(move || ready(Ok(client.clone())))
     }
 
-    /// A store at an address that may change: `find` says where the server is. It is asked with the first operation, and
-    /// again whenever the connection is lost or refused, hangs, or leads to a server that takes no writes. So it serves
-    /// Sentinel, service discovery, passwords that are rotated, and TLS with an authority of one's own
+    /// A store at an address that may change: `find` says where the server is. It is asked with the first operation,
+    /// and again whenever the connection is lost or refused, hangs, or leads to a server that takes no writes. So it
+    /// suits Sentinel, service discovery, passwords that are rotated, and TLS with an authority of one's own
     /// (`redis::Client::build_with_tls`). Call it within a tokio runtime, which must live as long as the store.
     ///
-    /// One search serves every operation that waits for it, and goes on when they give up: finding and connecting may
+    /// All operations that wait share one search, and goes on when they give up: finding and connecting may
     /// take ten seconds. Where it fails, those operations are refused, and the next one asks again. A connection that
     /// hangs stays in use until another is found. It is asked at most ten times a second, and once where a connection
     /// stands; it must not block its thread.
@@ -138,9 +138,9 @@ impl RedisStore {
 }
 
 impl<C> RedisStore<C> {
-    /// A store over a connection of the application's own, such as a `redis::cluster_async::ClusterConnection`: any that
-    /// is cloned for each operation and reconnects by itself. Every operation is on one key, so a cluster needs no hash
-    /// tags. It must not read from replicas.
+    /// A store over a connection of the application's own, such as a `redis::cluster_async::ClusterConnection`: any
+    /// that is cloned for each operation and reconnects by itself. Every operation is on one key, so a cluster needs no
+    /// hash tags. It must not read from replicas.
     pub fn over(connection: C) -> Self {
         Self {
             connection,
@@ -152,7 +152,7 @@ impl<C> RedisStore<C> {
         }
     }
 
-    /// What stands in front of every key. Default `step-up:`.
+    /// The prefix of every key. Default `step-up:`.
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         let Scripts { insert, change, .. } = &*self.shared;

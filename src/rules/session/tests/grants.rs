@@ -1,4 +1,4 @@
-//! Grants: how many, for how long, spent and given back.
+//! Grants: how many, for how long, consumed and restored.
 
 use super::*;
 
