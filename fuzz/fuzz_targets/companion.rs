@@ -1,7 +1,7 @@
 //! Any request to the companion: its router, its reader of bodies and its parser.
 //!
 //! An input is three bytes that say who asks and how the body comes, one that is skipped, and then a request as it
-//! stands on paper: a line, headers, an empty line, the body. `ID` at the end of a path stands for a push's id.
+//! stands on request_text: a line, headers, an empty line, the body. `ID` at the end of a path stands for a push's id.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ use tower::Service;
 use tower_step_up::{Caller, Requirement, StepUp, discard};
 use tower_step_up_fuzz::{
     Answer, Kept, Shelf,
-    paper::{self, Ending, Frames},
+    request_text::{self, Ending, Frames},
     run,
 };
 
@@ -102,7 +102,7 @@ impl<'a> Case<'a> {
     fn read(data: &'a [u8]) -> Option<Self> {
         let &[who, ending, length, _, ref text @ ..] = data else { return None };
         let (ending, length) = (Ending::of(ending), usize::from(length) + 1);
-        let request = paper::request(text, &BENCH.push)?;
+        let request = request_text::request(text, &BENCH.push)?;
         Some(Self { state: usize::from(who & 3), mounted: who & 4 != 0, ending, length, request })
     }
 

@@ -20,7 +20,7 @@ use tower_step_up::{
     store::{Change, Key, Revision, Store, StoreError, Stored, Swapped},
 };
 
-pub mod paper;
+pub mod request_text;
 
 /// A store as somebody else would write one: bytes, and the revision in front of them. Clones share the same.
 #[derive(Clone, Debug, Default)]

@@ -23,7 +23,7 @@ pub(crate) const RIGHT: &str = "123456";
 pub(crate) const WRONG: &str = "000000";
 /// When these tests begin, in milliseconds since the epoch.
 pub(crate) const DAWN: u64 = 1_800_000_000_000;
-/// What is guarded: by the demo, and by the apps in `own.rs`.
+/// What is guarded: by the demo, and by the apps in `vault_app.rs`.
 const GUARDED: [&str; 4] = ["/transfers", "/payouts", "/cards/1", "/vault"];
 
 #[derive(Clone)]
@@ -110,7 +110,7 @@ impl App {
         Session { app: self.clone(), token }
     }
 
-    /// A session of an app in `own.rs`, whose token says who it is.
+    /// A session of an app in `vault_app.rs`, whose token says who it is.
     pub(crate) fn session(&self, user: &str, session: &str) -> Session {
         Session { app: self.clone(), token: format!("{user}/{session}") }
     }
@@ -207,7 +207,7 @@ impl Session {
         self.ask("GET", "/cards/1").send().await
     }
 
-    /// What is guarded in the apps of `own.rs`.
+    /// What is guarded in the apps of `vault_app.rs`.
     pub(crate) async fn vault(&self) -> Answer {
         self.ask("GET", "/vault").send().await
     }

@@ -23,9 +23,12 @@ struct Bank {
 impl Bank {
     fn new(policy: Policy) -> Self {
         let clock = clock();
-        let builder = StepUp::builder().otp("SMS", own::send).otp("EMAIL", own::send).push("BIOMETRIC", own::notify);
+        let builder = StepUp::builder()
+            .otp("SMS", vault_app::send)
+            .otp("EMAIL", vault_app::send)
+            .push("BIOMETRIC", vault_app::notify);
         let step_up = builder.policy(policy).sandbox().clock(clock.clone()).build().expect("a sound app");
-        Self { app: own::app(&step_up, clock, true), step_up }
+        Self { app: vault_app::app(&step_up, clock, true), step_up }
     }
 
     fn alice(&self, session: usize) -> Session {

@@ -17,9 +17,9 @@ struct Phone {
 impl Phone {
     fn new(policy: Policy) -> Self {
         let clock = clock();
-        let builder = StepUp::builder().otp("SMS", own::send).push("BIOMETRIC", own::notify).policy(policy);
+        let builder = StepUp::builder().otp("SMS", vault_app::send).push("BIOMETRIC", vault_app::notify).policy(policy);
         let step_up = builder.sandbox().clock(clock.clone()).build().expect("a sound app");
-        Self { app: own::app(&step_up, clock, true), step_up }
+        Self { app: vault_app::app(&step_up, clock, true), step_up }
     }
 
     fn alice(&self, session: usize) -> Session {

@@ -147,7 +147,7 @@ async fn spellings() {
 #[tokio::test]
 async fn places() {
     async fn vault() -> &'static str {
-        own::TREASURE
+        vault_app::TREASURE
     }
     type Place = fn(&RequireStepUp) -> Router;
     let places: [(&str, &str, Place); 9] = [
@@ -176,19 +176,19 @@ async fn places() {
     ];
     for (name, path, place) in places {
         let clock = clock();
-        let builder = StepUp::builder().otp("SMS", own::send).sandbox().clock(clock.clone());
+        let builder = StepUp::builder().otp("SMS", vault_app::send).sandbox().clock(clock.clone());
         let step_up = builder.build().expect("a sound app");
-        let app = own::around(place(&RequireStepUp::new(&step_up)), &step_up, clock, true);
+        let app = vault_app::around(place(&RequireStepUp::new(&step_up)), &step_up, clock, true);
         let (alice, bob) = (app.session("alice", "1"), app.session("bob", "1"));
         alice.step_up().await;
         for method in METHODS {
             assert_eq!(app.ask(method, path).send().await.status, 401, "{name}: {method}");
             let refused = bob.ask(method, path).send().await;
             assert_eq!(refused.status, 403, "{name}: {method}");
-            assert!(!refused.contains(own::TREASURE), "{name}: {method}");
+            assert!(!refused.contains(vault_app::TREASURE), "{name}: {method}");
             assert_eq!(alice.ask(method, path).send().await.status, 200, "{name}: {method}");
         }
-        assert_eq!(alice.ask("POST", path).send().await.body, own::TREASURE, "{name}");
+        assert_eq!(alice.ask("POST", path).send().await.body, vault_app::TREASURE, "{name}");
     }
 }
 

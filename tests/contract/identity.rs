@@ -124,8 +124,9 @@ async fn trailers() {
 #[tokio::test]
 async fn ids_are_not_joined() {
     let clock = clock();
-    let step_up = StepUp::builder().otp("SMS", own::send).sandbox().clock(clock.clone()).build().expect("a sound app");
-    let app = own::app(&step_up, clock, true);
+    let step_up =
+        StepUp::builder().otp("SMS", vault_app::send).sandbox().clock(clock.clone()).build().expect("a sound app");
+    let app = vault_app::app(&step_up, clock, true);
     let pairs =
         [("ab", "c"), ("a", "bc"), ("abc", "x"), ("x", "abc"), ("c", "ab"), ("ab", "C"), ("ab", "c "), ("Ab", "c")];
     let sessions = pairs.map(|(user, session)| app.session(user, session));

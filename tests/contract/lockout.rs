@@ -318,13 +318,13 @@ async fn many_sessions_one_budget() {
 async fn a_hundred_in_a_day() {
     let clock = clock();
     let step_up = StepUp::builder()
-        .otp("SMS", own::send)
-        .otp("EMAIL", own::send)
+        .otp("SMS", vault_app::send)
+        .otp("EMAIL", vault_app::send)
         .clock(clock.clone())
         .sandbox()
         .build()
         .expect("a sound app");
-    let app = own::app(&step_up, clock, true);
+    let app = vault_app::app(&step_up, clock, true);
     let alice = app.session("alice", "1");
     let verify = async |channel: &str, code: &str| {
         let body = format!(r#"{{"verificationCode":"{code}"}}"#);

@@ -6,8 +6,8 @@ mod bank;
 
 mod app;
 mod body;
-mod own;
 mod script;
+mod vault_app;
 
 mod demo;
 mod ended;

@@ -31,10 +31,10 @@ impl Phone {
             messages.lock().unwrap().push(printed);
             std::future::ready(Ok(()))
         };
-        let builder = StepUp::builder().otp("SMS", own::send).push("BIOMETRIC", notify).policy(policy);
+        let builder = StepUp::builder().otp("SMS", vault_app::send).push("BIOMETRIC", notify).policy(policy);
         let builder = builder.observe(move |event: &Event<'_>| events.lock().unwrap().push(format!("{event:?}")));
         let step_up = builder.clock(clock.clone()).build().expect("a sound app");
-        Self { app: own::app(&step_up, clock, false), step_up, seen }
+        Self { app: vault_app::app(&step_up, clock, false), step_up, seen }
     }
 
     /// Starts a push: its id and its number.
@@ -238,7 +238,7 @@ async fn presets() {
         assert_eq!(second.start().await.says(), "204", "{name}");
     }
     // No codes by e-mail.
-    let email = || StepUp::builder().otp("EMAIL", own::send);
+    let email = || StepUp::builder().otp("EMAIL", vault_app::send);
     assert!(email().policy(Policy::nist()).build().is_err());
     assert!(email().policy(Policy::psd2()).build().is_ok());
 }

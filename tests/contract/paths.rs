@@ -108,7 +108,7 @@ async fn wrong_methods() {
 #[tokio::test]
 async fn mounted() {
     let clock = clock();
-    let builder = StepUp::builder().otp("SMS", own::send).clock(clock);
+    let builder = StepUp::builder().otp("SMS", vault_app::send).clock(clock);
     let companion = builder.build().expect("a sound app").challenges().mounted_at("/a/b").expect("a path");
     let cases = [
         ("POST", "/a/b/otp/SMS", 401),

@@ -18,12 +18,12 @@ fn real(policy: Policy) -> (App, Sent) {
     let step_up = StepUp::builder()
         .otp("SMS", sent.sender())
         .otp("EMAIL", sent.sender())
-        .push("BIOMETRIC", own::notify)
+        .push("BIOMETRIC", vault_app::notify)
         .policy(policy)
         .clock(clock.clone())
         .build()
         .expect("a sound app");
-    (own::app(&step_up, clock, false), sent)
+    (vault_app::app(&step_up, clock, false), sent)
 }
 
 #[derive(Clone, Default)]
@@ -80,7 +80,7 @@ async fn codes_that_were_sent() {
     assert_eq!(verify(&app.session("alice2", "1"), "SMS", &second).await, "409 STATE_INVALID");
     assert_eq!(verify(&alice, "SMS", &second).await, "204");
     let vault = alice.vault().await;
-    assert_eq!((vault.says(), &*vault.body), ("200".to_owned(), own::TREASURE.as_bytes()));
+    assert_eq!((vault.says(), &*vault.body), ("200".to_owned(), vault_app::TREASURE.as_bytes()));
 }
 
 /// In the sandbox nothing is sent, the code is always the same, and everything else is as it is outside.
@@ -94,7 +94,7 @@ async fn sandbox() {
         async { Ok(()) }
     };
     let builder = StepUp::builder().otp("SMS", sent.sender()).push("BIOMETRIC", notify).sandbox();
-    let app = own::app(&builder.clock(clock.clone()).build().expect("a sound app"), clock, true);
+    let app = vault_app::app(&builder.clock(clock.clone()).build().expect("a sound app"), clock, true);
     for user in ["alice", "bob", "carol"] {
         let session = app.session(user, "1");
         session.push().await;
@@ -238,7 +238,7 @@ async fn deliveries_that_fail() {
         _ => Ok(()),
     };
     let builder = StepUp::builder().otp("SMS", sender).clock(clock.clone());
-    let app = own::app(&builder.build().expect("a sound app"), clock, false);
+    let app = vault_app::app(&builder.build().expect("a sound app"), clock, false);
     let cases =
         [("alice", "204"), ("bob", "409 MOBILE_NUMBER_INVALID"), ("carol", "503"), ("eve", "503"), ("alice2", "204")];
     for (user, told) in cases {
@@ -268,9 +268,12 @@ async fn enrolment_answers() {
             _ => Ok(Recipient::new("+4912345")),
         }
     };
-    let builder = StepUp::builder().otp("SMS", own::send).otp("EMAIL", own::send).push("BIOMETRIC", own::notify);
+    let builder = StepUp::builder()
+        .otp("SMS", vault_app::send)
+        .otp("EMAIL", vault_app::send)
+        .push("BIOMETRIC", vault_app::notify);
     let step_up = builder.enrollment(enrolled).clock(clock.clone()).build().expect("a sound app");
-    let app = own::app(&step_up, clock, false);
+    let app = vault_app::app(&step_up, clock, false);
     let users = [
         ("bob", ["409 CHANNEL_NOT_REGISTERED"; 3]),
         ("carol", ["409 CHANNEL_NOT_SUPPORTED", "204", "200"]),
@@ -307,9 +310,12 @@ async fn without_a_public_path() {
 #[tokio::test]
 async fn with_a_public_path() {
     let clock = clock();
-    let builder = StepUp::builder().otp("SMS", own::send).push("BIOMETRIC", own::notify).push("AUTHY", own::notify);
+    let builder = StepUp::builder()
+        .otp("SMS", vault_app::send)
+        .push("BIOMETRIC", vault_app::notify)
+        .push("AUTHY", vault_app::notify);
     let builder = builder.public_path("/api/v1/second-factor").clock(clock.clone());
-    let app = own::app(&builder.build().expect("a sound app"), clock, false);
+    let app = vault_app::app(&builder.build().expect("a sound app"), clock, false);
     let body = app.session("alice", "1").vault().await.json();
     let start = ["otp/SMS", "push/BIOMETRIC", "push/AUTHY"].map(|path| format!("/api/v1/second-factor/{path}"));
     assert_eq!(body["start"], json!(start));
@@ -319,9 +325,12 @@ async fn with_a_public_path() {
 #[tokio::test]
 async fn whose_push() {
     let clock = clock();
-    let builder = StepUp::builder().otp("SMS", own::send).push("BIOMETRIC", own::notify).push("AUTHY", own::notify);
+    let builder = StepUp::builder()
+        .otp("SMS", vault_app::send)
+        .push("BIOMETRIC", vault_app::notify)
+        .push("AUTHY", vault_app::notify);
     let step_up = builder.clock(clock.clone()).build().expect("a sound app");
-    let app = own::app(&step_up, clock, false);
+    let app = vault_app::app(&step_up, clock, false);
     let alice = app.session("alice", "1");
     let id = alice.push().await;
     for (subject, id) in [("mallory", &*id), ("alice", "1"), ("alice", &id[1..]), ("alice", &*format!("0{id}"))] {

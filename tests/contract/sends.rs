@@ -15,10 +15,13 @@ fn app(policy: Policy, sandbox: bool) -> App {
         let user = caller.subject();
         Ok(Recipient::new(if user.starts_with("shared") { "+49 shared".into() } else { format!("+49 {user}") }))
     };
-    let builder = StepUp::builder().otp("SMS", own::send).otp("EMAIL", own::send).push("BIOMETRIC", own::notify);
+    let builder = StepUp::builder()
+        .otp("SMS", vault_app::send)
+        .otp("EMAIL", vault_app::send)
+        .push("BIOMETRIC", vault_app::notify);
     let builder = builder.enrollment(phone).policy(policy).clock(clock.clone());
     let builder = if sandbox { builder.sandbox() } else { builder };
-    own::app(&builder.build().expect("a sound app"), clock, sandbox)
+    vault_app::app(&builder.build().expect("a sound app"), clock, sandbox)
 }
 
 async fn start(session: &Session, path: &str) -> Answer {

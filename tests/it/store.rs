@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tower_step_up::{MemoryStore, store::conformance};
 
-use super::broken_stores::{Cached, Fault, Shelf, Slip};
+use super::broken_stores::{Cached, Fault, FaultyMap, Slip};
 
 /// How often a race is run at most, to go wrong in a store that is broken.
 const RACES: usize = 20;
@@ -30,7 +30,7 @@ async fn the_memory_store_keeps_it_in_race_after_race() {
 /// A map behind a mutex that keeps bytes, as the module's example does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_remote_store_keeps_the_contract() {
-    conformance::all(shelf(Fault::None)).await;
+    conformance::all(faulty_map(Fault::None)).await;
 }
 
 /// What the memory store would be without its index.
@@ -56,41 +56,41 @@ macro_rules! broken {
 }
 
 broken! {
-    checking_then_writing_loses_updates: shelf(Fault::ChecksThenWrites) =>
+    checking_then_writing_loses_updates: faulty_map(Fault::ChecksThenWrites) =>
         contended_updates_are_all_kept, "every update that was answered as done is kept";
-    checking_then_writing_spends_a_code_twice: shelf(Fault::ChecksThenWrites) =>
+    checking_then_writing_spends_a_code_twice: faulty_map(Fault::ChecksThenWrites) =>
         one_swap_of_many_is_done, "of many swaps from one revision one is done";
-    comparing_version_numbers_takes_a_new_record_for_the_old: shelf(Fault::CountsVersions) =>
+    comparing_version_numbers_takes_a_new_record_for_the_old: faulty_map(Fault::CountsVersions) =>
         a_recreated_record_matches_no_old_revision, "does not match the revision of the deleted one";
-    ignoring_revisions_writes_over_changes: shelf(Fault::IgnoresRevisions) =>
+    ignoring_revisions_writes_over_changes: faulty_map(Fault::IgnoresRevisions) =>
         a_wrong_revision_conflicts, "an update from another revision is a conflict";
-    inserting_blindly_writes_over_records: shelf(Fault::InsertsOver) =>
+    inserting_blindly_writes_over_records: faulty_map(Fault::InsertsOver) =>
         an_insert_over_a_record_conflicts, "an insert where there is a record is a conflict";
-    inserting_blindly_lets_many_insert: shelf(Fault::InsertsOver) =>
+    inserting_blindly_lets_many_insert: faulty_map(Fault::InsertsOver) =>
         one_insert_of_many_is_done, "of many inserts under one key one is done";
-    updating_nothing_brings_back_what_was_deleted: shelf(Fault::UpdatesNothing) =>
+    updating_nothing_brings_back_what_was_deleted: faulty_map(Fault::UpdatesNothing) =>
         an_absent_record_matches_no_revision, "an update of no record is a conflict";
-    caching_loads_shows_the_past: shelf(Fault::CachesLoads) =>
+    caching_loads_shows_the_past: faulty_map(Fault::CachesLoads) =>
         loads_never_go_back, "a load sees";
-    losing_updates_is_noticed: shelf(Fault::LosesUpdates) =>
+    losing_updates_is_noticed: faulty_map(Fault::LosesUpdates) =>
         contended_updates_are_all_kept, "every update that was answered as done is kept";
-    losing_updates_is_noticed_where_nobody_else_writes: shelf(Fault::LosesUpdates) =>
+    losing_updates_is_noticed_where_nobody_else_writes: faulty_map(Fault::LosesUpdates) =>
         an_update_replaces, "an update replaces the record and its revision";
-    losing_inserts_is_noticed: shelf(Fault::InsertsNothing) =>
+    losing_inserts_is_noticed: faulty_map(Fault::InsertsNothing) =>
         an_insert_is_loaded, "what was inserted is loaded";
-    deleting_nothing_is_noticed: shelf(Fault::DeletesNothing) =>
+    deleting_nothing_is_noticed: faulty_map(Fault::DeletesNothing) =>
         a_delete_removes, "what was deleted loads as None";
-    writing_later_is_noticed: shelf(Fault::WritesLater) =>
+    writing_later_is_noticed: faulty_map(Fault::WritesLater) =>
         a_load_sees_the_swap_before_it, "a load sees the swap that was answered before it";
-    keeping_all_under_one_key_is_noticed: shelf(Fault::MixesKeys) =>
+    keeping_all_under_one_key_is_noticed: faulty_map(Fault::MixesKeys) =>
         keys_are_independent, "a record is loaded under its own key only";
-    taking_its_own_write_for_a_conflict_is_noticed: shelf(Fault::ConflictsWithItself) =>
+    taking_its_own_write_for_a_conflict_is_noticed: faulty_map(Fault::ConflictsWithItself) =>
         a_swap_sent_twice_is_done, "a swap whose record is there already is done";
-    the_suite_runs_its_rules: shelf(Fault::InsertsNothing) =>
+    the_suite_runs_its_rules: faulty_map(Fault::InsertsNothing) =>
         all, "what was inserted is loaded";
-    keeping_the_lock_of_a_dropped_swap_locks_out: shelf(Fault::KeepsLocks) =>
+    keeping_the_lock_of_a_dropped_swap_locks_out: faulty_map(Fault::KeepsLocks) =>
         a_dropped_swap_is_whole, "a swap is done sooner or later";
-    taking_failures_for_absence_is_noticed: shelf(Fault::ForgetsLarge) =>
+    taking_failures_for_absence_is_noticed: faulty_map(Fault::ForgetsLarge) =>
         records_are_kept_whole, "a record is loaded as it was written";
     keeping_the_first_expiry_forgets: Cached::new(Slip::KeepsExpiry) =>
         an_update_prolongs, "an update with a longer life prolongs";
@@ -104,8 +104,8 @@ broken! {
         inserts_and_deletes_take_turns, "deleted";
 }
 
-fn shelf(fault: Fault) -> Shelf {
-    Shelf::new(fault)
+fn faulty_map(fault: Fault) -> FaultyMap {
+    FaultyMap::new(fault)
 }
 
 /// What a rule said when it panicked; `None` where it was kept.

@@ -1,9 +1,9 @@
 //! Stores that keep the contract, and what becomes of each by one mistake.
 
 mod cache;
-mod shelf;
+mod faulty_map;
 
 pub(crate) use self::{
     cache::{Cached, Slip},
-    shelf::{Fault, Shelf},
+    faulty_map::{Fault, FaultyMap},
 };

@@ -1,10 +1,10 @@
-//! One behaviour on every host, over real sockets. Each row of the table below is a function in `rows.rs`, and runs
+//! One behaviour on every host, over real sockets. Each row of the table below is a function in `behaviour.rs`, and runs
 //! on each host of `host.rs`: a host more is an entry in `Host`, and one in `hosts!`.
 
+mod behaviour;
 mod client;
 mod host;
 mod hyper_host;
-mod rows;
 mod slow;
 mod tonic_host;
 
@@ -14,7 +14,7 @@ macro_rules! hosts {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
-                    crate::rows::$row(crate::host::Host::$host).await;
+                    crate::behaviour::$row(crate::host::Host::$host).await;
                 }
             )+
         }

@@ -9,7 +9,7 @@ use testkit::stopped;
 use tokio::task::yield_now;
 use tower_step_up::store::{Change, Key, Revision, Store, StoreError, Stored, Swapped};
 
-/// What is wrong with a shelf.
+/// What is wrong with a map.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
     /// Nothing.
@@ -50,7 +50,7 @@ pub(crate) enum Fault {
 
 /// Keeps encoded records.
 #[derive(Clone)]
-pub(crate) struct Shelf {
+pub(crate) struct FaultyMap {
     fault: Fault,
     state: Arc<Mutex<State>>,
 }
@@ -67,7 +67,7 @@ struct State {
     only: Option<Key>,
 }
 
-impl Shelf {
+impl FaultyMap {
     pub(crate) fn new(fault: Fault) -> Self {
         Self { fault, state: Arc::default() }
     }
@@ -81,7 +81,7 @@ impl Shelf {
     }
 }
 
-impl Store for Shelf {
+impl Store for FaultyMap {
     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
         let key = self.place_of(key);
         let cached = self.state().cache.get(&key).cloned();
@@ -114,7 +114,7 @@ impl Store for Shelf {
     }
 }
 
-impl Shelf {
+impl FaultyMap {
     async fn make(&self, key: Key, expected: Option<Revision>, next: Option<Stored>) -> Result<Swapped, StoreError> {
         let key = self.place_of(key);
         if self.fault == Fault::KeepsLocks {

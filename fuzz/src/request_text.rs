@@ -1,4 +1,4 @@
-//! Requests as they stand on paper, and how their bodies may come.
+//! Requests as they stand on request_text, and how their bodies may come.
 
 use std::{
     collections::VecDeque,
