@@ -6,7 +6,7 @@ use std::time::Duration;
 use tower_step_up::{Caller, Policy, PushReply, SendBudget, StepUp};
 
 use crate::app::{App, RIGHT, Session, WRONG, clock};
-use crate::own;
+use crate::vault_app;
 
 const FORBIDDEN: &str = "403 INSUFFICIENT_PERMISSIONS";
 const MISSING: &str = "403 STEP_UP_REQUIRED missing";

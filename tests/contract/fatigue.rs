@@ -3,7 +3,7 @@
 use tower_step_up::{Policy, PushReply, SendBudget, StepUp};
 
 use crate::app::{App, RIGHT, Session, clock};
-use crate::own;
+use crate::vault_app;
 
 const PAUSED: &str = "429 3 1800";
 const PUSH: &str = "/push/BIOMETRIC";

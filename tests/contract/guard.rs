@@ -6,7 +6,7 @@ use serde_json::json;
 use tower_step_up::{RequireStepUp, StepUp};
 
 use crate::app::{Answer, App, Session, clock};
-use crate::own;
+use crate::vault_app;
 
 const METHODS: [&str; 13] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "get", "post", "FOO"];

@@ -5,7 +5,7 @@ use tower_step_up::StepUp;
 
 use crate::app::{App, COMPANION, RIGHT, WRONG, clock};
 use crate::body::with_trailers;
-use crate::own;
+use crate::vault_app;
 
 /// 401, from the guard and the companion alike, on every operation.
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use tower_step_up::StepUp;
 
 use crate::app::{App, RIGHT, Session, WRONG, clock};
-use crate::own;
 use crate::script::{Accept, Card, Delete, Line, Push, Right, Start, Transfer, Wait, Wrong, play};
+use crate::vault_app;
 
 const INVALID: &str = "409 VERIFICATION_CODE_INVALID";
 const ONE_LEFT: &str = "409 ONE_CHALLENGE_LIMIT_REMAINING";

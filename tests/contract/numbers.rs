@@ -6,7 +6,7 @@ use serde_json::json;
 use tower_step_up::{Event, Policy, PushMessage, PushReply, PushReplyError, StepUp};
 
 use crate::app::{App, Session, clock};
-use crate::own;
+use crate::vault_app;
 
 const MISSING: &str = "403 STEP_UP_REQUIRED missing";
 

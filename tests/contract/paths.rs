@@ -6,7 +6,7 @@ use tower::ServiceExt;
 use tower_step_up::StepUp;
 
 use crate::app::{App, clock};
-use crate::own;
+use crate::vault_app;
 
 #[tokio::test]
 async fn unknown_paths() {

@@ -10,7 +10,7 @@ use tower_step_up::{
 };
 
 use crate::app::{App, RIGHT, Session, clock};
-use crate::own;
+use crate::vault_app;
 
 /// An app out of the sandbox, and the codes it has sent: to whom, over which channel, which.
 fn real(policy: Policy) -> (App, Sent) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tower_step_up::{Caller, Policy, Recipient, SendBudget, StepUp};
 
 use crate::app::{Answer, App, RIGHT, Session, clock};
-use crate::own;
+use crate::vault_app;
 
 const DAY: u64 = 86_400;
 
