@@ -1,26 +1,26 @@
-//! What is wrong with a configuration, and what to do about it.
+//! Configuration errors: [`ConfigError`].
 
 use std::{error::Error, fmt};
 
-/// A mistake in the configuration. It says what to do about it.
+/// A mistake in the configuration. The message says how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A number of the [`Policy`](crate::Policy) is outside its bounds.
+    /// A value of the [`Policy`](crate::Policy) is outside its bounds.
     OutOfBounds {
         /// The setter's name.
         setting: &'static str,
-        /// What was set, and what may be.
+        /// The value that was set, and the allowed range.
         detail: String,
     },
-    /// A duration that appears on the wire in whole seconds has a fraction.
+    /// A duration that is sent in whole seconds has a fraction of a second.
     FractionOfASecond {
         /// The setter's name.
         setting: &'static str,
     },
-    /// No channel was registered, so nobody could ever step up.
+    /// No channel was registered, so no step-up is possible.
     NoChannel,
-    /// A channel's name cannot stand in a path.
+    /// A channel's name cannot be part of a URL path.
     InvalidChannelName {
         /// The name.
         channel: String,
@@ -30,34 +30,34 @@ pub enum ConfigError {
         /// The name.
         channel: String,
     },
-    /// A channel's sender is [`discard`](crate::discard()), outside the sandbox: its codes would reach nobody.
+    /// A channel's sender is [`discard`](crate::discard()), outside the sandbox: its codes would never arrive.
     DiscardOutsideSandbox {
         /// The name.
         channel: String,
     },
-    /// The policy limits sends to recipients that begin alike, and the default enrollment names no recipient.
+    /// The policy limits sends by recipient prefix, and the default enrollment names no recipient.
     NoRecipients,
-    /// The policy allows no codes by e-mail, and a channel is called so.
+    /// The policy allows no codes by e-mail, and a channel has a name for e-mail.
     EmailChannel {
         /// The name.
         channel: String,
     },
-    /// A requirement asks for a channel that is not registered.
+    /// A requirement accepts a channel that is not registered.
     UnknownChannel {
         /// The name.
         channel: String,
     },
-    /// A requirement asks for a scope that no start could name.
+    /// A requirement has a malformed scope, which no start can request.
     InvalidScope {
         /// The scope.
         scope: String,
     },
-    /// A requirement asks for a scope that is not among those registered.
+    /// A requirement has a scope that is not registered.
     UnknownScope {
         /// The scope.
         scope: String,
     },
-    /// A requirement says `or_session` and has no scope.
+    /// A requirement sets `or_session` but no scope.
     OrSessionWithoutScope,
     /// A requirement names a channel twice.
     RepeatedChannel {
@@ -66,9 +66,9 @@ pub enum ConfigError {
     },
     /// A requirement names more than 16 channels.
     TooManyChannels,
-    /// A requirement asks for an age under a second, which no grant could reliably satisfy.
+    /// A requirement has a maximum age below one second, which no grant could reliably satisfy.
     MaxAgeTooShort,
-    /// A path is not one: it must begin with `/` and not end with it.
+    /// A path is malformed: it must begin with `/` and not end with it.
     InvalidPath {
         /// The setter's name.
         setting: &'static str,
@@ -80,30 +80,30 @@ pub enum ConfigError {
         /// The value.
         value: String,
     },
-    /// A parameter of an OAuth challenge is empty, or has a character that would break the header.
+    /// A parameter of an OAuth challenge is empty, or has a character that is not allowed in the header.
     InvalidOAuthParameter {
         /// The parameter.
         parameter: &'static str,
         /// The value.
         value: String,
     },
-    /// A gRPC method that is to be exempt cannot be called so.
+    /// The name of an exempt gRPC method is not a valid method name.
     InvalidGrpcMethod {
         /// The service.
         service: String,
         /// The method.
         method: String,
     },
-    /// The domain of gRPC errors is empty, too long or not visible ASCII.
+    /// The domain for gRPC errors is empty, too long or not visible ASCII.
     InvalidGrpcDomain {
         /// The domain.
         domain: String,
     },
     /// A secret is shorter than 32 bytes.
     SecretTooShort,
-    /// A store that is shared between processes needs a secret that they share.
+    /// A store that is shared between processes needs a shared secret.
     SecretRequired,
-    /// A store that is shared between processes needs a key of the records that they share.
+    /// A store that is shared between processes needs a shared record key.
     RecordKeyRequired,
     /// The operating system's random generator failed.
     RandomUnavailable,
@@ -131,72 +131,71 @@ impl fmt::Display for ConfigError {
             }
             Self::NoChannel => f.write_str("no channel is registered; call .otp(name, sender) or .push(name, sender)"),
             Self::InvalidChannelName { channel } => {
-                write!(f, "channel {channel:?} cannot stand in a path; use 1 to 32 of A-Z, a-z, 0-9, '_' and '-'")
+                write!(f, "channel {channel:?} cannot be part of a path; use 1 to 32 of A-Z, a-z, 0-9, '_' and '-'")
             }
             Self::DuplicateChannel { channel } => {
-                write!(f, "channel {channel:?} is registered twice; remove one, or rename it")
+                write!(f, "channel {channel:?} is registered twice; remove or rename one")
             }
             Self::DiscardOutsideSandbox { channel } => write!(
                 f,
                 "channel {channel:?} discards its messages, so no code would arrive; give .otp(..) or .push(..) a \
-                 sender that sends them, or call .sandbox() in development"
+                 real sender, or call .sandbox() in development"
             ),
             Self::NoRecipients => f.write_str(
-                "Policy::sends_per_prefix needs to know the recipients, and the default enrollment names none; call \
-                 .enrollment(..) and return Recipient::phone(..), or leave the limit out",
+                "Policy::sends_per_prefix needs the recipients, and the default enrollment names none; call \
+                 .enrollment(..) and return Recipient::phone(..), or remove the limit",
             ),
             Self::EmailChannel { channel } => write!(
                 f,
                 "channel {channel:?} sends codes by e-mail, which Policy::nist() does not allow (NIST SP 800-63B-4 \
-                 3.1.3.1); remove it, or begin from Policy::new()"
+                 3.1.3.1); remove it, or start from Policy::new()"
             ),
             Self::UnknownChannel { channel } => write!(
                 f,
                 "the requirement accepts channel {channel:?}, which is not registered; register it on the \
-                 builder, or name one that is"
+                 builder, or name a registered channel"
             ),
             Self::InvalidScope { scope } => {
-                write!(f, "scope {scope:?} cannot be asked for; use 1 to 128 visible ASCII characters")
+                write!(f, "scope {scope:?} is malformed; use 1 to 128 visible ASCII characters")
             }
             Self::UnknownScope { scope } => {
-                write!(f, "scope {scope:?} is not registered, so no start could name it; add it to .scopes([..])")
+                write!(f, "scope {scope:?} is not registered; add it to .scopes([..])")
             }
             Self::OrSessionWithoutScope => {
-                f.write_str("or_session() widens a scope, and there is none; call .scope(..), or leave it out")
+                f.write_str("or_session() widens a scope, and no scope is set; call .scope(..), or remove or_session()")
             }
             Self::RepeatedChannel { channel } => {
-                write!(f, "the requirement names channel {channel:?} twice; name it once, with the age that is meant")
+                write!(f, "the requirement names channel {channel:?} twice; name it once")
             }
             Self::TooManyChannels => f.write_str("a requirement names at most 16 channels; name fewer"),
-            Self::MaxAgeTooShort => f.write_str("a max age under a second refuses everybody; ask for a second or more"),
+            Self::MaxAgeTooShort => f.write_str("a max_age below one second refuses every request; set one second or more"),
             Self::InvalidPath { setting, path } => {
                 write!(f, "{setting}({path:?}): a path begins with '/' and does not end with it")
             }
             Self::InvalidAuthenticate { value } => {
-                write!(f, "{value:?} cannot stand in WWW-Authenticate; use a scheme other than Basic, in visible ASCII")
+                write!(f, "{value:?} is not valid in WWW-Authenticate; use visible ASCII and no Basic scheme")
             }
             Self::InvalidOAuthParameter { parameter, value } => {
-                write!(f, "{value:?} cannot stand in {parameter}; use printable ASCII without quotes and backslashes")
+                write!(f, "{value:?} is not valid for {parameter}; use printable ASCII without quotes and backslashes")
             }
             Self::InvalidGrpcMethod { service, method } => write!(
                 f,
-                "exempt({service:?}, {method:?}): no gRPC method is called so; name the service with its package and \
+                "exempt({service:?}, {method:?}): not a gRPC method name; give the service with its package and \
                  the method without a slash, as in exempt(\"bank.v1.Bank\", \"Accounts\")"
             ),
             Self::InvalidGrpcDomain { domain } => {
                 write!(f, "grpc_domain({domain:?}): use 1 to 253 visible ASCII characters, such as \"bank.example\"")
             }
-            Self::SecretTooShort => f.write_str("a secret needs at least 32 bytes; take them from a generator"),
+            Self::SecretTooShort => f.write_str("a secret needs at least 32 bytes; use a random generator"),
             Self::SecretRequired => {
-                f.write_str("the store is shared between processes, so they must share a secret; call .secret(..)")
+                f.write_str("the store is shared between processes, which need a shared secret; call .secret(..)")
             }
             Self::RecordKeyRequired => f.write_str(
-                "records leave the process, so what they say of users must be keyed; call .record_key(..) with 32 bytes from a \
-                 generator, the same in every process, and never rotate it: under another key every lock and count is \
-                 forgotten",
+                "records leave the process, so their user data must be keyed; call .record_key(..) with 32 random bytes, \
+                 the same in every process, and never rotate the key: with another key all lockouts and counts are lost",
             ),
             Self::RandomUnavailable => {
-                f.write_str("the operating system's random generator failed; codes cannot be made without it")
+                f.write_str("the operating system's random generator failed; codes cannot be generated without it")
             }
         }
     }

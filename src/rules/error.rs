@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, error::Error, fmt, time::Duration};
 
-/// What is wrong with a code, a scope or a binding as it was written; nothing of it is kept or echoed.
+/// What is wrong with the format of a code, a scope or a binding. The value itself is neither kept nor echoed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Malformed {
@@ -12,14 +12,14 @@ pub enum Malformed {
     Blank,
     /// It has the wrong length.
     WrongLength,
-    /// It has a character that may not be there, or is not a string.
+    /// It has a character that is not allowed, or is not a string.
     InvalidCharacter,
-    /// It is none of those that are known or, of a binding, was not made for this session or is too old.
+    /// It is not a known value; a binding was not issued for this session, or is too old.
     Unknown,
 }
 
 impl Malformed {
-    /// The contract's word.
+    /// The contract's error code.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "REQUIRED",
@@ -31,15 +31,15 @@ impl Malformed {
     }
 }
 
-/// A budget that is used up.
+/// A rate limit that has been reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// How many the budget allows.
+    /// The number that the limit allows.
     pub limit: u32,
-    /// In which time; `None` for a lock-out, which no window frees.
+    /// The window of the limit; `None` for a lockout, which has no window.
     pub window: Option<Duration>,
-    /// How long until the next is allowed.
+    /// How long until the next attempt is allowed.
     pub wait: Duration,
 }
 
@@ -51,14 +51,14 @@ pub struct RateLimit {
 pub enum ChallengeError {
     /// The channel is not registered for this operation.
     UnknownChannel,
-    /// The code is not one by its form. It cost no attempt.
+    /// The code is malformed. No attempt was counted.
     MalformedCode(Malformed),
-    /// The scope is not one by its form, is not registered, or is another than the binding's.
+    /// The scope is malformed, is not registered, or differs from the binding's.
     MalformedScope(Malformed),
-    /// The binding is no token by its form, was not made for this session, or is too old.
+    /// The binding is malformed, was not issued for this session, or is too old.
     MalformedBinding(Malformed),
-    /// The application's policy forbids this caller to step up, or the user is disabled until the
-    /// application unlocks them.
+    /// The application's policy forbids this caller to step up, or the user is locked until the application
+    /// unlocks them.
     Forbidden,
     /// The application has switched this channel off for this user.
     ChannelNotSupported,
@@ -66,28 +66,28 @@ pub enum ChallengeError {
     ChannelNotRegistered,
     /// The provider refused the recipient.
     RecipientInvalid,
-    /// A code was started less than the resend interval ago.
+    /// The last code was started less than the resend interval ago.
     #[non_exhaustive]
     RetryIn {
-        /// The resend interval, which the error code names.
+        /// The resend interval, which is part of the error code.
         interval: Duration,
         /// How long until a start is possible.
         wait: Duration,
     },
-    /// This session may start no more challenges; or, on verify, this was the last try and the challenge is
-    /// dead.
+    /// This session may start no more challenges; or, on verify, this was the last attempt and the challenge
+    /// has ended.
     ChallengeLimitExceeded,
-    /// Nothing is in flight, or it is dead; on the start of a push, one is in flight already.
+    /// No challenge is active, or it has ended; on the start of a push, one is already active.
     StateInvalid,
-    /// The code is wrong, and more than one try is left.
+    /// The code is wrong, and more than one attempt is left.
     CodeInvalid,
-    /// The code is wrong, and exactly one try is left.
+    /// The code is wrong, and exactly one attempt is left.
     OneTryRemaining,
     /// The code has expired.
     CodeExpired,
     /// The challenge has been verified already.
     AlreadyVerified,
-    /// A limit over time is reached, or the user is locked out for a while.
+    /// A rate limit is reached, or the user is locked out temporarily.
     RateLimited(RateLimit),
     /// The store or the sender is down, too slow or full. Nothing was granted.
     Unavailable,
@@ -96,7 +96,7 @@ pub enum ChallengeError {
 }
 
 impl ChallengeError {
-    /// The contract's `errorCode`, where it has one.
+    /// The contract's `errorCode`, if there is one for this error.
     ///
     /// # Example
     ///
@@ -132,7 +132,7 @@ impl ChallengeError {
     }
 }
 
-/// What a [`ChallengeError`] is, as far as its answer goes.
+/// The kind of response that a [`ChallengeError`] produces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorKind {
     Invalid,

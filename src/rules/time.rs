@@ -1,10 +1,10 @@
-//! Time as a value: whole milliseconds since the Unix epoch.
+//! Points in time as values: whole milliseconds since the Unix epoch.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment: whole milliseconds since the Unix epoch.
+/// A point in time: whole milliseconds since the Unix epoch.
 ///
 /// Arithmetic saturates, so no clock reading can make it panic or wrap.
 ///
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The moment `millis` milliseconds after the Unix epoch.
+    /// The point in time `millis` milliseconds after the Unix epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
@@ -36,27 +36,27 @@ impl Timestamp {
         self.0
     }
 
-    /// This moment and `duration` more; the end of time where it would overflow.
+    /// This point in time plus `duration`; the maximum value if it would overflow.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// The time from `earlier` to this moment; zero where `earlier` is later.
+    /// The time elapsed since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Times before the epoch become the epoch; milliseconds are cut off.
+/// Times before the epoch become the epoch; fractions of a millisecond are truncated.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         Self(millis(time.duration_since(UNIX_EPOCH).unwrap_or_default()))
     }
 }
 
-/// The epoch, where the platform has no such time.
+/// The epoch, if the platform cannot represent the time.
 impl From<Timestamp> for SystemTime {
     fn from(time: Timestamp) -> Self {
         UNIX_EPOCH.checked_add(Duration::from_millis(time.0)).unwrap_or(UNIX_EPOCH)
@@ -68,7 +68,7 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whole seconds of a wait, rounded up and at least one: what `Retry-After` says (RFC 9110 §10.2.3).
+/// Whole seconds of a wait, rounded up and at least one: the value of `Retry-After` (RFC 9110 §10.2.3).
 pub(crate) fn wait_secs(wait: Duration) -> u64 {
     wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1)
 }

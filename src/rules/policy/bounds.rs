@@ -1,4 +1,4 @@
-//! The bounds of every number that can be set.
+//! The bounds of every setting.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! How many messages a user may be sent: [`SendBudget`].
+//! Limits on the messages to a user: [`SendBudget`].
 
-/// How many messages a user may be sent in sliding windows of 5 minutes, 10 minutes, an hour and a day.
+/// Maximum number of messages to a user in sliding windows of 5 minutes, 10 minutes, an hour and a day.
 ///
-/// Each from 1 to 1000, and none less than the one of the shorter window. The default is 3, 5, 15 and 30 (ASVS 2.4.1;
+/// Each is 1 to 1000, and not below that of the shorter window. The default is 3, 5, 15 and 30 (ASVS 2.4.1;
 /// toll fraud).
 ///
 /// # Example
@@ -33,31 +33,31 @@ impl SendBudget {
         Self { five_minutes: 3, ten_minutes: 5, hour: 15, day: 30 }
     }
 
-    /// The numbers, by the length of the window: 5 minutes, 10 minutes, an hour, a day.
+    /// The limits, by the length of the window: 5 minutes, 10 minutes, an hour, a day.
     #[must_use]
     pub const fn get(&self) -> [u32; 4] {
         [self.five_minutes, self.ten_minutes, self.hour, self.day]
     }
 
-    /// In any 5 minutes.
+    /// Messages in any 5 minutes.
     pub const fn per_5_minutes(mut self, messages: u32) -> Self {
         self.five_minutes = messages;
         self
     }
 
-    /// In any 10 minutes.
+    /// Messages in any 10 minutes.
     pub const fn per_10_minutes(mut self, messages: u32) -> Self {
         self.ten_minutes = messages;
         self
     }
 
-    /// In any hour.
+    /// Messages in any hour.
     pub const fn per_hour(mut self, messages: u32) -> Self {
         self.hour = messages;
         self
     }
 
-    /// In any 24 hours.
+    /// Messages in any 24 hours.
     pub const fn per_day(mut self, messages: u32) -> Self {
         self.day = messages;
         self

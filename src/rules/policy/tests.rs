@@ -1,4 +1,4 @@
-//! The numbers that are fixed, and both sides of each bound.
+//! The fixed limits, and both sides of each bound.
 
 use super::{fixed::*, *};
 
@@ -9,7 +9,7 @@ fn the_presets_are_within_their_bounds() {
     }
 }
 
-/// The numbers that no setting changes, written out.
+/// The limits that cannot be configured, as literals.
 #[test]
 fn what_is_fixed_is_as_documented() {
     let seconds = [

@@ -1,4 +1,4 @@
-//! What a route asks for ([`Requirement`]): written, and refused where nothing could satisfy it.
+//! What a route requires ([`Requirement`]), and the check that rejects a requirement nothing can satisfy.
 
 mod decide;
 #[cfg(test)]
@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use crate::rules::{ConfigError, check_scope};
 
-/// What a route asks of a step-up. The default asks for one of the whole session, by any channel, of any
-/// age within the grant's life.
+/// What a route requires of a step-up. The default accepts a step-up for the whole session, by any channel, of any
+/// age within the grant's lifetime.
 ///
-/// The rule owns the age: a grant only says when it was verified, by which channel, and for what.
+/// The maximum age belongs to the requirement: a grant only records when it was verified, by which channel, and for
+/// what.
 ///
 /// # Example
 ///
@@ -39,64 +40,65 @@ pub struct Requirement {
 }
 
 impl Requirement {
-    /// Any step-up of the whole session.
+    /// Accepts any step-up for the whole session.
     pub const fn new() -> Self {
         Self { scope: None, or_session: false, max_age: None, factors: None, once: false }
     }
 
-    /// Only a step-up that was started for this scope: 1 to 128 visible ASCII characters. One of the whole
-    /// session does not do, unless the route says [`or_session`](Self::or_session).
+    /// Only a step-up that was started for this scope: 1 to 128 visible ASCII characters. A step-up for the whole
+    /// session is not accepted, unless [`or_session`](Self::or_session) is set.
     pub fn scope(mut self, scope: impl Into<Box<str>>) -> Self {
         self.scope = Some(scope.into());
         self
     }
 
-    /// Beside one for the [`scope`](Self::scope), a step-up of the whole session does as well.
+    /// Also accepts a step-up for the whole session, in addition to one for the [`scope`](Self::scope).
     pub const fn or_session(mut self) -> Self {
         self.or_session = true;
         self
     }
 
-    /// Only a step-up that was verified at most this long ago; a second at least. The grant's own life still ends it.
+    /// Only a step-up that was verified at most this long ago; at least one second. The grant's own lifetime still
+    /// applies.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// Only a step-up by one of these channels, at most 16, each with its own age where it is a [`Factor`].
+    /// Only a step-up by one of these channels, at most 16, each with its own maximum age where it is a [`Factor`].
     pub fn channels<F: Into<Factor>>(mut self, any_of: impl IntoIterator<Item = F>) -> Self {
         self.factors = Some(Factors { list: any_of.into_iter().map(Into::into).collect(), all: false });
         self
     }
 
-    /// A step-up by each of these channels, at most 16: a code and an approval, say. They may be verified in any
+    /// A step-up by each of these channels, at most 16, for example a code and an approval. They may be verified in any
     /// order.
     pub fn all_of<F: Into<Factor>>(mut self, factors: impl IntoIterator<Item = F>) -> Self {
         self.factors = Some(Factors { list: factors.into_iter().map(Into::into).collect(), all: true });
         self
     }
 
-    /// A step-up that one request spends. It is spent before the handler runs, so that of many requests at once one
-    /// passes; a handler that fails before it did anything can [give it back](crate::Grant::restore). What is spent
-    /// opens no other route either.
+    /// A step-up that one request consumes. It is consumed before the handler runs, so only one of several concurrent
+    /// requests passes; a handler that fails before any effect can [restore it](crate::Grant::restore). A consumed
+    /// grant opens no other route either.
     pub const fn once(mut self) -> Self {
         self.once = true;
         self
     }
 
-    /// The scope that is asked for; `None` for the whole session.
+    /// The required scope; `None` for the whole session.
     #[must_use]
     pub fn get_scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 
-    /// How old a step-up may be, over all channels.
+    /// The maximum age of a step-up, for all channels.
     #[must_use]
     pub const fn get_max_age(&self) -> Option<Duration> {
         self.max_age
     }
 
-    /// The channels that are named, each with its own age; none where any will do.
+    /// The accepted channels, each with its own maximum age; empty if any channel is accepted.
     pub fn get_factors(&self) -> impl Iterator<Item = &Factor> {
         self.factors.iter().flat_map(|factors| &factors.list)
     }
@@ -107,8 +109,8 @@ impl Requirement {
         self.once
     }
 
-    /// How old a step-up by this channel may be, if at all: the stricter of the channel's own age and the
-    /// requirement's. `None` for a channel that is not accepted.
+    /// The maximum age of a step-up by this channel: the lower of the channel's own limit and the requirement's. The
+    /// outer `None` means that the channel is not accepted.
     #[expect(clippy::option_option, reason = "a channel that is not accepted, and one of any age")]
     fn max_age_by(&self, channel: &str) -> Option<Option<Duration>> {
         let Some(factors) = &self.factors else { return Some(self.max_age) };
@@ -116,19 +118,19 @@ impl Requirement {
         Some([self.max_age, factor.max_age].into_iter().flatten().min())
     }
 
-    /// Whether a step-up by this channel may satisfy it.
+    /// Whether a step-up by this channel can satisfy the requirement.
     #[must_use]
     pub fn accepts(&self, channel: &str) -> bool {
         self.max_age_by(channel).is_some()
     }
 
-    /// Whether it takes a step-up by each of the channels.
+    /// Whether a step-up by each of the channels is required.
     #[must_use]
     pub fn takes_all(&self) -> bool {
         self.factors.as_ref().is_some_and(|factors| factors.all)
     }
 
-    /// Refuses what no grant could ever satisfy.
+    /// Rejects a requirement that no grant could ever satisfy.
     pub(crate) fn check<'a>(
         &self,
         registered: impl Iterator<Item = &'a str> + Clone,
@@ -167,7 +169,7 @@ impl Requirement {
     }
 }
 
-/// A channel, and how old a step-up by it may be.
+/// A channel, and the maximum age of a step-up by it.
 ///
 /// # Example
 ///
@@ -175,7 +177,7 @@ impl Requirement {
 /// use std::time::Duration;
 /// use tower_step_up::{Factor, Requirement};
 ///
-/// // A code of the last ten minutes, and an approval of the last one.
+/// // A code of the last ten minutes, and an approval of the last minute.
 /// let both = Requirement::new().all_of([
 ///     Factor::new("SMS").max_age(Duration::from_secs(600)),
 ///     Factor::new("BIOMETRIC").max_age(Duration::from_secs(60)),
@@ -194,7 +196,7 @@ impl Factor {
         Self { channel: channel.into(), max_age: None }
     }
 
-    /// Verified at most this long ago; a second at least. The requirement's own age holds as well.
+    /// Verified at most this long ago; at least one second. The requirement's own maximum age also applies.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
@@ -206,7 +208,7 @@ impl Factor {
         &self.channel
     }
 
-    /// How old a step-up by this channel may be.
+    /// The maximum age of a step-up by this channel.
     #[must_use]
     pub const fn get_max_age(&self) -> Option<Duration> {
         self.max_age
@@ -219,13 +221,13 @@ impl<C: Into<Box<str>>> From<C> for Factor {
     }
 }
 
-/// Channels that a requirement names at most.
+/// Maximum number of channels that a requirement names.
 const FACTOR_LIMIT: usize = 16;
 
 /// The channels that a requirement names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Factors {
     list: Vec<Factor>,
-    /// Whether it takes a step-up by each of them.
+    /// Whether a step-up by each of them is required.
     all: bool,
 }
