@@ -408,3 +408,49 @@ fn debug_prints_no_secret() {
     let printed = format!("{step_up:?} {guard:?} {:?} {:?}", guard.layer(()), step_up.challenges());
     assert!(printed.contains("RequireStepUp") && !printed.contains("secret"), "{printed}");
 }
+
+/// A setter makes another guard: neither a clone nor a service that was made before changes, and what was set stays,
+/// whatever is set after it.
+#[tokio::test]
+async fn a_guard_that_is_changed_is_another() {
+    let step_up = step_up();
+    let status = async |guard: &RequireStepUp, method: Method| {
+        let mut request = request(Some(alice()));
+        *request.method_mut() = method;
+        guard.layer(service_fn(handler)).oneshot(request).await.unwrap().status()
+    };
+    let guard = RequireStepUp::new(&step_up);
+    let service = guard.layer(service_fn(handler));
+    let writes = guard.clone().when(|request: &Parts| request.method != Method::GET);
+    let reports = writes.clone().report_only();
+    for (guard, of_get, of_post) in [(&guard, 403, 403), (&writes, 200, 403), (&reports, 200, 200)] {
+        assert_eq!(status(guard, Method::GET).await, of_get);
+        assert_eq!(status(guard, Method::POST).await, of_post);
+    }
+    assert_eq!(service.oneshot(request(Some(alice()))).await.unwrap().status(), 403, "made before");
+
+    // The condition holds for every way to ask, and goes along with another shape of refusals.
+    let shaped = writes.clone().with_refusal_response(|_: &Refusal, _: &RefusalTerms, _: &Parts| {
+        Response::builder().status(StatusCode::IM_A_TEAPOT).body(Body::empty()).unwrap()
+    });
+    for (method, expected) in [(Method::GET, 200), (Method::POST, 418)] {
+        let mut asked = request(Some(alice()));
+        *asked.method_mut() = method.clone();
+        let response = shaped.layer(service_fn(handler)).oneshot(asked).await.unwrap();
+        assert_eq!(response.status(), expected);
+        let mut parts = Request::builder().method(method).body(()).unwrap().into_parts().0;
+        parts.extensions.insert(alice());
+        let decided = writes.authorize::<Body>(&mut parts).await.map_err(|refusal| refusal.status());
+        let expected = if expected == 200 { Ok(true) } else { Err(StatusCode::FORBIDDEN) };
+        assert_eq!(decided.map(|grant| grant.is_none()), expected);
+    }
+}
+
+/// A store that wraps the one in process counts as shared: who it hands records to is its own affair.
+#[test]
+fn a_wrapped_store_needs_the_secrets_of_a_shared_one() {
+    let built = StepUp::builder().sandbox().otp("SMS", discard).store(Elsewhere::default()).build();
+    assert_eq!(built.err(), Some(ConfigError::SecretRequired));
+    let memory = tower_step_up::MemoryStore::new();
+    assert!(StepUp::builder().sandbox().otp("SMS", discard).store(memory).build().is_ok());
+}
