@@ -1,6 +1,7 @@
-//! Messages, counted over windows that slide. Pure: no clock, no lock, no I/O.
+//! Messages counted over sliding windows. Pure: no clock, no lock, no I/O.
 //!
-//! A user's record holds what they caused, and a recipient's record what reached it, from any user.
+//! A user's record holds the messages that this user caused; a recipient's record holds the messages sent to it by all
+//! users.
 
 use std::time::Duration;
 
@@ -13,17 +14,17 @@ use crate::rules::{DAY, FIVE_MINUTES, HOUR, Policy, RECORD_LIST_LIMIT, RateLimit
 #[serde(transparent)]
 pub(crate) struct Sends(Vec<Send>);
 
-/// One message, under the id of the start that caused it.
+/// One message, with the id of the challenge that caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Send {
     challenge_id: u64,
     at: Timestamp,
     kind: MessageKind,
-    /// It served its purpose: only the day's budget still counts it.
+    /// Its challenge was verified: from then on only the day's budget counts it.
     verified: bool,
 }
 
-/// What is sent.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum MessageKind {
     Code,
@@ -31,7 +32,7 @@ pub(crate) enum MessageKind {
 }
 
 impl Sends {
-    /// Refuses where the next message would exceed one of the budgets, times `factor`.
+    /// Refuses if the next message would exceed one of the budgets multiplied by `factor`.
     pub(crate) fn check(
         &self,
         kind: MessageKind,
@@ -65,45 +66,46 @@ impl Sends {
         self.0.push(Send { challenge_id, at: now, kind, verified: false });
     }
 
-    /// Takes a message out again that was not sent.
+    /// Removes a message that was not sent.
     pub(crate) fn remove(&mut self, challenge_id: u64) {
         self.0.retain(|send| send.challenge_id != challenge_id);
     }
 
-    /// Gives a message back whose challenge was verified, to all budgets but the day's.
+    /// Restores a message whose challenge was verified to every budget except the day's.
     pub(crate) fn verified(&mut self, challenge_id: u64) {
         self.0.iter_mut().filter(|send| send.challenge_id == challenge_id).for_each(|send| send.verified = true);
     }
 
-    /// Forgets what is stamped later than that.
+    /// Removes messages with a timestamp later than `latest`.
     pub(crate) fn forget_after(&mut self, latest: Timestamp) {
         self.0.retain(|send| send.at <= latest);
     }
 
-    /// Those whose sender may still answer, as the moments until which it may. One that was verified has arrived.
+    /// The times until which senders may still report a failure. A message whose challenge was verified has arrived and
+    /// is left out.
     pub(crate) fn in_flight(&self, deadline: Duration) -> impl Iterator<Item = Timestamp> {
         let open = self.0.iter().filter(|send| !send.verified);
         open.map(move |send| send.at.saturating_add(deadline))
     }
 
-    /// Until when it matters.
+    /// Until when the messages must be kept.
     pub(crate) fn keep_until(&self) -> Timestamp {
         let ends = self.0.iter().map(|send| send.at.saturating_add(DAY));
         ends.fold(Timestamp::from_millis(0), Timestamp::max)
     }
 
-    /// Whether it has no more messages than any policy allows.
+    /// Whether the list is no longer than any policy allows.
     pub(crate) fn is_within_bounds(&self) -> bool {
         self.0.len() <= RECORD_LIST_LIMIT
     }
 }
 
-/// How long until fewer than `limit` of the stamps lie within the window. One from the future goes on denying.
+/// How long until fewer than `limit` timestamps lie within the window. Those in the future count as well.
 pub(crate) fn wait(limit: u32, window: Duration, stamps: impl Iterator<Item = Timestamp>, now: Timestamp) -> Duration {
     wait_for(limit, stamps.map(|at| at.saturating_add(window)), now)
 }
 
-/// How long until fewer than `limit` of these ends are still to come.
+/// How long until fewer than `limit` of these end times lie in the future.
 pub(crate) fn wait_for(limit: u32, ends: impl Iterator<Item = Timestamp>, now: Timestamp) -> Duration {
     let mut ends: Vec<_> = ends.filter(|end| now < *end).collect();
     let surplus = usize::try_from(limit).ok().and_then(|limit| ends.len().checked_sub(limit));

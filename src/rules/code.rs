@@ -1,4 +1,4 @@
-//! One-time codes: generated, and checked by their form.
+//! One-time codes: generation, and validation of their format.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use zeroize::Zeroizing;
 
 use crate::rules::{Malformed, Random, RandomFailed};
 
-/// What the sandbox answers to, as far as the policy's number of digits.
+/// The sandbox's code; the policy's number of digits is taken from its start.
 const SANDBOX_CODE: &[u8; 12] = b"123456789012";
 
 /// A one-time code on its way to the user.
 ///
-/// Prints nothing and is wiped when dropped. [`expose`](Self::expose) is the one way to its digits: call it
-/// where the message is written, and nowhere else.
+/// Prints nothing and is wiped when dropped. Only [`expose`](Self::expose) gives its digits: call it only where the
+/// message is written.
 ///
 /// # Example
 ///
@@ -30,10 +30,10 @@ const SANDBOX_CODE: &[u8; 12] = b"123456789012";
 pub struct OneTimeCode(Zeroizing<String>);
 
 impl OneTimeCode {
-    /// A code of `digits` decimal digits, each of the 10ⁿ as likely as any other.
+    /// A code of `digits` decimal digits, uniformly distributed.
     ///
-    /// Bytes from 250 up are thrown away, so no digit is favoured (NIST SP 800-63B-4 §3.1.3.2: an approved
-    /// generator; RFC 4226 §7.5 warns of the modulo).
+    /// Bytes from 250 up are rejected, so that the modulo favours no digit (NIST SP 800-63B-4 §3.1.3.2: an approved
+    /// generator; RFC 4226 §7.5: bias of the modulo).
     pub(crate) fn generate(digits: u8, random: Random) -> Result<Self, RandomFailed> {
         let mut code = Zeroizing::new(String::with_capacity(usize::from(digits)));
         let mut pool = Zeroizing::new([0_u8; 32]);
@@ -46,13 +46,13 @@ impl OneTimeCode {
         Ok(Self(code))
     }
 
-    /// The sandbox's code: `123456`, and on from there where the policy asks for more digits.
+    /// The sandbox's code: `123456`, continued if the policy asks for more digits.
     pub(crate) fn sandbox(digits: u8) -> Self {
         let digits = SANDBOX_CODE.iter().take(usize::from(digits));
         Self(Zeroizing::new(digits.copied().map(char::from).collect()))
     }
 
-    /// The digits, to be shown to the user and to nobody else.
+    /// The digits, to be shown only to the user.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -65,7 +65,7 @@ impl fmt::Debug for OneTimeCode {
     }
 }
 
-/// Checks the syntax of a code: ASCII digits of the exact length, compared as bytes (T7).
+/// Checks the format of a code: exactly `digits` ASCII digits (T7).
 fn check_form(code: &str, digits: u8) -> Result<(), Malformed> {
     if code.chars().all(char::is_whitespace) {
         return Err(Malformed::Blank);
@@ -79,12 +79,12 @@ fn check_form(code: &str, digits: u8) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// A one-time code as a user has typed it: ASCII digits of the exact length.
+/// A one-time code as the user typed it, with a valid format.
 #[derive(Clone, Copy)]
 pub(crate) struct Code<'a>(&'a str);
 
 impl<'a> Code<'a> {
-    /// What is wrong with it costs no attempt.
+    /// Validates the format. A malformed code does not count as an attempt.
     pub(crate) fn parse(text: &'a str, digits: u8) -> Result<Self, Malformed> {
         check_form(text, digits).map(|()| Self(text))
     }

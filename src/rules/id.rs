@@ -1,21 +1,21 @@
-//! Numbers that are never used twice: revisions, attempts, generations and request references.
+//! Unique numbers for revisions, attempts, generations and request references.
 
 use std::{
     hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// A source of 128-bit numbers, none of which is handed out twice.
+/// A source of unique 128-bit numbers.
 ///
-/// A random base and a counter, mixed by a bijection: within a process two numbers cannot be equal, and
-/// between processes they are equal as often as random numbers are. A random number each from the
-/// operating system would cost more than the swap that it names. They are unique, not secret: codes and
-/// push ids come from the operating system.
+/// A random base and a counter, mixed by a bijection: within a process no two numbers are equal, and between
+/// processes a collision is as improbable as between random numbers. Reading the operating system's generator for
+/// each number would cost more than the swap that it names. The numbers are unique, not secret: codes and push ids
+/// come from the operating system's generator.
 #[derive(Debug)]
 pub(crate) struct Ids {
     base: [u64; 2],
     counter: AtomicU64,
-    /// Keyed hashes, by the standard library's `SipHash`.
+    /// Keyed hashes, with the standard library's `SipHash`.
     veils: [RandomState; 2],
 }
 
@@ -33,14 +33,14 @@ impl Ids {
         (u128::from(high) << 64) | u128::from(low)
     }
 
-    /// A reference that reveals nothing: the numbers have an order that an outsider could work out, and count what
-    /// others do.
+    /// A number hashed under a secret key. Without it, a client could reconstruct the order of the numbers and count
+    /// other clients' requests.
     pub(crate) fn reference(&self) -> u128 {
         let number = self.next();
         (u128::from(self.veils[0].hash_one(number)) << 64) | u128::from(self.veils[1].hash_one(number))
     }
 
-    /// The next number, where 64 bits are enough: among the attempts or generations of one user.
+    /// The next number in 64 bits, which are enough among the attempts or generations of one user.
     pub(crate) fn next_u64(&self) -> u64 {
         low(self.next() >> 64)
     }
@@ -81,7 +81,7 @@ mod tests {
         assert_ne!(Ids::new([1; 16]).next_u64(), Ids::new([2; 16]).next_u64());
     }
 
-    /// Every bit of the seed counts, of whichever half, so that two processes differ by all of it.
+    /// The first number depends on every bit of the seed, in both halves.
     #[test]
     fn no_bit_of_the_seed_is_lost() {
         let seed = 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210_u128;
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(halves.len(), 200);
     }
 
-    /// The first numbers of `SplitMix64` from the state 0, as its authors' reference implementation gives them.
+    /// The first outputs of the authors' reference implementation of `SplitMix64` from state 0.
     #[test]
     fn it_mixes_as_the_reference_does() {
         let expected = [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f];

@@ -1,4 +1,4 @@
-//! Under which key a record is kept.
+//! The keys of records in a store, and the secret key under which they are derived.
 
 use std::{
     fmt,
@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256};
 
 use crate::rules::{BareOperation, OperationDigest, PushDigest, Secret};
 
-/// Under which key a record is kept.
+/// The key under which a store keeps a record.
 ///
-/// Where a [record key](crate::StepUpBuilder::record_key) is set, as every store outside the process requires, this is
-/// an HMAC-SHA-256 under it, so a store can use the bytes as they are: without that key they cannot be traced back to a
-/// user, a session or a recipient by trying ids. In process it is a SHA-256.
+/// With a [record key](crate::StepUpBuilder::record_key), which every store outside the process requires, this is an
+/// HMAC-SHA-256 under that key. A store can use the bytes as they are: without the record key, nobody can find the
+/// user, session or recipient by guessing ids. In process it is a SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key([u8; 32]);
@@ -28,8 +28,8 @@ impl Key {
     }
 }
 
-/// What a record belongs to, as a SHA-256. Anybody can compute it, so it must not leave the process: only
-/// [`RecordKey::key`] makes a [`Key`] of it.
+/// SHA-256 of the ids that a record belongs to. Anybody can compute it, so it must not leave the process: only
+/// [`RecordKey::key`] turns it into a [`Key`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BareKey([u8; 32]);
 
@@ -42,17 +42,17 @@ impl BareKey {
         Self::digest(b"step-up/subject\0", &[subject.as_bytes()])
     }
 
-    /// A recipient, whichever user sends there.
+    /// A recipient, the same for all users that send to it.
     pub(crate) fn recipient(recipient: &str) -> Self {
         Self::digest(b"step-up/address\0", &[recipient.as_bytes()])
     }
 
-    /// The same in a sandbox, which finds nothing that production keeps in the same store (T34).
+    /// The key in a sandbox, so that it shares no record with production in the same store (T34).
     fn in_sandbox(self) -> Self {
         Self::digest(b"step-up/sandbox\0", &[&self.0])
     }
 
-    /// Each part has its length in front, so that no two callers' ids can run together.
+    /// Each part is prefixed with its length, so that different lists of parts never give the same input.
     fn digest(domain: &[u8; 16], parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new_with_prefix(domain);
         for part in parts {
@@ -63,9 +63,9 @@ impl BareKey {
     }
 }
 
-/// Keys every digest that a record is named by or contains, so that a copy of the store identifies nobody (T37).
+/// Keys every digest in a record or in its name, so that a copy of the store identifies nobody (T37).
 pub(crate) struct RecordKey {
-    /// `None` only for records that stay in the process: they are not keyed, at no cost.
+    /// `None` only for records that stay in the process, which need no keyed digest.
     mac: Option<Hmac<Sha256>>,
     sandbox: bool,
 }
@@ -84,12 +84,12 @@ impl RecordKey {
         OperationDigest::keyed(bare, |bare| self.digest(b"step-up/record operation\0", bare))
     }
 
-    /// The id of a push, with whose it is.
+    /// The digest of a push id and its user.
     pub(crate) fn push(&self, subject: &Key, id: &str) -> PushDigest {
         PushDigest::keyed(subject, id, |bare| self.digest(b"step-up/record push\0", bare))
     }
 
-    /// Labels end in a zero byte and the digest has a fixed length, so no two inputs are the same.
+    /// Labels end in a zero byte and the digest has a fixed length, so no two inputs are equal.
     fn digest(&self, label: &[u8], bare: [u8; 32]) -> [u8; 32] {
         match &self.mac {
             Some(mac) => mac.clone().chain_update(label).chain_update(bare).finalize().into_bytes().into(),
@@ -110,7 +110,7 @@ impl Key {
     }
 }
 
-/// Half of a digest is as good as all of it, and a hasher takes it in one step.
+/// Hashes the first 128 bits: they are uniformly distributed, and a hasher takes them in one step.
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         if let Some(half) = self.0.first_chunk() {
@@ -119,14 +119,14 @@ impl Hash for Key {
     }
 }
 
-/// Prints nothing: a key leads back to the user.
+/// Prints nothing: a key can identify the user.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(..)")
     }
 }
 
-/// Prints nothing, as a [`Key`].
+/// Prints nothing, like [`Key`].
 impl fmt::Debug for BareKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BareKey(..)")
@@ -167,7 +167,7 @@ mod tests {
         assert_ne!(one.operation(&operation), alone.operation(&operation));
     }
 
-    /// Otherwise all of them would share one bucket of a map.
+    /// Equal hashes would put all records into one bucket of a map.
     #[test]
     fn keys_are_spread() {
         let hash = |user: &str| foldhash::fast::FixedState::default().hash_one(Key::subject(user));

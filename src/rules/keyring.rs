@@ -1,4 +1,4 @@
-//! Secrets, and what is made under them: digests of codes, compared in constant time, and seals.
+//! Secrets, and what is computed under them: digests of codes and seals, both verified in constant time.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::rules::{ConfigError, Key, OneTimeCode, Random, RandomFailed, random_bytes};
 
-/// A secret under which codes are digested: at least 32 bytes, wiped when dropped, never printed.
+/// A secret key, such as the one under which codes are digested: at least 32 bytes, wiped when dropped, never printed.
 ///
 /// # Example
 ///
@@ -29,11 +29,11 @@ use crate::rules::{ConfigError, Key, OneTimeCode, Random, RandomFailed, random_b
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// A secret from bytes of a generator.
+    /// A secret from the bytes of a cryptographically secure random generator.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::SecretTooShort`] under 32 bytes.
+    /// [`ConfigError::SecretTooShort`] below 32 bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
         let bytes = Zeroizing::new(bytes.into());
         if bytes.len() < 32 {
@@ -42,7 +42,7 @@ impl Secret {
         Ok(Self(bytes))
     }
 
-    /// A keyed hash. HMAC takes a key of any length; the error is only how the library's trait is written.
+    /// HMAC-SHA-256 under this secret. HMAC takes a key of any length; only the library's trait declares an error.
     pub(crate) fn mac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.0).expect("HMAC takes a key of any length")
     }
@@ -69,7 +69,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The secrets in use: one that digests, and the one before it, which still verifies.
+/// The secrets in use: the current one digests and verifies, the previous one only verifies.
 pub(crate) struct Keyring {
     current: KeyedDigest,
     previous: Option<KeyedDigest>,
@@ -88,7 +88,7 @@ impl KeyedDigest {
     }
 }
 
-/// A code as it is kept: what it was digested with, and the digest.
+/// A code as a record holds it: the id of its secret, the nonce, and the digest.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CodeDigest {
     secret: u32,
@@ -114,19 +114,19 @@ impl Keyring {
         Ok(CodeDigest { secret: self.current.id, nonce, mac })
     }
 
-    /// Whether a code can be compared at all: its secret may be gone.
+    /// Whether the secret of this digest is still in the keyring; without it the code cannot be compared.
     pub(crate) fn has_secret(&self, digest: &CodeDigest) -> bool {
         self.find(digest.secret).is_some()
     }
 
-    /// Whether this is the code, in constant time (T10).
+    /// Whether this is the code. Compares in constant time (T10).
     pub(crate) fn matches(&self, digest: &CodeDigest, session: &Key, channel: &str, code: &str) -> bool {
         self.find(digest.secret).is_some_and(|keyed| {
             input(&keyed.mac, session, &digest.nonce, channel, code).verify_slice(&digest.mac).is_ok()
         })
     }
 
-    /// Which secret digests and seals.
+    /// The id of the secret that digests and seals.
     pub(crate) fn current(&self) -> u32 {
         self.current.id
     }
@@ -136,7 +136,7 @@ impl Keyring {
         seal(&self.current.mac, session, bytes).finalize().into_bytes().into()
     }
 
-    /// Whether bytes were sealed for this session, under a secret that is at hand; in constant time.
+    /// Whether bytes were sealed for this session under a secret of this keyring. Compares in constant time.
     pub(crate) fn verify_seal(&self, secret: u32, session: &Key, bytes: &[u8], mac: &[u8]) -> bool {
         self.find(secret).is_some_and(|keyed| seal(&keyed.mac, session, bytes).verify_slice(mac).is_ok())
     }
@@ -158,7 +158,7 @@ impl fmt::Debug for CodeDigest {
     }
 }
 
-/// Everything but the code has a fixed length or its length in front, so no two inputs can run together.
+/// Every part except the code has a fixed length or a length prefix, so no two inputs are equal.
 fn input(mac: &Hmac<Sha256>, session: &Key, nonce: &[u8; 16], channel: &str, code: &str) -> Hmac<Sha256> {
     mac.clone()
         .chain_update(b"tower-step-up code\0")
@@ -169,7 +169,7 @@ fn input(mac: &Hmac<Sha256>, session: &Key, nonce: &[u8; 16], channel: &str, cod
         .chain_update(code)
 }
 
-/// Another label than that of codes, so that neither digest passes for the other.
+/// Uses a different label than codes do, so that a seal is never valid as a code's digest or the reverse.
 fn seal(mac: &Hmac<Sha256>, session: &Key, bytes: &[u8]) -> Hmac<Sha256> {
     mac.clone().chain_update(b"tower-step-up seal\0").chain_update(session.as_bytes()).chain_update(bytes)
 }

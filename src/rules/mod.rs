@@ -1,4 +1,4 @@
-//! The rules: pure functions of a record, a command and a time. Nothing here knows HTTP, a store, a clock or a task.
+//! The rules: pure functions of a record, a command and a time. They use no HTTP, no store, no clock and no task.
 
 mod budget;
 mod code;

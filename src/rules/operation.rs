@@ -8,17 +8,17 @@ use sha2::{Digest, Sha256};
 
 use crate::rules::{Malformed, Timestamp};
 
-/// Characters of a token, at most. One with the longest text and scope has 1,640.
+/// Most characters of a token. One with the longest text and scope has 1,640.
 const TOKEN_LIMIT: usize = 2048;
 
 const VERSION: u8 = 1;
 
 const MAC: usize = 32;
 
-/// In place of a scope's length, where there is no scope.
+/// Written in place of the scope's length if there is no scope.
 const NO_SCOPE: u8 = u8::MAX;
 
-/// A digest over fields, each with its length in front, so that no two can run together.
+/// A digest over fields, each prefixed with its length, so that different fields never give the same input.
 pub(crate) struct OperationFields(Sha256);
 
 impl OperationFields {
@@ -40,15 +40,14 @@ impl OperationFields {
     }
 }
 
-/// One operation: what it is recognised by, and what its user reads.
+/// One operation: the digest that identifies it, and the text that its user reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BoundOperation {
     pub(crate) digest: BareOperation,
     pub(crate) text: Box<str>,
 }
 
-/// Everything that is bound of an operation, as a SHA-256. It goes to the caller in a [`Token`], and never into a
-/// record.
+/// SHA-256 of everything that a step-up is bound to. It goes to the caller in a [`Token`], and never into a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BareOperation([u8; 32]);
 
@@ -58,7 +57,7 @@ impl fmt::Debug for BareOperation {
     }
 }
 
-/// The same as records contain it: keyed where they leave the process.
+/// The digest of an operation in records: keyed if records leave the process.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct OperationDigest([u8; 32]);
@@ -75,8 +74,8 @@ impl fmt::Debug for OperationDigest {
     }
 }
 
-/// The token that a refusal hands out and a start brings back: version, key, deadline, digest, scope and text, sealed
-/// for one session.
+/// The token that a refusal returns and a start sends back: version, secret id, deadline, digest, scope and text,
+/// sealed for one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) operation: BoundOperation,
@@ -85,7 +84,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// Writes it, and lets `seal` add to what it is given.
+    /// Encodes the token and appends what `seal` computes over its bytes.
     pub(crate) fn write(&self, key: u32, seal: impl FnOnce(&[u8]) -> [u8; MAC]) -> String {
         let Self { operation, scope, deadline } = self;
         let mut bytes = Vec::with_capacity(512);
@@ -93,7 +92,7 @@ impl Token {
         bytes.extend(key.to_be_bytes());
         bytes.extend(deadline.as_millis().to_be_bytes());
         bytes.extend(operation.digest.0);
-        // A scope has 128 bytes at most.
+        // A scope has at most 128 bytes.
         let length = scope.as_deref().map(|scope| u8::try_from(scope.len()).unwrap_or(NO_SCOPE));
         bytes.push(length.unwrap_or(NO_SCOPE));
         bytes.extend(scope.as_deref().unwrap_or_default().as_bytes());
@@ -103,7 +102,8 @@ impl Token {
         Base64UrlUnpadded::encode_string(&bytes)
     }
 
-    /// Reads one that `opens` accepts, by its key, what was sealed, and the seal. What is wrong with any other.
+    /// Decodes a token whose seal `opens` accepts, given the secret id, the sealed bytes and the seal. Otherwise the
+    /// error says what is wrong with the token.
     pub(crate) fn read(token: &str, opens: impl FnOnce(u32, &[u8], &[u8]) -> bool) -> Result<Self, Malformed> {
         if token.chars().all(char::is_whitespace) {
             return Err(Malformed::Blank);

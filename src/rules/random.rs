@@ -1,9 +1,9 @@
-//! The random generator of the operating system, and its failure.
+//! The operating system's random generator, and the error for its failure.
 
-/// The operating system's generator, or a failing one in tests.
+/// The operating system's generator, or a replacement that fails in tests.
 pub(crate) type Random = fn(&mut [u8]) -> Result<(), RandomFailed>;
 
-/// The generator failed: nothing is started.
+/// The generator failed, so no challenge is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RandomFailed;
 

@@ -1,9 +1,9 @@
-//! The form of a scope.
+//! The format of a scope.
 
 use crate::rules::Malformed;
 
-/// Checks the syntax of a scope: visible ASCII, so that it fits into a header (RFC 6749 §3.3 is narrower
-/// by quotes and backslash, which are refused too).
+/// Checks the format of a scope: at most 128 bytes of visible ASCII except `"` and `\`, as in RFC 6749 §3.3, so that
+/// it fits into a header.
 pub(crate) fn check_scope(scope: &str) -> Result<(), Malformed> {
     if scope.chars().all(char::is_whitespace) {
         return Err(Malformed::Blank);
@@ -17,5 +17,5 @@ pub(crate) fn check_scope(scope: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Bytes of a scope at most.
+/// Most bytes of a scope.
 const SCOPE_LIMIT: usize = 128;

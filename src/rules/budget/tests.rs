@@ -1,4 +1,4 @@
-//! Windows, messages that leave the budgets, and factors.
+//! Windows, restored messages, and factors.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn at(secs: u64) -> Timestamp {
     Timestamp::from_millis(1_000_000_000 + secs * 1000)
 }
 
-/// Codes sent at these seconds.
+/// Codes sent at these times in seconds.
 fn codes(secs: impl IntoIterator<Item = u64>) -> Sends {
     let mut sends = Sends::default();
     secs.into_iter().zip(0..).for_each(|(secs, challenge_id)| sends.add(challenge_id, MessageKind::Code, at(secs)));

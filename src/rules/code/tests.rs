@@ -1,4 +1,4 @@
-//! The form of a code, the failure of the generator, and the spread of codes.
+//! The format of a code, failures of the generator, and the distribution of codes.
 
 use std::cell::Cell;
 
@@ -42,7 +42,7 @@ fn a_failing_generator_fails() {
     assert_eq!(Secret::generate(fails).err(), Some(ConfigError::RandomUnavailable));
 }
 
-/// T11: chi-square over the digit at each place and over the first two digits together.
+/// T11: chi-square test of the digit at each position and of the first two digits together.
 #[test]
 fn codes_are_uniform_with_leading_zeros() {
     const CODES: u32 = 1_000_000;
@@ -61,7 +61,7 @@ fn codes_are_uniform_with_leading_zeros() {
         let expected = f64::from(CODES) / counts.iter().map(|_| 1.0).sum::<f64>();
         counts.iter().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum::<f64>()
     };
-    // 9 and 99 degrees of freedom; both limits are passed by chance less than once in 10⁹ runs.
+    // 9 and 99 degrees of freedom; a uniform generator exceeds either limit less than once in 10⁹ runs.
     for place in &places {
         assert!(chi_square(place) < 60.0, "{place:?}");
     }
@@ -80,7 +80,7 @@ fn bytes_from_250_are_thrown_away() {
     assert_eq!(OneTimeCode::generate(12, high_then_low).unwrap().expose(), "999999999999");
 }
 
-/// One digit a draw, and more than enough in the last.
+/// Each draw yields one digit, except the last, which yields more than needed.
 #[test]
 fn a_code_has_its_length_however_often_is_drawn() {
     thread_local! {

@@ -1,14 +1,14 @@
-//! The one function that decides whether a session satisfies a requirement.
+//! [`decide`]: whether the grants of a session satisfy a requirement.
 
 use super::{Factor, Requirement, Unmet, UnmetPart, UnmetReason};
 use crate::rules::{GRANTS_PER_SESSION, Granted, OperationDigest, Policy, Session, Timestamp};
 
-/// The grants that satisfy a requirement, by their places in the session's record.
+/// The grants that satisfy a requirement, by their indexes in the session's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Satisfied {
-    /// The one that a handler is shown.
+    /// The grant that the handler sees.
     pub(crate) first: usize,
-    /// All of them, a bit each: a session has 16 at most.
+    /// All of them, one bit each: a session has at most 16.
     pub(crate) all: u32,
 }
 
@@ -26,10 +26,10 @@ impl Satisfied {
     }
 }
 
-/// Decides: which of the session's grants satisfy the requirement for this operation, or what stood nearest to it.
+/// Decides which of the session's grants satisfy the requirement for this operation, or why none does.
 ///
-/// Of several grants that do not satisfy it, the reason is that of the one that came furthest, so that the
-/// answer to a grant grown old is "too old" and not "wrong scope" because of another.
+/// If several grants fail, the reason is that of the grant that passed the most checks: an aged grant gives "too old",
+/// even if another one has the wrong scope.
 pub(crate) fn decide(
     session: Option<&Session>,
     requirement: &Requirement,
@@ -37,13 +37,13 @@ pub(crate) fn decide(
     policy: &Policy,
     now: Timestamp,
 ) -> Result<Satisfied, Unmet> {
-    // A record with more grants than are ever written is not one of ours: none of them counts.
+    // This library never writes a record with more grants, so none of them counts.
     let grants = session.map_or(&[][..], Session::grants);
     let grants = if grants.len() > GRANTS_PER_SESSION { &[] } else { grants };
     let rule = Rule { requirement, operation, policy, now };
     let listed = requirement.factors.as_ref().map_or(&[][..], |factors| &factors.list);
     if !requirement.takes_all() {
-        // Where the channels differ in nothing, there is no more to say of each than of all.
+        // Without ages for single channels, the parts would repeat the reason.
         let listed = if listed.iter().any(|factor| factor.max_age.is_some()) { listed } else { &[] };
         return rule.nearest(grants, |_| true).map(Satisfied::by).map_err(|reason| {
             let parts = listed.iter().map(|factor| rule.unmet(factor, rule.by(grants, factor).err().unwrap_or(reason)));
@@ -64,7 +64,7 @@ pub(crate) fn decide(
     }
 }
 
-/// What a grant is judged by.
+/// What a grant is checked against.
 struct Rule<'a> {
     requirement: &'a Requirement,
     operation: Option<&'a OperationDigest>,
@@ -73,7 +73,7 @@ struct Rule<'a> {
 }
 
 impl Rule<'_> {
-    /// The first of some grants that does, or the reason of the one that came furthest.
+    /// The first matching grant that satisfies the rule, or the reason of the one that passed the most checks.
     fn nearest(&self, grants: &[Granted], among: impl Fn(&Granted) -> bool) -> Result<usize, UnmetReason> {
         let mut nearest = UnmetReason::Missing;
         for (index, grant) in grants.iter().enumerate().filter(|(_, grant)| among(grant)) {
@@ -93,7 +93,7 @@ impl Rule<'_> {
     /// The order of the checks is the order of [`UnmetReason`].
     fn judge(&self, grant: &Granted) -> Result<(), UnmetReason> {
         let Self { requirement, operation, policy, now } = *self;
-        // A stamp from the future is no proof of anything (T20).
+        // A timestamp beyond the clock skew proves nothing (T20).
         if grant.verified_at > now.saturating_add(policy.clock_skew) {
             return Err(UnmetReason::Missing);
         }
@@ -102,7 +102,7 @@ impl Rule<'_> {
             return Err(UnmetReason::WrongScope);
         }
         let Some(max_age) = requirement.max_age_by(&grant.channel) else { return Err(UnmetReason::WrongChannel) };
-        // What is bound opens its own operation and nothing else, and nothing else opens that.
+        // A bound grant permits only its own operation, and a bound operation needs such a grant.
         if grant.operation.as_ref() != operation || (operation.is_none() && policy.bound) {
             return Err(UnmetReason::Mismatch);
         }

@@ -1,4 +1,4 @@
-//! What is decided of which grants, and which requirements are refused.
+//! Decisions for combinations of grants and requirements, and requirements that are refused.
 
 use super::*;
 use crate::rules::{Granted, Policy, Session, Timestamp, Use, operation_of};
@@ -22,7 +22,7 @@ fn grant(channel: &str, scope: Option<&str>, verified: i64) -> Granted {
     }
 }
 
-/// A name, the grants, what is asked, when, and which grant decides it.
+/// A name, the grants, the requirement, the time, and the index of the deciding grant or the reason.
 type Row = (&'static str, Vec<Granted>, Requirement, i64, Result<usize, UnmetReason>);
 
 #[test]
@@ -62,8 +62,8 @@ fn decide_is_a_table() {
     assert_eq!(decide(None, &any(), None, &Policy::new(), at(0)), Err(UnmetReason::Missing.into()));
 }
 
-/// A row is the grants, what is asked, when, and what follows: the places of the grants that it takes, or why none
-/// does, and why by which channel.
+/// A row is the grants, the requirement, the time, and the result: the indexes of the grants that satisfy it, or the
+/// reason and the reasons of each channel.
 #[test]
 fn channels_are_any_or_all_each_with_its_age() {
     let bio = || Factor::new("BIO").max_age(Duration::from_secs(60));

@@ -1,4 +1,4 @@
-//! What a session lacks to satisfy a requirement: [`Unmet`], and the [`UnmetReason`] that it gives.
+//! Why a session does not satisfy a requirement: [`Unmet`] and its [`UnmetReason`].
 
 use std::{fmt, time::Duration};
 
@@ -8,15 +8,15 @@ use std::{fmt, time::Duration};
 pub enum UnmetReason {
     /// There is no step-up.
     Missing,
-    /// There is one, for something else.
+    /// There is one, for another scope.
     WrongScope,
     /// There is one, by another channel.
     WrongChannel,
     /// There is one, bound to another operation.
     Mismatch,
-    /// There was one, and it has been used.
+    /// There was one, and a request has consumed it.
     Spent,
-    /// There was one, and its life has ended.
+    /// There was one, and its lifetime has ended.
     Expired,
     /// There is one, verified longer ago than the route allows.
     TooOld,
@@ -54,7 +54,7 @@ impl fmt::Display for UnmetReason {
     }
 }
 
-/// What a session lacks to satisfy a [`Requirement`](crate::Requirement), and where that can be had.
+/// Why a session does not satisfy a [`Requirement`](crate::Requirement), and by which channels it could.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Unmet {
     pub(super) reason: UnmetReason,
@@ -62,7 +62,7 @@ pub struct Unmet {
     pub(super) binding: Option<Box<str>>,
 }
 
-/// One channel that a requirement names, and why no grant by it does.
+/// One channel of a requirement, and why no grant by it satisfies the requirement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnmetPart {
     pub(super) channel: Box<str>,
@@ -71,21 +71,21 @@ pub struct UnmetPart {
 }
 
 impl Unmet {
-    /// Why: of several grants that do not do, the reason of the one that came furthest.
+    /// The reason. If several grants fail, that of the one that passed the most checks.
     #[must_use]
     pub const fn reason(&self) -> UnmetReason {
         self.reason
     }
 
-    /// The channels that lack a step-up, where the requirement asks for each of several or has an age for one: each of
-    /// them is needed, or one, as it says.
+    /// The channels that lack a step-up, if the requirement asks for all of several channels or sets an age for one.
+    /// The requirement says whether all of them are needed or one.
     #[must_use]
     pub fn parts(&self) -> &[UnmetPart] {
         &self.parts
     }
 
-    /// The token that binds a step-up to this very request, where the route is [bound](crate::Binding): it goes into
-    /// the start of the challenge.
+    /// The token that binds a step-up to this request, if the route is [bound](crate::Binding). The client sends it
+    /// when it starts the challenge.
     #[must_use]
     pub fn binding(&self) -> Option<&str> {
         self.binding.as_deref()
@@ -103,20 +103,20 @@ impl UnmetPart {
         &self.channel
     }
 
-    /// Why: of several grants by this channel, the reason of the one that came furthest.
+    /// The reason. If several grants by this channel fail, that of the one that passed the most checks.
     #[must_use]
     pub const fn reason(&self) -> UnmetReason {
         self.reason
     }
 
-    /// How old a step-up by this channel may be, by the stricter of its own rule and the requirement's.
+    /// The greatest age of a step-up by this channel: the stricter of the channel's and the requirement's.
     #[must_use]
     pub const fn max_age(&self) -> Option<Duration> {
         self.max_age
     }
 }
 
-/// Prints no binding: its text says who pays whom.
+/// Does not print the binding, whose text contains data such as payer and payee.
 impl fmt::Debug for Unmet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unmet").field("reason", &self.reason).field("parts", &self.parts).finish_non_exhaustive()

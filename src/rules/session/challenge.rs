@@ -1,4 +1,4 @@
-//! One challenge of a session, a code or a push: its state, its deadline, its attempts.
+//! One challenge of a session, a code or a push: its state, deadline and attempts.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Granted, Use};
 use crate::rules::{Key, OperationDigest, Policy, REMEMBRANCE, Timestamp};
 
-/// What a start asks for.
+/// The challenge that a start asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct NewChallenge<P> {
     pub(crate) id: u64,
@@ -19,26 +19,26 @@ pub(crate) struct NewChallenge<P> {
     pub(crate) proof: P,
 }
 
-/// One challenge: `P` is what proves it.
+/// One challenge. `P` is the proof to compare with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SessionChallenge<P> {
-    /// The id of its start, by which the user's record knows it.
+    /// Its id, the same as in the user's record.
     pub(super) challenge_id: u64,
     pub(super) channel: Box<str>,
     pub(super) scope: Option<Box<str>>,
     pub(super) operation: Option<OperationDigest>,
-    /// Where its message goes: once the user has enrolled another destination, it never verifies (T38).
+    /// The recipient of its message. After the user has enrolled another one, it is never verified (T38).
     pub(super) recipient: Option<Key>,
     pub(super) started: Timestamp,
     pub(super) deadline: Timestamp,
-    /// The subject's generation when it was started: another one never verifies.
+    /// The user's generation when it was started. In any other generation it is never verified.
     pub(super) generation: u64,
-    /// The attempts that were wrong so far. By its id an attempt knows that it was compared, whatever the store has
-    /// answered (T33).
+    /// The ids of the wrong attempts so far. They show whether an attempt was compared if the store's answer was lost
+    /// (T33).
     pub(super) wrong: Vec<u64>,
     pub(super) state: State,
     pub(super) proof: P,
-    /// The one that it took the place of, until it is proven: it comes back where this one was not sent.
+    /// The challenge that it replaced, until it is verified. It is restored if this one was not sent.
     pub(super) earlier: Option<Box<Self>>,
 }
 
@@ -47,11 +47,11 @@ pub(super) enum State {
     Pending,
     Verified(Timestamp),
     Declined(Timestamp),
-    /// The last try was wrong.
+    /// The last attempt was wrong.
     Exhausted,
     /// Revoked, or a push that was never sent.
     Dropped,
-    /// A code that was never sent: it does not hold the resend interval.
+    /// A code that was never sent: the resend interval does not apply to it.
     Unsent,
 }
 
@@ -73,12 +73,12 @@ impl<P> SessionChallenge<P> {
         }
     }
 
-    /// How many more may be wrong.
+    /// How many attempts remain.
     pub(super) fn tries_left(&self, allowed: u8) -> u8 {
         allowed.saturating_sub(u8::try_from(self.wrong.len()).unwrap_or(u8::MAX))
     }
 
-    /// Whether it can still be proven in time. A stamp from the future proves nothing (T20).
+    /// Whether it is pending and within its lifetime. One started beyond the clock skew in the future is not (T20).
     pub(super) fn is_alive(&self, policy: &Policy, now: Timestamp) -> bool {
         self.state == State::Pending && now < self.deadline && self.started <= now.saturating_add(policy.clock_skew)
     }
@@ -87,7 +87,7 @@ impl<P> SessionChallenge<P> {
         now < end.saturating_add(REMEMBRANCE)
     }
 
-    /// Ends what is pending; what it took the place of does not come back.
+    /// Drops a pending challenge. The one that it replaced is not restored.
     pub(super) fn drop_pending(&mut self) {
         self.earlier = None;
         if self.state == State::Pending {
@@ -95,7 +95,7 @@ impl<P> SessionChallenge<P> {
         }
     }
 
-    /// Whether it still matters: it is alive, its end is reported, or its attempts are inherited.
+    /// Whether it must be kept: it is pending, its end is still reported, or its attempts are inherited.
     pub(super) fn matters(&self, now: Timestamp) -> bool {
         match self.state {
             State::Pending => Self::is_remembered(self.deadline, now),
@@ -105,12 +105,12 @@ impl<P> SessionChallenge<P> {
         }
     }
 
-    /// Whether the challenge that takes its place inherits its attempts.
+    /// Whether the challenge that replaces it inherits its attempts.
     pub(super) fn is_voided(&self, now: Timestamp) -> bool {
         now < self.deadline && matches!(self.state, State::Pending | State::Dropped | State::Unsent)
     }
 
-    /// The grant that a proof gives now.
+    /// Marks it as verified and returns the grant.
     pub(super) fn verify(&mut self, policy: &Policy, now: Timestamp) -> Granted {
         self.state = State::Verified(now);
         self.earlier = None;

@@ -1,33 +1,33 @@
-//! The grants of a session: added, consumed and restored.
+//! The grants of a session, which verified challenges give: added, consumed and restored.
 
 use serde::{Deserialize, Serialize};
 
 use super::Session;
 use crate::rules::{GRANTS_PER_SESSION, OperationDigest, Policy, REMEMBRANCE, Timestamp};
 
-/// What a verified challenge gave, as a session's record keeps it.
+/// A grant in a session's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Granted {
-    /// By which it is found, to be restored.
+    /// The id of its challenge, by which a consumed grant is restored.
     pub(crate) id: u64,
     pub(crate) channel: Box<str>,
     pub(crate) scope: Option<Box<str>>,
-    /// The only operation that it opens.
+    /// The only operation that it permits, if it is bound to one.
     pub(crate) operation: Option<OperationDigest>,
     pub(crate) verified_at: Timestamp,
     pub(crate) expires_at: Timestamp,
-    /// That of its challenge: a session that gets another id takes along no grant of an older one.
+    /// The generation of its challenge. A session that changes its id keeps no grants of an earlier one.
     pub(crate) generation: u64,
     pub(crate) usage: Use,
 }
 
-/// Whether a grant has been spent by a request.
+/// Whether a request has consumed a grant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Use {
     #[default]
     Fresh,
     Consumed,
-    /// The handler gave it back, which it can do once.
+    /// The handler restored it, which is possible once.
     Restored,
     ConsumedAgain,
 }
@@ -57,14 +57,14 @@ impl Session {
         &self.grants
     }
 
-    /// The record with a grant that was not made by a challenge of its own.
+    /// The record with a grant that did not come from one of its challenges.
     pub(crate) fn with_grant(&self, grant: Granted, now: Timestamp) -> Self {
         let mut next = self.pruned(now);
         next.add_grant(grant);
         next
     }
 
-    /// Spends some of the grants. Each keeps its place.
+    /// Consumes the grants at the given indexes. The order stays the same.
     pub(crate) fn consume(&self, which: impl Fn(usize) -> bool) -> Self {
         let mut next = self.clone();
         for (_, grant) in next.grants.iter_mut().enumerate().filter(|(index, _)| which(*index)) {
@@ -73,8 +73,8 @@ impl Session {
         next
     }
 
-    /// Gives back what one request has spent, in its life and generation and for the first time; `None` where that
-    /// cannot be done for all of it.
+    /// Restores the grants that one request consumed, within their lifetime and generation, each at most once. `None`
+    /// if any of them cannot be restored.
     pub(crate) fn restore(&self, ids: &[u64], generation: u64, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         for id in ids {
@@ -86,15 +86,14 @@ impl Session {
         Some(next)
     }
 
-    /// The record without the grants that nobody remembers.
+    /// The record without grants that expired longer ago than they are remembered.
     pub(super) fn pruned(&self, now: Timestamp) -> Self {
         let mut next = self.clone();
         next.grants.retain(|grant| now < grant.expires_at.saturating_add(REMEMBRANCE));
         next
     }
 
-    /// A new grant takes the place of an older one for the same by the same channel, and of the oldest
-    /// where the list is full.
+    /// Adds a grant. It replaces one of the same channel, scope and operation, and the oldest if the list is full.
     pub(super) fn add_grant(&mut self, grant: Granted) {
         let is_like = |old: &Granted| {
             old.channel == grant.channel && old.scope == grant.scope && old.operation == grant.operation

@@ -1,9 +1,8 @@
-//! The record of one session, and what it may do next. Pure: no clock, no lock, no I/O.
+//! The record of one session and its state transitions. Pure: no clock, no lock, no I/O.
 //!
-//! A session has at most one pending one-time code and one pending push. Each stays in its slot after it ended, so that
-//! "expired" and "already verified" can be distinguished from "never was", and so that a new start inherits the
-//! attempts of a code that is voided while it lives. A code that was voided comes back where the message of the one in
-//! its place was not sent.
+//! A session has at most one pending one-time code and one pending push. Each stays in its slot after it has ended, so
+//! that "expired" and "already verified" can be distinguished from "never started", and so that a new code inherits the
+//! attempts of the one that it replaces. A replaced code is restored if the message of the new one was not sent.
 
 mod challenge;
 mod grants;
@@ -32,18 +31,18 @@ use crate::rules::{
 pub(crate) struct Session {
     otp: Option<Box<SessionChallenge<CodeDigest>>>,
     push: Option<Box<SessionChallenge<PushProof>>>,
-    /// The newest is last.
+    /// The newest last.
     grants: Vec<Granted>,
     /// Challenges started, counted only where the policy limits them.
     starts: u32,
 }
 
-/// Codes that one slot keeps: the one in it, and those that may come back.
+/// Most codes in one slot: the current one, and replaced ones that may be restored.
 const CODES_KEPT: usize = 3;
 
 impl Session {
-    /// Removes pending challenges; attempts and start times stay. One that has expired by every node's clock is not
-    /// pending any more, and stays reported as expired.
+    /// Drops pending challenges; attempts and start times stay. One that has expired on every node's clock, within the
+    /// clock skew, is still reported as expired.
     pub(crate) fn without_pending(&self, policy: &Policy, now: Timestamp) -> Self {
         let mut next = self.clone();
         let may_live = |deadline: Timestamp| now < deadline.saturating_add(policy.clock_skew);
@@ -56,8 +55,8 @@ impl Session {
         next
     }
 
-    /// The record of a session that goes on under another id, with its grants of this generation. What the new one has
-    /// already stays.
+    /// The record of a session that continues under another id, with the grants of this generation. Challenges that the
+    /// new session already has are kept.
     pub(crate) fn merged_from(&self, old: &Self, generation: u64) -> Self {
         let mut next = self.clone();
         next.otp = next.otp.or_else(|| old.otp.clone());
@@ -68,12 +67,12 @@ impl Session {
         next
     }
 
-    /// Removes grants and pending challenges; attempts, start times and counts stay (T4, T15).
+    /// Removes grants and drops pending challenges; attempts, start times and counts stay (T4, T15).
     pub(crate) fn without_elevation(&self, policy: &Policy, now: Timestamp) -> Self {
         Self { grants: Vec::new(), ..self.without_pending(policy, now) }
     }
 
-    /// The record without pending challenges, in which these grants go on in the next generation.
+    /// The record without pending challenges, with only the grants in `kept`, moved to the next generation.
     pub(crate) fn in_generation(&self, kept: &[u64], next: u64, policy: &Policy, now: Timestamp) -> Self {
         let mut session = self.without_pending(policy, now);
         session.grants.retain(|grant| kept.contains(&grant.id));
@@ -81,7 +80,7 @@ impl Session {
         session
     }
 
-    /// Until when the record must be kept: its last deadline, and the time in which that is remembered.
+    /// Until when the record must be kept: the last deadline, plus the time for which it is remembered.
     pub(crate) fn keep_until(&self, policy: &Policy) -> Timestamp {
         let challenges = [
             self.otp.as_deref().map(|otp| (otp.started, otp.deadline)),
@@ -98,7 +97,8 @@ impl Session {
         grants.fold(until, Timestamp::max)
     }
 
-    /// Whether it has no more grants than are ever written: the decision counts them by place.
+    /// Whether its lists are within the bounds that every write observes. [`decide`](crate::rules::decide) relies on
+    /// it.
     pub(crate) fn is_within_bounds(&self) -> bool {
         let codes = std::iter::successors(self.otp.as_deref(), |otp| otp.earlier.as_deref());
         let pushes = self.push.as_deref().into_iter();
@@ -118,7 +118,7 @@ impl Session {
         }
     }
 
-    /// The record with one start more.
+    /// The record with one more start counted, if the policy limits starts.
     fn started(&self, policy: &Policy, now: Timestamp) -> Self {
         let counted = u32::from(policy.starts_per_session.is_some());
         Self { starts: self.starts.saturating_add(counted), ..self.pruned(now) }

@@ -1,4 +1,4 @@
-//! One-time codes of a session: started, compared, withdrawn.
+//! One-time codes of a session: starting, comparing and withdrawing them.
 
 use super::{
     NewChallenge, Session,
@@ -6,15 +6,15 @@ use super::{
 };
 use crate::rules::{ChallengeError, CodeDigest, Key, Policy, Timestamp};
 
-/// What became of a code that was compared.
+/// The result of comparing a code.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Compared {
-    /// It was right, and the record's newest grant is of it.
+    /// The code was correct, and the record's newest grant comes from it.
     Right,
     Wrong(ChallengeError),
 }
 
-/// A code that came back: the user's record counts it as alive again.
+/// A restored code, which the user's record must count as pending again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CameBack {
     pub(crate) challenge_id: u64,
@@ -24,12 +24,12 @@ pub(crate) struct CameBack {
 
 /// One-time codes.
 impl Session {
-    /// The id of the latest code, whatever became of it.
+    /// The id of the code in the slot, in any state.
     pub(crate) fn otp_id(&self) -> Option<u64> {
         self.otp.as_deref().map(|otp| otp.challenge_id)
     }
 
-    /// Whether a code may be started. The last one holds the interval if its message may have gone out.
+    /// Whether a code may be started. The resend interval applies if the last code's message may have been sent.
     pub(crate) fn may_start_otp(&self, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
         if let Some(last) = self.otp.as_deref().filter(|last| last.state != State::Unsent) {
             let next = last.started.saturating_add(policy.resend_interval);
@@ -41,7 +41,7 @@ impl Session {
         self.may_start_more(policy)
     }
 
-    /// Starts a code. A live one is voided, and its attempts are inherited.
+    /// Starts a code. It replaces a pending one and inherits its attempts.
     pub(crate) fn start_otp(
         &self,
         new: NewChallenge<CodeDigest>,
@@ -54,27 +54,27 @@ impl Session {
             challenge.wrong.clone_from(&last.wrong);
         }
         challenge.earlier = self.otp.clone().filter(|last| last.matters(now));
-        // Of messages that may be out at once there are few, and a record has an end.
+        // Few messages can be in flight at once, and the record must stay bounded.
         if let Some(second) = challenge.earlier.as_mut().and_then(|first| first.earlier.as_mut()) {
             second.earlier = None;
         }
         Ok(Self { otp: Some(Box::new(challenge)), ..self.started(policy, now) })
     }
 
-    /// Why a code cannot be compared that [`may_verify`](Self::may_verify) would let through: it was sent
-    /// to another recipient than the channel leads to now (T38).
+    /// Refuses a code that was sent to another recipient than the one now enrolled for the channel, although
+    /// [`may_verify`](Self::may_verify) would accept it (T38).
     pub(crate) fn was_sent_to(&self, recipient: Option<&Key>) -> Result<(), ChallengeError> {
         let is_it = self.otp.as_deref().is_some_and(|otp| otp.recipient.as_ref() == recipient);
         if is_it { Ok(()) } else { Err(ChallengeError::StateInvalid) }
     }
 
-    /// How a code was wrong that was compared already, though the store has not said so.
+    /// The result of a wrong attempt that was already compared, although the store's answer was lost.
     pub(crate) fn was_wrong(&self, attempt: u64, policy: &Policy) -> Option<ChallengeError> {
         let challenge = self.otp.as_deref().filter(|otp| otp.wrong.contains(&attempt))?;
         Some(wrong(challenge.tries_left(policy.max_attempts)))
     }
 
-    /// Why a code cannot be compared, if so. `knows` says whether its secret is at hand.
+    /// Whether a code may be compared. `knows` says whether its secret is in the keyring.
     pub(crate) fn may_verify(
         &self,
         channel: &str,
@@ -107,7 +107,7 @@ impl Session {
         }
     }
 
-    /// Compares a code that [`may_verify`](Self::may_verify) let through: counts the try, or grants.
+    /// Compares a code that [`may_verify`](Self::may_verify) accepted: adds a grant, or counts the wrong attempt.
     pub(crate) fn compare(
         &self,
         attempt: u64,
@@ -130,9 +130,8 @@ impl Session {
         Ok((next, Compared::Wrong(wrong(left))))
     }
 
-    /// Withdraws a code that was not sent. The one that it took the place of comes back as it was, with all that was
-    /// wrong since, unless this one was revoked or used up meanwhile, or `comes_back` says no. `None` where nothing is
-    /// left to withdraw.
+    /// Withdraws a code that was not sent. The code that it replaced is restored, with all wrong attempts since, unless
+    /// this one was revoked or exhausted meanwhile or `comes_back` is false. `None` if there is nothing to withdraw.
     pub(crate) fn withdraw_otp(
         &self,
         challenge_id: u64,
@@ -142,7 +141,7 @@ impl Session {
         let mut next = self.clone();
         let mut slot = next.otp.take()?;
         if slot.challenge_id != challenge_id {
-            // Another has replaced it meanwhile, which must not bring it back.
+            // A newer code has replaced it and must not restore it.
             let mut replaced = &mut slot;
             while replaced.earlier.as_ref()?.challenge_id != challenge_id {
                 replaced = replaced.earlier.as_mut()?;
@@ -167,7 +166,7 @@ impl Session {
     }
 }
 
-/// The error of a wrong code, by the attempts that are left.
+/// The error for a wrong code after which `left` attempts remain.
 const fn wrong(left: u8) -> ChallengeError {
     match left {
         0 => ChallengeError::ChallengeLimitExceeded,

@@ -1,4 +1,4 @@
-//! Pushes of a session: started, answered, polled, withdrawn.
+//! Pushes of a session: starting, answering, polling and withdrawing them.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use super::{
 };
 use crate::rules::{ChallengeError, CodeDigest, NUMBER_TRIES, Policy, PushDigest, Timestamp};
 
-/// The state of a push.
+/// The status of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushStatus {
-    /// Nobody has answered yet.
+    /// The user has not answered yet.
     Pending {
-        /// How long it can still be answered.
+        /// The time left to answer it.
         expires_in: Duration,
     },
     /// It was approved.
     Verified,
     /// It was declined.
     Declined,
-    /// Nobody answered in time.
+    /// The user did not answer before the deadline.
     Expired,
 }
 
-/// What proves a push: whose it is, and, where the policy asks for one, the number that is shown beside it.
+/// The proof of a push: the digest of its id and user, and with number matching the digest of the number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PushProof {
     pub(crate) id: PushDigest,
     pub(crate) number: Option<Box<CodeDigest>>,
-    /// Whether it was sent and its id returned. If the request is dropped before, nobody knows the id.
+    /// Whether it was sent and its id returned to the client. If the request is dropped before, nobody knows the id.
     pub(crate) sent: bool,
 }
 
-/// What the phone said to a push.
+/// The phone's answer to a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply<'a> {
     Yes,
-    /// Yes, and the number that the user typed.
+    /// Approval with the number that the user typed (number matching).
     Number {
         typed: &'a str,
         /// The id of this attempt.
@@ -49,34 +49,34 @@ pub(crate) enum Reply<'a> {
     No,
 }
 
-/// What became of the answer to a push.
+/// The result of an answer to a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReplyOutcome {
     Approved,
     Declined,
-    /// Where none is left, this one has declined it.
+    /// The number was wrong. If no attempts are left, the push is declined.
     WrongNumber {
         left: u8,
     },
 }
 
-/// Why the answer to a push was not taken.
+/// Why an answer to a push was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReplyRejected {
     TooLate,
-    /// It has to be approved with the number.
+    /// Number matching is on, and the approval came without a number.
     NumberRequired,
 }
 
 /// Pushes.
 impl Session {
-    /// The id of the latest push, whatever became of it.
+    /// The id of the push in the slot, in any state.
     pub(crate) fn push_challenge_id(&self) -> Option<u64> {
         self.push.as_deref().map(|push| push.challenge_id)
     }
 
-    /// Whether a push may be started: one in flight is enough. One that is not sent by the time at which its sender
-    /// was given up is none.
+    /// Whether a push may be started: not while another is pending. One that was not sent within twice the sender's
+    /// deadline does not count.
     pub(crate) fn may_start_push(
         &self,
         generation: u64,
@@ -86,7 +86,7 @@ impl Session {
         if let Some(push) = &self.push
             && push.is_alive(policy, now)
             && push.generation == generation
-            // Twice, for what is read and written around it.
+            // Twice the deadline, to include the store's operations before and after the sender.
             && (push.proof.sent || now < push.started.saturating_add(policy.sender_deadline * 2))
         {
             return Err(ChallengeError::StateInvalid);
@@ -111,7 +111,7 @@ impl Session {
         self.push.as_deref().map(|push| (&*push.channel, push.scope.as_deref()))
     }
 
-    /// The state of a push of this session; `None` for one that it did not start or no longer remembers.
+    /// The status of a push of this session; `None` for one that it did not start or no longer remembers.
     pub(crate) fn push_status(
         &self,
         channel: &str,
@@ -133,8 +133,12 @@ impl Session {
         SessionChallenge::<PushProof>::is_remembered(end, now).then_some(status)
     }
 
-    /// Takes the answer to a push: once, before its deadline, in its generation, and with the number where it has one.
-    /// The last number that is wrong declines it.
+    /// Applies the answer to a push: once, before its deadline, in its generation, and with the number if number
+    /// matching is on. The last wrong number declines it.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyRejected`] if the push cannot be answered any more, or the number is missing.
     pub(crate) fn reply_to_push(
         &self,
         id: &PushDigest,
@@ -158,7 +162,7 @@ impl Session {
             (Reply::Yes, Some(_)) => return Err(ReplyRejected::NumberRequired),
             (Reply::Yes | Reply::Number { .. }, None) => (true, 0),
             (Reply::Number { attempt, .. }, Some(_)) if push.wrong.contains(&attempt) => {
-                // Compared already, though the store has not said so.
+                // Already compared, although the store's answer was lost.
                 let left = push.tries_left(NUMBER_TRIES);
                 return Ok((next, ReplyOutcome::WrongNumber { left }));
             }
@@ -177,7 +181,7 @@ impl Session {
         Ok((next, ReplyOutcome::WrongNumber { left }))
     }
 
-    /// A push was sent; `None` where it is no longer the one in the slot, or was answered already.
+    /// Marks a push as sent; `None` if it is no longer the one in the slot or was answered already.
     pub(crate) fn push_sent(&self, challenge_id: u64) -> Option<Self> {
         let mut next = self.clone();
         let is_it =
@@ -186,7 +190,7 @@ impl Session {
         Some(next)
     }
 
-    /// Withdraws a push that was not sent; `None` where it is no longer the one in the slot.
+    /// Withdraws a push that was not sent; `None` if it is no longer the one in the slot.
     pub(crate) fn withdraw_push(&self, challenge_id: u64) -> Option<Self> {
         let mut next = self.clone();
         next.push.as_deref_mut().filter(|push| push.challenge_id == challenge_id)?.drop_pending();

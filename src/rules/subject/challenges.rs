@@ -1,4 +1,4 @@
-//! The challenges of a user that may be alive, over all sessions, and their messages.
+//! The challenges of a user that may be pending, over all sessions, and their messages.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,32 +13,32 @@ pub(crate) struct Registration<'a> {
     pub(crate) deadline: Timestamp,
     pub(crate) push: Option<PushDigest>,
     pub(crate) recipient: Option<Key>,
-    /// The start whose challenge it takes the place of.
+    /// The id of the challenge that it replaces.
     pub(crate) replaces: Option<u64>,
 }
 
-/// A challenge, under the id of its start. One of another start stays in the list beside it: two may race, and which
-/// of them the session took is known only afterwards.
+/// A challenge in the list. Two starts in one session may race; both stay in the list, because only the session's
+/// record shows which of them won.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct ListedChallenge {
     pub(super) challenge_id: u64,
     pub(super) session: Key,
     pub(super) deadline: Timestamp,
-    /// Of a push: the phone knows the user and this id, not the session.
+    /// For a push: the phone knows the user and this id, not the session.
     pub(super) push: Option<PushDigest>,
-    /// Where its message was counted.
+    /// The recipient for which its message was counted.
     pub(super) recipient: Option<Key>,
     /// Whether it can still be verified.
     pub(super) open: bool,
-    /// Of a push: whether the user's answer to it has been counted.
+    /// For a push: whether the user's answer has been counted.
     pub(super) answered: bool,
 }
 
 /// Challenges and their messages.
 impl Subject {
-    /// Counts a challenge and its message, or refuses: after too many denials, messages or live challenges.
+    /// Counts a challenge and its message, or refuses after too many denials, messages or pending challenges.
     ///
-    /// The same start may be counted again, where its first writing met another's.
+    /// May be repeated for the same start, after a write conflict.
     pub(crate) fn register(
         &mut self,
         opening: &Registration,
@@ -70,14 +70,14 @@ impl Subject {
         Ok(())
     }
 
-    /// Takes a start back that came to nothing before its message was handed to its sender.
+    /// Withdraws a start that failed before its message was handed to the sender.
     pub(crate) fn withdraw(&mut self, challenge_id: u64) {
         self.sends.remove(challenge_id);
         self.challenges.retain(|challenge| challenge.challenge_id != challenge_id);
     }
 
-    /// A challenge was verified: its message leaves the budgets, its destination is known to be the user's, and the
-    /// denials before it are over.
+    /// Records that a challenge was verified: its message is restored to the budgets, its recipient counts as proven,
+    /// and an approved push clears the denials.
     pub(crate) fn record_verified(&mut self, challenge_id: u64, recipient: Option<&Key>, now: Timestamp) {
         self.sends.verified(challenge_id);
         if let Some(recipient) = recipient {
@@ -96,34 +96,34 @@ impl Subject {
         self.answer(challenge_id, Timestamp::from_millis(0));
     }
 
-    /// A challenge that can no longer be verified makes room for another.
+    /// Closes a challenge that can no longer be verified; it no longer counts as pending.
     pub(crate) fn close(&mut self, challenge_id: u64) {
         self.close_where(|challenge| challenge.challenge_id == challenge_id);
     }
 
-    /// As [`close`](Self::close), for all of a session.
+    /// As [`close`](Self::close), for all challenges of a session.
     pub(crate) fn close_session(&mut self, session: &Key) {
         self.close_where(|challenge| challenge.session == *session);
     }
 
-    /// Whether a challenge counts as alive.
+    /// Whether a challenge counts as pending.
     #[cfg(test)]
     pub(crate) fn is_registered(&self, challenge_id: u64) -> bool {
         self.challenges.iter().any(|challenge| challenge.open && challenge.challenge_id == challenge_id)
     }
 
-    /// Where the message of a challenge went.
+    /// The recipient of a challenge's message.
     pub(crate) fn recipient_of(&self, challenge_id: u64) -> Option<Key> {
         self.challenges.iter().find(|challenge| challenge.challenge_id == challenge_id)?.recipient
     }
 
-    /// The session that a push belongs to, and the id of its start.
+    /// The session that a push belongs to, and its challenge id.
     pub(crate) fn find_push(&self, id: &PushDigest) -> Option<(&Key, u64)> {
         let push = self.challenges.iter().find(|challenge| challenge.push.as_ref() == Some(id))?;
         Some((&push.session, push.challenge_id))
     }
 
-    /// Notes that a push was answered; whether this is the first answer, before its deadline.
+    /// Marks a push as answered. Returns whether this is the first answer and before the deadline.
     pub(super) fn answer(&mut self, challenge_id: u64, now: Timestamp) -> bool {
         let is_open_to_answers = |challenge: &&mut ListedChallenge| {
             challenge.challenge_id == challenge_id && !challenge.answered && now < challenge.deadline
@@ -131,15 +131,15 @@ impl Subject {
         self.challenges.iter_mut().find(is_open_to_answers).map(|challenge| challenge.answered = true).is_some()
     }
 
-    /// A push that was answered stays in the list, so that a second answer is recognized.
+    /// Closes the challenges that match. Pushes stay in the list, so that a later answer is recognized.
     pub(super) fn close_where(&mut self, which: impl Fn(&ListedChallenge) -> bool) {
         self.challenges.iter_mut().filter(|challenge| which(challenge)).for_each(|challenge| challenge.open = false);
         self.challenges.retain(|challenge| challenge.open || challenge.push.is_some());
         self.challenges.shrink_to_fit();
     }
 
-    /// Refuses one challenge more than may be alive. A session's code is one, however often it was resent, and
-    /// so is its push.
+    /// Refuses if the user has as many pending challenges as the policy allows. All codes of a session count as one,
+    /// and so do all its pushes.
     fn check_live(&self, opening: &Registration, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
         let mut live: Vec<(Key, bool, Timestamp)> = Vec::new();
         let same = |challenge: &&ListedChallenge| {

@@ -1,4 +1,4 @@
-//! Pushes that a user declined in a row, and the pause that follows.
+//! Pushes that a user declined in a row, and the pause that follows them.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 use super::Subject;
 use crate::rules::{DAY, Policy, RateLimit, Timestamp};
 
-/// Pushes that were declined in a row.
+/// Consecutive declined pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Denials {
-    /// Since the last that made a pause.
+    /// How many since the last pause began.
     count: u8,
     pub(super) last: Timestamp,
-    /// The last that made a pause.
+    /// When the last pause began.
     paused: Option<Timestamp>,
 }
 
 /// Declined pushes.
 impl Subject {
-    /// A push was declined; whether pushes pause from now on. A "No" counts whatever became of the push meanwhile, and
-    /// once: an attacker who drops the push before it is declined must not keep it from counting (T13).
+    /// Counts a declined push. Returns whether a pause begins now. Each push counts once, even if it was withdrawn
+    /// meanwhile: an attacker must not avoid the count by dropping the push before the user declines it (T13).
     pub(crate) fn record_decline(&mut self, challenge_id: u64, policy: &Policy, now: Timestamp) -> bool {
         if !self.answer(challenge_id, now) {
             return false;
@@ -35,7 +35,7 @@ impl Subject {
         pauses
     }
 
-    /// Refuses a push for a while after every few that were declined in a row.
+    /// Refuses a push during the pause that follows every `denials` consecutive declined pushes.
     pub(super) fn check_denials(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
         let paused = self.denials.and_then(|denials| denials.paused);
         let wait = paused.map_or(Duration::ZERO, |at| at.saturating_add(policy.denial_pause).saturating_since(now));

@@ -1,4 +1,4 @@
-//! What was wrong: the consecutive failures of each channel, the wrong codes of a day, and the locks that follow.
+//! Failures: the consecutive ones of each channel, the wrong codes of a day, and the lockouts that follow.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::Subject;
 use crate::rules::{ChallengeError, DAY, FAILURES_KEPT, Policy, RateLimit, Timestamp, wait};
 
-/// What counts against a user, such as a comparison that was counted before it was made, under an id by which it is
-/// found again.
+/// An event that counts against a user, such as a comparison, which is counted before it is made. The id finds it
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Attempt {
     pub(crate) id: u64,
@@ -24,7 +24,7 @@ pub(super) struct Failures {
 
 /// Failures and locks.
 impl Subject {
-    /// Refuses a user whom only the application can unlock: it locked them, or they have failed too often.
+    /// Refuses a user whom only the application can unlock: after its own lock, or after `disable_after` failures.
     pub(crate) fn check_disabled(&self, channel: &str, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
         let failed = self.failures(channel, now).len() >= usize::from(policy.disable_after);
         if failed || self.is_locked() { Err(ChallengeError::Forbidden) } else { Ok(()) }
@@ -39,8 +39,9 @@ impl Subject {
         self.locked = Some(now);
     }
 
-    /// Lifts every lock: the application's, failures, wrong codes and denials. Messages stay counted: they cost
-    /// money, not guesses. What a clock that was ahead has left goes all the same: it would deny until then.
+    /// Lifts every lock: the application's own, failures, wrong codes and denials. Messages stay counted: they limit
+    /// costs, not guesses. Entries with timestamps beyond the clock skew are removed too: they would refuse the user
+    /// until then.
     pub(crate) fn unlock(&mut self, policy: &Policy, now: Timestamp) {
         self.locked = None;
         self.failures = Vec::new();
@@ -54,7 +55,7 @@ impl Subject {
         self.challenges.retain(|challenge| challenge.deadline <= deadline);
     }
 
-    /// Whether an unlocking of then or later has left nothing to lift.
+    /// Whether the user was unlocked at `then` or later, and there is nothing left to lift.
     pub(crate) fn is_unlocked_since(&self, then: Timestamp, policy: &Policy, now: Timestamp) -> bool {
         let mut unlocked = self.clone();
         unlocked.unlock(policy, now);
@@ -62,10 +63,10 @@ impl Subject {
         self.forgiven.is_some_and(|forgiven| then <= forgiven) && unlocked == *self
     }
 
-    /// Refuses a user who has to wait: after every few consecutive failures on this channel, and after too
-    /// many wrong codes in a day over all of them.
+    /// Refuses a user during a lockout: after every `lockout_every` consecutive failures on this channel, and after
+    /// `wrong_codes_a_day` wrong codes in 24 hours over all channels.
     ///
-    /// A stamp from the future goes on denying.
+    /// Timestamps in the future count as well.
     pub(crate) fn check_locked(&self, channel: &str, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
         let consecutive = self.consecutive_wait(channel, policy, now);
         let day = self.day_wait(policy, now);
@@ -75,7 +76,7 @@ impl Subject {
         if limit.wait.is_zero() { Ok(()) } else { Err(ChallengeError::RateLimited(limit)) }
     }
 
-    /// Counts a code that is about to be compared as a failure.
+    /// Counts a failure, before the code is compared.
     pub(crate) fn record_failure(&mut self, channel: &str, attempt: u64, now: Timestamp) {
         let attempt = Attempt { id: attempt, at: now };
         self.wrong.retain(|wrong| now < wrong.at.saturating_add(DAY));
@@ -92,7 +93,7 @@ impl Subject {
         self.wrong.iter().any(|wrong| wrong.id == attempt)
     }
 
-    /// Counts wrong codes again that somebody remembers and this record does not: it has lost them.
+    /// Counts again the wrong codes that this process remembers and the record has lost.
     pub(crate) fn restore_failures(&mut self, wrong: Vec<Attempt>, now: Timestamp) {
         let counts = |attempt: &Attempt| {
             now < attempt.at.saturating_add(DAY) && self.forgiven.is_none_or(|forgiven| forgiven < attempt.at)
@@ -103,7 +104,7 @@ impl Subject {
         self.wrong.extend(lost);
     }
 
-    /// Takes an attempt out again that turned out to have nothing to compare with.
+    /// Removes an attempt for which there was no code to compare with.
     pub(crate) fn retract_failure(&mut self, attempt: u64) {
         self.wrong.retain(|wrong| wrong.id != attempt);
         for failures in &mut self.failures {
@@ -114,8 +115,8 @@ impl Subject {
         self.failures.shrink_to_fit();
     }
 
-    /// A code was right: it was no failure, and the channel's failures are over. The day's count of wrong
-    /// codes stays, and so does every other channel's (T4).
+    /// After a correct code: removes this attempt and the channel's failures. The day's count of wrong codes and the
+    /// failures of other channels stay (T4).
     pub(crate) fn clear_failures(&mut self, channel: &str, attempt: u64) {
         self.retract_failure(attempt);
         self.failures.retain(|failures| *failures.channel != *channel);

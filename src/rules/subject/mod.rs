@@ -1,7 +1,8 @@
 //! The record of one user, over all their sessions. Pure: no clock, no lock, no I/O.
 //!
-//! It holds what denies: failures, compared codes, messages sent and pushes declined, which no new code, session,
-//! channel or success elsewhere may reset. Locks are derived from them; only the application's own is stored.
+//! It holds the counts that limit a user: failures, compared codes, messages sent and pushes declined. No new code,
+//! session or channel and no success elsewhere resets them. Lockouts are derived from them; only the application's own
+//! lock is stored.
 
 mod challenges;
 mod denials;
@@ -36,21 +37,21 @@ pub(crate) struct Subject {
     generation: u64,
     /// When the application locked the user.
     locked: Option<Timestamp>,
-    /// Consecutive failures, of the channels that have any.
+    /// Consecutive failures, for each channel that has any.
     failures: Vec<Failures>,
-    /// Codes compared in the last 24 hours that were not right, over all channels.
+    /// Wrong codes of the last 24 hours, over all channels.
     wrong: Vec<Attempt>,
-    /// When the application unlocked the user last, in the last 24 hours: what was wrong before counts no more.
+    /// When the application last unlocked the user, if within 24 hours: wrong codes before that no longer count.
     forgiven: Option<Timestamp>,
     /// Messages of the last 24 hours.
     sends: Sends,
-    /// Starts of the last ten minutes whose sender said that nothing was sent.
+    /// Starts of the last ten minutes whose sender reported that nothing was sent.
     unsent: Vec<Attempt>,
-    /// The destinations that a challenge was verified with, the newest last.
+    /// Recipients with which a challenge was verified, the newest last.
     known: Vec<KnownRecipient>,
-    /// Pushes declined since the last that was approved.
+    /// Pushes declined since the last approved one.
     denials: Option<Denials>,
-    /// Challenges that may be alive; answered pushes stay until their deadline.
+    /// Challenges that may be pending; answered pushes stay until their deadline.
     challenges: Vec<ListedChallenge>,
     /// Sessions that may hold a grant.
     sessions: Vec<LiveSession>,
@@ -92,7 +93,7 @@ impl Subject {
         denies.chain(challenges).chain(sessions).chain(known).fold(self.sends.keep_until(), Timestamp::max)
     }
 
-    /// Whether its lists are no longer than what is ever written.
+    /// Whether its lists are within the bounds that every write observes.
     pub(crate) fn is_within_bounds(&self) -> bool {
         let lists = [self.failures.len(), self.wrong.len(), self.challenges.len(), self.unsent.len()];
         let attempts = self.failures.iter().map(|failures| failures.attempts.len());

@@ -1,11 +1,11 @@
-//! The destinations that a user has proven to be theirs.
+//! The recipients that a user has proven to be theirs.
 
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
 use crate::rules::{Key, Policy, RECIPIENT_KNOWN, Timestamp};
 
-/// A destination that the user has proven to be theirs.
+/// A recipient that the user has proven to be theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct KnownRecipient {
     pub(super) key: Key,
@@ -14,14 +14,14 @@ pub(super) struct KnownRecipient {
 
 /// Known recipients.
 impl Subject {
-    /// Whether the user has proven before that this destination is theirs. A stamp from the future proves nothing
+    /// Whether the user has proven that this recipient is theirs. A timestamp beyond the clock skew proves nothing
     /// (T20).
     pub(crate) fn knows(&self, recipient: &Key, policy: &Policy, now: Timestamp) -> bool {
         let latest = now.saturating_add(policy.clock_skew);
         self.known.iter().any(|known| known.key == *recipient && now < known.until() && known.verified <= latest)
     }
 
-    /// The user's destinations have changed: none counts as proven any more.
+    /// Forgets all proven recipients, after the user's enrollment has changed.
     pub(crate) fn forget_recipients(&mut self) {
         self.known = Vec::new();
     }

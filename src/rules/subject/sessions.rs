@@ -1,34 +1,34 @@
-//! The sessions of a user that may hold a grant, and what revokes them.
+//! The sessions of a user that may hold a grant, and their revocation.
 
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
 use crate::rules::{Key, SESSIONS_PER_SUBJECT, Timestamp};
 
-/// Which operation lists a session.
+/// The operation that lists a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListedBy {
-    /// A start, which takes the entry back where it comes to nothing.
+    /// A start, which removes the entry again if it fails.
     Start(u64),
     /// An operation that may write a grant.
     Grant,
 }
 
-/// What listing a session came to.
+/// The result of listing a session.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Listed {
-    /// There is room, or it was listed before.
+    /// There was room, or the session was listed before.
     Done,
-    /// The list was full: the grants of this session must go before the record is written.
+    /// The list was full: the grants of this session must be removed before the record is written.
     Displaced(Key),
 }
 
-/// What an operation that is about to write a grant has found of its user and session, once that is listed: a
-/// revocation since then has changed it (T32).
+/// What an operation saw of its user and session before it writes a grant. A later revocation changes these values, and
+/// the grant is not written (T32).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) generation: u64,
-    /// As of [`Subject::revocation`].
+    /// As returned by [`Subject::revocation`].
     revocation: Option<u64>,
 }
 
@@ -37,7 +37,7 @@ impl Seen {
         Self { generation: subject.generation(), revocation: subject.revocation(session) }
     }
 
-    /// Whether nothing was revoked since. A session that was not listed yet may be by now.
+    /// Whether nothing has been revoked since. A session that was not listed then may be listed now.
     pub(crate) fn still_holds(self, subject: &Subject, session: &Key) -> bool {
         let now = Self::of(subject, session);
         self.generation == now.generation && (self.revocation.is_none() || self.revocation == now.revocation)
@@ -46,7 +46,7 @@ impl Seen {
 
 /// Sessions.
 impl Subject {
-    /// Lists a session before its record is written, so that everything of a user can be revoked.
+    /// Lists a session before its record is written, so that revoking all sessions of the user finds it.
     pub(crate) fn track_session(&mut self, session: &Key, by: ListedBy, until: Timestamp, now: Timestamp) -> Listed {
         let by = by.start();
         self.sessions.retain(|live| now < live.until);
@@ -70,24 +70,24 @@ impl Subject {
         displaced
     }
 
-    /// A start came to nothing before its session's record was written.
+    /// Removes the session that a start listed, if the start failed before the session's record was written.
     pub(crate) fn untrack_session(&mut self, challenge_id: u64) {
         self.sessions.retain(|live| live.by != Some(challenge_id));
         self.sessions.shrink_to_fit();
     }
 
-    /// Whether a session is listed: only then does a revocation of everything find a grant in it (T32).
+    /// Whether a session is listed: only then does revoking all sessions find a grant in it (T32).
     pub(crate) fn tracks(&self, session: &Key) -> bool {
         self.listed(session).is_some()
     }
 
-    /// The last revocation of a session that is listed, or zero; `None` where it is not listed.
+    /// The last revocation of a listed session, or zero; `None` if it is not listed.
     pub(crate) fn revocation(&self, session: &Key) -> Option<u64> {
         self.listed(session).map(|live| live.revocation)
     }
 
-    /// Notes that a session is revoked, before its own record is changed. It stays listed: until that is done, and
-    /// where it fails, it may hold a grant.
+    /// Records that a session is revoked, before its own record is changed. It stays listed, because it may hold a
+    /// grant until that change is written, or longer if the write fails.
     pub(crate) fn revoke(&mut self, session: &Key, revocation: u64) {
         if let Some(live) = self.sessions.iter_mut().find(|live| live.key == *session) {
             live.revocation = revocation;
@@ -95,8 +95,8 @@ impl Subject {
         }
     }
 
-    /// Begins a new generation, in which nothing that was started before verifies. Pushes stay in the list, closed: the
-    /// phone's "No" to one of them counts all the same.
+    /// Starts a new generation: no challenge of an earlier one can be verified. Pushes stay in the list, closed,
+    /// because declining one still counts.
     pub(crate) fn revoke_all(&mut self, generation: u64) {
         self.generation = generation;
         self.close_where(|_| true);
@@ -125,10 +125,10 @@ impl ListedBy {
 pub(super) struct LiveSession {
     key: Key,
     pub(super) until: Timestamp,
-    /// The start that has listed it, as long as no other operation relies on that.
+    /// The start that listed it, until another operation relies on the entry.
     by: Option<u64>,
-    /// The last revocation of this session, or zero: what was under way before it grants nothing after it.
+    /// The last revocation of this session, or zero. Operations that began before it must not grant anything after it.
     revocation: u64,
-    /// Revoked, and not listed again since: the first to make room.
+    /// Revoked and not listed again since: removed first if the list is full.
     idle: bool,
 }

@@ -1,4 +1,4 @@
-//! Waits and locks, the list of sessions, challenges that are alive, denials, and stamps from the future.
+//! Lockouts, the list of sessions, pending challenges, denials, and timestamps in the future.
 
 use super::*;
 use crate::rules::{ChallengeError, Key, Policy, PushDigest, RECIPIENT_KNOWN};
@@ -44,7 +44,7 @@ fn fifty_failures_disable_until_unlocked() {
     assert!(!disabled(&subject, "EMAIL", at(50)));
     assert!(!disabled(&subject, "SMS", at(49).saturating_add(FAILURES_KEPT)));
     assert_eq!(subject.keep_until(), at(49).saturating_add(FAILURES_KEPT));
-    // A stamp from the future goes on denying.
+    // A timestamp in the future still refuses.
     assert!(disabled(&subject, "SMS", Timestamp::from_millis(0)));
     assert!(wait(&after(5, 0), "SMS", 0).is_some());
 }
@@ -69,7 +69,7 @@ fn a_hundred_wrong_codes_a_day_whatever_succeeds() {
     assert_eq!(wait(&subject, "SMS", day), Some((100, 100)));
 }
 
-/// Five wrong codes are a day's here: the fifth makes a wait that ends when the first is a day old.
+/// The limit is five wrong codes a day here: after the fifth, the wait ends when the first is a day old.
 #[test]
 fn of_two_waits_as_long_the_consecutive_one_is_told() {
     let policy = Policy::new().wrong_codes_a_day(5);
@@ -145,7 +145,7 @@ fn the_list_of_sessions_is_bounded_and_displaces_the_oldest() {
     }
 }
 
-/// T32: what was under way finds a revocation; the session stays listed, and is the first to make room.
+/// T32: an operation under way sees a revocation; the session stays listed and is removed first if the list is full.
 #[test]
 fn a_revocation_is_noted_and_its_session_stays_listed_until_there_is_no_room() {
     let mut subject = Subject::new(1);
@@ -190,7 +190,7 @@ fn id(push: u64) -> PushDigest {
     PushDigest::new(&Key::subject("a"), &push.to_string())
 }
 
-/// Starts a code, or a push, in a session; it lives 300 seconds.
+/// Starts a code or a push in a session, with a lifetime of 300 seconds.
 fn open(subject: &mut Subject, challenge_id: u64, session: u64, push: bool, now: u64) -> Result<(), (u32, u64)> {
     let session = &Key::session("a", &session.to_be_bytes());
     let opening = Registration {
@@ -269,7 +269,7 @@ fn a_push_is_found_until_its_deadline_also_when_it_was_answered() {
     assert!(!subject.is_registered(8));
 }
 
-/// A push that is declined; the budgets of messages are not at stake here.
+/// Declines a push, without counting against the message budgets.
 fn decline(subject: &mut Subject, challenge_id: u64, now: u64) {
     let session = Key::session("a", b"1");
     let deadline = at(now + 300);
@@ -346,7 +346,7 @@ fn the_applications_lock_holds_until_it_unlocks_and_unlocking_lifts_every_lock()
     assert!(subject.is_registered(3) && !subject.is_registered(4));
 }
 
-/// T20: a clock that was ahead proves nothing, and what it denies is lifted with the rest.
+/// T20: a timestamp from a clock ahead proves nothing, and unlocking lifts what it refuses.
 #[test]
 fn stamps_from_the_future_prove_nothing_and_can_be_lifted() {
     let (policy, recipient) = (Policy::new(), Key::subject("a recipient"));

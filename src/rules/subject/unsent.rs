@@ -1,13 +1,13 @@
-//! Starts whose message was not sent, which have a budget of their own.
+//! Starts whose message was not sent, limited by a separate budget.
 
 use super::{Attempt, Subject, challenges::ListedChallenge};
 use crate::rules::{CameBack, Key, Policy, RateLimit, TEN_MINUTES, Timestamp, UNSENT_STARTS, wait_for};
 
 /// Starts that sent nothing.
 impl Subject {
-    /// Takes a start back whose sender said that nothing was sent, and counts it in a budget of its own, from which
-    /// no budget is returned: a failing provider must not be a free call (T13). A code that came back in its place
-    /// is alive again.
+    /// Withdraws a start whose sender reported that nothing was sent, and counts it in a separate budget that is never
+    /// restored: calls to a failing provider are not unlimited (T13). A code that was restored in its place is pending
+    /// again.
     pub(crate) fn not_sent(&mut self, challenge_id: u64, session: &Key, came_back: Option<CameBack>, now: Timestamp) {
         self.withdraw(challenge_id);
         self.unsent.retain(|unsent| unsent.id != challenge_id && now < unsent.at.saturating_add(TEN_MINUTES));
@@ -27,8 +27,8 @@ impl Subject {
         }
     }
 
-    /// Refuses where too many starts of the last ten minutes sent nothing. From the first on, one whose sender may
-    /// still say so counts with them, so that asking in parallel gets nobody more.
+    /// Refuses if too many starts of the last ten minutes sent nothing. After the first of them, starts whose sender
+    /// has not answered yet count as well, so that parallel requests do not exceed the limit.
     pub(super) fn check_unsent(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
         let unsent = || self.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
         if !unsent().any(|end| now < end) {

@@ -1,4 +1,4 @@
-//! One-time codes: which may be compared, how often, and what comes back where one was not sent.
+//! One-time codes: which may be compared, how often, and what is restored if one was not sent.
 
 use super::*;
 
@@ -110,7 +110,7 @@ fn starts_keep_their_distance_and_their_number() {
     };
     assert_eq!([wait(0), wait(14)], [15, 1]);
     assert_eq!(session.may_start_otp(&policy(), at(15)), Ok(()));
-    // Whatever became of it, and however far ahead its stamp is.
+    // In any state, and with a start time arbitrarily far in the future.
     assert!(session.without_elevation(&Policy::new(), at(1)).may_start_otp(&policy(), at(14)).is_err());
     assert!(started(1_000_000).may_start_otp(&policy(), at(0)).is_err());
 

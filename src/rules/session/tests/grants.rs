@@ -1,4 +1,4 @@
-//! Grants: how many, for how long, consumed and restored.
+//! Grants: their number and lifetime, and how they are consumed and restored.
 
 use super::*;
 

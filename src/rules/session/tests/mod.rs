@@ -1,4 +1,4 @@
-//! What the tests of sessions share, and the tests of the record as a whole.
+//! Shared helpers for the tests of sessions, and the tests of the record as a whole.
 
 mod codes;
 mod grants;
@@ -79,7 +79,7 @@ fn started(now: u64) -> Session {
     Session::default().start_otp(otp("SMS", None), &policy(), at(now)).unwrap()
 }
 
-/// A code of `start`, sent to `recipient`, in the place of what `session` has.
+/// The record after a start of `challenge_id` with a code sent to `recipient`.
 fn next(session: &Session, challenge_id: u64, recipient: &str, now: u64) -> Session {
     let otp = NewChallenge { id: challenge_id, recipient: Some(Key::subject(recipient)), ..otp("SMS", None) };
     session.start_otp(otp, &policy(), at(now)).unwrap()

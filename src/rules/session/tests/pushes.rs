@@ -1,4 +1,4 @@
-//! Pushes: answered once, in time, and with the number where there is one.
+//! Pushes: answered once, before the deadline, and with the number if number matching is on.
 
 use super::*;
 
