@@ -64,7 +64,7 @@ impl CallerOf {
     pub fn session(self, id: impl fmt::Display) -> Caller {
         let mut text = IdText::default();
         match write!(text, "{id}") {
-            Ok(()) => self.session_bytes(text.as_bytes()),
+            Ok(()) => self.session_bytes(text.as_str()),
             // Its beginning could be that of another id: it is a session of its own, in which nothing is granted.
             Err(fmt::Error) => self.session_bytes(nobody()),
         }
@@ -106,8 +106,9 @@ impl Default for IdText {
 }
 
 impl IdText {
-    fn as_bytes(&self) -> &[u8] {
-        self.heap.as_ref().map_or(&self.stack[..self.len], |text| text.as_bytes())
+    fn as_str(&self) -> &str {
+        // Whole `str`s were written, so this is one.
+        self.heap.as_deref().unwrap_or_else(|| str::from_utf8(&self.stack[..self.len]).unwrap_or_default())
     }
 }
 
@@ -119,10 +120,7 @@ impl Write for IdText {
             room.copy_from_slice(text.as_bytes());
             self.len += text.len();
         } else {
-            // Whole `str`s were written, so this is one.
-            let mut heap = String::from_utf8_lossy(&self.stack[..self.len]).into_owned();
-            heap.push_str(text);
-            self.heap = Some(heap);
+            self.heap = Some([self.as_str(), text].concat());
         }
         Ok(())
     }
@@ -142,11 +140,9 @@ impl Caller {
     /// assert_eq!(caller.subject(), "42");
     /// ```
     pub fn user(id: impl fmt::Display) -> CallerOf {
-        let mut subject = String::new();
-        if write!(subject, "{id}").is_err() {
-            subject = nobody();
-        }
-        CallerOf { subject: subject.into() }
+        let mut text = IdText::default();
+        let subject = if write!(text, "{id}").is_ok() { text.as_str().into() } else { nobody().into() };
+        CallerOf { subject }
     }
 
     /// The user's id, as the application gave it.
