@@ -1,4 +1,4 @@
-//! Grants that one request consumes: before the handler runs, and restored where the handler asks for it.
+//! One-time grants: consumed before the handler runs, and restored if the handler asks for it.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl StepUp {
-    /// Decides, and spends what satisfies the requirement. Of many at once one gets through: the others find it spent.
-    /// `read` is the session's record, where it has been read already: if it has changed since, it is read again.
+    /// Decides, and consumes the grants that satisfy the requirement. Of concurrent requests only one succeeds. `read`
+    /// is the session's record, where it has been read already: if it has changed since, it is read again.
     pub(crate) async fn spend(
         &self,
         caller: &Caller,
@@ -36,7 +36,7 @@ impl StepUp {
             let next = session.consume(|index| satisfied.contains(index));
             let swapped = engine.swap_session(session_key, Some(&stored), next, engine.now()).await?;
             let Swap::Done(written) = swapped else { continue };
-            // What was written a moment before its end may be gone, and was spent all the same.
+            // A record written just before its expiry may be gone already, and its grants are consumed all the same.
             let grant = written.and_then(|written| Grant::of(written, satisfied.first));
             let grant = grant.ok_or(AuthorizeError::Unavailable)?;
             let taken = session.grants().iter().enumerate().filter(|(index, _)| satisfied.contains(*index));
@@ -53,14 +53,14 @@ impl StepUp {
     }
 }
 
-/// Only the store fails where a grant is spent.
+/// While a grant is consumed, only the store can fail.
 impl From<StoreDown> for AuthorizeError {
     fn from(StoreDown: StoreDown) -> Self {
         Self::Unavailable
     }
 }
 
-/// What one request has spent.
+/// The grants that one request has consumed.
 struct Spent {
     step_up: StepUp,
     subject: Box<str>,
@@ -76,8 +76,8 @@ impl Restore for Spent {
 
 impl Engine {
     async fn restore(&self, spent: &Spent) -> Result<bool, ChallengeError> {
-        // The user's record first: who revokes all changes it before the sessions, so that an old generation is either
-        // seen here or swept there.
+        // The user's record first: `revoke_all` changes it before the sessions, so an old generation is either seen
+        // here, or its grants are removed there.
         let subject = self.load(&self.subject_key(&spent.subject)).await?;
         let Some(generation) = self.subject_of(subject.as_ref())?.map(Subject::generation) else { return Ok(false) };
         let give_back = |session: &Session, now| session.restore(&spent.ids, generation, now);

@@ -1,4 +1,4 @@
-//! The registered channels: names, and what sends their messages.
+//! The registered channels: their names and senders.
 
 use std::{fmt, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     timeout::BoxFuture,
 };
 
-/// A sender, whatever its type.
+/// A type-erased sender.
 pub(crate) type Deliver<M> = Arc<dyn Fn(M) -> BoxFuture<'static, Result<(), DeliveryError>> + Send + Sync>;
 
 /// A registered channel.
@@ -17,12 +17,12 @@ pub(crate) struct Channel<M> {
     pub(crate) deliver: Deliver<M>,
 }
 
-/// All of them, by operation.
+/// All channels, by kind.
 #[derive(Default)]
 pub(crate) struct Channels {
     pub(crate) otp: Vec<Arc<Channel<OtpMessage>>>,
     pub(crate) push: Vec<Arc<Channel<PushMessage>>>,
-    /// Of what the application verifies itself.
+    /// For factors that the application verifies itself.
     pub(crate) proof: Vec<String>,
 }
 
@@ -59,12 +59,12 @@ pub(crate) fn find<'a, M>(channels: &'a [Arc<Channel<M>>], name: &str) -> Option
     channels.iter().find(|channel| channel.name == name)
 }
 
-/// The name of a registered channel: for events, where a name from outside must not become a label.
+/// The name of a registered channel, for events: a name sent by a client must not become a metric label.
 pub(crate) fn registered<'a, M>(channels: &'a [Arc<Channel<M>>], name: &str) -> Option<&'a str> {
     find(channels, name).map(|channel| &*channel.name)
 }
 
-/// A name that needs no escaping in a path or in JSON.
+/// Whether a name needs no escaping in a path or in JSON.
 fn is_name(name: &str) -> bool {
     (1..=32).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))

@@ -1,4 +1,4 @@
-//! What the application is asked: where a channel leads, and to send a message.
+//! Calls to the application: to resolve a recipient, and to send a message.
 
 use std::panic::AssertUnwindSafe;
 
@@ -11,7 +11,7 @@ use crate::{
     timeout::{BoxFuture, within},
 };
 
-/// An [`Enrollment`], whatever its type.
+/// A type-erased [`Enrollment`].
 pub(crate) trait ErasedEnrollment: Send + Sync {
     fn resolve<'a>(&'a self, caller: &'a Caller, channel: &'a str)
     -> BoxFuture<'a, Result<Recipient, EnrollmentError>>;
@@ -27,10 +27,10 @@ impl<E: Enrollment> ErasedEnrollment for E {
     }
 }
 
-/// What the application is asked.
+/// Calls to the application.
 impl Engine {
-    /// The recipient of a caller on a channel. A refusal comes in two parts, because a user who is
-    /// disabled learns that before they learn that a channel is not enrolled.
+    /// The recipient of a channel for a caller. The outer error is returned at once; the inner one, that the channel is
+    /// not enrolled or not supported, only after another check whether the user is disabled.
     pub(super) async fn resolve(
         &self,
         caller: &Caller,
@@ -47,7 +47,7 @@ impl Engine {
         }
     }
 
-    /// Those of the channels that this caller has enrolled, asked for all at once.
+    /// Those of the channels that this caller has enrolled; all are resolved concurrently.
     pub(super) async fn enrolled(
         &self,
         caller: &Caller,
@@ -65,7 +65,7 @@ impl Engine {
         Ok(enrolled)
     }
 
-    /// Hands a message to its sender. In the sandbox nothing is sent.
+    /// Passes a message to its sender. In the sandbox nothing is sent.
     pub(super) async fn deliver<M>(
         &self,
         caller: &Caller,

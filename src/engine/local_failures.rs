@@ -1,4 +1,4 @@
-//! What this process remembers by itself, for stores outside that may lose their last writes.
+//! Failures that this process remembers itself, for shared stores that may lose their last writes.
 
 use std::{
     collections::HashMap,
@@ -8,13 +8,13 @@ use std::{
 
 use crate::rules::{Attempt, DAY, Key, Timestamp};
 
-/// Maximum number of users. Beyond it, a user's wrong codes are in the store alone.
+/// Limit of users. Beyond it, a user's wrong codes are counted in the store alone.
 const USERS: usize = 100_000;
-/// How often what is over is looked for, where there is no room.
+/// Minimum interval between searches for expired entries, when there is no room.
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// The wrong codes that this process has compared in the last 24 hours. A store that was restarted empty, or has failed
-/// over to a replica that lagged, gives an attacker no second limit: what it has lost is written to it again (T24).
+/// over to a lagging replica, gives an attacker no second limit: lost failures are written to it again (T24).
 #[derive(Debug, Default)]
 pub(super) struct LocalFailures(Mutex<Users>);
 
@@ -25,7 +25,7 @@ struct Users {
 }
 
 impl LocalFailures {
-    /// A wrong code was compared. The same attempt may be added again.
+    /// Adds a wrong code that was compared. Adding the same attempt twice counts once.
     pub(super) fn add(&self, subject: &Key, id: u64, now: Timestamp) {
         let mut users = self.users();
         if users.wrong.len() >= USERS && !users.wrong.contains_key(subject) {
@@ -39,7 +39,7 @@ impl LocalFailures {
         wrong.push(Attempt { id, at: now });
     }
 
-    /// A user's.
+    /// The wrong codes of a user.
     pub(super) fn of(&self, subject: &Key) -> Vec<Attempt> {
         self.users().wrong.get(subject).cloned().unwrap_or_default()
     }
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(floor.of(&alice).iter().map(|attempt| attempt.id).collect::<Vec<_>>(), [2, 3]);
     }
 
-    /// Looking through them all takes milliseconds, so it is done once a minute at most.
+    /// A sweep over all users takes milliseconds, so it runs at most once a minute.
     #[test]
     fn room_is_looked_for_once_a_minute() {
         let floor = LocalFailures::default();

@@ -1,4 +1,4 @@
-//! Locks a user out of step-up, and lifts every lock: `lock` and `unlock`.
+//! `lock` and `unlock`: locks a user out of step-up, and lifts every lockout.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::{
 
 impl StepUp {
     /// Locks a user out of starting and verifying challenges, on every channel, until [`unlock`](Self::unlock): 403
-    /// `INSUFFICIENT_PERMISSIONS`, whatever code they send. Grants that they have go on working:
+    /// `INSUFFICIENT_PERMISSIONS`, whether or not the code is right. Existing grants stay valid:
     /// [`revoke_all`](Self::revoke_all) ends those.
     ///
-    /// For what this crate cannot know, and to restore what a restart forgot (see [`Event::Locked`]). It is kept for
-    /// ten years. A verification that is under way at the same time grants nothing once this has returned.
+    /// For reasons outside this crate, and to restore lockouts that a restart lost (see [`Event::Locked`]). It is kept
+    /// for ten years. A concurrent verification grants nothing once this has returned.
     ///
     /// # Example
     ///
@@ -45,9 +45,9 @@ impl StepUp {
         Ok(())
     }
 
-    /// Lifts every lock of a user: the application's, the waits and the stop after too many failures, the day's wrong
-    /// codes, and the pause after declined pushes. The budgets of messages stay, but for those that a clock which was
-    /// ahead has stamped with a time that is still to come: they would hold until then.
+    /// Lifts every lockout of a user: the application's, the temporary and the permanent one after too many failures,
+    /// the wrong codes of 24 hours, and the pause after declined pushes. Message budgets are kept, except entries with
+    /// a timestamp in the future, from a clock that was ahead: they would otherwise count until that time.
     ///
     /// # Errors
     ///
@@ -55,21 +55,21 @@ impl StepUp {
     ///
     /// # Security
     ///
-    /// It resets the limits on guessing, so it belongs behind an identity check by a person, never
-    /// behind the session alone.
+    /// Calling this resets the limits on guessing: require an identity check by a person, never only a logged-in
+    /// session.
     pub async fn unlock(&self, subject: &str) -> Result<(), ChallengeError> {
         let engine = &*self.0;
         let key = &engine.subject_key(subject);
         let (begun, mut conflicted) = (engine.now(), false);
         let mut unlock = |subject: &mut Subject, now| {
-            // After a conflict another unlocking may have done it: a storm of them costs each a write at most (T40).
+            // After a conflict a concurrent `unlock` may have done it: each of many writes at most once (T40).
             let again = std::mem::replace(&mut conflicted, true);
             if !(again && subject.is_unlocked_since(begun, &engine.policy, now)) {
                 subject.unlock(&engine.policy, now);
             }
         };
         if engine.store.is_shared() {
-            // Where the store has lost the record, some process may remember.
+            // The store may have lost the record while another process still remembers failures.
             engine.put_subject(key, unlock).await?;
         } else {
             let stored = engine.load(key).await?;
@@ -91,7 +91,7 @@ impl Engine {
             }
         };
         self.put_subject(key, lock).await?;
-        // A verification that is under way has read its session's record: it finds that changed, and then the lock.
+        // A concurrent verification has read its session's record: it meets a conflict there, and then sees the lock.
         let mut touched = Ok(());
         for session in &self.sessions_of(key).await? {
             touched = self.touch_session(session).await.and(touched);

@@ -1,4 +1,4 @@
-//! One operation of the challenge endpoints as HTTP and gRPC both see it: parsed once, performed, and its outcome.
+//! One call to the challenge endpoints, common to HTTP and gRPC: parsed once, performed, and its outcome.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::{
     rules::{ChallengeError, Code, Malformed, PushStatus},
 };
 
-/// A field that may be absent, as an edge has read it; or what is wrong with it in that message format.
+/// An optional field as an edge has read it, or what is wrong with it in that edge's message format.
 pub(crate) type Optional<'a> = Result<Option<&'a str>, Malformed>;
 
-/// What a client asks for, with its fields as they were sent.
+/// A client's call, with its fields as they were sent.
 #[derive(Clone, Copy)]
 pub(crate) enum ApiCall<'a> {
     Status,
@@ -26,7 +26,7 @@ pub(crate) enum ApiCall<'a> {
     PushStatus { channel: &'a str, id: &'a str },
 }
 
-/// What came of it.
+/// The outcome of a call that was performed.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome<'a> {
     Status(StepUpStatus),
@@ -34,7 +34,7 @@ pub(crate) enum Outcome<'a> {
     OtpStarted,
     OtpVerified,
     PushStarted(PushStarted),
-    /// `None`: this session has started no such push.
+    /// `None`: this session has no such push.
     PushStatus {
         id: &'a str,
         status: Option<PushStatus>,
@@ -53,10 +53,10 @@ pub(crate) enum Field {
 /// A field, and what is wrong with it.
 pub(crate) type InvalidField = (Field, Malformed);
 
-/// Why an operation was not performed.
+/// Why a call was not performed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rejected {
-    /// All fields that are invalid.
+    /// All invalid fields.
     Invalid(Vec<InvalidField>),
     Refused(ChallengeError),
 }
@@ -76,7 +76,7 @@ impl From<ChallengeError> for Rejected {
 const UNKNOWN_CHANNEL: InvalidField = (Field::Channel, Malformed::Unknown);
 
 impl StepUp {
-    /// Performs an operation for a caller.
+    /// Performs a call for a caller.
     pub(crate) async fn perform<'a>(&self, caller: &Caller, call: ApiCall<'a>) -> Result<Outcome<'a>, Rejected> {
         let engine = &self.0;
         Ok(match call {
@@ -112,7 +112,7 @@ impl StepUp {
         })
     }
 
-    /// What a start names: its channel, and what it is for. All that is invalid is reported at once.
+    /// Parses the channel and the purpose of a start. Reports all invalid fields together.
     fn parse_start<M>(
         &self,
         channels: &[Arc<Channel<M>>],

@@ -22,10 +22,10 @@ use crate::{
 };
 
 impl StepUp {
-    /// Starts a one-time code on a channel and sends it. `purpose` is what it is for: `None` is the whole session,
-    /// `Some(scope)` a scope, and a [`Purpose`] may name the one operation that a refusal has bound it to.
+    /// Starts a one-time code on a channel and sends it. `purpose` is what the step-up is for: `None` for the whole
+    /// session, `Some(scope)` for a scope, or a [`Purpose`], which can also name one operation.
     ///
-    /// A live code is voided, and the new one inherits its attempts.
+    /// A pending code becomes invalid, and the new one inherits its attempts.
     ///
     /// # Errors
     ///
@@ -49,12 +49,12 @@ impl StepUp {
     /// Verifies a one-time code.
     ///
     /// The attempt is counted in the user's record before the code is compared, and in the session's with the
-    /// comparison; nothing is answered before both are written. So no parallelism, crash or cancellation makes
-    /// a guess free (T1, T3, T29).
+    /// comparison; both are written before this returns. So neither concurrency nor a crash or cancellation makes a
+    /// guess free (T1, T3, T29).
     ///
     /// # Errors
     ///
-    /// [`ChallengeError`] says how many attempts a wrong code leaves, or why none was compared.
+    /// [`ChallengeError`] says how many attempts are left after a wrong code, or why none was compared.
     pub async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, ChallengeError> {
         let engine = &self.0;
         let parsed = || -> Result<_, ChallengeError> {
@@ -69,7 +69,7 @@ impl StepUp {
 
 /// Why a code was not verified.
 enum NotVerified {
-    /// It was compared, and emitted as [`Event::WrongCode`].
+    /// The code was compared, and [`Event::WrongCode`] has been emitted.
     Wrong(ChallengeError),
     Refused(ChallengeError),
 }
@@ -87,7 +87,7 @@ impl From<ChallengeError> for NotVerified {
 }
 
 impl Engine {
-    /// Starts a code, of what was parsed.
+    /// Starts a code, with arguments that have been checked.
     pub(super) async fn start_otp(
         self: &Arc<Self>,
         caller: &Caller,
@@ -120,7 +120,7 @@ impl Engine {
         self.unfinished.to_the_end(work).await
     }
 
-    /// Counts a code and sends it. Nothing has been written before.
+    /// Counts a code and sends it. These are the first writes of a start.
     async fn send_otp(
         &self,
         caller: &Caller,
@@ -154,7 +154,8 @@ impl Engine {
         })
     }
 
-    /// Withdraws a code that was not sent. The earlier one comes back, unless the application has locked the user.
+    /// Withdraws a code that was not sent. The previous one becomes valid again, unless the application has locked the
+    /// user.
     async fn withdraw_otp(&self, caller: &Caller, challenge_id: u64) -> Result<Option<CameBack>, ChallengeError> {
         let stored = self.load(&self.subject_key(caller.subject())).await?;
         let comes_back = !self.subject_of(stored.as_ref())?.is_some_and(Subject::is_locked);
@@ -206,7 +207,7 @@ impl Engine {
             let empty = Session::default();
             let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
             if let Some(error) = current.was_wrong(attempt, policy) {
-                // It was compared and written, though the store has not said so.
+                // An earlier swap succeeded, though the store did not confirm it.
                 return Err(self.wrong(caller, channel, subject, current.otp_id(), error, now).await);
             }
             let compared = current
@@ -216,8 +217,8 @@ impl Engine {
             let (next, outcome) = match compared {
                 Ok(compared) => compared,
                 Err(refused) => {
-                    // Where the code of this attempt still has its slot, nothing was there to compare, so nothing was
-                    // guessed. Where it has not, or this fails, the attempt stays counted.
+                    // If the challenge of this attempt is still in place, no code was compared, so nothing was guessed.
+                    // Otherwise, or if this fails, the attempt stays counted.
                     if current.otp_id() == counted_for {
                         let _ =
                             self.change_subject(subject_key, subject, |subject| subject.retract_failure(attempt)).await;
@@ -230,29 +231,28 @@ impl Engine {
             }
             let challenge_id = next.otp_id();
             let Swap::Done(written) = self.swap_session(session_key, session.as_ref(), next, now).await? else {
-                // In this order: a lock that is not seen in the user's record changes the session's after it was read.
+                // In this order: a lock not yet seen in the user's record changes the session's after it was read.
                 session = self.load(session_key).await?;
                 let current = self.load(subject_key).await?;
-                // What was counted stays so.
+                // The attempt stays counted.
                 if self.subject_of(current.as_ref())?.is_some_and(Subject::is_locked) {
                     return Err(ChallengeError::Forbidden.into());
                 }
                 continue;
             };
-            // The session's record decides. Where the user's cannot be written any more, it counts too much.
+            // The session's record decides. If the user's cannot be written after it, that record counts too much.
             match outcome {
                 Compared::Wrong(error) => {
                     return Err(self.wrong(caller, channel, subject, challenge_id, error, now).await);
                 }
                 Compared::Right => {
-                    // A record with a grant in it is kept, and was written.
+                    // A record with a grant is kept, so it was written.
                     let grant = written.and_then(Grant::newest).ok_or(ChallengeError::Unavailable)?;
                     self.emit(&Event::Verified { subject: caller.subject(), channel, scope: grant.scope() });
                     let challenge_id = challenge_id.unwrap_or_default();
                     let clear = |subject: &mut Subject| {
                         subject.clear_failures(channel, attempt);
-                        // What was proven before everything was revoked, or the factors have changed, is not proven
-                        // now.
+                        // A revocation or a change of factors in the meantime invalidates what this code has proven.
                         let recipient = recipient.as_ref().filter(|_| Some(subject.generation()) == generation);
                         subject.record_verified(challenge_id, recipient, now);
                     };
@@ -266,7 +266,7 @@ impl Engine {
         Err(ChallengeError::Unavailable.into())
     }
 
-    /// A code was compared, and was wrong.
+    /// Handles a code that was compared and was wrong.
     async fn wrong(
         &self,
         caller: &Caller,
@@ -285,7 +285,7 @@ impl Engine {
         NotVerified::Wrong(error)
     }
 
-    /// A wrong code, and the lock that follows from it.
+    /// Emits a wrong code, and the lockout if it caused one.
     fn emit_wrong_code(&self, caller: &Caller, channel: &str, subject: Option<&Stored>, now: Timestamp) {
         self.emit(&Event::WrongCode { subject: caller.subject(), channel });
         let Ok(Some(subject)) = self.subject_of(subject) else { return };
@@ -301,11 +301,11 @@ impl Engine {
     }
 }
 
-/// An attempt that was counted: the user's record as written, and the session's as read before.
+/// An attempt that was counted: the user's record as written, and the session's as read before that.
 struct Counted {
     subject: Option<Stored>,
     session: Option<Stored>,
-    /// Where the channel leads now.
+    /// The channel's current recipient.
     recipient: Option<Key>,
 }
 
@@ -326,14 +326,14 @@ impl Engine {
             let Loaded { subject, session } = if let Some(loaded) = loaded.take() {
                 loaded
             } else {
-                // The session first: see where it is compared.
+                // The session first: see the order in `compare_otp`.
                 let session = self.load(session_key).await?;
                 Loaded { subject: self.load(subject_key).await?, session }
             };
             let now = self.now();
             let current = self.subject_of(subject.as_ref())?;
             if current.is_some_and(|subject| subject.has_failure(attempt) && !subject.is_locked()) {
-                // It is stored already, though the store did not confirm it (T33).
+                // An earlier swap succeeded, though the store did not confirm it (T33).
                 let recipient = self.recipient_key(&enrolled?);
                 return Ok(Counted { subject, session, recipient });
             }
@@ -346,7 +346,7 @@ impl Engine {
             let knows = |digest: &_| self.keyring.has_secret(digest);
             challenge.may_verify(channel, current.map(Subject::generation), knows, &self.policy, now)?;
             challenge.was_sent_to(recipient.as_ref())?;
-            // Without the user's record no generation matches, so there is one.
+            // Without a user's record no generation matches, so it exists.
             let mut next = current.ok_or(ChallengeError::StateInvalid)?.clone();
             self.remember(subject_key, &mut next, now);
             next.check_locked(channel, &self.policy, now)?;

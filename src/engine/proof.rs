@@ -1,4 +1,4 @@
-//! Proofs from elsewhere: a factor that the application has verified itself becomes a grant.
+//! Proofs: [`StepUp::record_proof`] turns a factor that the application has verified itself into a grant.
 
 use std::{error::Error, fmt};
 
@@ -13,7 +13,7 @@ use crate::{
     store::{Key, Stored},
 };
 
-/// What the application has verified itself: a passkey, a TOTP code, a fresh login at an identity provider.
+/// A factor that the application has verified itself: a passkey, a TOTP code, a recent login at an identity provider.
 ///
 /// # Example
 ///
@@ -34,45 +34,44 @@ pub struct Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
-    /// A proof by a channel that was registered with [`StepUpBuilder::proof`](crate::StepUpBuilder::proof), for the
-    /// whole session, verified now.
+    /// A proof on a channel registered with [`StepUpBuilder::proof`](crate::StepUpBuilder::proof), for the whole
+    /// session, verified now.
     pub const fn new(channel: &'a str) -> Self {
         Self { channel, purpose: Purpose::new(), verified_at: None }
     }
 
-    /// What it is for.
+    /// Sets the scope or the operation that the proof is for.
     pub fn purpose(mut self, purpose: impl Into<Purpose<'a>>) -> Self {
         self.purpose = purpose.into();
         self
     }
 
-    /// When the user proved it, such as `auth_time` of an ID token (`OpenID` Connect Core §2).
+    /// Sets when the user authenticated, such as `auth_time` of an ID token (`OpenID` Connect Core §2).
     pub const fn verified_at(mut self, time: Timestamp) -> Self {
         self.verified_at = Some(time);
         self
     }
 }
 
-/// Why a proof became no grant.
+/// Why a proof was not recorded as a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProofError {
     /// The channel is not registered for proofs.
     UnknownChannel,
-    /// The scope is malformed, not registered, or not that of the binding.
+    /// The scope is malformed, not registered, or different from that of the binding.
     Scope(Malformed),
-    /// The binding is malformed, was not made for this session, or has expired.
+    /// The binding is malformed, was made for another session, or has expired.
     Binding(Malformed),
-    /// It was verified further ahead than another node's clock may be
-    /// ([`Policy::clock_skew`](crate::Policy::clock_skew)).
+    /// It was verified further in the future than [`Policy::clock_skew`](crate::Policy::clock_skew) allows.
     InTheFuture,
-    /// It was verified longer ago than a grant lives.
+    /// It was verified longer ago than the lifetime of a grant.
     Expired,
     /// The application has locked the user.
     Locked,
-    /// The session, or everything of the user, was revoked while the proof was being recorded.
+    /// The session, or all sessions of the user, were revoked while the proof was being recorded.
     Revoked,
-    /// The store is down, too slow or full. Nothing was granted.
+    /// The store is down, too slow or full. No grant was recorded.
     Unavailable,
 }
 
@@ -93,7 +92,7 @@ impl fmt::Display for ProofError {
 
 impl Error for ProofError {}
 
-/// Only the store fails where a proof is recorded, once it was checked.
+/// After the checks, only the store can fail.
 impl From<StoreDown> for ProofError {
     fn from(StoreDown: StoreDown) -> Self {
         Self::Unavailable
@@ -101,10 +100,10 @@ impl From<StoreDown> for ProofError {
 }
 
 impl StepUp {
-    /// Grants a step-up for a factor that the application has verified itself, as if a challenge had been verified.
+    /// Records a grant for a factor that the application has verified itself, as if a challenge had been verified.
     ///
-    /// It lives as long as any grant, counted from when it was verified, and ends with [`revoke`](Self::revoke) and
-    /// [`revoke_all`](Self::revoke_all).
+    /// Its lifetime is that of any grant, counted from the time of verification; [`revoke`](Self::revoke) and
+    /// [`revoke_all`](Self::revoke_all) end it.
     ///
     /// # Example
     ///
@@ -126,12 +125,12 @@ impl StepUp {
     ///
     /// # Errors
     ///
-    /// [`ProofError`]; nothing was granted.
+    /// [`ProofError`]; no grant was recorded.
     ///
     /// # Security
     ///
-    /// This counts no failures: the code that verifies the factor must count them, and must accept each proof once. A
-    /// TOTP code, for instance, is valid for its step and must not be taken twice (RFC 6238 §5.2).
+    /// This counts no failures: the application must limit failed attempts, and must accept each proof only once. A
+    /// TOTP code, for example, is valid for a time step and must not be accepted twice (RFC 6238 §5.2).
     pub async fn record_proof(&self, caller: &Caller, proof: Proof<'_>) -> Result<Grant, ProofError> {
         self.0.grant(caller, proof).await
     }
@@ -152,7 +151,7 @@ impl Engine {
         let mut first: Option<Seen> = None;
         let mut retries = self.retries();
         while retries.next().await {
-            // After a conflict another call may have recorded the same.
+            // After a conflict, a concurrent call may have recorded the same proof.
             let recorded = match first {
                 None => None,
                 Some(_) => self.load(session_key).await?,
@@ -161,7 +160,7 @@ impl Engine {
             let now = self.now();
             self.life_of(&proof, now)?;
             let mut subject = self.subject_or_new(stored.as_ref())?;
-            // Of a user without a record nothing can have been seen.
+            // Without a user's record there is no earlier state to compare with.
             if let (None, Some(_)) = (first, &stored) {
                 first = Some(Seen::of(&subject, session_key));
             }
@@ -170,15 +169,15 @@ impl Engine {
             if let Some(grant) = self.recorded_alike(recorded, &subject, session_key, &proof, &aim, since)? {
                 return Ok(grant);
             }
-            // The session is listed and its place is taken before the user's state is relied on: a revocation after
-            // this is either seen below, or changes that place.
+            // The session is listed and its record reserved before the user's state is read again: a later revocation
+            // is either seen below, or changes the reserved record.
             self.list(&mut subject, session_key, ListedBy::Grant, now).await?;
             let seen = Seen::of(&subject, session_key);
             let Swap::Done(_) = self.swap_subject(subject_key, stored.as_ref(), subject, now).await? else { continue };
             first = Some(seen);
             self.take_place(session_key).await?;
 
-            // In this order: a revocation after the place was read changes it.
+            // In this order: a revocation after the reserved record was read changes that record.
             let place = self.load(session_key).await?;
             let stored = self.load(subject_key).await?;
             let now = self.now();
@@ -207,8 +206,8 @@ impl Engine {
         Err(ProofError::Unavailable)
     }
 
-    /// The grant that another call for the same has recorded since then. The user's record was read after the
-    /// session's, and says that the session's stands (T40).
+    /// The grant that a concurrent call recorded for the same proof since then. The user's record was read after the
+    /// session's, and shows that the session was not revoked (T40).
     fn recorded_alike(
         &self,
         recorded: Option<Stored>,
@@ -233,7 +232,7 @@ impl Engine {
         Ok(alike.and_then(|index| Grant::of(recorded, index)))
     }
 
-    /// When a proof was verified, and until when its grant lives.
+    /// When a proof was verified, and when its grant expires.
     fn life_of(&self, proof: &Proof<'_>, now: Timestamp) -> Result<(Timestamp, Timestamp), ProofError> {
         let verified_at = proof.verified_at.unwrap_or(now);
         let expires_at = verified_at.saturating_add(self.policy.grant_lifetime);
@@ -244,7 +243,7 @@ impl Engine {
     }
 }
 
-/// Whether a proof may go on.
+/// Refuses where the user is locked, or a revocation has happened since `seen`.
 fn check(seen: Option<Seen>, subject: &Subject, session: &Key) -> Result<(), ProofError> {
     if subject.is_locked() {
         return Err(ProofError::Locked);

@@ -1,4 +1,4 @@
-//! Pushes: start, poll and answer.
+//! Pushes: start, poll and reply.
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -25,26 +25,26 @@ use crate::{
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct PushStarted {
-    /// Its id: decimal digits of 128 random bits. The client polls with it, the phone answers with it.
+    /// Its id: 128 random bits as decimal digits. The client polls with it, and the phone replies with it.
     pub id: String,
-    /// The number that the client shows and the user types on their phone, where the policy asks for one
-    /// ([`Policy::number_matching`](crate::Policy::number_matching)). It is in no message, poll or log.
+    /// The number that the client shows and the user types on their phone, if the policy requires number matching
+    /// ([`Policy::number_matching`](crate::Policy::number_matching)). No message, poll response or log contains it.
     pub number: Option<String>,
 }
 
-/// What the user said on their phone.
+/// The user's reply on their phone.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushReply {
-    /// Yes, that was me. Enough where the policy asks for no number.
+    /// Approved. Accepted only if the policy requires no number matching.
     Approve,
-    /// Yes, and this is the number that they typed.
+    /// Approved, with the number that the user typed.
     Number(String),
-    /// No.
+    /// Declined.
     Decline,
 }
 
-/// Prints no number.
+/// Does not print the number.
 impl fmt::Debug for PushReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -55,22 +55,22 @@ impl fmt::Debug for PushReply {
     }
 }
 
-/// Why an answer to a push was not taken. Nothing was granted.
+/// Why a reply to a push was not accepted. No grant was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushReplyError {
-    /// This user has no such push, or none any more.
+    /// This user has no such push, or it is no longer kept.
     Unknown,
     /// It has been answered, has expired, was revoked, or the user is locked.
     Closed,
     /// The number is wrong. After the third wrong one the push counts as declined.
     WrongNumber {
-        /// How many more may be tried; none, where this one declined it.
+        /// Attempts left; 0 if this one has declined the push.
         left: u8,
     },
-    /// The policy asks for the number: [`PushReply::Number`].
+    /// The policy requires number matching: reply with [`PushReply::Number`].
     NumberRequired,
-    /// The store is down: the answer may be given again.
+    /// The store is down: the reply may be sent again.
     Unavailable,
 }
 
@@ -89,7 +89,7 @@ impl fmt::Display for PushReplyError {
 
 impl Error for PushReplyError {}
 
-/// Prints neither.
+/// Prints neither the id nor the number.
 impl fmt::Debug for PushStarted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PushStarted(..)")
@@ -97,14 +97,16 @@ impl fmt::Debug for PushStarted {
 }
 
 impl StepUp {
-    /// Starts a push on a channel and sends it. `purpose` is what it is for, as for [`start_otp`](Self::start_otp).
+    /// Starts a push on a channel and sends it. `purpose` is what the step-up is for, as in
+    /// [`start_otp`](Self::start_otp).
     ///
-    /// One is in flight at a time, for as long as it can be answered. Where the request is dropped before the push is
-    /// sent, nobody learns its id: the next may take its place after twice the sender's deadline, and it stays counted.
+    /// A session has one pending push at a time, until it is answered or expires. If the request is dropped before the
+    /// push is sent, its id is never returned: the next start may replace it after twice the sender's deadline, and it
+    /// stays counted.
     ///
     /// # Errors
     ///
-    /// [`ChallengeError`]; [`StateInvalid`](ChallengeError::StateInvalid) while one is in flight.
+    /// [`ChallengeError`]; [`StateInvalid`](ChallengeError::StateInvalid) while another push is pending.
     pub async fn start_push<'a>(
         &self,
         caller: &Caller,
@@ -121,7 +123,7 @@ impl StepUp {
         engine.start_push(caller, channel, aim).await
     }
 
-    /// The state of a push; `None` for one that this session did not start or no longer remembers.
+    /// The status of a push; `None` for one that this session has not started or that is no longer kept.
     ///
     /// # Errors
     ///
@@ -141,9 +143,9 @@ impl StepUp {
         Ok(session.and_then(|session| session.push_status(channel, &digest, &engine.policy, now)))
     }
 
-    /// Takes the user's answer from their phone: once, before the push's deadline.
+    /// Accepts the user's reply from their phone: once, before the push expires.
     ///
-    /// The application has authenticated the phone as `subject`'s. An answer for another user's push is
+    /// The application must have authenticated the phone as `subject`'s. A reply to another user's push is refused with
     /// [`Unknown`](PushReplyError::Unknown).
     ///
     /// # Example
@@ -175,7 +177,7 @@ impl StepUp {
 }
 
 impl Engine {
-    /// Starts a push, of what was parsed.
+    /// Starts a push, with arguments that have been checked.
     pub(super) async fn start_push(
         self: &Arc<Self>,
         caller: &Caller,
@@ -219,7 +221,7 @@ impl Engine {
         self.unfinished.to_the_end(work).await
     }
 
-    /// Counts a push and sends it. Nothing has been written before.
+    /// Counts a push and sends it. These are the first writes of a start.
     async fn send_push(
         &self,
         caller: &Caller,
@@ -251,18 +253,18 @@ impl Engine {
 
         let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_lifetime);
         if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.to_owned() }).await {
-            // Nobody was told the id, so nobody could poll it: whether it arrives or not, it must not stand in the way
-            // of the next.
+            // The id is never returned, so the push cannot be polled: whether it arrives or not, it must not block the
+            // next.
             self.change_session(&self.session_key(caller), |session, _| session.withdraw_push(challenge_id)).await?;
             self.not_sent(&beginning, begun, None, why).await;
             return Err(ChallengeError::Unavailable);
         }
-        // Where this fails, the next start takes its place early.
+        // If this fails, the next start may replace the push early.
         let _ = self.change_session(&self.session_key(caller), |session, _| session.push_sent(challenge_id)).await;
         Ok(())
     }
 
-    /// What counts against the user is written before the session's record, and what counts for them after it.
+    /// What counts against the user is written before the session's record, and what counts in their favour after it.
     async fn answer_push(&self, subject: &str, id: &str, answer: &PushReply) -> Result<(), PushReplyError> {
         let said = match answer {
             PushReply::Approve => Reply::Yes,
@@ -280,8 +282,8 @@ impl Engine {
             let recipient = current.recipient_of(challenge_id);
             let session = self.load(&session_key).await?;
             if said != Reply::No {
-                // Looked at again after the session was read: a lock or a revocation since then changes the session's
-                // record. A revocation of everything does not find what is not listed, so nothing is granted there.
+                // Read again after the session: a lock or a revocation in between changes the session's record.
+                // `revoke_all` does not find a session that is not listed, so nothing is granted there.
                 let again = self.load(&subject_key).await?;
                 let may_be_granted = |user: &Subject| !user.is_locked() && user.tracks(&session_key);
                 if !self.subject_of(again.as_ref())?.is_some_and(may_be_granted) {
@@ -295,7 +297,7 @@ impl Engine {
             let empty = Session::default();
             let pending = self.session_of(session.as_ref())?.unwrap_or(&empty);
             let taken = pending.reply_to_push(&digest, generation, said, matches, &self.policy, now);
-            // A "No" counts whatever became of the push: dropping it first must not spare an attacker the pause.
+            // A decline counts whatever the state of the push: dropping it first must not spare an attacker the pause.
             let declines = said == Reply::No || matches!(taken, Ok((_, ReplyOutcome::WrongNumber { left: 0 })));
             if declines {
                 let count = |subject: &mut Subject| subject.record_decline(challenge_id, &self.policy, now);
@@ -316,7 +318,7 @@ impl Engine {
                 ReplyOutcome::WrongNumber { left } => return Err(PushReplyError::WrongNumber { left }),
                 ReplyOutcome::Declined => {}
                 ReplyOutcome::Approved => {
-                    // Where this fails, the user's record counts too much.
+                    // If this fails, the user's record counts too much.
                     let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(challenge_id));
                     let verified = |subject: &mut Subject| {
                         let recipient = recipient.as_ref().filter(|_| subject.generation() == generation);
@@ -348,7 +350,7 @@ impl Engine {
     }
 }
 
-/// Only the store fails where an answer is taken.
+/// Once a reply is being processed, only the store can fail.
 impl From<StoreDown> for PushReplyError {
     fn from(StoreDown: StoreDown) -> Self {
         Self::Unavailable

@@ -1,8 +1,8 @@
-//! Limits on what one process sends, in total and to each group of recipients: sliding window logs.
+//! Limits on messages sent by one process, in total and per group of recipients: sliding window logs.
 //!
-//! Each window keeps the times of what was taken within it, at most as many as its limit, so no interval of that length
-//! ever holds more. Giving one back removes its own time, and nothing once that has left the window: a bucket that
-//! refills evenly gave back room that it had already regained.
+//! A window keeps the times of the messages within it, at most as many as its limit, so no interval of that length ever
+//! contains more. Returning an entry removes its own time, or nothing once that has left the window: an evenly refilled
+//! token bucket would be credited twice for it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,7 +15,7 @@ use crate::rules::{Policy, Rate, RateLimit, Timestamp};
 #[cfg(test)]
 mod tests;
 
-/// Groups kept at most. While all of them are in use, a message to another group is refused: it could not be counted.
+/// Limit of groups. While all of them are in use, a message to another group is refused, since it could not be counted.
 const GROUPS: usize = 100_000;
 
 /// The windows of one process.
@@ -28,22 +28,23 @@ struct Windows {
     groups: Groups,
 }
 
-/// The windows of the groups that have sent something: none is empty.
+/// The windows of the groups that have sent a message recently: none is empty.
 ///
-/// Nothing here visits all of them under the lock, which takes 2 to 6 ms for 100,000: neither a search for those out of
+/// Nothing iterates over all of them under the lock, which takes 2 to 6 ms for 100,000: neither a search for unused
+/// ones nor the growth of a hash table.
 /// use nor the growth of a hash table.
 #[derive(Debug, Default)]
 struct Groups {
     windows: BTreeMap<Arc<str>, Window>,
-    /// The newest time of each group: the first is out of use before the others.
+    /// The groups by their newest time: the first becomes unused before the others.
     by_newest: BTreeSet<(u64, Arc<str>)>,
 }
 
-/// The times of what was taken, oldest first, in milliseconds since the epoch.
+/// The times of the messages, oldest first, in milliseconds since the epoch.
 #[derive(Debug, Default)]
 struct Window(VecDeque<u64>);
 
-/// What was taken, to be returned if nothing is sent.
+/// Entries that were taken, to be returned if nothing is sent.
 #[derive(Debug, Default)]
 #[must_use]
 pub(super) struct Taken {
@@ -52,13 +53,13 @@ pub(super) struct Taken {
 }
 
 impl RateLimits {
-    /// Takes one of each, or none. Recipients that have no name are one group.
+    /// Takes an entry of each configured window, or none. Recipients without an address form one group.
     pub(super) fn take(&self, recipient: Option<&str>, policy: &Policy, now: Timestamp) -> Result<Taken, RateLimit> {
         let mut taken = Taken::default();
         if policy.sends_in_process.is_none() && policy.sends_per_prefix.is_none() {
             return Ok(taken);
         }
-        // A panic elsewhere leaves valid windows behind.
+        // A panic elsewhere leaves the windows valid.
         let windows = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now.as_millis();
         if let Some(rate) = policy.sends_in_process {
@@ -76,7 +77,7 @@ impl RateLimits {
         Ok(taken)
     }
 
-    /// Gives back what was taken.
+    /// Returns entries that were taken.
     pub(super) fn give_back(&self, taken: Taken) {
         if taken.process.is_none() && taken.group.is_none() {
             return;
@@ -100,7 +101,7 @@ impl Groups {
         Ok(self.change(group, |window| window.push(rate, now)))
     }
 
-    /// Removes the two groups out of use longest: each call adds one at most, so that those out of use become fewer.
+    /// Removes up to two unused groups, the oldest first: each call adds at most one, so unused groups become fewer.
     fn make_room(&mut self, rate: Rate, now: u64) -> Result<(), RateLimit> {
         for _ in 0..2 {
             let Some((_, group)) = self.by_newest.first().filter(|(newest, _)| leaves(*newest, rate) <= now) else {
@@ -115,7 +116,7 @@ impl Groups {
         }
     }
 
-    /// Changes the window of a group, a new one where there is none.
+    /// Changes the window of a group; creates it if absent, removes it if empty.
     fn change<T>(&mut self, group: &Arc<str>, change: impl FnOnce(&mut Window) -> T) -> T {
         let window = self.windows.entry(Arc::clone(group)).or_default();
         let before = window.newest();
@@ -137,7 +138,7 @@ impl Window {
         self.0.back().copied()
     }
 
-    /// Refuses while the window is full, until its oldest has left it.
+    /// Refuses while the window is full, until its oldest entry has left it.
     fn check(&self, rate: Rate, now: u64) -> Result<(), RateLimit> {
         let gone = self.gone(rate, now);
         match self.0.get(gone) {
@@ -148,12 +149,12 @@ impl Window {
         }
     }
 
-    /// How many have left it.
+    /// The number of entries that have left the window.
     fn gone(&self, rate: Rate, now: u64) -> usize {
         self.0.partition_point(|at| leaves(*at, rate) <= now)
     }
 
-    /// Adds one, never before the newest: of two requests at once, the later may take the lock first.
+    /// Adds an entry, never before the newest: of two concurrent requests, the later may take the lock first.
     fn push(&mut self, rate: Rate, now: u64) -> u64 {
         self.0.drain(..self.gone(rate, now));
         let at = self.newest().map_or(now, |newest| now.max(newest));
@@ -161,7 +162,7 @@ impl Window {
         at
     }
 
-    /// Removes one of that time, where it is still there: those of one millisecond are alike.
+    /// Removes one entry of that time, if still present: entries of the same millisecond are interchangeable.
     fn remove(&mut self, at: u64) {
         if let Ok(index) = self.0.binary_search(&at) {
             self.0.remove(index);
@@ -169,13 +170,13 @@ impl Window {
     }
 }
 
-/// Refused until what was taken at `at` has left the window.
+/// The refusal until an entry taken at `at` has left the window.
 fn refusal(at: u64, rate: Rate, now: u64) -> RateLimit {
     let wait = Duration::from_millis(leaves(at, rate).saturating_sub(now));
     RateLimit { limit: rate.sends, window: Some(rate.per), wait }
 }
 
-/// When what was taken at `at` leaves the window.
+/// When an entry taken at `at` leaves the window.
 fn leaves(at: u64, rate: Rate) -> u64 {
     at.saturating_add(u64::try_from(rate.per.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }

@@ -1,4 +1,4 @@
-//! Where a challenge goes ([`Recipient`]), and the one form of a phone number or an email address.
+//! Where a challenge goes ([`Recipient`]), and the canonical form of a phone number or an email address.
 
 use std::{error::Error, fmt};
 
@@ -21,10 +21,10 @@ impl Recipient {
 
     /// A phone number in E.164: `+`, the country code and the number, 8 to 15 digits, the first of them 1 to 9.
     ///
-    /// Spaces and `-`, `(`, `)`, `.`, `/` between the digits are removed. A number without its country code is
-    /// refused, since which country is meant cannot be known here, and so is one with a trunk prefix in parentheses,
-    /// as in `+49 (0)151`. Without parentheses a trunk prefix cannot be recognized, since some countries dial it from
-    /// abroad, too: `+490151…` is another recipient than `+49151…`.
+    /// Spaces and `-`, `(`, `)`, `.`, `/` between the digits are removed. A number without its country code is refused,
+    /// since the country cannot be known here, and so is one with a trunk prefix in parentheses, as in `+49 (0)151`.
+    /// Without parentheses a trunk prefix cannot be recognized, since in some countries it is also dialed from abroad:
+    /// `+490151…` is a different recipient from `+49151…`.
     ///
     /// # Example
     ///
@@ -40,7 +40,7 @@ impl Recipient {
     ///
     /// # Errors
     ///
-    /// [`RecipientError`] names what is wrong and its cure.
+    /// [`RecipientError`] names the problem and how to fix it.
     pub fn phone(number: impl AsRef<str>) -> Result<Self, RecipientError> {
         let digits = number.as_ref().strip_prefix('+').ok_or(RecipientError::CountryCode)?;
         let separator = |character| [' ', '-', '(', ')', '.', '/'].contains(&character);
@@ -75,7 +75,7 @@ impl Recipient {
     /// Other spellings of one mailbox are refused: quoted local parts, comments, a dot at the end of the domain (RFC
     /// 5322 §3.4.1), and characters outside ASCII. Pass an internationalized domain in its ASCII form (`xn--`).
     ///
-    /// What only the provider knows is left as it is: tags such as `+shop`, and dots that it ignores.
+    /// Provider-specific aliases are not normalized: tags such as `+shop`, and dots that the provider ignores.
     ///
     /// # Example
     ///
@@ -89,7 +89,7 @@ impl Recipient {
     ///
     /// # Errors
     ///
-    /// [`RecipientError`] names what is wrong and its cure.
+    /// [`RecipientError`] names the problem and how to fix it.
     pub fn email(address: impl AsRef<str>) -> Result<Self, RecipientError> {
         let address = address.as_ref();
         if !address.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"(),:;<>[\\]".contains(&byte)) {
@@ -108,13 +108,13 @@ impl Recipient {
         }
     }
 
-    /// Enrolled, and only the sender knows where.
+    /// An enrolled recipient whose address only the sender knows.
     #[must_use]
     pub const fn known_to_sender() -> Self {
         Self(None)
     }
 
-    /// What the enrollment said, if it said anything.
+    /// The recipient that the enrollment named; `None` where only the sender knows it.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         self.0.as_deref()
@@ -127,7 +127,7 @@ impl fmt::Debug for Recipient {
     }
 }
 
-/// Why a string is no phone number or email address. Prints nothing of it.
+/// Why a string is not a valid phone number or email address. Contains nothing of the string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecipientError {
@@ -139,7 +139,7 @@ pub enum RecipientError {
     PhoneLength,
     /// The number has a character that is neither a digit nor a separator between digits.
     PhoneCharacter,
-    /// The address is not a name and a domain with one `@` between them.
+    /// The address is not a local part and a domain with one `@` between them.
     EmailParts,
     /// The address is longer than 254 bytes.
     EmailLength,

@@ -1,4 +1,4 @@
-//! Records: loaded, swapped, changed until nobody interferes.
+//! Reads and writes of records: load, swap, and change with retries on conflict.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -12,21 +12,23 @@ use crate::{
     timeout::within,
 };
 
-/// From here on a life might reach past the end of time, and what denies would be forgotten at once.
+/// The last time at which records are written: later, an expiry could overflow, and a denial would be forgotten at
+/// once.
 const LATEST: Timestamp = Timestamp::from_millis(u64::MAX / 2);
 
-/// How long an empty record keeps the place of one that is about to be written.
+/// How long an empty record reserves the key of one that is about to be written.
 const PLACE_KEPT: Duration = Duration::from_secs(60);
 
-/// Whether a session's place was free.
+/// Whether a session's key was free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Taken,
-    /// There is a record.
+    /// There is a record already.
     Occupied,
 }
 
-/// The store failed, or conflicts did not end; that was emitted. Every operation refuses then.
+/// The store failed, or conflicts exhausted the retries. A store failure has been emitted. Every operation then
+/// refuses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoreDown;
 
@@ -36,15 +38,15 @@ impl From<StoreDown> for ChallengeError {
     }
 }
 
-/// The records of a user and of a session of theirs, as they were read.
+/// The records of a user and of one of their sessions, as read.
 pub(super) struct Loaded {
     pub(super) subject: Option<Stored>,
     pub(super) session: Option<Stored>,
 }
 
-/// What became of a swap.
+/// The result of a swap.
 pub(super) enum Swap {
-    /// The state that is stored now; `None` where nothing was left to keep.
+    /// The state that was written; `None` where nothing had to be kept.
     Done(Option<Stored>),
     Conflict,
 }
@@ -55,7 +57,7 @@ impl Engine {
         self.look_up(key).await.map_err(|error| self.failed(&error))
     }
 
-    /// The same; the caller reports what failed.
+    /// As [`load`](Self::load), but does not emit a failure.
     pub(crate) async fn look_up(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         match self.begin_load(key) {
             Lookup::Ready(result) => result,
@@ -65,13 +67,13 @@ impl Engine {
         }
     }
 
-    /// The same, at hand where the store is in process.
+    /// As [`look_up`](Self::look_up), ready at once where the store is in-process.
     pub(crate) fn begin_load(&self, key: &Key) -> Lookup {
         self.check_store();
         self.store.load(key)
     }
 
-    /// Under which key a session's record is kept, and named in its user's.
+    /// The key of a session's record, also listed in the user's record.
     pub(crate) fn session_key(&self, caller: &Caller) -> Key {
         self.record_key.key(caller.session())
     }
@@ -113,7 +115,7 @@ impl Engine {
         self.swap_for(key, expected, next).await
     }
 
-    /// Swaps a record that is to be kept for a while, or deletes it.
+    /// Swaps a record that is kept for its TTL, or deletes it.
     pub(super) async fn swap_for(
         &self,
         key: &Key,
@@ -150,7 +152,7 @@ impl Engine {
         self.swap(key, expected, Record::Subject(next), now).await
     }
 
-    /// Changes a session that exists, for as long as `change` gives a new state of it.
+    /// Changes an existing session's record, unless `change` returns `None`. Returns whether it was written.
     pub(super) async fn change_session(
         &self,
         key: &Key,
@@ -170,8 +172,8 @@ impl Engine {
         Err(StoreDown)
     }
 
-    /// Changes a user's record, beginning with the state that was read or written last. What the change gave, unless
-    /// there is no record.
+    /// Changes a user's record, starting with the state that was last read or written. Returns the result of `change`;
+    /// `None` where there is no record.
     pub(super) async fn change_subject<T>(
         &self,
         key: &Key,
@@ -193,7 +195,7 @@ impl Engine {
         Err(StoreDown)
     }
 
-    /// Changes a user's record, or writes one, unless `change` leaves it as it is.
+    /// Changes or creates a user's record, unless `change` leaves it unchanged.
     pub(super) async fn put_subject(
         &self,
         key: &Key,
@@ -215,7 +217,7 @@ impl Engine {
         Err(StoreDown)
     }
 
-    /// Changes a recipient's record, if there is a recipient and it has one.
+    /// Changes a recipient's record, if there is a recipient and it has a record.
     pub(super) async fn change_recipient(
         &self,
         key: Option<&Key>,
@@ -234,14 +236,14 @@ impl Engine {
         Err(StoreDown)
     }
 
-    /// Counts what this process has seen, and a store outside may have lost.
+    /// Restores failures that this process has seen and a shared store may have lost.
     pub(super) fn remember(&self, key: &Key, subject: &mut Subject, now: Timestamp) {
         if self.store.is_shared() {
             subject.restore_failures(self.local_failures.of(key), now);
         }
     }
 
-    /// What counts against a user, with what this process remembers: of one who is not known, nothing.
+    /// A user's record with the failures that this process remembers; an empty one for an unknown user.
     pub(super) fn remembered<'a>(&self, key: &Key, user: Option<&'a Subject>, now: Timestamp) -> Cow<'a, Subject> {
         match user {
             Some(user) if !self.store.is_shared() => Cow::Borrowed(user),
@@ -253,9 +255,9 @@ impl Engine {
         }
     }
 
-    /// Lists the session in the user's record before its own is written, for a start that may take it back or for good.
-    /// Where the list is full, the grants of the oldest go first, and where it has no record yet, its place is taken:
-    /// an operation that was about to write one finds that something has changed.
+    /// Lists the session in the user's record before the session's own is written: for one start, which may withdraw
+    /// it, or permanently. If the list is full, the oldest session is displaced: its grants are revoked, or, where it
+    /// has no record yet, its key is reserved, so that an operation about to write it meets a conflict.
     pub(super) async fn list(
         &self,
         subject: &mut Subject,
@@ -277,8 +279,8 @@ impl Engine {
         }
     }
 
-    /// Makes sure that a session has a record, so that a later write has to swap, and a revocation in between
-    /// is noticed: a record with a grant in it is never inserted (T32).
+    /// Makes sure that a session has a record, so that a later write must swap it, and a revocation in between is
+    /// noticed: a record that contains a grant is never inserted (T32).
     pub(super) async fn take_place(&self, key: &Key) -> Result<Place, StoreDown> {
         if self.load(key).await?.is_some() {
             return Ok(Place::Occupied);
@@ -290,10 +292,10 @@ impl Engine {
         }
     }
 
-    /// Revokes what a session holds; the starts of its challenges. It is rewritten even if it holds nothing, so that
-    /// an operation that has read it before cannot write over this. After a conflict that is ensured already: a record
-    /// that another operation has left without any elevation is left as it is, so that a storm of revocations costs
-    /// each of them a write at most (T40).
+    /// Revokes a session's elevation; returns the ids of its challenges. The record is rewritten even if it holds no
+    /// elevation, so that an operation that has read it before meets a conflict. After a conflict that is ensured
+    /// already: a record that another operation has left without elevation is not written again, so that each of many
+    /// concurrent revocations writes at most once (T40).
     pub(super) async fn revoke_session(&self, key: &Key) -> Result<Vec<u64>, StoreDown> {
         let mut starts = Vec::new();
         let mut conflicted = false;
@@ -307,9 +309,9 @@ impl Engine {
         Ok(starts)
     }
 
-    /// Rewrites a session's record as it is, so that an operation that has read it before finds a conflict, and asks
-    /// again whether it may go on. Where somebody else has written it meanwhile, that is so already; and in one that
-    /// cannot be read nothing is granted.
+    /// Rewrites a session's record unchanged, so that an operation that has read it before meets a conflict and repeats
+    /// its checks. If the swap itself meets a conflict, another write has had that effect; an unreadable record grants
+    /// nothing.
     pub(super) async fn touch_session(&self, key: &Key) -> Result<(), StoreDown> {
         let stored = match self.look_up(key).await {
             Err(error) if error.is_unreadable() => return Ok(()),
@@ -333,7 +335,7 @@ impl Engine {
         }
     }
 
-    /// A user's record to be changed: theirs, or the first one.
+    /// The user's record to change, or a new one.
     pub(super) fn subject_or_new(&self, stored: Option<&Stored>) -> Result<Subject, StoreDown> {
         Ok(self.subject_of(stored)?.cloned().unwrap_or_else(|| Subject::new(self.ids.next_u64())))
     }
@@ -352,7 +354,7 @@ impl Engine {
     }
 }
 
-/// A session's record. One of another kind under its key is as unreadable as one of another version.
+/// A session's record. A record of another kind under its key is unreadable, as is one of another version.
 pub(super) fn as_session(stored: Option<&Stored>) -> Result<Option<&Session>, StoreError> {
     match stored.map(Stored::record) {
         Some(Record::Session(session)) => Ok(Some(session)),

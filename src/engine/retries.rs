@@ -1,25 +1,25 @@
-//! How often an operation is tried again where others change the same record at the same time.
+//! Retries of a compare-and-swap loop on a record that other operations change concurrently.
 
 use std::time::Duration;
 
 use super::Engine;
 use crate::rules::Ids;
 
-/// Retries on a store outside the process, where each costs two round trips and more load for everybody (T40).
+/// Retries on a shared store, where each costs two round trips and more load for every client (T40).
 const MAX_RETRIES: u32 = 32;
-/// Retries in process, where each costs about a microsecond and the others are as many as there are threads.
+/// Retries on an in-process store, where each costs about a microsecond and there are as many competitors as threads.
 const MAX_RETRIES_IN_PROCESS: u32 = 256;
-/// Retries that wait for nothing: most conflicts are between two.
+/// Retries without a wait: most conflicts are between two operations.
 const IMMEDIATE: u32 = 3;
-/// The longest the first wait can be, which doubles …
+/// Upper bound of the first wait; it doubles …
 const FIRST_WAIT: Duration = Duration::from_millis(1);
-/// … up to this. All of them together stay below the default deadline of a single store operation.
+/// … up to this. The sum of all waits stays below the default deadline of a single store operation.
 const LONGEST_WAIT: Duration = Duration::from_millis(8);
 
 /// The attempts of one compare-and-swap loop.
 ///
-/// After the first few, those that conflict wait for a random time, so that they do not meet again (full jitter, as in
-/// AWS's "Exponential Backoff And Jitter"); in process they let other tasks run.
+/// After the first few, retries on a shared store wait for a random time, so that they do not collide again (full
+/// jitter, as in AWS's "Exponential Backoff And Jitter"); in process they yield to other tasks.
 pub(super) struct Retries<'a> {
     ids: &'a Ids,
     shared: bool,
@@ -33,7 +33,7 @@ impl Engine {
 }
 
 impl Retries<'_> {
-    /// Whether there is another attempt; before a late one, waits.
+    /// Whether to make another attempt; waits before the later ones.
     pub(super) async fn next(&mut self) -> bool {
         let retry = self.attempts;
         self.attempts += 1;
@@ -53,7 +53,7 @@ impl Retries<'_> {
     }
 }
 
-/// The longest that is waited before a retry.
+/// Upper bound of the wait before a retry.
 fn longest_wait(retry: u32) -> Duration {
     let doublings = retry.saturating_sub(IMMEDIATE + 1);
     1_u32
@@ -62,7 +62,7 @@ fn longest_wait(retry: u32) -> Duration {
         .map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT))
 }
 
-/// A part of the wait: anything from nothing to all of it.
+/// A random wait from zero to `longest`.
 fn jittered(longest: Duration, random: u64) -> Duration {
     let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros(random % micros.saturating_add(1))
@@ -95,7 +95,7 @@ mod tests {
     fn waits_grow_to_a_bound_and_their_sum_stays_below_the_stores_deadline() {
         let waits: Vec<_> = (IMMEDIATE + 1..=MAX_RETRIES).map(longest_wait).collect();
         assert_eq!(waits[..5].iter().map(Duration::as_millis).collect::<Vec<_>>(), [1, 2, 4, 8, 8]);
-        // A timer's millisecond is rounded up.
+        // A timer rounds up to a millisecond.
         let sum: Duration = waits.iter().sum();
         assert!(sum + Duration::from_millis(1) < Policy::new().store_deadline, "{sum:?}");
         assert_eq!(longest_wait(u32::MAX), LONGEST_WAIT);

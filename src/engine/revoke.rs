@@ -1,4 +1,4 @@
-//! Ends an elevation, or moves it to another session: `revoke`, `revoke_all`, `factors_changed` and `transfer`.
+//! `revoke`, `revoke_all`, `factors_changed` and `transfer`: end an elevation, or move it to another session.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::{
 };
 
 impl StepUp {
-    /// Drops a session's elevation: its grants and pending challenges. Tries, the time of the last start and
-    /// every count stay. Call it at logout, too.
+    /// Ends a session's elevation: its grants and pending challenges. Attempts, the time of the last start and all
+    /// counts are kept. Call it also at logout.
     ///
-    /// A verification that is under way at the same time leaves no grant.
+    /// A concurrent verification leaves no grant.
     ///
     /// # Errors
     ///
@@ -24,23 +24,23 @@ impl StepUp {
     pub async fn revoke(&self, caller: &Caller) -> Result<(), ChallengeError> {
         let engine = &*self.0;
         let (subject_key, session_key) = (&engine.subject_key(caller.subject()), &engine.session_key(caller));
-        // Noted first, so that what is under way finds either this or its session's record changed. Where the user's
-        // record cannot be written, the session ends all the same.
+        // Noted first, so that a concurrent operation finds either this or its session's record changed. If the user's
+        // record cannot be written, the session is revoked all the same.
         let noted = engine.note_revocation(subject_key, session_key).await;
         let dropped = engine.revoke_session(session_key).await?;
         engine.emit(&Event::Revoked { subject: caller.subject(), everywhere: false });
         noted?;
         let stored = engine.load(subject_key).await?;
-        // Those that were dropped, and not whatever the session has by now: one that starts meanwhile is alive.
+        // Only the challenges that were dropped: one started in the meantime stays open.
         let close = |subject: &mut Subject| dropped.iter().for_each(|challenge_id| subject.close(*challenge_id));
         engine.change_subject(subject_key, stored, close).await?;
         Ok(())
     }
 
-    /// Drops the elevation of all of a user's sessions, and every challenge that is pending in them: when they are
-    /// logged out everywhere, or their privileges or factors have changed. Counts and locks stay.
+    /// Ends the elevation of all sessions of a user, and every challenge pending in them: after a logout everywhere, or
+    /// a change of the user's privileges or factors. Counts and lockouts are kept.
     ///
-    /// A verification that is under way at the same time leaves no grant.
+    /// A concurrent verification leaves no grant.
     ///
     /// # Example
     ///
@@ -71,12 +71,12 @@ impl StepUp {
         Ok(())
     }
 
-    /// As [`revoke_all`](Self::revoke_all), but the grants of the caller's own session stay: for when a user has
-    /// changed a factor, such as their phone number, and has just stepped up to do so. What was sent to the old phone
-    /// opens nothing any more, in this session neither, and what the user has proven to be theirs is forgotten.
+    /// As [`revoke_all`](Self::revoke_all), but keeps the grants of the caller's own session: for a user who has
+    /// changed a factor, such as their phone number, and has just stepped up to do so. Challenges sent to the old phone
+    /// become invalid, in this session too, and the user's verified recipients are forgotten.
     ///
-    /// Call it once the change is stored. A code that was sent to another recipient than the enrollment names by now
-    /// does not verify in any case (409 `STATE_INVALID`); a push that is out, and other sessions, end only so.
+    /// Call it once the change is stored. A code sent to a recipient other than the one now enrolled never verifies
+    /// (409 `STATE_INVALID`), even without this call; pending pushes and other sessions end only with it.
     ///
     /// # Example
     ///
@@ -112,9 +112,9 @@ impl StepUp {
         Ok(())
     }
 
-    /// Takes an elevation along where a session gets a new id, as it should when privileges change: grants, attempts
-    /// and the time of the last start. The old id is left with nothing. A pending challenge is dropped: its code was
-    /// made for the old id.
+    /// Moves an elevation when a session gets a new id, as it should when privileges change: grants, attempts and the
+    /// time of the last start. The old id's record is deleted. A pending challenge is dropped: its code was made for
+    /// the old id.
     ///
     /// # Example
     ///
@@ -138,8 +138,8 @@ impl StepUp {
     ///
     /// # Errors
     ///
-    /// - [`ChallengeError::Forbidden`] where the two are not the same user: nothing is changed.
-    /// - [`ChallengeError::Unavailable`] where the store is down: the elevation may be lost, and is never doubled.
+    /// - [`ChallengeError::Forbidden`] where the two callers are different users: nothing is changed.
+    /// - [`ChallengeError::Unavailable`] where the store is down: the elevation may be lost, but never exists twice.
     pub async fn transfer(&self, old: &Caller, new: &Caller) -> Result<(), ChallengeError> {
         if old.subject() != new.subject() {
             return Err(ChallengeError::Forbidden);
@@ -154,13 +154,13 @@ impl StepUp {
 }
 
 impl Engine {
-    /// Notes in the user's record that a session is revoked.
+    /// Notes in the user's record that a session was revoked.
     async fn note_revocation(&self, subject_key: &Key, session_key: &Key) -> Result<(), StoreDown> {
         let stored = self.load(subject_key).await?;
         let first = self.subject_of(stored.as_ref())?.and_then(|subject| subject.revocation(session_key));
         let revocation = self.ids.next_u64();
         let note = |subject: &mut Subject| {
-            // Another revocation that began after this read has done the same (T40).
+            // Another revocation that began after this one's read is sufficient (T40).
             if subject.revocation(session_key) == first {
                 subject.revoke(session_key, revocation);
             }
@@ -168,10 +168,10 @@ impl Engine {
         self.change_subject(subject_key, stored, note).await.map(drop)
     }
 
-    /// Revokes all sessions of a user; those grants of `own` stay that were of the generation that ends.
+    /// Revokes all sessions of a user, except the grants of `own` that belong to the generation that ends.
     async fn revoke_all(&self, key: &Key, own: Option<&Key>) -> Result<(), StoreDown> {
-        // Whatever is counted in the old generation from here on has read the user's record before, is listed in it,
-        // and finds its session's record changed.
+        // An operation that still uses the old generation has read the user's record before this; its session is listed
+        // there, so it finds that session's record changed.
         let stored = self.load(key).await?;
         let first = self.subject_of(stored.as_ref())?.map(Subject::generation);
         let kept = match own {
@@ -181,9 +181,9 @@ impl Engine {
         let (mut own_generation, mut stays) = (None, false);
         let begin = |subject: &mut Subject| {
             let before = Some(subject.generation());
-            // One that was begun already stands there, though the store has not said so (T33). One that another call
-            // began after this one read serves as well: everything older has ended (T40). None is begun twice: what was
-            // started in one that has ended must not find it again.
+            // This call's generation may be written already, though the store did not confirm it (T33). A generation
+            // that another call began after this one's read is sufficient: everything older has ended (T40). No
+            // generation is begun twice: a challenge started in one that has ended must not find it again.
             if before != own_generation && (own.is_some() || before == first) {
                 let generation = self.ids.next_u64();
                 subject.revoke_all(generation);
@@ -194,9 +194,9 @@ impl Engine {
             }
         };
         self.change_subject(key, stored, begin).await?;
-        // Where somebody else has revoked everything meanwhile, nothing stays.
+        // If another call has revoked everything in the meantime, no grant is kept.
         let (kept, generation) = (if stays { kept } else { Vec::new() }, own_generation.unwrap_or_default());
-        // One that cannot be changed keeps none of the others.
+        // A failure on one session does not stop the others from being revoked.
         let mut revoked = Ok(());
         for session in &self.sessions_of(key).await? {
             revoked = if own == Some(session) {
@@ -210,7 +210,7 @@ impl Engine {
         revoked
     }
 
-    /// The sessions that a user's record lists.
+    /// The sessions listed in a user's record.
     pub(super) async fn sessions_of(&self, key: &Key) -> Result<Vec<Key>, StoreDown> {
         let stored = self.load(key).await?;
         Ok(self.subject_of(stored.as_ref())?.map_or_else(Vec::new, |subject| subject.sessions().collect()))
@@ -224,17 +224,17 @@ impl Engine {
         Ok(of_generation.map(|grant| grant.id).collect())
     }
 
-    /// The new record's place is taken first, without a grant in it, and the user's generation is looked at after
-    /// that: so a revocation of everything either is seen here, or finds that place and changes it.
+    /// The new record is reserved first, without a grant, and the user's generation is read after that: a concurrent
+    /// `revoke_all` is either seen here, or finds and changes the reserved record.
     async fn transfer(&self, subject_key: &Key, old_key: &Key, new_key: &Key) -> Result<(), ChallengeError> {
         let mut retries = self.retries();
         while retries.next().await {
             let Loaded { subject: stored_subject, session: stored_old } = self.load_both(subject_key, old_key).await?;
             let now = self.now();
             let Some(old) = self.session_of(stored_old.as_ref())? else { return Ok(()) };
-            // A user without a record has nothing that could be elevated, but a session's starts are kept for longer.
+            // A session's starts are kept longer than the record of its user, who then has no elevation.
             let mut next = self.subject_or_new(stored_subject.as_ref())?;
-            // The old id stays listed: until its record is gone, it may hold a grant.
+            // The old id stays listed: its record may hold a grant until it is deleted.
             next.close_session(old_key);
             self.list(&mut next, new_key, ListedBy::Grant, now).await?;
             let seen = Seen::of(&next, new_key);
@@ -249,7 +249,8 @@ impl Engine {
         Err(ChallengeError::Unavailable)
     }
 
-    /// Writes what was carried into its place, unless it or everything of the user was revoked meanwhile.
+    /// Writes the carried state into the reserved record, unless the session or the whole user was revoked in the
+    /// meantime.
     async fn carry(
         &self,
         subject_key: &Key,
@@ -292,7 +293,7 @@ mod tests {
         let step_up = step_up.build().unwrap();
         let (old, new) = (Caller::user("alice").session("old"), Caller::user("alice").session("new"));
         step_up.start_otp(&old, "SMS", None).await.unwrap();
-        // A day later nothing of the user is left to keep, and this writes so.
+        // A day later nothing of the user has to be kept, so this write deletes the user's record.
         clock.advance(Duration::from_secs(24 * 60 * 60));
         step_up.unlock("alice").await.unwrap();
         step_up.transfer(&old, &new).await.unwrap();

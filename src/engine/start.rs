@@ -1,4 +1,4 @@
-//! What the start of a code and of a push have in common: what is checked, and what is written in which order.
+//! The common part of starting a code and a push: the checks, and the order of writes.
 
 use futures_util::future::join;
 
@@ -21,30 +21,30 @@ pub(super) struct StartRequest<'a> {
     pub(super) caller: &'a Caller,
     pub(super) channel: &'a str,
     pub(super) scope: Option<&'a str>,
-    /// The id of the start: it can be counted again, and taken back.
+    /// The id of the start, so that it is counted only once and can be withdrawn.
     pub(super) challenge_id: u64,
-    /// Of a push.
+    /// The digest of the push's id; `None` for a code.
     pub(super) push: Option<PushDigest>,
 }
 
-/// A challenge that was started and counted, and whose message is to be sent.
+/// A challenge that was started and counted; its message has not been sent yet.
 pub(super) struct Started {
     pub(super) recipient: Recipient,
     recipient_key: Option<Key>,
     taken: Taken,
 }
 
-/// What was asked of the store and of the application, in this order.
+/// The results of reading the store and then of resolving the recipient.
 pub(super) struct Prechecked {
     pub(super) loaded: Loaded,
     pub(super) enrolled: Result<Recipient, ChallengeError>,
 }
 
 impl Engine {
-    /// Reads the records, refuses from them alone what they refuse, and only then asks the application where the
-    /// channel leads: a user who is locked makes it no work (T40).
+    /// Reads the records, refuses what they alone refuse, and only then resolves the recipient: a locked user causes no
+    /// call to the application (T40).
     ///
-    /// `may` says what else prevents it, from the session's record.
+    /// `may` is a further check, on the session's record.
     pub(super) async fn precheck(
         &self,
         caller: &Caller,
@@ -60,7 +60,7 @@ impl Engine {
         let empty = Session::default();
         match may(self.session_of(loaded.session.as_ref())?.unwrap_or(&empty), user, now) {
             Ok(()) => denials.check_locked(channel, &self.policy, now)?,
-            // A user who is not locked out first learns what only the application knows.
+            // For a user who is not locked, the application's refusal takes precedence over these.
             Err(ChallengeError::RetryIn { .. } | ChallengeError::ChallengeLimitExceeded)
                 if denials.check_locked(channel, &self.policy, now).is_ok() => {}
             Err(refused) => return Err(refused),
@@ -69,10 +69,11 @@ impl Engine {
         Ok(Prechecked { loaded, enrolled })
     }
 
-    /// Starts a challenge: refuses what can be refused from what was read, in the contract's order, then writes the
-    /// user's record, the recipient's, and the session's.
+    /// Starts a challenge: applies the checks in the contract's order, then writes the user's record, the recipient's,
+    /// and the session's.
     ///
-    /// `step` takes the session's step, in the user's generation and to a recipient, or says why it cannot be taken.
+    /// `step` returns the session's next state, for the user's generation and the recipient, or the reason for
+    /// refusing.
     pub(super) async fn begin(
         &self,
         beginning: &StartRequest<'_>,
@@ -145,7 +146,7 @@ impl Engine {
             let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
             let replaces = if push.is_some() { current.push_challenge_id() } else { current.otp_id() };
             if replaces == Some(challenge_id) {
-                // Its own record is stored already, though the store did not confirm it (T33).
+                // An earlier swap succeeded, though the store did not confirm it (T33).
                 return Ok(resolved);
             }
             let recipient = recipient_key.copied();
@@ -179,9 +180,9 @@ impl Engine {
         Err(ChallengeError::Unavailable)
     }
 
-    /// Counts a message to a recipient; whether it has had one user's budget already, and so from several. A user
-    /// alone is refused before by their own, and whoever has proven that the recipient is theirs has room there that
-    /// strangers cannot use up.
+    /// Counts a message to a recipient; `true` where the recipient has already had more than one user's budget, and so
+    /// messages from several users. A user alone is refused earlier by their own budget. A user who has verified a code
+    /// at this recipient gets a larger limit, which strangers cannot use up.
     fn count_at_recipient(
         &self,
         sends: &mut Sends,
@@ -198,8 +199,8 @@ impl Engine {
         Ok(shared)
     }
 
-    /// What follows in the records that count, where a message was not confirmed: what was certainly not sent is taken
-    /// back, and what may arrive yet stays counted.
+    /// Updates the counts after a message was not confirmed: one that was certainly not sent is withdrawn, one that may
+    /// still arrive stays counted.
     pub(super) async fn not_sent(
         &self,
         beginning: &StartRequest<'_>,
@@ -211,13 +212,13 @@ impl Engine {
         match why {
             SendFailure::RecipientInvalid | SendFailure::Failed => {
                 self.rate_limits.give_back(begun.taken);
-                // Its session stays listed: it has a record.
+                // The session stays listed: it has a record.
                 let (challenge_id, session, now) =
                     (beginning.challenge_id, &self.session_key(beginning.caller), self.now());
                 let withdraw = |subject: &mut Subject| subject.not_sent(challenge_id, session, came_back, now);
                 self.take_back(beginning, begun.recipient_key.as_ref(), withdraw).await;
             }
-            // A code may still be typed; a push whose id nobody has received is over.
+            // A code may still be typed; a push whose id was never returned cannot be used.
             SendFailure::TooSlow | SendFailure::Panicked if beginning.push.is_some() => {
                 let stored = self.load(&subject_key).await.ok().flatten();
                 let _ =
@@ -227,7 +228,7 @@ impl Engine {
         }
     }
 
-    /// Takes a start out of the records that count it. Where this fails, it stays counted.
+    /// Removes a start from the records that count it. If this fails, it stays counted.
     async fn take_back(
         &self,
         beginning: &StartRequest<'_>,
@@ -244,10 +245,10 @@ impl Engine {
     }
 }
 
-/// How far a start has come.
+/// What to undo if the start fails.
 #[derive(Default)]
 struct Undo {
-    /// Whether something has been written.
+    /// Whether a record may have been written.
     written: bool,
     taken: Option<Taken>,
     shared: bool,

@@ -1,4 +1,4 @@
-//! How a store is configured: asked once, beside the first request.
+//! Checks a store's configuration once, concurrently with the first request.
 
 use std::{
     sync::{
@@ -13,22 +13,22 @@ use tokio::runtime::Handle;
 use super::Engine;
 use crate::{engine::Event, rules::Timestamp, store::StoreWarning, timeout::within};
 
-/// How long the answer may take. No request waits for it, so a connection that is still being made is waited for.
+/// Timeout of the check. No request waits for it, so it also covers establishing a connection.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Before a store that did not say how it is configured is asked again.
+/// Interval until a store that did not report its configuration is checked again.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Never asked.
+/// Never checked.
 const NEVER: u64 = 0;
-/// Answered, or being asked.
+/// Checked, or a check is running.
 const SETTLED: u64 = u64::MAX;
 
-/// When the store was last asked without an answer, in milliseconds since the epoch, or one of the two above.
+/// When the last check without a result began, in milliseconds since the epoch, or one of the two constants above.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StoreCheck(Arc<AtomicU64>);
 
 impl StoreCheck {
-    /// Whether the store is to be asked now, by this caller and nobody else.
+    /// Whether a check is due; at most one caller gets `true`.
     fn claim(&self, now: impl FnOnce() -> Timestamp) -> bool {
         let last = self.0.load(Ordering::Relaxed);
         let is_due = match last {
@@ -45,8 +45,8 @@ impl StoreCheck {
 }
 
 impl Engine {
-    /// Has a store outside the process asked how it is configured, by a task of its own: the request neither waits nor
-    /// fails. Without a tokio runtime nobody asks.
+    /// Checks the configuration of a shared store in a task of its own, so that the request neither waits nor fails.
+    /// Without a tokio runtime the check is skipped.
     pub(super) fn check_store(&self) {
         if !self.store.is_shared() || !self.store_check.claim(|| self.now()) {
             return;

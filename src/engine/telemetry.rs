@@ -1,7 +1,7 @@
-//! What this crate logs and counts, all in one place: two observers, for `tracing` and for `metrics`, and the warnings
-//! that must not go unnoticed. No secret, code, session or user is in any of it.
+//! Logs and metrics of this crate: an observer for `tracing`, one for `metrics`, and warnings for operators. None of
+//! them contains a secret, code, session or user.
 //!
-//! Without the feature `tracing` those warnings go to standard error.
+//! Without the feature `tracing` the warnings go to standard error.
 
 #[cfg(feature = "tracing")]
 use crate::store::StoreWarning;
@@ -16,11 +16,11 @@ use crate::{engine::Observers, rules::Timestamp};
 
 const SANDBOX: &str = "step-up runs as a SANDBOX: nothing is sent and every code is 123456; never in production";
 
-/// The target that filters name: the crate, not a module.
+/// The target for filters: the crate, independent of the module.
 #[cfg(feature = "tracing")]
 const TARGET: &str = "tower_step_up";
 
-/// The sandbox was built.
+/// Warns that the sandbox was built.
 #[expect(clippy::print_stderr, reason = "it must be seen where nobody listens to the log, too")]
 pub(crate) fn sandbox() {
     #[cfg(feature = "tracing")]
@@ -31,12 +31,12 @@ pub(crate) fn sandbox() {
 const UNBOUND: &str = "a guard without .bind(..) refuses everybody, for the policy takes bound step-ups alone: bind it, or \
                        leave Policy::bound_grants out";
 
-/// A guard that can let nobody pass was put before a service: said at most once a minute.
+/// Warns that a guard which refuses every request was put before a service: at most once a minute.
 pub(crate) fn unbound() {
     warn(UNBOUND);
 }
 
-/// Must not go unnoticed.
+/// Writes a warning to the log, or to standard error without one.
 #[cfg_attr(not(feature = "tracing"), expect(clippy::print_stderr, reason = "there is no log to write to"))]
 fn warn(text: &str) {
     #[cfg(feature = "tracing")]
@@ -45,7 +45,7 @@ fn warn(text: &str) {
     eprintln!("warning: {text}");
 }
 
-/// A request without a caller reached a guard or the challenge endpoints: logged at most once a minute.
+/// Warns that a request without a caller reached a guard or the challenge endpoints: at most once a minute.
 pub(crate) fn no_caller() {
     #[cfg(feature = "tracing")]
     tracing::warn!(
@@ -56,7 +56,7 @@ pub(crate) fn no_caller() {
     );
 }
 
-/// Events as lines of the `tracing` facade, without the user.
+/// Events as log lines of the `tracing` facade, without the user.
 #[cfg(feature = "tracing")]
 #[derive(Debug)]
 pub(super) struct Tracing;
@@ -83,7 +83,7 @@ impl Observer for Tracing {
             | Event::Revoked { everywhere: true, .. } => {
                 tracing::info!(target: TARGET, event = name, channel, reason, "step-up");
             }
-            // Logged by `no_caller`, with the likely cause, and not for every request.
+            // Logged by `no_caller` instead, with the likely cause and rate-limited.
             Event::NoCaller => {}
             _ => tracing::debug!(target: TARGET, event = name, channel, reason, "step-up"),
         }
@@ -94,7 +94,7 @@ impl Observer for Tracing {
 #[cfg(feature = "metrics")]
 const EVENTS: &str = "step_up_events_total";
 
-/// Events as counts of the `metrics` facade: without a recorder each costs a branch.
+/// Events as counters of the `metrics` facade; without a recorder each costs a branch.
 #[cfg(feature = "metrics")]
 #[derive(Debug)]
 pub(super) struct Metrics;
@@ -108,7 +108,7 @@ impl Observer for Metrics {
     }
 }
 
-/// The observers that the features switch on.
+/// The observers that the crate's features enable.
 #[cfg_attr(not(any(feature = "tracing", feature = "metrics")), expect(unused_mut, reason = "nothing is added"))]
 pub(super) fn observers() -> Observers {
     let mut observers = Observers::default();
@@ -119,12 +119,12 @@ pub(super) fn observers() -> Observers {
     observers
 }
 
-/// Lets one through a minute.
+/// A limit of one per minute.
 #[derive(Debug, Default)]
 pub(crate) struct OnceAMinute(AtomicU64);
 
 impl OnceAMinute {
-    /// Whether this is the first in a minute.
+    /// Whether at least a minute has passed since the last `true`.
     pub(crate) fn first(&self, now: Timestamp) -> bool {
         let last = self.0.load(Ordering::Relaxed);
         let next = Timestamp::from_millis(last).saturating_add(Duration::from_secs(60));

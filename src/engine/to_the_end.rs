@@ -1,4 +1,4 @@
-//! Work that runs to its end also where the request that began it is dropped.
+//! Work that is completed even if the request that began it is dropped.
 
 use std::{
     future::Future,
@@ -10,12 +10,12 @@ use tokio::{runtime::Handle, sync::watch};
 
 use crate::timeout::BoxFuture;
 
-/// How many pieces of work go on without their request.
+/// The number of futures that continue without their request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unfinished(watch::Sender<usize>);
 
 impl Unfinished {
-    /// Work that its caller polls, and that a task of its own goes on with where the caller is dropped.
+    /// Wraps a future that its caller polls, and that a spawned task completes if the caller drops it.
     pub(super) fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -31,14 +31,14 @@ impl Unfinished {
         }
     }
 
-    /// Waits until nothing goes on any more.
+    /// Waits until no such task is running.
     pub(super) async fn drained(&self) {
-        // The sender lives as long as this call, so the wait ends with the count.
+        // `self` keeps the sender alive during this call, so the wait ends only with the count.
         let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
     }
 }
 
-/// One piece of work, counted while a task goes on with it.
+/// A future counted while a task completes it.
 struct Counted(Unfinished);
 
 impl Counted {
@@ -56,11 +56,11 @@ impl Drop for Counted {
 
 struct ToTheEnd<T: Send + 'static> {
     work: Option<BoxFuture<'static, T>>,
-    /// What was never polled has done nothing, and is not owed.
+    /// A future that was never polled has had no effect, and is not completed.
     begun: bool,
-    /// While it is polled: what is dropped so has panicked itself.
+    /// `true` during a poll: if it is dropped then, the future itself has panicked.
     polled: bool,
-    /// `None` outside of a runtime: dropped there, the work ends where it is.
+    /// `None` outside of a runtime: if dropped there, the work is abandoned.
     runtime: Option<Handle>,
     unfinished: Unfinished,
 }

@@ -1,4 +1,4 @@
-//! What every guard made by one layer shares, and what it decides.
+//! [`GuardConfig`]: the configuration shared by all guards of one layer, and their decisions.
 
 use std::sync::Arc;
 
@@ -14,32 +14,32 @@ use crate::{
     wire::stamp,
 };
 
-/// Says that an answer must not be stored, where it says nothing of caches itself: a cache in front of the guard would
-/// hand it to clients that have not stepped up.
+/// Sets `Cache-Control: no-store` where the response has no `Cache-Control`: a cache in front of the guard would serve
+/// it to clients that have not stepped up.
 pub(super) fn forbid_storing(answer: &mut HeaderMap) {
     if !answer.contains_key(CACHE_CONTROL) {
         answer.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }
 
-/// What every guard made by one layer shares.
+/// The configuration shared by all guards of one layer.
 #[derive(Clone)]
 pub(super) struct GuardConfig<R> {
     pub(super) step_up: StepUp,
     pub(super) terms: Arc<RefusalTerms>,
     pub(super) refuse: R,
-    /// On which requests anything is asked.
+    /// Which requests require a step-up.
     pub(super) condition: Condition,
-    /// The paths of gRPC methods that need no step-up.
+    /// Paths of the gRPC methods that need no step-up.
     pub(super) exempt: Vec<Box<str>>,
-    /// Whether it only reports what it would refuse.
+    /// Whether the guard is report-only.
     pub(super) shadow: bool,
-    /// Whether answers that pass may be stored by caches, as far as the application says nothing.
+    /// Whether responses that pass get no `Cache-Control` from the guard.
     pub(super) keep_cache_control: bool,
 }
 
 impl<R> GuardConfig<R> {
-    /// The same, with refusals built another way. Only gRPC's knows open methods.
+    /// The same configuration with refusals built another way. Exemptions are dropped: only the gRPC guard has any.
     pub(super) fn refusing_with<T>(&self, refuse: T) -> GuardConfig<T> {
         GuardConfig {
             step_up: self.step_up.clone(),
@@ -60,7 +60,7 @@ impl<R> GuardConfig<R> {
         &self.terms.requirement
     }
 
-    /// Whether the answer to a request must not be stored once a grant has let it pass. gRPC is never cached.
+    /// Whether the response to a request that passed with a grant must not be stored. gRPC responses are never cached.
     pub(super) fn forbids_storing(&self, method: &Method, headers: &HeaderMap) -> bool {
         !self.keep_cache_control && !self.shadow && !speaks_grpc(method, headers)
     }
@@ -72,13 +72,12 @@ impl<R> GuardConfig<R> {
 }
 
 impl<R> GuardConfig<R> {
-    /// Whether the caller or the condition depends on the request as a whole.
+    /// Whether the caller or the requirement depends on the request's head, and not on its extensions alone.
     pub(super) fn looks_at_requests(&self) -> bool {
         self.condition.is_conditional() || !self.engine().identifies_by_extension()
     }
 
-    /// Whether a step-up is asked for; where it is, the caller that was found is put into the extensions, in place of
-    /// any other.
+    /// Whether a step-up is required. If it is, the identified caller replaces any other in the extensions.
     pub(super) fn applies(&self, request: &mut Parts) -> bool {
         if !self.condition.applies(request) {
             return false;
@@ -92,7 +91,7 @@ impl<R> GuardConfig<R> {
         true
     }
 
-    /// The caller who has to step up for a request; `None` if it passes as it is.
+    /// The caller who has to step up; `None` where the request passes unchanged.
     pub(super) fn asks(&self, request: &mut Parts) -> Result<Option<Caller>, Refusal> {
         if self.exempts(&request.uri) || !self.applies(request) {
             return Ok(None);
@@ -100,7 +99,7 @@ impl<R> GuardConfig<R> {
         self.caller(&request.extensions).map(Option::<&_>::cloned)
     }
 
-    /// The caller of a request to which the guard applies. Nobody, where it only reports: the request passes.
+    /// The caller of a request to which the guard applies. `None` only in report-only mode: the request passes.
     pub(super) fn caller<'a>(&self, request: &'a Extensions) -> Result<Option<&'a Caller>, Refusal> {
         let caller = request.get::<Caller>();
         if caller.is_none() {
@@ -112,12 +111,12 @@ impl<R> GuardConfig<R> {
         Ok(caller)
     }
 
-    /// Whether a request spends what lets it pass; in the shadow none does.
+    /// Whether a request consumes the grant that satisfies it; never in report-only mode.
     pub(super) fn spends(&self) -> bool {
         self.engine().spends(self.requirement()) && !self.shadow
     }
 
-    /// Lets the request pass, with the grant in its caller, where the handler finds it.
+    /// Lets the request pass and puts the grant into its caller, where the handler finds it.
     pub(super) fn admit(
         &self,
         request: &mut Extensions,
@@ -143,7 +142,8 @@ impl<R> GuardConfig<R> {
         }
     }
 
-    /// A refusal, with the headers that every one carries, however it is built.
+    /// Builds a refusal and adds the headers and the extension that every refusal has, including those built by a
+    /// closure.
     pub(super) fn refuse<ResBody>(&self, refusal: Refusal, request: &Parts) -> Response<ResBody>
     where
         R: ResponseForRefusal<ResBody>,

@@ -1,4 +1,4 @@
-//! On which requests a guard asks for its requirement: [`RequireStepUp::when`](super::RequireStepUp::when).
+//! When a guard applies its requirement: [`RequireStepUp::when`](super::RequireStepUp::when).
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use http::request::Parts;
 
 type OfRequest = dyn Fn(&Parts) -> bool + Send + Sync;
 
-/// What the application has said; by default, every request.
+/// The application's predicate; without one, the guard applies to every request.
 #[derive(Clone, Default)]
 pub(super) struct Condition(Option<Arc<OfRequest>>);
 
@@ -19,12 +19,12 @@ impl Condition {
         Self(Some(Arc::new(condition)))
     }
 
-    /// Whether the guard must look at a request to know.
+    /// Whether the predicate must be evaluated for each request.
     pub(super) const fn is_conditional(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether the guard asks on this request; it does where the condition panics.
+    /// Whether the guard requires a step-up for this request. A predicate that panics counts as `true`.
     pub(super) fn applies(&self, request: &Parts) -> bool {
         let Some(condition) = &self.0 else { return true };
         catch_unwind(AssertUnwindSafe(|| condition(request))).unwrap_or(true)

@@ -1,4 +1,4 @@
-//! The future: the inner service's, a refusal at hand, or a record on its way.
+//! [`ResponseFuture`]: the inner service's future, a finished refusal, or a store operation followed by either.
 
 use std::{
     fmt,
@@ -42,7 +42,7 @@ pin_project! {
         Inner {
             #[pin]
             future: Svc::Future,
-            // Whether a grant has let the request pass, and its answer is not for caches.
+            // Whether a grant let the request pass, so the response must not be cached.
             no_store: bool,
         },
         Refused {
@@ -51,7 +51,7 @@ pin_project! {
         Loading {
             load: BoxFuture<'static, Result<Option<Stored>, StoreError>>,
             deadline: Deadline,
-            // Boxed, so that the future in process stays as small as the inner one.
+            // Boxed, so that with an in-process store the future stays as small as the inner one.
             waiting: Option<Box<Waiting<Svc, ReqBody, R>>>,
         },
         Spending {
@@ -61,7 +61,7 @@ pin_project! {
     }
 }
 
-/// A request that waits for its record, and the service that is ready for it.
+/// A request that waits for a store operation, and the service that is ready for it.
 struct Waiting<Svc, ReqBody, R> {
     ready: Svc,
     request: Request<ReqBody>,
@@ -94,7 +94,7 @@ where
         Self { state: State::Inner { future, no_store: false } }
     }
 
-    /// As [`inner`](Self::inner), of a request that a grant has let pass.
+    /// As [`inner`](Self::inner), for a request that passed with a grant.
     pub(super) fn passed(future: Svc::Future, no_store: bool) -> Self {
         Self { state: State::Inner { future, no_store } }
     }
@@ -150,7 +150,7 @@ where
                 StateProj::Loading { load, deadline, waiting } => {
                     let loaded =
                         ready!(deadline.poll(load.as_mut(), cx)).unwrap_or_else(|| Err(StoreError::deadline()));
-                    // Taken in the poll that leaves this state.
+                    // `None` only if polled after completion.
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
                     let shared = &waiting.shared;
                     let decided = shared.engine().decide(loaded, shared.requirement(), None);

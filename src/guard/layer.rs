@@ -1,4 +1,4 @@
-//! The layer: what is configured once.
+//! [`RequireStepUp`]: the layer and its configuration.
 
 use std::{fmt, sync::Arc};
 
@@ -18,24 +18,24 @@ use crate::{
     rules::{ConfigError, Requirement},
 };
 
-/// Guards routes: 403 until the caller's session holds a verified challenge.
+/// Guards routes: responds 403 until the caller's session satisfies the requirement.
 ///
-/// See the [module](crate::guard) for an example, and for where to put it. Cheap to clone; all state is in the
-/// [`StepUp`], so a router may apply it as often as it likes.
+/// See the [module](crate::guard) for an example and for the order of layers. Cheap to clone; all state is in the
+/// [`StepUp`], so a router may apply the layer any number of times.
 #[must_use = "a layer guards nothing until it is added to a service"]
 pub struct RequireStepUp<R = Negotiate>(Arc<GuardConfig<R>>);
 
 impl RequireStepUp {
-    /// Asks for a step-up of the whole session, by any channel.
+    /// Requires a step-up of the whole session, by any channel.
     pub fn new(step_up: &StepUp) -> Self {
         Self::build(step_up, Requirement::new())
     }
 
-    /// Asks for what the requirement says.
+    /// Requires a step-up that satisfies `requirement`.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where nothing could ever satisfy it.
+    /// [`ConfigError`] where no grant could ever satisfy the requirement.
     pub fn with(step_up: &StepUp, requirement: Requirement) -> Result<Self, ConfigError> {
         requirement.check(step_up.0.channels.names(), step_up.0.scopes.as_deref())?;
         Ok(Self::build(step_up, requirement))
@@ -56,44 +56,42 @@ impl RequireStepUp {
 }
 
 impl<R> RequireStepUp<R> {
-    /// Builds refusals another way. See [`ResponseForRefusal`](crate::ResponseForRefusal). Exemptions do not go with
-    /// it.
+    /// Replaces how refusals are built. See [`ResponseForRefusal`](crate::ResponseForRefusal). Exemptions are dropped.
     pub fn with_refusal_response<T>(self, refuse: T) -> RequireStepUp<T> {
         RequireStepUp(Arc::new(self.0.refusing_with(refuse)))
     }
 
-    /// Refuses with JSON, whatever the client speaks.
+    /// Refuses with JSON, regardless of the client's protocol.
     pub fn json(self) -> RequireStepUp<Json> {
         self.with_refusal_response(Json)
     }
 
-    /// Refuses as gRPC does, for a service that speaks nothing else, such as tonic's. See
-    /// [`exempt`](RequireStepUp::exempt) for its open methods.
+    /// Refuses with a gRPC status, for services that speak only gRPC, such as tonic's.
+    /// [`exempt`](RequireStepUp::exempt) then leaves single methods unguarded.
     pub fn grpc(self) -> RequireStepUp<Grpc> {
         self.with_refusal_response(Grpc)
     }
 
-    /// Binds the route's step-ups to one operation each. See [`Binding`] for what is bound, and [`BindStepUp`] for how
-    /// it goes.
+    /// Binds each step-up of the route to one operation. See [`Binding`] for what is bound, and [`BindStepUp`] for the
+    /// protocol.
     pub fn bind(self, binding: Binding) -> BindStepUp<R> {
         BindStepUp::new(self.0, binding)
     }
 }
 
 impl<R> RequireStepUp<R> {
-    /// Guards a service: what [`Layer::layer`] does, without the trait in scope.
+    /// Wraps a service, as [`Layer::layer`] does, without the trait in scope.
     pub fn layer<Svc>(&self, inner: Svc) -> GuardedService<Svc, R> {
         self.0.engine().note_unbound();
         GuardedService::new(inner, Arc::clone(&self.0))
     }
 
-    /// Decides for one request, where there is no service to wrap: for a framework's own kind of middleware, and for
-    /// extractors. What passes goes on with its grant, which is in the [`Caller`](crate::Caller) as well; `None`
-    /// where none is asked for.
+    /// Decides for one request without wrapping a service: for a framework's own middleware, and for extractors.
+    /// Returns the grant, which is also set in the [`Caller`](crate::Caller); `None` where no step-up is required.
     ///
     /// # Errors
     ///
-    /// The refusal, to be answered as it is.
+    /// The refusal, a complete response to return unchanged.
     pub async fn authorize<B>(&self, request: &mut Parts) -> Result<Option<Grant>, Response<B>>
     where
         R: ResponseForRefusal<B>,
@@ -113,37 +111,38 @@ impl<R> RequireStepUp<R> {
 }
 
 impl<R: Clone> RequireStepUp<R> {
-    /// Lets everything pass, and reports what it would have refused as
-    /// [`Event::WouldRefuse`](crate::Event::WouldRefuse): to see, before a route is guarded, whom it would stop.
+    /// Lets every request pass, and emits [`Event::WouldRefuse`](crate::Event::WouldRefuse) for each that the guard
+    /// would refuse: to measure the effect of a guard before enforcing it.
     ///
-    /// It changes no byte of a response and spends nothing. A request without a caller passes, too, and so does one
+    /// It changes no byte of a response and consumes no grant. Requests without a caller pass too, and so do requests
     /// for which the store fails.
     ///
     /// # Security
     ///
-    /// It guards nothing.
+    /// The route is not guarded.
     pub fn report_only(self) -> Self {
         self.changed(|shared| shared.shadow = true)
     }
 
-    /// Adds no `Cache-Control` to the answers of the application.
+    /// Adds no `Cache-Control` to the application's responses.
     ///
-    /// Without it, an answer to a request that a grant has let pass gets `Cache-Control: no-store` where it has no
-    /// `Cache-Control` of its own. Answers to gRPC requests, to requests that need no step-up, and in shadow mode are
-    /// left alone anyway.
+    /// By default, the response to a request that passed with a grant gets `Cache-Control: no-store`, unless the
+    /// application has set `Cache-Control`. Responses to gRPC requests, to requests that need no step-up, and in
+    /// report-only mode are never changed.
     ///
     /// # Security
     ///
-    /// A cache in front of the guard may then hand the answer to a client that has not stepped up, unless the
-    /// application forbids that itself. [`authorize`](RequireStepUp::authorize) and the extractors see no answer, so
-    /// there the application must.
+    /// A cache in front of the guard may then serve the response to a client that has not stepped up, unless the
+    /// application forbids that. [`authorize`](RequireStepUp::authorize) and the extractors do not see the response, so
+    /// the application must set the header there.
     pub fn keep_cache_control(self) -> Self {
         self.changed(|shared| shared.keep_cache_control = true)
     }
 
-    /// Asks only where `condition` says so; any other request passes as it is, with no grant in its caller.
+    /// Requires a step-up only where `condition` returns `true`; any other request passes unchanged, with no grant in
+    /// its caller.
     ///
-    /// Where the condition panics, a step-up is asked for.
+    /// A panic in `condition` counts as `true`.
     ///
     /// # Example
     ///
@@ -170,9 +169,9 @@ impl RequireStepUp<Grpc> {
     /// Lets one method of the guarded service pass without a step-up: `bank.v1.Bank` and `Accounts` for the path
     /// `/bank.v1.Bank/Accounts`.
     ///
-    /// The path is compared byte for byte, as tonic dispatches. A method that is not named is guarded, and so is
-    /// every one that the service gets later. The request passes as it is: nobody is asked for, and the
-    /// [`Caller`](crate::Caller) that it may have holds no grant.
+    /// The path is compared byte for byte, as tonic dispatches. All other methods stay guarded, including methods added
+    /// to the service later. An exempt request passes unchanged: no caller is required, and a [`Caller`](crate::Caller)
+    /// in it has no grant.
     ///
     /// # Example
     ///
@@ -189,7 +188,7 @@ impl RequireStepUp<Grpc> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::InvalidGrpcMethod`] for what no method can be called.
+    /// [`ConfigError::InvalidGrpcMethod`] for a service or a method whose name is not a valid protobuf identifier.
     ///
     /// # Security
     ///
@@ -203,7 +202,7 @@ impl RequireStepUp<Grpc> {
     }
 }
 
-/// A name as protobuf allows it.
+/// Whether a name is a protobuf identifier.
 fn is_identifier(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -217,7 +216,7 @@ impl<R, Svc> Layer<Svc> for RequireStepUp<R> {
     }
 }
 
-/// A guard is what holds one, for [`SteppedUp`](crate::extract::SteppedUp).
+/// Lets [`SteppedUp`](crate::extract::SteppedUp) take a guard itself as the router's state.
 #[cfg(feature = "axum")]
 impl<R> AsRef<Self> for RequireStepUp<R> {
     fn as_ref(&self) -> &Self {

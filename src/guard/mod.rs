@@ -1,7 +1,7 @@
-//! The guard: [`RequireStepUp`], a layer that answers 403 until the caller's session has stepped up.
+//! The guard: [`RequireStepUp`], a layer that responds 403 until the caller's session has stepped up.
 //!
-//! It wraps services and knows no paths: what it wraps is guarded, whatever the request looks like.
-//! Every method is guarded, `OPTIONS` too, so a CORS layer goes outside.
+//! It guards every request to the service that it wraps, regardless of path and method. That includes `OPTIONS`, so a
+//! CORS layer belongs outside the guard.
 //!
 //! # Example
 //!
@@ -23,32 +23,32 @@
 //! # Ok::<_, tower_step_up::ConfigError>(())
 //! ```
 //!
-//! # What a route asks for
+//! # Requirements
 //!
-//! [`RequireStepUp::with`] takes a [`Requirement`](crate::Requirement): a scope, an age, channels, and whether one
-//! request spends the grant. [`RequireStepUp::bind`] binds it to the very request. Where there is no service to wrap,
-//! [`RequireStepUp::authorize`] asks for one request, and [`StepUp::authorize`](crate::StepUp::authorize) for one
-//! caller; all of them decide in the same way. [`RequireStepUp::report_only`] only reports what it would refuse.
+//! [`RequireStepUp::with`] takes a [`Requirement`](crate::Requirement): a scope, a maximum age, channels, and whether
+//! one request consumes the grant. [`RequireStepUp::bind`] binds the step-up to that exact request. Without a service
+//! to wrap, [`RequireStepUp::authorize`] decides for one request and [`StepUp::authorize`](crate::StepUp::authorize)
+//! for one caller; all of them use the same decision. [`RequireStepUp::report_only`] only reports what it would refuse.
 //!
-//! A grant that is spent is spent before the handler runs. Where the handler then fails, or the client goes away, it
-//! stays consumed and the user steps up again, unless the handler [restores it](crate::Grant::restore) before it did
-//! anything. Two guards in a row that each spend one take two.
+//! A grant is consumed before the handler runs. If the handler then fails, or the client disconnects, it stays consumed
+//! and the user must step up again, unless the handler [restores](crate::Grant::restore) it before it has had any
+//! effect. Two guards in a row that each consume a grant consume two.
 //!
 //! # Refusals
 //!
-//! | what | answer | gRPC |
+//! | condition | HTTP | gRPC |
 //! |---|---|---|
 //! | no [`Caller`](crate::Caller) | 401 `UNAUTHORIZED` | 16 |
 //! | the [`Requirement`](crate::Requirement) is not satisfied | 403 `STEP_UP_REQUIRED` and a [`UnmetReason`](crate::UnmetReason) | 7 |
-//! | the store failed or was too slow | 503 `UNAVAILABLE` | 14 |
+//! | the store failed or timed out | 503 `UNAVAILABLE` | 14 |
 //! | [bound](crate::Binding), and the body is over 64 KiB | 413 | 11 |
-//! | bound, and the body takes over 5 seconds | 408 | 4 |
-//! | bound, and the request breaks off or cannot be described | 400 | 3 |
+//! | bound, and reading the body takes over 5 seconds | 408 | 4 |
+//! | bound, and the body is incomplete or the request cannot be described | 400 | 3 |
 //!
-//! A gRPC request is refused in gRPC's terms, any other with JSON; see [`grpc`](crate::grpc).
+//! A gRPC request is refused with a gRPC status, any other with JSON; see [`grpc`](crate::grpc).
 //!
-//! However the response is built, its extensions hold the [`Refusal`](crate::Refusal), so that a layer outside can tell
-//! a guard's refusal from the application's own.
+//! The extensions of every refusal hold the [`Refusal`](crate::Refusal)(refusal::Refusal), also where a closure builds
+//! the response, so that an outer layer can distinguish the guard's refusal from the application's own.
 
 mod admission;
 mod bind;

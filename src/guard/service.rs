@@ -1,4 +1,4 @@
-//! The service: identify, load, decide, and call or refuse.
+//! [`GuardedService`]: identifies the caller, loads the record, decides, and calls the inner service or refuses.
 
 use std::{
     fmt, mem,
@@ -18,8 +18,8 @@ use crate::store::Lookup;
 
 /// A guarded service. Made by [`RequireStepUp`](crate::RequireStepUp).
 ///
-/// In process the decision is made in `call`, without a future and without an allocation. With a remote store
-/// the request waits for its record, and goes to the very service that was ready for it.
+/// With an in-process store the decision is made in `call`, without a future and without an allocation. With a remote
+/// store the request waits for its record and is then passed to the same service instance that reported readiness.
 #[must_use]
 pub struct GuardedService<Svc, R = Negotiate> {
     inner: Svc,
@@ -92,8 +92,8 @@ where
 }
 
 impl<Svc: Clone, R> GuardedService<Svc, R> {
-    /// The service that is ready, with a clone in its place: that has not been asked whether it is, and the one that
-    /// was must take this request.
+    /// Takes the instance that is ready, and leaves a clone in its place: the clone has not been polled for readiness,
+    /// so it cannot handle this request.
     fn take_ready(&mut self) -> Svc {
         let clone = self.inner.clone();
         mem::replace(&mut self.inner, clone)
@@ -115,7 +115,7 @@ impl<Svc: fmt::Debug, R> fmt::Debug for GuardedService<Svc, R> {
     }
 }
 
-/// A guarded service keeps its name.
+/// A guarded gRPC service keeps its service name.
 #[cfg(feature = "grpc")]
 impl<Svc: tonic::server::NamedService, R> tonic::server::NamedService for GuardedService<Svc, R> {
     const NAME: &'static str = Svc::NAME;

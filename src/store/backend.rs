@@ -1,4 +1,4 @@
-//! A store as the engine holds it: the one in process, which answers at once, or any other behind a trait object.
+//! A store as the engine holds it: the in-process store, which answers at once, or any other behind a trait object.
 
 use std::{fmt, sync::Arc};
 
@@ -7,7 +7,7 @@ use crate::timeout::BoxFuture;
 
 type Loaded = Result<Option<Stored>, StoreError>;
 
-/// What [`Store::into_backend`] makes of a store. Clones share the same.
+/// The result of [`Store::into_backend`]. Clones share the same store.
 #[derive(Clone)]
 pub struct Backend(Kind);
 
@@ -17,7 +17,7 @@ enum Kind {
     Shared(Arc<dyn ErasedStore>),
 }
 
-/// The answer to [`Backend::load`]: in process it is at hand, so the guard decides without a future or an allocation.
+/// The answer to [`Backend::load`]. In process it is ready at once, so the guard needs no future and no allocation.
 pub(crate) enum Lookup {
     Ready(Loaded),
     Pending(BoxFuture<'static, Loaded>),

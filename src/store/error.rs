@@ -1,8 +1,8 @@
-//! Why a store gave no answer: [`StoreError`].
+//! The error of a store: [`StoreError`].
 
 use std::{error::Error, fmt};
 
-/// A store failed: down, too slow, or holding what cannot be read. The request is refused.
+/// A store failed: it is down, too slow or full, or holds an unreadable record. The request is refused.
 #[derive(Debug)]
 pub struct StoreError(Kind);
 

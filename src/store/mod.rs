@@ -1,18 +1,18 @@
-//! Where records live: the [`Store`] contract, and the [`MemoryStore`] that keeps them in process.
+//! Storage of records: the [`Store`] contract, and the [`MemoryStore`] that keeps them in process.
 //!
-//! A store can do two things: [`load`](Store::load) a record, and [`swap`](Store::swap) it if nobody has
-//! changed it since. Every rule is decided by the engine between the two, so a store knows none. It judges
-//! no time either: its own expiry, by [`Stored::ttl`], only frees memory.
+//! A store has two operations: [`load`](Store::load) a record, and [`swap`](Store::swap) it if it has not changed
+//! since. The engine decides every rule between the two, so a store implements none. Nor does it enforce deadlines: its
+//! expiry, by [`Stored::ttl`], only frees memory.
 //!
 //! # Writing a store
 //!
-//! Implement [`Store`] with plain `async fn`, and put it through [`conformance`] (feature `test-util`).
+//! Implement [`Store`] with plain `async fn`, and test it with [`conformance`] (feature `test-util`).
 //!
 //! ```
 //! use std::{collections::HashMap, sync::Mutex};
 //! use tower_step_up::{StepUp, store::{Change, Key, Revision, Store, Stored, StoreError, Swapped}};
 //!
-//! /// Stands in for a server: keeps bytes, and compares the revision in front of them.
+//! /// In place of a server: keeps bytes, and compares the revision in their first 16.
 //! #[derive(Default)]
 //! struct Shelf(Mutex<HashMap<Key, Vec<u8>>>);
 //!
@@ -81,23 +81,23 @@ pub use self::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Change {
-    /// Of which record.
+    /// The key of the record.
     pub key: Key,
-    /// The record's revision; `None` where there is no record.
+    /// The expected revision of the record; `None` if there must be no record.
     pub expected: Option<Revision>,
     /// What to write; `None` deletes.
     pub next: Option<Stored>,
 }
 
 impl Change {
-    /// A change, for a store that hands it to another.
+    /// A change, for a store that passes it on to another.
     #[must_use]
     pub const fn new(key: Key, expected: Option<Revision>, next: Option<Stored>) -> Self {
         Self { key, expected, next }
     }
 }
 
-/// What became of a [`Store::swap`].
+/// The result of a [`Store::swap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swapped {
     /// Everything is written.
@@ -107,49 +107,48 @@ pub enum Swapped {
         /// Which of the changes.
         at: usize,
     },
-    /// There is no room for another record. It was not written, nor any after it. Only an insert may be refused so.
+    /// There is no room for another record. It was not written, nor any after it. Only for an insert.
     Full {
         /// Which of the changes.
         at: usize,
     },
 }
 
-/// Where records live. See the [module](self) for how to write one.
+/// Storage of records. See the [module](self) for how to write one.
 ///
 /// # Security
 ///
-/// - Each change is atomic: between the comparison and the write, nobody else's write comes in.
-/// - A change whose `next` is there already is done, and not a conflict: a client library may send it again after
-///   it has lost the answer, and the engine would take an attempt out of the count that was compared (T33).
+/// - Each change is atomic: no other write happens between the comparison and the write.
+/// - A change whose `next` is already stored is done, not a conflict: a client library may send it again after losing
+///   the answer, and after a conflict the engine would not count an attempt that was compared (T33).
 /// - A load sees every swap that was answered `Done` before it began. No reads from replicas, no caches.
-/// - Nothing that exists is evicted before its [`ttl`](Stored::ttl): a lost lock is a bypass.
-/// - A failure is an `Err` and never `Ok(None)`: an error refuses, an absent lock lets pass.
+/// - No record is evicted before its [`ttl`](Stored::ttl): a lost lock is a bypass.
+/// - A failure is an `Err`, never `Ok(None)`: an error refuses the request, a missing lock permits it.
 pub trait Store: Send + Sync + 'static {
     /// The record under a key.
     fn load(&self, key: Key) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
-    /// Makes the changes in their order and stops at the first that cannot be made. A store may make all of them or
-    /// none, but nothing relies on it.
+    /// Makes the changes in order and stops at the first that cannot be made. A store may make all of them or none, but
+    /// the engine does not rely on it.
     ///
     /// A change writes `next` (`None` deletes) if the record's revision is `expected` (`None`: there is no record). If
-    /// the record that is there already has the revision of `next`, it is done, whatever is `expected`, and nothing is
+    /// the stored record already has the revision of `next`, the change is done for any `expected`, and nothing is
     /// written: the swap was sent again after its answer was lost.
     fn swap(&self, changes: &[Change]) -> impl Future<Output = Result<Swapped, StoreError>> + Send;
 
-    /// Whether the store is configured so that it can hold what [`Store`] asks of it. Unless a store says otherwise, it
-    /// is.
+    /// Checks that the store is configured to meet the contract of [`Store`]. The default reports no problem.
     ///
-    /// Asked once, beside the first request: no request waits for the answer. A store that wraps another passes it on.
+    /// Called once, with the first request, which does not wait for it. A store that wraps another must forward it.
     ///
     /// # Errors
     ///
     /// [`StoreWarning`] says what is wrong, and becomes an [`Event`](crate::Event::StoreWarning). After
-    /// [`Unknown`](StoreWarning::Unknown) it is asked again, at most once a minute.
+    /// [`Unknown`](StoreWarning::Unknown) the check is repeated, at most once a minute.
     fn check(&self) -> impl Future<Output = Result<(), StoreWarning>> + Send {
         std::future::ready(Ok(()))
     }
 
-    /// How the engine holds it. A store outside the process requires a secret and a key of the records, which all
+    /// The store as the engine holds it. A store outside the process requires a secret and a record key that all
     /// processes share; only [`MemoryStore`] is in process.
     #[doc(hidden)]
     fn into_backend(self) -> Backend

@@ -1,4 +1,4 @@
-//! What a store keeps, and its encoding as bytes: [`Stored`], its [`Revision`], and the record within.
+//! Records in a store and their encoding as bytes: [`Stored`], its [`Revision`], and the [`Record`] in it.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::StoreError;
 use crate::rules::{Sends, Session, Subject};
 
-/// The version of the encoding: one that is unknown is refused, never guessed.
+/// The version of the encoding. Any other version is refused.
 pub(super) const VERSION: u8 = 1;
 
-/// Names one state of one record. Never used twice, so a record that was deleted and recreated cannot be
-/// taken for the old one.
+/// Identifies one state of one record. Never used twice, so a record that was deleted and created again is never
+/// mistaken for the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(u128);
 
@@ -20,17 +20,17 @@ impl Revision {
         Self(number)
     }
 
-    /// The revision in front of an [encoded](Stored::encode) record: its first 16 bytes.
+    /// The revision of an [encoded](Stored::encode) record: its first 16 bytes.
     ///
     /// # Errors
     ///
-    /// Where there are fewer bytes.
+    /// [`StoreError`] if there are fewer bytes.
     pub fn of(encoded: &[u8]) -> Result<Self, StoreError> {
         let (revision, _) = encoded.split_first_chunk::<16>().ok_or_else(StoreError::unreadable)?;
         Ok(Self(u128::from_be_bytes(*revision)))
     }
 
-    /// The first bytes of an encoded record.
+    /// The first 16 bytes of an encoded record.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
@@ -46,15 +46,15 @@ impl Stored {
         Self(Arc::new(Inner { revision, ttl, record }))
     }
 
-    /// Which state this is.
+    /// The revision of this state.
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.0.revision
     }
 
-    /// How long from its writing the record must be kept. Deleting it earlier forgets a lock.
+    /// How long the record must be kept after it is written. Deleting it earlier could lose a lock.
     ///
-    /// Zero on a record that was loaded from outside the process: each write names its own.
+    /// Zero on a record decoded from bytes: each write sets its own.
     #[must_use]
     pub fn ttl(&self) -> Duration {
         self.0.ttl
@@ -64,27 +64,27 @@ impl Stored {
         &self.0.record
     }
 
-    /// Whether two are the same, not merely alike.
+    /// Whether both are the same allocation, not only equal.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The record as bytes: its revision in 16 bytes, a version, and JSON.
+    /// The record as bytes: 16 bytes of revision, one byte of version, and JSON.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = self.0.revision.to_bytes().to_vec();
         bytes.push(VERSION);
-        // The records hold strings, numbers and lists of both, and a Vec takes any number of bytes.
+        // Cannot fail: records hold only strings, numbers and lists, and writing to a Vec does not fail.
         serde_json::to_writer(&mut bytes, &self.0.record).unwrap_or_default();
         bytes
     }
 
-    /// The record from bytes.
+    /// Decodes a record from bytes.
     ///
     /// # Errors
     ///
-    /// Where the bytes are not a record, one of an unknown version, or one that exceeds a bound of what is ever
-    /// written, such as 16 grants in a session: so the request is refused.
+    /// [`StoreError`] if the bytes are not a record, have an unknown version, or exceed a bound that every write
+    /// observes, such as 16 grants in a session. The request is then refused.
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let revision = Revision::of(bytes)?;
         match bytes.get(16..) {
@@ -114,17 +114,17 @@ struct Inner {
     record: Record,
 }
 
-/// What a record is of.
+/// The content of a record, by its kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Record {
     Session(Session),
     Subject(Subject),
-    /// Of a recipient: the messages that reached it.
+    /// The messages sent to a recipient.
     Recipient(Sends),
 }
 
 impl Record {
-    /// Whether it keeps the bounds on which the rules rely.
+    /// Whether it is within the bounds on which the rules rely.
     fn is_within_bounds(&self) -> bool {
         match self {
             Self::Session(session) => session.is_within_bounds(),
@@ -144,7 +144,7 @@ mod tests {
         SESSIONS_PER_SUBJECT, Timestamp, Use,
     };
 
-    /// Records of which each list has an entry.
+    /// Records with an entry in every list.
     fn records() -> [Record; 3] {
         let (key, now) = (Key::subject("alice"), Timestamp::from_millis(1_000_000));
         let grant = Granted {
@@ -168,7 +168,7 @@ mod tests {
         [Record::Session(Session::with_grants(vec![grant])), Record::Subject(subject), Record::Recipient(sends)]
     }
 
-    /// E1: a record from outside has no list longer than is ever written, whatever a rule counts, sums or numbers.
+    /// E1: a list longer than any that is ever written makes a record from outside unreadable.
     #[test]
     fn a_record_that_exceeds_a_bound_is_unreadable() {
         let records = records().map(|record| serde_json::to_value(record).unwrap());

@@ -1,23 +1,23 @@
-//! What is wrong with how a store is configured.
+//! Problems in the configuration of a store: [`StoreWarning`].
 
 use std::{error::Error, fmt};
 
-/// What [`Store::check`](super::Store::check) finds wrong. Requests go on: it becomes an
-/// [`Event::StoreWarning`](crate::Event::StoreWarning).
+/// A problem that [`Store::check`](super::Store::check) found. It becomes an
+/// [`Event::StoreWarning`](crate::Event::StoreWarning); requests are still served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreWarning {
-    /// It evicts records when its memory is full, and with them locks, waits and budgets.
+    /// The store evicts records when its memory is full, and with them locks, waits and budgets.
     Evicts {
-        /// The policy by which it does, in the store's own words.
+        /// The store's name for its eviction policy.
         policy: String,
     },
-    /// It is configured in another way that can lose records, or serve old ones.
+    /// Its configuration can lose records or return old ones for another reason.
     Misconfigured {
         /// What is wrong and what to do about it. It is logged, so it must name no secret.
         what: String,
     },
-    /// It did not say how it is configured.
+    /// The store did not report its configuration.
     Unknown {
         /// Why not. It is logged, so it must name no secret.
         why: String,

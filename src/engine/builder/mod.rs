@@ -1,4 +1,4 @@
-//! [`StepUpBuilder`]: what can be set, and the defaults.
+//! [`StepUpBuilder`]: all settings, and their defaults.
 
 use std::{fmt, sync::Arc};
 
@@ -24,7 +24,7 @@ mod validate;
 pub struct StepUpBuilder {
     channels: Channels,
     duplicate: Option<String>,
-    /// A channel whose sender is [`discard`](crate::discard()).
+    /// The first channel whose sender is [`discard`](crate::discard()).
     discards: Option<String>,
     identify: Option<Arc<dyn Identify>>,
     enrollment: Option<Arc<dyn ErasedEnrollment>>,
@@ -69,8 +69,8 @@ impl StepUpBuilder {
 }
 
 impl StepUpBuilder {
-    /// Registers a channel for one-time codes, and what sends them. The name stands in the path, case and
-    /// all: 1 to 32 of `A-Z`, `a-z`, `0-9`, `_` and `-`. The sender [`discard`](crate::discard()) needs the
+    /// Registers a channel for one-time codes, and its sender. The name is part of the URL and case-sensitive: 1 to 32
+    /// of `A-Z`, `a-z`, `0-9`, `_` and `-`. The sender [`discard`](crate::discard()) requires the
     /// [sandbox](Self::sandbox).
     pub fn otp(mut self, channel: impl Into<String>, sender: impl OtpSender) -> Self {
         let discards = is_discard(&sender);
@@ -85,7 +85,7 @@ impl StepUpBuilder {
         self
     }
 
-    /// Registers a channel for pushes, and what sends them. The name is as for [`otp`](Self::otp).
+    /// Registers a channel for pushes, and its sender. The rules for names are those of [`otp`](Self::otp).
     pub fn push(mut self, channel: impl Into<String>, sender: impl PushSender) -> Self {
         let discards = is_discard(&sender);
         let sender = Arc::new(sender);
@@ -99,9 +99,9 @@ impl StepUpBuilder {
         self
     }
 
-    /// Registers a channel for what the application verifies itself and hands to
-    /// [`StepUp::record_proof`](crate::StepUp::record_proof), such as `PASSKEY`: a requirement can then name it. The
-    /// name is as for [`otp`](Self::otp).
+    /// Registers a channel for a factor that the application verifies itself and passes to
+    /// [`StepUp::record_proof`](crate::StepUp::record_proof), such as `PASSKEY`, so that requirements can name it. The
+    /// rules for names are those of [`otp`](Self::otp).
     pub fn proof(mut self, channel: impl Into<String>) -> Self {
         let channel = channel.into();
         if self.channels.proof.contains(&channel) {
@@ -112,8 +112,8 @@ impl StepUpBuilder {
         self
     }
 
-    /// The scopes that there are: a start for any other is 400 `NOT_IN`, and a requirement for any other fails when
-    /// built. Unless called, every scope of the right form can be started.
+    /// Registers all scopes: a start for any other is refused with 400 `NOT_IN`, and a guard that requires any other
+    /// fails when built. Without this, every syntactically valid scope is accepted.
     pub fn scopes<T: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.scopes = Some(scopes.into_iter().map(Into::into).collect());
         self
@@ -127,59 +127,60 @@ impl StepUpBuilder {
         }
     }
 
-    /// How the caller of a request is found. The default reads a [`Caller`](crate::Caller) from the request's
+    /// Sets how the caller of a request is identified. The default reads a [`Caller`](crate::Caller) from the request's
     /// extensions.
     pub fn identify(mut self, identify: impl Identify) -> Self {
         self.identify = Some(Arc::new(identify));
         self
     }
 
-    /// Who has enrolled what. The default: everybody everything.
+    /// Sets who has enrolled which channel. By default every user has every channel.
     pub fn enrollment(mut self, enrollment: impl Enrollment) -> Self {
         self.enrollment = Some(Arc::new(enrollment));
         self
     }
 
-    /// The numbers.
+    /// Sets limits and lifetimes.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Where challenges and grants live. The default is a [`MemoryStore`] for a million entries.
+    /// Sets where challenges and grants are stored. The default is a [`MemoryStore`] for a million entries.
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = store.into_backend();
         self
     }
 
-    /// Adds an observer of what happens. May be called several times.
+    /// Adds an observer of events. May be called several times.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.observers.add(observer);
         self
     }
 
-    /// The clock. The default is the [`SystemClock`].
+    /// Sets the source of time. The default is the [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// The secret under which codes are digested. In process the default is a random one; a
-    /// store that processes share requires one that they share, too.
+    /// Sets the secret under which codes are digested. The default is a random one, sufficient for an in-process store;
+    /// a store shared between processes requires one that they share too.
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secret = Some(secret);
         self
     }
 
-    /// The secret before the last rotation, which still verifies. Drop it once a code's life has passed.
+    /// Sets the secret before the last rotation, which is still accepted. Remove it once the lifetime of a code has
+    /// passed.
     pub fn previous_secret(mut self, secret: Secret) -> Self {
         self.previous = Some(secret);
         self
     }
 
-    /// The key of the records: every digest that a store sees, in the keys and in the values of the records, is an
-    /// HMAC-SHA-256 under it. A store that processes share requires one, the same in each of them. In process none is
-    /// needed, and without one nothing is keyed.
+    /// Sets the key of the records: every digest that a store sees, in the keys and in the values of records, is an
+    /// HMAC-SHA-256 under it. A store shared between processes requires one, the same in each process. An in-process
+    /// store needs none; without one, digests are not keyed.
     ///
     /// # Example
     ///
@@ -197,48 +198,48 @@ impl StepUpBuilder {
     ///
     /// # Security
     ///
-    /// - **It is never rotated.** Under another key no record is found: every lock, count and grant is forgotten.
-    /// - A bare hash of a phone number, an e-mail address or a user's id is reversed by hashing all there are. An attacker who
-    ///   copies the store without this key learns none of them (T37), nor sessions, operations and push ids. So keep it
-    ///   apart from the store and its backups.
-    /// - The names of channels and scopes are in clear in the records, with times and counts: choose names that tell
-    ///   nothing about a user.
+    /// - **It is never rotated.** Under another key no record is found: all lockouts, counts and grants are lost.
+    /// - An unkeyed hash of a phone number, an e-mail address or a user's id can be reversed by hashing all candidates.
+    ///   A copy of the store without this key reveals none of them (T37), nor sessions, operations and push ids. So
+    ///   keep it apart from the store and its backups.
+    /// - The names of channels and scopes are in clear text in the records, with times and counts: choose names that
+    ///   reveal nothing about a user.
     pub fn record_key(mut self, secret: Secret) -> Self {
         self.record_key = Some(secret);
         self
     }
 
-    /// For development: nothing is sent, and the code is always `123456`. Everything else, enrollment and
-    /// limits included, is as in production.
+    /// Enables the sandbox, for development: nothing is sent, and the code is always `123456`. Everything else,
+    /// enrollment and limits included, is as in production.
     ///
     /// # Security
     ///
-    /// Anybody with a session can step up. It warns when built, and marks every answer with
+    /// Anyone with a session can step up. A warning is printed when built, and every response has the header
     /// `x-stepup-sandbox: true`.
     pub fn sandbox(mut self) -> Self {
         self.sandbox = true;
         self
     }
 
-    /// The path under which clients reach the challenge endpoints, such as `/stepup/challenges`: a guard's refusal then
-    /// names the URLs at which a challenge starts.
+    /// Sets the path under which clients reach the challenge endpoints, such as `/stepup/challenges`: a guard's refusal
+    /// then contains the URLs at which a challenge starts.
     ///
-    /// It is only told to clients. Where the endpoints are mounted is the router's matter, or that of
+    /// It is only sent to clients. Where the endpoints are mounted is set in the router, or by
     /// [`ChallengeService::mounted_at`](crate::ChallengeService::mounted_at).
     pub fn public_path(mut self, path: impl Into<String>) -> Self {
         self.public_path = Some(path.into());
         self
     }
 
-    /// The challenge in `WWW-Authenticate` of a 401 (RFC 9110 §11.6.1), without which a 401 is not complete.
-    /// Default `StepUpSession`; never `Basic`, at which browsers ask for a password.
+    /// Sets the challenge in `WWW-Authenticate`, which a 401 must have (RFC 9110 §11.6.1). Default `StepUpSession`;
+    /// never use `Basic`, for which browsers prompt for a password.
     pub fn authenticate(mut self, challenge: impl Into<String>) -> Self {
         self.authenticate = challenge.into();
         self
     }
 
-    /// The domain in the `google.rpc.ErrorInfo` of every gRPC refusal, of guards and challenge endpoints alike: whose
-    /// errors these are, such as `bank.example`. Default `step-up`.
+    /// Sets the domain in the `google.rpc.ErrorInfo` of every gRPC refusal, by guards and challenge endpoints: the
+    /// service that defines these errors, such as `bank.example`. Default `step-up`.
     pub fn grpc_domain(mut self, domain: impl Into<String>) -> Self {
         self.grpc_domain = domain.into();
         self

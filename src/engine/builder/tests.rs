@@ -1,4 +1,4 @@
-//! Tests of what the builder refuses.
+//! Tests of what the builder accepts and refuses.
 
 use std::{cell::Cell, time::Duration};
 
@@ -13,7 +13,7 @@ fn builder() -> StepUpBuilder {
     StepUp::builder().otp("SMS", ignored)
 }
 
-/// A sender of codes or pushes that do not matter here.
+/// A sender of codes or pushes that is never called.
 async fn ignored<M: Send>(_: M) -> Result<(), DeliveryError> {
     Ok(())
 }
@@ -62,7 +62,7 @@ fn mistakes_are_found_when_built() {
             builder().authenticate("A x=\"1\", basic realm=x"),
             Some(ConfigError::InvalidAuthenticate { value: "A x=\"1\", basic realm=x".into() }),
         ),
-        // What stands between quotes is no item, and what is escaped there ends none.
+        // A comma inside quotes separates nothing, and an escaped quote does not end them.
         (builder().authenticate(r#"A x="1, Basic y""#), None),
         (builder().authenticate(r#"A x="\", Basic y""#), None),
         (builder().authenticate(r#"A x="\\\", Basic y""#), None),
@@ -92,13 +92,13 @@ fn mistakes_are_found_when_built() {
     ));
 }
 
-/// T11: what cannot be random is not started, and nothing is sent.
+/// T11: without randomness nothing is started and nothing is sent.
 #[tokio::test]
 async fn a_generator_that_fails_later_fails_the_start() {
     thread_local! {
         static LEFT: Cell<u8> = const { Cell::new(2) };
     }
-    // Enough for the secret and the seed of a build, and no more.
+    // Just enough for the secret and the seed of a build.
     let random: Random = |buffer| match LEFT.get().checked_sub(1) {
         Some(left) => {
             LEFT.set(left);

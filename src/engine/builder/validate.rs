@@ -1,4 +1,5 @@
-//! [`StepUpBuilder::build`]: everything is checked here, so that nothing can be wrong at request time.
+//! [`StepUpBuilder::build`]: validates the configuration, so that a misconfiguration fails here and not at request
+//! time.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::{
 };
 
 impl StepUpBuilder {
-    /// Checks everything, and builds.
+    /// Validates the configuration and builds the engine.
     ///
     /// # Example
     ///
@@ -27,7 +28,7 @@ impl StepUpBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names what is wrong and what to do about it.
+    /// [`ConfigError`] names the problem and how to fix it.
     pub fn build(self) -> Result<StepUp, ConfigError> {
         self.policy.check()?;
         self.channels.check()?;
@@ -83,7 +84,7 @@ impl StepUpBuilder {
     }
 }
 
-/// What a channel that sends e-mail is called.
+/// Whether a channel's name suggests that it sends e-mail.
 fn is_email(name: &str) -> bool {
     ["EMAIL", "E-MAIL", "E_MAIL", "MAIL"].iter().any(|email| email.eq_ignore_ascii_case(name))
 }

@@ -1,4 +1,4 @@
-//! Tests of what one process sends at most.
+//! Tests of the limits on what one process sends.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn take_all(rates: &RateLimits, recipient: Option<&str>, policy: &Policy, now: u
     (10_000, 0)
 }
 
-/// How many groups are kept, and found again by their newest time.
+/// How many groups are kept, with the index by newest time consistent.
 fn groups(rates: &RateLimits) -> usize {
     let groups = &rates.0.lock().unwrap().groups;
     assert_eq!(groups.windows.len(), groups.by_newest.len());
@@ -44,7 +44,7 @@ fn each_leaves_the_window_by_itself() {
     assert_eq!(take_all(&rates, None, &policy, 100), (1, 20));
 }
 
-/// B11: what is given back after it has left the window makes no room.
+/// B11: returning an entry that has left the window makes no room.
 #[test]
 fn no_window_holds_more_than_the_limit_whatever_is_given_back() {
     let policy = Policy::new().sends_in_process(5, MINUTE).sends_per_prefix(3, 5, MINUTE);
@@ -117,7 +117,7 @@ fn groups_are_bounded_and_what_cannot_be_counted_is_refused() {
     assert!(rates.take(Some("00000000"), &policy, at(60)).is_err(), "and none that is in use");
 }
 
-/// What is given back from the middle of a group's window leaves the group findable by its newest.
+/// Returning an entry from the middle of a group's window leaves the index by newest time consistent.
 #[test]
 fn a_group_is_kept_as_long_as_its_newest_counts() {
     let (rates, policy) = (RateLimits::default(), Policy::new().sends_per_prefix(3, 2, MINUTE));

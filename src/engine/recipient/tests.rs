@@ -1,4 +1,4 @@
-//! Tests of the forms of recipients.
+//! Tests of the canonical forms of recipients.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Dynamic linking: a step-up that is bound to one operation ([`Binding`]), and the token that carries the bond.
+//! Dynamic linking: [`Binding`], which derives the operation that a step-up is bound to from a request.
 
 use std::{
     fmt,
@@ -19,16 +19,17 @@ use crate::rules::{BoundOperation, OperationFields};
 #[cfg(test)]
 mod tests;
 
-/// Bytes of the text that a user approves, at most.
+/// Limit of the text that a user approves, in bytes.
 const TEXT_LIMIT: usize = 1024;
 
-/// What makes up the operation that a step-up is bound to: PSD2 calls it dynamic linking (Regulation 2018/389 art. 5).
+/// Defines the operation that a step-up is bound to: dynamic linking in the terms of PSD2 (Regulation (EU) 2018/389
+/// art. 5).
 ///
-/// The method, the authority (`bank.example:8443`), the path with its query, and, unless left out, every byte of the
-/// body; and some headers. With them goes the text that the user approves, which the application makes of the request.
-/// A step-up for one transfer then opens that very transfer, once, and no other.
+/// An operation consists of the method, the authority (`bank.example:8443`), the path with its query, every byte of the
+/// body unless it is left out, selected headers, and the text that the user approves, which the application derives
+/// from the request. A step-up for one transfer then permits exactly that transfer, once.
 ///
-/// See [`RequireStepUp::bind`](crate::RequireStepUp::bind) for where it goes.
+/// See [`RequireStepUp::bind`](crate::RequireStepUp::bind) for how to apply it.
 ///
 /// # Example
 ///
@@ -36,7 +37,7 @@ const TEXT_LIMIT: usize = 1024;
 /// use http::request::Parts;
 /// use tower_step_up::Binding;
 ///
-/// // What the user reads on their phone. `None` where the request makes no sense: it is refused with 400.
+/// // What the user reads on their phone. `None` where the request is invalid: it is refused with 400.
 /// fn describe(_: &Parts, body: &[u8]) -> Option<String> {
 ///     let payout: serde_json::Value = serde_json::from_slice(body).ok()?;
 ///     Some(format!("Pay {} EUR to {}", payout["amount"].as_u64()?, payout["to"].as_str()?))
@@ -47,14 +48,14 @@ const TEXT_LIMIT: usize = 1024;
 ///
 /// # Security
 ///
-/// - **The path must be the one that the client sent.** axum strips the prefix of a nested router before a guard
-///   inside sees the path, so `/eu/cards/1` and `/us/cards/1` may look the same. Take it from axum there, with
+/// - **The path must be the one that the client sent.** axum strips the prefix of a nested router before a guard inside
+///   sees the path, so `/eu/cards/1` and `/us/cards/1` may look the same. Take it from axum there, with
 ///   `|parts| Some(parts.extensions.get::<axum::extract::OriginalUri>()?.0.clone())`; `None` is refused.
-/// - **A proxy in front must forward `Host`** as the client sent it, and not set one for all. Where it cannot,
-///   [`authority`](Self::authority) says how the authority is found.
-/// - `describe` must say the same of the same request: its text is bound too. It must read the body as the handler
-///   does, name the payee and the amount, and never shorten what decides.
-/// - Nothing outside the request is bound: a price that the handler looks up, say, may have changed.
+/// - **A proxy in front must forward `Host`** as the client sent it, and not set one for all requests. Where it cannot,
+///   set [`authority`](Self::authority).
+/// - `describe` must be deterministic: its text is bound too. It must parse the body as the handler does, name the
+///   payee and the amount, and never truncate what the user has to decide on.
+/// - Nothing outside the request is bound: a price that the handler looks up, for example, may have changed.
 #[derive(Clone)]
 #[must_use]
 pub struct Binding {
@@ -66,28 +67,28 @@ pub struct Binding {
     body: bool,
 }
 
-/// Tells the URI as the client sent it.
+/// Returns the URI as the client sent it.
 type FindUri = dyn Fn(&Parts) -> Option<Uri> + Send + Sync;
 
-/// Tells the authority that the client asked, in its one spelling; empty where there is none.
+/// Returns the authority of the request in normalized form; empty where the request has none.
 type FindAuthority = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 
-/// Makes the text that the user approves.
+/// Returns the text that the user approves.
 type Describe = dyn Fn(&Parts, &[u8]) -> Option<String> + Send + Sync;
 
-/// Names the bytes that make up the operation.
+/// Returns the bytes that are bound in place of the body.
 type Content = dyn Fn(&Parts, &[u8]) -> Option<Vec<u8>> + Send + Sync;
 
-/// By these two a handler may read the same bytes in another way.
+/// Headers of the body, bound with it: a handler may interpret the same bytes differently depending on them.
 const OF_THE_BODY: [HeaderName; 2] = [CONTENT_TYPE, CONTENT_ENCODING];
 
 impl Binding {
     /// Binds the method, the authority, the path and the query, the body, `Content-Type` and `Content-Encoding`.
     ///
-    /// `uri` returns the URI as the client sent it: [`uri_as_received`](Self::uri_as_received), unless something
-    /// outside the guard has changed it. `describe` makes the text that the user approves: 1 to 1024 bytes without
-    /// control, format and other invisible characters; ZWJ and ZWNJ may join two visible ones. Anything else is refused
-    /// with 400, and so is a request at which either panics.
+    /// `uri` returns the URI as the client sent it: [`uri_as_received`](Self::uri_as_received), unless a layer outside
+    /// the guard has changed it. `describe` returns the text that the user approves: 1 to 1024 bytes without control,
+    /// format and other invisible characters; ZWJ and ZWNJ may join two visible ones. Any other text is refused with
+    /// 400, and so is a request for which either closure returns `None` or panics.
     pub fn new(
         uri: impl Fn(&Parts) -> Option<Uri> + Send + Sync + 'static,
         describe: impl Fn(&Parts, &[u8]) -> Option<String> + Send + Sync + 'static,
@@ -97,21 +98,21 @@ impl Binding {
         Self { uri, authority, describe, content: None, headers: Vec::new(), body: true }
     }
 
-    /// The URI as the guard has received it: right on hyper, on tonic, and in axum outside nested routers.
+    /// The URI as the guard receives it: correct on hyper, on tonic, and in axum outside nested routers.
     #[must_use]
     pub fn uri_as_received(request: &Parts) -> Option<Uri> {
         Some(request.uri.clone())
     }
 
-    /// Finds the authority another way; `None` is refused with 400, and so is a panic.
+    /// Replaces how the authority is determined; `None` is refused with 400, and so is a panic.
     ///
-    /// By default it is that of the request's URI (`:authority` in HTTP/2, or an absolute URI), otherwise the `Host`
-    /// header; a request with several is refused with 400, and one without either has an empty authority. Upper case
-    /// and the default ports 80 and 443 make no difference.
+    /// The default is the authority of the request's URI (`:authority` in HTTP/2, or an absolute URI), otherwise the
+    /// `Host` header. A request with several `Host` headers, or with both and a mismatch, is refused with 400; one with
+    /// neither has an empty authority. Case and the default ports 80 and 443 are not significant.
     ///
     /// # Example
     ///
-    /// Behind a proxy that sets `X-Forwarded-Host` on every request, whatever the client sent:
+    /// Behind a proxy that overwrites `X-Forwarded-Host` on every request:
     ///
     /// ```
     /// use http::request::Parts;
@@ -123,24 +124,24 @@ impl Binding {
     ///
     /// # Security
     ///
-    /// A header that the client can set proves nothing: `X-Forwarded-Host` only counts where a proxy overwrites it.
+    /// Do not use a header that the client can set: `X-Forwarded-Host` is reliable only where a proxy overwrites it.
     pub fn authority(mut self, find: impl Fn(&Parts) -> Option<Authority> + Send + Sync + 'static) -> Self {
         self.authority = Arc::new(move |request| normal(&find(request)?));
         self
     }
 
-    /// Binds a header as well: all its values, in their order. One that is absent is not one that is empty. Name each
-    /// by which the handler decides.
+    /// Binds a header as well: all its values, in order. An absent header differs from an empty one. Name every header
+    /// that the handler's decision depends on.
     pub fn header(mut self, name: HeaderName) -> Self {
         self.headers.push(name);
         self
     }
 
     /// Binds these bytes in place of the body, of `Content-Type` and of `Content-Encoding`: for bodies that a client
-    /// spells in another way each time, such as `multipart/form-data` with its random boundary. `None` is refused with
+    /// encodes differently each time, such as `multipart/form-data` with its random boundary. `None` is refused with
     /// 400, and so is a panic.
     ///
-    /// `describe` still gets the body as it was sent, and so does the handler.
+    /// `describe` and the handler still get the body as it was sent.
     ///
     /// # Example
     ///
@@ -148,7 +149,7 @@ impl Binding {
     /// use http::request::Parts;
     /// use tower_step_up::Binding;
     ///
-    /// /// All fields of a form, in their order, each with its name and length in front; `None` for any other body.
+    /// /// All fields of a form, in order, each preceded by its name and length; `None` for any other body.
     /// fn fields(request: &Parts, body: &[u8]) -> Option<Vec<u8>> {
     ///     # let _ = (request, body);
     ///     // Parsed by the same crate as in the handler.
@@ -160,8 +161,9 @@ impl Binding {
     ///
     /// # Security
     ///
-    /// What is left out can be changed after the approval. Name every field by which the handler decides, read the body
-    /// as the handler does, and put lengths in front, so that `a=1` and `b=2` cannot become `a=1b` and `=2`.
+    /// Anything left out can be changed after the approval. Include every field that the handler's decision depends on,
+    /// parse the body as the handler does, and prefix each field with its length, so that `a=1` and `b=2` cannot become
+    /// `a=1b` and `=2`.
     pub fn content(mut self, content: impl Fn(&Parts, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         self.content = Some(Arc::new(content));
         self
@@ -174,7 +176,7 @@ impl Binding {
         (0..count).map(move |at| of_the_body.get(at).unwrap_or_else(|| &self.headers[at - of_the_body.len()]))
     }
 
-    /// Leaves the body out, for operations that have none: it is not read, and `describe` gets an empty one.
+    /// Leaves the body out, for operations without one: it is not read, and `describe` gets an empty body.
     pub fn without_body(mut self) -> Self {
         self.body = false;
         self
@@ -185,7 +187,7 @@ impl Binding {
         self.body
     }
 
-    /// The operation of a request; `None` for one that cannot be identified or described.
+    /// The operation of a request; `None` for a request that cannot be bound or described.
     pub(crate) fn operation(&self, request: &Parts, body: &[u8]) -> Option<BoundOperation> {
         let asked = || {
             let content = match &self.content {
@@ -210,7 +212,7 @@ impl Binding {
             digest.count(values.iter().count());
             values.iter().for_each(|value| digest.add(value.as_bytes()));
         }
-        // No body, the body, or what the application has made of it.
+        // Which kind of content is bound: no body, the body, or the application's bytes.
         let (kind, bound) = match &content {
             Some(content) => (2, &content[..]),
             None if self.body => (1, body),
@@ -231,7 +233,7 @@ impl fmt::Debug for Binding {
     }
 }
 
-/// The authority as the guard has received it.
+/// The authority of the request as the guard receives it.
 fn authority_as_received(request: &Parts) -> Option<String> {
     let mut hosts = request.headers.get_all(HOST).iter();
     let (host, more) = (hosts.next().filter(|host| !host.is_empty()), hosts.next());
@@ -243,14 +245,15 @@ fn authority_as_received(request: &Parts) -> Option<String> {
         None => None,
     };
     match (request.uri.authority(), host) {
-        // Which of the two a handler reads is not known here, so they must be the same (RFC 9113 §8.3.1).
+        // The handler may read either of the two, so they must be equal (RFC 9113 §8.3.1).
         (Some(authority), Some(host)) => normal(authority).filter(|authority| *authority == host),
         (Some(authority), None) => normal(authority),
         (None, host) => Some(host.unwrap_or_default()),
     }
 }
 
-/// One spelling for one authority: lower case, no default port. A user in it is refused: `bank.example@evil.example`.
+/// Normalizes an authority: lower case, no default port. User information, as in `bank.example@evil.example`, is
+/// refused.
 fn normal(authority: &Authority) -> Option<String> {
     let host = authority.host();
     let after = authority.as_str().strip_prefix(host)?;

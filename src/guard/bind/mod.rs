@@ -1,4 +1,4 @@
-//! The guard of a route that is bound: it reads the request, and a step-up opens that very request, once.
+//! [`BindStepUp`], the guard of a bound route: it reads the request, and one step-up permits that exact request, once.
 
 mod binding;
 mod text;
@@ -30,19 +30,19 @@ use crate::{
     wire::{Read, Unread, read},
 };
 
-/// Guards routes with step-ups that are bound to one operation each. Made by
+/// Guards routes with step-ups that are each bound to one operation. Made by
 /// [`RequireStepUp::bind`](crate::RequireStepUp::bind).
 ///
-/// The first request is refused, and the refusal carries a `binding`: a token that holds a digest of the request and
-/// the text that the [`Binding`] made of it, sealed for this session. The client starts a challenge with that token,
-/// the message shows the text, and the grant opens that very request, once. Any other finds `mismatch`, which spends
-/// nothing.
+/// The first request is refused, and the refusal carries a `binding`: a token with a digest of the request and the text
+/// that the [`Binding`] derived from it, authenticated for this session. The client starts a challenge with that token,
+/// the message shows the text, and the grant permits that exact request, once. Any other request is refused with
+/// `mismatch` and consumes nothing.
 ///
-/// The guard itself is always ready: a request is read first and then waits for the inner service, and only
-/// then spends its grant.
+/// The guard is always ready: it reads the request first, then waits for the inner service, and consumes the grant
+/// last.
 ///
-/// The body is read, up to 64 KiB and within 5 seconds, once a caller is known, and handed on. It must therefore be
-/// rebuilt: from bytes, or by what [`rebuild_with`](Self::rebuild_with) names.
+/// The body is read once a caller is known, up to 64 KiB and within 5 seconds, and passed on. The request body must
+/// therefore be rebuilt: from bytes, or by the function set with [`rebuild_with`](Self::rebuild_with).
 ///
 /// # Example
 ///
@@ -76,14 +76,14 @@ impl<R> BindStepUp<R> {
 }
 
 impl<R, F> BindStepUp<R, F> {
-    /// Rebuilds bodies another way than from their bytes, such as `axum::body::Body::new` or
-    /// `tonic::body::Body::new`. See [`Rebuild`].
+    /// Replaces how request bodies are rebuilt, for bodies that are not `From<Bytes>`, such as `axum::body::Body::new`
+    /// or `tonic::body::Body::new`. See [`Rebuild`].
     pub fn rebuild_with<T>(self, rebuild: T) -> BindStepUp<R, T> {
         BindStepUp { shared: self.shared, binding: self.binding, rebuild }
     }
 }
 
-/// Makes a request body of type `B` from what was read of it. A function of [`Replayed`] will do.
+/// Rebuilds a request body of type `B` after it has been read. Implemented by every `Fn(Replayed) -> B`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot rebuild a request body of type `{B}`",
     label = "this guard cannot hand on the request that it has read",
@@ -91,7 +91,7 @@ impl<R, F> BindStepUp<R, F> {
     note = "for any other body, say how it is made: `.bind(binding).rebuild_with(axum::body::Body::new)`"
 )]
 pub trait Rebuild<B> {
-    /// The body.
+    /// Builds the body.
     fn rebuild(&self, read: Replayed) -> B;
 }
 
@@ -104,12 +104,12 @@ where
     }
 }
 
-/// Makes a body of its bytes. Trailers, which no such body can have, are left out.
+/// Builds a body from its bytes. Trailers are dropped: such a body cannot have any.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct FromBytes;
 
-// So that the compiler speaks of the rebuilding, and names the cure, where the body does not fit.
+// So that, for a body that does not fit, the compiler reports `Rebuild` and its notes.
 #[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> Rebuild<B> for FromBytes {
     fn rebuild(&self, read: Replayed) -> B {
@@ -117,7 +117,7 @@ impl<B: From<Bytes>> Rebuild<B> for FromBytes {
     }
 }
 
-/// A body that was read, as a body: its bytes, then its trailers.
+/// A body that was read, replayed: its bytes, then its trailers.
 #[derive(Clone, Default)]
 pub struct Replayed {
     data: Option<Bytes>,
@@ -142,7 +142,7 @@ impl Body for Replayed {
     }
 }
 
-/// Prints nothing of it.
+/// Prints no content.
 impl fmt::Debug for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Replayed(..)")
@@ -170,7 +170,7 @@ where
     type Error = Svc::Error;
     type Future = BoundResponseFuture<Response<ResBody>, Svc::Error>;
 
-    /// Always ready: the inner service is asked once the request has been read, so that a slow body holds none of its
+    /// Always ready: the inner service is polled after the request has been read, so that a slow body holds none of its
     /// capacity.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
@@ -203,7 +203,7 @@ impl<R, F> BindStepUp<R, F> {
             Err(refusal) => return Ok(shared.refuse(refusal, &parts)),
         };
         if shared.shadow {
-            // A body that was read in part could not be handed on: it is let be, and taken for one not approved.
+            // A partly read body could not be passed on, so it is not read, and the request is treated as a mismatch.
             let operation = if self.binding.needs_body() { None } else { self.binding.operation(&parts, b"") };
             let mut request = Request::from_parts(parts, body);
             let decided = match operation {
@@ -234,8 +234,8 @@ impl<R, F> BindStepUp<R, F> {
         };
         let mut request = Request::from_parts(parts, body);
         let no_store = shared.forbids_storing(request.method(), request.headers());
-        // Decided first: a refused request neither waits for the inner service nor takes its capacity from others.
-        // Spent last: waiting for that capacity costs nobody a step-up.
+        // Decided first, so that a refused request does not wait for the inner service and takes none of its capacity.
+        // Consumed last, so that a request dropped while waiting for capacity keeps its grant.
         let (engine, digest) = (shared.engine(), Some(&operation.digest));
         let loaded = engine.look_up(&engine.session_key(&caller)).await;
         let decided = match engine.satisfied(loaded, shared.requirement(), digest) {
@@ -258,7 +258,7 @@ impl<R, F> BindStepUp<R, F> {
         }
     }
 
-    /// A refusal says with which token the step-up starts.
+    /// Adds the token with which the step-up starts to a refusal.
     fn with_binding(&self, error: AuthorizeError, caller: &Caller, operation: BoundOperation) -> AuthorizeError {
         match error {
             AuthorizeError::StepUpRequired(unmet) => {
@@ -271,7 +271,7 @@ impl<R, F> BindStepUp<R, F> {
     }
 }
 
-/// Calls a service once it is ready.
+/// Waits until a service is ready, and calls it.
 async fn call<Svc: Service<Request<B>>, B>(mut inner: Svc, request: Request<B>) -> Result<Svc::Response, Svc::Error> {
     poll_fn(|cx| inner.poll_ready(cx)).await?;
     inner.call(request).await

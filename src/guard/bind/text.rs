@@ -1,19 +1,21 @@
-//! Which texts may be shown for approval: none that can read as another than the one that is bound ([`misleads`]).
+//! Which texts may be shown for approval: only those that cannot be read as a text other than the bound one
+//! ([`misleads`]).
 
-/// Spaces in a row that a text may have.
+/// Limit of consecutive spaces in a text.
 const SPACES: usize = 4;
 
-/// Whether a text may read as another than the one that is bound: by a hidden character, or one that moves the rest.
+/// Whether a text could be displayed as something other than the bound text, by a hidden character or by one that moves
+/// others.
 ///
-/// The two joiners are allowed where scripts and emoji need them: between two visible characters outside ASCII, neither
-/// of them a digit. Five spaces in a row are refused, since they can push what follows onto a line of its own.
+/// The two joiners (ZWJ, ZWNJ) are allowed where scripts and emoji need them: between two visible non-ASCII characters,
+/// neither of them numeric. Five consecutive spaces are refused, since they can push what follows onto its own line.
 pub(super) fn misleads(text: &str) -> bool {
-    // Joiners change nothing in ASCII, and so only hide there.
+    // Joiners have no effect on ASCII, so there they could only hide.
     let is_visible = |c: char| !c.is_whitespace() && !is_hidden(c) && !c.is_ascii() && !c.is_numeric();
     let (mut before, mut spaces) = (None, 0);
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
-        // A row of spaces pushes what follows onto a line of its own.
+        // Many spaces push what follows onto its own line.
         spaces = if c.is_whitespace() { spaces + 1 } else { 0 };
         if spaces > SPACES {
             return true;
@@ -29,10 +31,10 @@ pub(super) fn misleads(text: &str) -> bool {
     false
 }
 
-/// Characters that print nothing of their own, or change how others print. From the Unicode Character Database 16.0:
-/// `General_Category` Cc, Cf, Zl, Zp, and Zs but for U+0020, U+00A0 and U+202F; `Default_Ignorable_Code_Point` of
-/// `DerivedCoreProperties.txt`; and the noncharacters. All of them but the spaces are disallowed by PRECIS, too
-/// (RFC 8264 §9).
+/// Characters that print nothing themselves, or change how others print. From the Unicode Character Database 16.0:
+/// `General_Category` Cc, Cf, Zl, Zp, and Zs except U+0020, U+00A0 and U+202F; `Default_Ignorable_Code_Point` of
+/// `DerivedCoreProperties.txt`; and the noncharacters. All of them except the spaces are also disallowed by PRECIS (RFC
+/// 8264 §9).
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || u32::from(c) & 0xfffe == 0xfffe
@@ -43,7 +45,8 @@ fn is_hidden(c: char) -> bool {
             | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
             | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
-            // Blank, though they are symbols and letters by their category; and for private use, so for any.
+            // Blank, although their category is symbol or letter; and the private use areas, which may display as
+            // anything.
             | '\u{2800}' | '\u{16fe4}' | '\u{1d159}' | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}')
 }
 

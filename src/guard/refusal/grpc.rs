@@ -1,18 +1,19 @@
-//! Refusals in gRPC's own terms.
+//! Refusals as a gRPC status.
 
 use http::{HeaderMap, Method, Response, header::CONTENT_TYPE, request::Parts};
 
 use super::{Refusal, RefusalTerms, ResponseForRefusal};
 
-/// Refuses as gRPC does: HTTP 200 and trailers only, with code 16, 7 or 14 and a `google.rpc.ErrorInfo`.
+/// Refuses as gRPC does: HTTP 200 and trailers only, with code 16, 7 or 14 and a `google.rpc.ErrorInfo`; for
+/// [bound](crate::Binding) routes also 3, 4 and 11.
 ///
-/// Chosen by [`RequireStepUp::grpc`](crate::RequireStepUp::grpc), for services that speak nothing else. It needs
-/// no more of a body than that there is an empty one.
+/// Selected by [`RequireStepUp::grpc`](crate::RequireStepUp::grpc), for services that speak only gRPC. The response
+/// body only has to implement `Default`, as an empty body.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Grpc;
 
-// So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
+// So that, for a body that does not fit, the compiler reports `ResponseForRefusal` and its notes.
 #[diagnostic::do_not_recommend]
 impl<B: Default> ResponseForRefusal<B> for Grpc {
     fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, _: &Parts) -> Response<B> {
@@ -20,13 +21,13 @@ impl<B: Default> ResponseForRefusal<B> for Grpc {
     }
 }
 
-/// Whether a request is gRPC: a `POST` of `application/grpc`, whatever the encoding of its messages. gRPC-Web is
-/// not: its clients cannot read trailers, and a layer outside the guard translates for them.
+/// Whether a request is gRPC: a `POST` of `application/grpc`, with any message encoding. gRPC-Web is not: its clients
+/// cannot read trailers, and a layer outside the guard translates for them.
 pub(super) fn is_grpc(request: &Parts) -> bool {
     speaks_grpc(&request.method, &request.headers)
 }
 
-/// The same of a request that is whole.
+/// As [`is_grpc`], for a request that has not been split into parts.
 pub(in crate::guard) fn speaks_grpc(method: &Method, headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let declared = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());

@@ -10,26 +10,26 @@ use http::{
 use super::{Refusal, RefusalTerms, ResponseForRefusal};
 use crate::wire::{RETRY_SOON, declare_json};
 
-/// Refuses with JSON: 401, 403, 503, or 400, 408 and 413 for a body that cannot be bound, whatever the client speaks.
-/// Chosen by [`RequireStepUp::json`](crate::RequireStepUp::json).
+/// Refuses with JSON, regardless of the client's protocol: 401, 403 or 503; for [bound](crate::Binding) routes also
+/// 400, 408 and 413. Selected by [`RequireStepUp::json`](crate::RequireStepUp::json).
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Json;
 
-// So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
+// So that, for a body that does not fit, the compiler reports `ResponseForRefusal` and its notes.
 #[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> ResponseForRefusal<B> for Json {
     fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B> {
         let json = terms.json(refusal);
         let length = json.len();
-        // The answer to HEAD has no content (RFC 9110 §9.3.2), and over HTTP/2 not every host takes it away.
+        // A response to HEAD has no content (RFC 9110 §9.3.2), and over HTTP/2 not every server removes it.
         let is_head = request.method == Method::HEAD;
         let mut response = Response::new(B::from(if is_head { Bytes::new() } else { json }));
-        // Room for what the guard adds, so that the map grows once.
+        // Room for the headers that the guard adds, so that the map grows only once.
         response.headers_mut().reserve(5);
         declare_json(response.headers_mut());
         if is_head {
-            // A length, where there is one, is that of GET (RFC 9110 §8.6).
+            // A `Content-Length` in a response to HEAD is that of GET (RFC 9110 §8.6).
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         *response.status_mut() = match refusal {

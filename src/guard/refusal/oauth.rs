@@ -6,12 +6,12 @@ use http::{HeaderValue, Response, StatusCode, header::WWW_AUTHENTICATE, request:
 use super::{Json, Refusal, RefusalTerms, ResponseForRefusal};
 use crate::rules::ConfigError;
 
-/// Refuses as an OAuth resource server does: 401 with
-/// `WWW-Authenticate: Bearer error="insufficient_user_authentication"` (RFC 9470 §3), for clients that then go to the
-/// authorization server with the `acr_values` and the `max_age` that it names.
+/// Refuses as an OAuth resource server does: 401 with `WWW-Authenticate: Bearer
+/// error="insufficient_user_authentication"` (RFC 9470 §3). The client then requests a new authentication from the
+/// authorization server, with the `acr_values` and the `max_age` in that header.
 ///
-/// The body is the JSON of [`Json`], which builds every other refusal, too. Without a caller the challenge is `Bearer`
-/// alone (RFC 6750 §3.1).
+/// The body is that of [`Json`], which also builds all other refusals. Without a caller the challenge is `Bearer` alone
+/// (RFC 6750 §3.1).
 ///
 /// # Example
 ///
@@ -37,28 +37,28 @@ impl Default for OAuth {
 }
 
 impl OAuth {
-    /// With a description in English, and no `acr_values`.
+    /// With an English description and no `acr_values`.
     pub fn new() -> Self {
         Self { description: "A more recent or a stronger authentication is required".into(), acr_values: None }
     }
 
-    /// What a developer reads in `error_description`.
+    /// Sets `error_description`, for the client's developer.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::InvalidOAuthParameter`] where it is empty or has an invalid character: printable ASCII without
-    /// `"` and `\` may (RFC 6750 §3).
+    /// [`ConfigError::InvalidOAuthParameter`] where it is blank or has a character other than printable ASCII without
+    /// `"` and `\` (RFC 6750 §3).
     pub fn description(self, description: &str) -> Result<Self, ConfigError> {
         let description = checked("error_description", description, |byte| matches!(byte, b' '..=b'~'))?;
         Ok(Self { description, ..self })
     }
 
-    /// The authentication context classes that do, the preferred ones first (RFC 9470 §3).
+    /// Sets the acceptable authentication context class references, in order of preference (RFC 9470 §3).
     ///
     /// # Errors
     ///
-    /// [`ConfigError::InvalidOAuthParameter`] where there is none, or one is empty or has an invalid character: visible
-    /// ASCII without `"` and `\` may.
+    /// [`ConfigError::InvalidOAuthParameter`] where there is no value, or one is empty or has a character other than
+    /// visible ASCII without `"` and `\`.
     pub fn acr_values<T: AsRef<str>>(self, values: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
         let mut checked_values = Vec::new();
         for value in values {
@@ -77,14 +77,14 @@ impl OAuth {
             acr_values.unwrap_or_default(),
             max_age.unwrap_or_default()
         );
-        // Printable ASCII, by the checks above.
+        // Cannot fail: the checks above allow only printable ASCII.
         HeaderValue::try_from(challenge).unwrap_or(BEARER)
     }
 }
 
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
-/// A value that needs no escaping between quotes.
+/// A value that needs no escaping inside a quoted string.
 fn checked(parameter: &'static str, value: &str, may_stand: impl Fn(u8) -> bool) -> Result<Box<str>, ConfigError> {
     let stands = |byte: u8| may_stand(byte) && byte != b'"' && byte != b'\\';
     if value.trim().is_empty() || !value.bytes().all(stands) {
@@ -93,7 +93,7 @@ fn checked(parameter: &'static str, value: &str, may_stand: impl Fn(u8) -> bool)
     Ok(value.into())
 }
 
-// So that the compiler speaks of the refusal, and names the cure, where the body does not fit.
+// So that, for a body that does not fit, the compiler reports `ResponseForRefusal` and its notes.
 #[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> ResponseForRefusal<B> for OAuth {
     fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B> {

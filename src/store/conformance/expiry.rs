@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::{ROUNDS, probe::Probe};
 use crate::store::{Store, Stored, Swapped};
 
-/// An update with a longer life gives the record that life, not what was left of the earlier one.
+/// An update with a longer lifetime gives the record that lifetime, not what was left of the earlier one.
 pub async fn an_update_prolongs<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let (key, written) = (probe.key("prolonged"), Instant::now());
@@ -26,7 +26,7 @@ pub async fn an_update_prolongs<S: Store + Clone>(store: S) {
     }
 }
 
-/// A record that is updated again and again outlives the life that each update gave it.
+/// Each update starts a new lifetime: a record that is updated repeatedly stays beyond its first one.
 pub async fn updates_keep_a_short_lived_record<S: Store + Clone>(store: S) {
     let ttl = Duration::from_secs(2);
     let probe = Probe::new(store);
@@ -50,8 +50,8 @@ pub async fn updates_keep_a_short_lived_record<S: Store + Clone>(store: S) {
     }
 }
 
-/// Around its expiry a record is there or is not, for loads and swaps alike: a store that loads what it will
-/// not swap sends its callers round in circles.
+/// Around its expiry, loads and swaps agree on whether a record exists: otherwise callers that load and swap would
+/// conflict in a loop.
 pub async fn expiry_leaves_load_and_swap_agreed<S: Store + Clone>(store: S) {
     let ttl = Duration::from_millis(20);
     let probe = Probe::new(store);
@@ -60,7 +60,7 @@ pub async fn expiry_leaves_load_and_swap_agreed<S: Store + Clone>(store: S) {
     for number in 0..ROUNDS / 2 {
         let current = probe.load(&key).await;
         let expected = current.as_ref().map(Stored::revision);
-        // One conflict is fair: it may expire between the load and the swap.
+        // One conflict is allowed: the record may expire between the load and the swap.
         in_a_row = match probe.swap(&key, expected, Some(&probe.kept_for(ttl, number))).await {
             Swapped::Done => 0,
             Swapped::Conflict { .. } | Swapped::Full { .. } => in_a_row + 1,
@@ -73,7 +73,7 @@ pub async fn expiry_leaves_load_and_swap_agreed<S: Store + Clone>(store: S) {
     }
 }
 
-/// Gives a store that cleans up while it is used an occasion to do so.
+/// Uses the store, so that one which cleans up on use does so.
 async fn stir<S: Store + Clone>(probe: &Probe<S>) {
     probe.increment(&probe.key("stirred")).await;
     sleep(Duration::from_millis(20)).await;

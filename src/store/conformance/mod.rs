@@ -1,8 +1,8 @@
-//! A suite that any [`Store`] can be put through (feature `test-util`).
+//! A conformance test suite for any [`Store`] (feature `test-util`).
 //!
-//! Each function is one rule of the contract and panics where it is broken, saying which; [`all`] runs them
-//! all, in some seconds. They race tasks against each other, so they need a multi-thread tokio runtime, and
-//! room for 10,000 records. The keys are new in every run: the store may hold others, and is not cleaned up.
+//! Each function tests one rule of the contract and panics with the rule if it is violated; [`all`] runs all of them,
+//! in some seconds. They race tasks against each other, so they need a multi-thread tokio runtime, and room for 10,000
+//! records. The keys are new in every run: the store may hold other records, and is not cleaned up.
 //!
 //! # Example
 //!
@@ -44,7 +44,7 @@ pub use self::{
     },
 };
 
-/// Races, or steps of each task in one.
+/// Number of races, or of steps of each task in a race.
 const ROUNDS: u64 = 100;
 
 /// Every rule.

@@ -1,4 +1,4 @@
-//! A store under test: keys that nobody else uses, records that can be counted, and waits that end.
+//! A store under test: unique keys, records that hold a number, and operations with a timeout.
 
 use std::{
     future::{Future, poll_fn},
@@ -21,13 +21,13 @@ use tokio::{
 use super::super::{Change, Key, Record, Revision, Store, Stored, Swapped};
 use crate::rules::{Ids, Subject};
 
-/// How long the records of the suite are to be kept, but for those that test just that.
+/// TTL of the suite's records, except in tests of the expiry.
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
-/// After which a store is said to hang.
+/// Timeout after which a store counts as hung.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Conflicts in a row, after which a writer is said to be starved: others make some thousand writes at most.
+/// Consecutive conflicts after which a writer counts as starved: other tasks make at most some thousand writes.
 const MOST_CONFLICTS: usize = 100_000;
 
 pub(super) struct Probe<S> {
@@ -58,12 +58,12 @@ impl<S: Store + Clone> Probe<S> {
         Self { store, run: Arc::new(Run { name: ids.next(), ids }) }
     }
 
-    /// The same key for the same name, and another one in every run.
+    /// The key for a name: the same within a run, different in every run.
     pub(super) fn key(&self, name: &str) -> Key {
         Key::subject(&format!("conformance {:x} {name}", self.run.name))
     }
 
-    /// A revision that no record has or had.
+    /// A revision that no record has ever had.
     pub(super) fn revision(&self) -> Revision {
         Revision::new(self.run.ids.next())
     }
@@ -103,7 +103,7 @@ impl<S: Store + Clone> Probe<S> {
         swapped
     }
 
-    /// Begins a swap, and drops it after this number of polls.
+    /// Begins a swap, and drops it after `polls` polls.
     pub(super) async fn begin(&self, polls: u64, key: &Key, expected: Option<Revision>, next: Stored) {
         let changes = [Change::new(*key, expected, Some(next))];
         let mut swap = pin!(self.store.swap(&changes));
@@ -124,30 +124,30 @@ impl<S: Store + Clone> Probe<S> {
         assert_eq!(self.swap(key, expected, next).await, Swapped::Conflict { at: 0 }, "{rule}");
     }
 
-    /// Inserts a number and hands back what was written.
+    /// Inserts a number and returns the record.
     pub(super) async fn insert(&self, key: &Key, number: u64) -> Stored {
         let stored = self.number(number);
         self.done(key, None, Some(&stored), "an insert where there is no record is done").await;
         stored
     }
 
-    /// The record is this one, in every part.
+    /// Asserts that the stored record equals this one.
     pub(super) async fn holds(&self, key: &Key, stored: Option<&Stored>, rule: &str) {
         let loaded = self.load(key).await;
         let parts = |stored: &Stored| (stored.revision(), stored.record().clone());
         assert_eq!(loaded.as_ref().map(parts), stored.map(parts), "{rule}");
     }
 
-    /// The number that a record holds; 0 where there is none.
+    /// The number in a record; 0 if there is no record.
     pub(super) async fn count(&self, key: &Key) -> u64 {
         self.load(key).await.as_ref().map_or(0, number_of)
     }
 
-    /// Adds one, however often others come first, and hands back the sum.
+    /// Adds one, repeating after conflicts, and returns the sum.
     pub(super) async fn increment(&self, key: &Key) -> u64 {
         for attempt in 0..MOST_CONFLICTS {
             let current = self.load(key).await;
-            // Every other time somebody else comes in between.
+            // Every other time, let other tasks run between the load and the swap.
             if attempt % 2 == 0 {
                 yield_now().await;
             }
@@ -160,7 +160,7 @@ impl<S: Store + Clone> Probe<S> {
         panic!("a swap is done sooner or later: {MOST_CONFLICTS} conflicts in a row");
     }
 
-    /// Runs a task for each of `0..tasks`, all let go at the same time.
+    /// Runs a task for each of `0..tasks`, all started at the same time.
     pub(super) async fn race<T, F>(&self, tasks: usize, task: impl Fn(Self, usize) -> F) -> Vec<T>
     where
         T: Send + 'static,

@@ -16,7 +16,7 @@ use crate::store::{Revision, Store, Stored, Swapped};
 /// Tasks that race each other.
 const TASKS: usize = 8;
 
-/// A load that begins after a swap was answered sees it, in whatever task.
+/// A load that begins after a swap was answered sees it, in any task.
 pub async fn a_load_sees_the_swap_before_it<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("seen");
@@ -35,7 +35,7 @@ pub async fn a_load_sees_the_swap_before_it<S: Store + Clone>(store: S) {
     }
 }
 
-/// While one task writes, the others' loads see no less than what had been answered when they began.
+/// While one task writes, loads of other tasks see every swap that was answered before they began.
 pub async fn loads_never_go_back<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("rising");
@@ -67,7 +67,7 @@ pub async fn loads_never_go_back<S: Store + Clone>(store: S) {
     probe.race(3, watch).await;
 }
 
-/// Of updates that race each other none is lost: a lost one is a wrong code that was not counted.
+/// No concurrent update is lost: a lost one could be a wrong code that was not counted.
 pub async fn contended_updates_are_all_kept<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("counted");
@@ -81,7 +81,7 @@ pub async fn contended_updates_are_all_kept<S: Store + Clone>(store: S) {
     assert_eq!(probe.count(&key).await, expected, "every update that was answered as done is kept");
 }
 
-/// Of swaps from one revision, a delete among them, one is done: a code is spent once.
+/// Exactly one of several swaps from one revision is done, also with a delete among them: a code is consumed once.
 pub async fn one_swap_of_many_is_done<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     for round in 0..ROUNDS {
@@ -96,7 +96,7 @@ pub async fn one_swap_of_many_is_done<S: Store + Clone>(store: S) {
     }
 }
 
-/// Of inserts under one key one is done.
+/// Exactly one of several inserts under one key is done.
 pub async fn one_insert_of_many_is_done<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     for round in 0..ROUNDS {
@@ -110,7 +110,7 @@ pub async fn one_insert_of_many_is_done<S: Store + Clone>(store: S) {
     }
 }
 
-/// Inserts and deletes that race each other take turns: nothing is deleted twice, and nothing comes back.
+/// Concurrent inserts and deletes alternate: no record is deleted twice, and none reappears.
 pub async fn inserts_and_deletes_take_turns<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("on and off");
@@ -134,21 +134,21 @@ pub async fn inserts_and_deletes_take_turns<S: Store + Clone>(store: S) {
     assert_eq!(there.into_iter().collect::<Vec<_>>(), Vec::from_iter(left), "what was not deleted is there");
 }
 
-/// A swap whose caller went away has happened or has not, and locks nobody out.
+/// A swap whose future is dropped has happened completely or not at all, and does not block other callers.
 pub async fn a_dropped_swap_is_whole<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     for round in 0..ROUNDS {
         let key = probe.key(&format!("dropped in round {round}"));
         let before = probe.insert(&key, 10).await;
         probe.begin(1 + round % 4, &key, Some(before.revision()), probe.number(20)).await;
-        // It may still be on its way and come before this one, but then this one sees it.
+        // The dropped swap may still be applied before this one; then this one sees it.
         let sum = probe.increment(&key).await;
         assert!(sum == 11 || sum == 21, "a swap that was dropped has happened or has not");
         assert_eq!(probe.count(&key).await, sum, "a swap that was dropped writes nothing over a later one");
     }
 }
 
-/// Tells the watchers to go home, also where the writer panics.
+/// Ends the watchers when the writer ends or panics.
 struct Ended(Arc<AtomicU64>);
 
 impl Drop for Ended {
@@ -157,7 +157,7 @@ impl Drop for Ended {
     }
 }
 
-/// What the one swap wrote that was done.
+/// The record written by the one swap that was done.
 fn winner(swaps: Vec<(Swapped, Option<Stored>)>, rule: &str) -> Option<Stored> {
     let mut done: Vec<_> = swaps.into_iter().filter(|(swapped, _)| *swapped == Swapped::Done).collect();
     assert_eq!(done.len(), 1, "{rule}, and the others conflict");

@@ -1,4 +1,4 @@
-//! Records with something in every part.
+//! Sample records with a value in every part.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) fn records() -> [(&'static str, Record); 4] {
     ]
 }
 
-/// A pending code after a wrong try, the one in whose place it is, a verified push, and its grant.
+/// A pending code after a wrong attempt, the code that it replaced, a verified push, and its grant.
 fn session() -> Session {
     let (policy, now) = (Policy::default(), Timestamp::from_millis(1_790_000_000_123));
     let (key, scope) = (Key::session("ünïcode \"quoted\" \u{0}", b"\xff\x00"), Some("transfer".into()));

@@ -7,16 +7,16 @@ use super::{
 };
 use crate::store::{Change, Revision, Store, Stored, Swapped, record::VERSION};
 
-/// Records that are written beside each other.
+/// Number of records that exist at the same time.
 const MANY: u64 = 5_000;
 
-/// What was never written is `None`, and not an error.
+/// A record that was never written loads as `None`, not as an error.
 pub async fn absent_loads_as_none<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     probe.holds(&probe.key("absent"), None, "what was never written loads as None").await;
 }
 
-/// An insert is there, with its revision.
+/// An inserted record is loaded, with its revision.
 pub async fn an_insert_is_loaded<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("inserted");
@@ -24,7 +24,7 @@ pub async fn an_insert_is_loaded<S: Store + Clone>(store: S) {
     probe.holds(&key, Some(&stored), "what was inserted is loaded, with its revision").await;
 }
 
-/// Everything that is in a record comes back, of a session's and of a user's.
+/// Records of sessions, users and recipients are loaded with all their content.
 pub async fn records_are_kept_whole<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     for (name, record) in sample::records() {
@@ -35,8 +35,8 @@ pub async fn records_are_kept_whole<S: Store + Clone>(store: S) {
     }
 }
 
-/// [`Stored::decode`] gives what [`Stored::encode`] was given, and refuses what is cut, changed or of another
-/// version. A store that keeps bytes relies on it; it needs none to be shown.
+/// [`Stored::decode`] reverses [`Stored::encode`], and refuses bytes that are cut, extended or of another version. A
+/// store that keeps bytes relies on it. The test needs no store.
 pub fn bytes_are_read_exactly_or_refused() {
     for (_, record) in sample::records() {
         let stored = Stored::new(Revision::new(u128::MAX - 7), HOUR, record);
@@ -58,7 +58,7 @@ pub fn bytes_are_read_exactly_or_refused() {
     }
 }
 
-/// An insert where there is a record is a conflict, and changes nothing.
+/// An insert over an existing record is a conflict and changes nothing.
 pub async fn an_insert_over_a_record_conflicts<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("occupied");
@@ -68,8 +68,8 @@ pub async fn an_insert_over_a_record_conflicts<S: Store + Clone>(store: S) {
     probe.holds(&key, Some(&stored), "an insert that conflicts changes nothing").await;
 }
 
-/// A swap that is sent again after it was done is done, and changes nothing: a client library does so where the answer
-/// was lost. Once somebody else has written, it is a conflict.
+/// A swap that is sent again after it was done is done and changes nothing: a client library does so after losing the
+/// answer. After another write, it is a conflict.
 pub async fn a_swap_sent_twice_is_done<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("sent twice");
@@ -90,7 +90,7 @@ pub async fn a_swap_sent_twice_is_done<S: Store + Clone>(store: S) {
     }
 }
 
-/// A swap from any revision but the record's own is a conflict, and changes nothing.
+/// A swap from any other revision than the record's is a conflict and changes nothing.
 pub async fn a_wrong_revision_conflicts<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("changed");
@@ -105,7 +105,7 @@ pub async fn a_wrong_revision_conflicts<S: Store + Clone>(store: S) {
     }
 }
 
-/// Where there is no record, no revision is expected rightly: an update must not become an insert.
+/// If there is no record, any expected revision is a conflict: an update must not become an insert.
 pub async fn an_absent_record_matches_no_revision<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("absent");
@@ -115,7 +115,7 @@ pub async fn an_absent_record_matches_no_revision<S: Store + Clone>(store: S) {
     probe.holds(&key, None, "an update of no record writes none").await;
 }
 
-/// Updates replace one another, each done at its first try where nobody else writes.
+/// Updates replace one another; without other writers, each is done at the first attempt.
 pub async fn an_update_replaces<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("updated");
@@ -129,7 +129,7 @@ pub async fn an_update_replaces<S: Store + Clone>(store: S) {
     }
 }
 
-/// A delete removes; deleting what is not there, and is not expected to be, is done.
+/// A delete removes the record; deleting an absent record without an expected revision is done.
 pub async fn a_delete_removes<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("deleted");
@@ -142,8 +142,8 @@ pub async fn a_delete_removes<S: Store + Clone>(store: S) {
     probe.holds(&key, Some(&again), "what was deleted can be inserted anew").await;
 }
 
-/// A record that was deleted and recreated is another one, even if equal: otherwise a code that was used
-/// could be spent again.
+/// A record that was deleted and created again does not match its old revision, even with equal content: otherwise a
+/// consumed code could be consumed again.
 pub async fn a_recreated_record_matches_no_old_revision<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let key = probe.key("recreated");
@@ -161,7 +161,7 @@ pub async fn a_recreated_record_matches_no_old_revision<S: Store + Clone>(store:
     }
 }
 
-/// What happens under one key happens under no other.
+/// Operations on one key do not affect other keys.
 pub async fn keys_are_independent<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let (left, right) = (probe.key("left"), probe.key("right"));
@@ -173,7 +173,7 @@ pub async fn keys_are_independent<S: Store + Clone>(store: S) {
     probe.holds(&left, Some(&stays), "a delete under another key changes nothing").await;
 }
 
-/// Records stay until they are deleted or expire: to evict one for room forgets a lock.
+/// Records stay until they are deleted or expire: evicting one for room could lose a lock.
 pub async fn nothing_is_evicted<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     for number in 0..MANY {
@@ -186,7 +186,7 @@ pub async fn nothing_is_evicted<S: Store + Clone>(store: S) {
     }
 }
 
-/// Several changes are made in their order, up to the first that conflicts: what denies is written before what grants.
+/// Changes are made in order, up to the first conflict: the engine writes restrictions before grants.
 pub async fn changes_are_made_in_their_order<S: Store + Clone>(store: S) {
     let probe = Probe::new(store);
     let keys = ["first", "second", "third"].map(|name| probe.key(name));

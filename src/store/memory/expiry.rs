@@ -1,4 +1,4 @@
-//! The moka cache that orders writes and frees what has expired: [`Expiring`].
+//! The moka cache that orders writes and frees expired records: [`Expiring`].
 
 use std::{
     sync::{
@@ -14,35 +14,35 @@ use moka::{Expiry, notification::RemovalCause, sync::Cache};
 use super::{index::Index, upkeep::Upkeep};
 use crate::store::{Key, Stored};
 
-/// How often a full store looks for records that have expired, in milliseconds.
+/// Least time between two purges of a full store, in milliseconds.
 pub(super) const PURGE_INTERVAL: u64 = 1_000;
 
 /// The cache that orders the writes and knows when each record expires.
 pub(super) struct Expiring {
     pub(super) cache: Cache<Key, Stored, RandomState>,
     pub(super) created: Instant,
-    /// When a full store may look for expired records again, in milliseconds after `created`.
+    /// When a full store may purge again, in milliseconds after `created`.
     next_purge: AtomicU64,
-    /// Whether there has been anything to free.
+    /// Whether the store has ever held a record, and so is in the list of the upkeep thread.
     pub(super) kept: AtomicBool,
 }
 
 impl Expiring {
     pub(super) fn new(index: Arc<Index>) -> Self {
         let clear = move |key: Arc<Key>, stored: Stored, cause: RemovalCause| {
-            // What was replaced or deleted has left the index already.
+            // Replaced and deleted records have already left the index.
             if cause.was_evicted() {
                 index.expire(&key, &stored);
             }
         };
-        // No capacity: what is full refuses, and evicts nothing.
+        // No capacity: the index refuses new records when it is full, and nothing is evicted.
         let cache =
             Cache::builder().expire_after(Ttl).eviction_listener(clear).build_with_hasher(RandomState::default());
         Self { cache, created: Instant::now(), next_purge: AtomicU64::new(0), kept: AtomicBool::new(false) }
     }
 
-    /// Frees what has expired, so that a full store takes records again. At most once a second: a flood of
-    /// inserts must not spend its time here.
+    /// Frees expired records of a full store, at most once a second, so that a flood of inserts does not purge each
+    /// time. Returns whether it did.
     pub(super) fn purge(&self) -> bool {
         let now = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
         let due = self.next_purge.load(Ordering::Relaxed);
@@ -62,7 +62,7 @@ impl Upkeep for Expiring {
     }
 }
 
-/// Each write names its own expiry: a longer one prolongs, and nothing restarts by itself.
+/// Every write sets a new expiry; reads do not change it.
 struct Ttl;
 
 impl Expiry<Key, Stored> for Ttl {
@@ -75,7 +75,7 @@ impl Expiry<Key, Stored> for Ttl {
     }
 }
 
-/// A little more than was asked for, up to a quarter, by the key: what was written in one burst is not freed in one.
+/// The TTL plus up to a quarter, derived from the key, so that records written in one burst are not freed in one.
 pub(super) fn spread(key: &Key, ttl: Duration) -> Duration {
     let [.., last] = key.as_bytes();
     ttl.saturating_add(ttl / 1024 * u32::from(*last))

@@ -1,4 +1,4 @@
-//! The lock-free index that loads read, and that swaps compare with: [`Index`].
+//! The lock-free index that loads read and swaps compare with: [`Index`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,7 +7,7 @@ use papaya::HashMap;
 
 use crate::store::{Key, Revision, Stored};
 
-/// What became of one change.
+/// The result of one change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Changed {
     Done,
@@ -18,7 +18,7 @@ pub(super) enum Changed {
 /// Every record by its key.
 pub(super) struct Index {
     pub(super) records: HashMap<Key, Stored, RandomState>,
-    /// How many there are, and places taken by inserts under way: never more than `capacity`.
+    /// Records plus places reserved by inserts in progress: never more than `capacity`.
     pub(super) live: AtomicUsize,
     pub(super) capacity: usize,
 }
@@ -36,7 +36,7 @@ impl Index {
         self.records.pin().get(key).map(Stored::revision)
     }
 
-    /// Compares and writes. Runs once at a time for each key, and only [`expire`](Self::expire) beside it.
+    /// Compares and writes. Only one runs for a key at a time; only [`expire`](Self::expire) may run concurrently.
     pub(super) fn swap(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Changed {
         let records = self.records.pin();
         let current = records.get(key);
@@ -59,7 +59,7 @@ impl Index {
             (Some(_), Some(next)) => records.update(*key, |_| next.clone()).is_some(),
             (Some(_), None) => records.remove(key).inspect(|_| self.give_place()).is_some(),
         };
-        // It may have expired in this very moment.
+        // It may have expired since the comparison.
         if still_there { Changed::Done } else { Changed::Conflict }
     }
 

@@ -1,28 +1,25 @@
-//! The store in process: a moka cache that decides, and a lock-free index in front of it that is read.
+//! The in-process store: a moka cache that orders writes, and a lock-free index for reads.
 //!
-//! moka orders the writes of a key, frees what has expired, and never evicts for size. Its `get` costs four to
-//! ten times a lock-free map's read and may purge on its caller, so [`load`](Store::load) reads the
-//! index only.
+//! moka orders the writes of a key, frees expired records, and never evicts for size. Its `get` costs four to ten times
+//! a lock-free map's read and may run its clean-up in the caller, so [`load`](Store::load) reads only the index.
 //!
-//! # Why the two cannot part
+//! # Why index and cache stay consistent
 //!
-//! *The index is the truth.* A swap compares the index's value and writes the index ([`Index::swap`]), so a
-//! load and a swap never disagree, whatever moka still holds or has cleaned up. It does so inside
-//! `and_compute_with`, which lets one compute per key in at a time, so nothing but an expiry can come between;
-//! then the swap is a conflict.
+//! *The index is authoritative.* A swap compares and writes the index's value ([`Index::swap`]), so a load and a swap
+//! never disagree, regardless of what moka still holds or has cleaned up. It does so inside `and_compute_with`, which
+//! runs one compute per key at a time, so only an expiry can intervene; then the swap is a conflict.
 //!
-//! *moka ends with what the index holds.* The compute puts the same value into moka before the next one is let
-//! in.
+//! *moka follows the index.* The compute puts the same value into moka before the next compute of that key starts.
 //!
-//! *What moka frees leaves the index.* moka takes an expired value out and calls the eviction listener under
-//! one lock of that key, which its own insert takes too. The listener clears the index only of that very
-//! value: where a compute has written a newer one already, it finds another and leaves it, and that compute's
-//! put, waiting for the lock, recreates moka's entry. Where the listener comes first, the compute finds no
-//! record. The listener calls nothing back into moka and takes no lock that a compute holds.
+//! *What moka frees leaves the index.* moka removes an expired value and calls the eviction listener under one lock of
+//! that key, which its own insert takes too. The listener removes only that same value from the index: if a compute has
+//! already written a newer one, the listener leaves it, and that compute's put, waiting for the lock, creates moka's
+//! entry again. If the listener runs first, the compute finds no record. The listener does not call moka and takes no
+//! lock that a compute holds.
 //!
-//! So a record is in the index from the swap that wrote it to the one that replaced it or to its expiry, and
-//! every record in the index has its deadline in moka. Writing moka beside the entry API would break this;
-//! `clippy.toml` forbids it.
+//! So a record is in the index from the swap that wrote it until it is replaced, deleted or expires, and every record
+//! in the index has its deadline in moka. Writing to moka without the entry API would break this; `clippy.toml` forbids
+//! it.
 //!
 //! (papaya 0.2 frees a table that it has replaced once the thread that replaced it has also replaced or removed 31
 //! records; until then each thread may hold as many old tables, at 9 bytes a place.)
@@ -49,14 +46,13 @@ mod index;
 mod tests;
 mod upkeep;
 
-/// How many records a store takes by default.
+/// Default capacity, in records.
 const CAPACITY: usize = 1_000_000;
 
-/// The store that keeps records in this process, and the default. Clones share the same records.
+/// The default store: keeps records in this process. Clones share the same records.
 ///
-/// A load takes no lock and allocates nothing. Each record is freed some time after its [`ttl`](Stored::ttl), at most a
-/// quarter of it, by one thread a process that looks a few times a second; so no request pays for a night's worth of
-/// records.
+/// A load takes no lock and allocates nothing. Each record is freed after its [`ttl`](Stored::ttl), at most a quarter
+/// of it later, by one thread per process that runs five times a second, so no request has to free expired records.
 ///
 /// # Example
 ///
@@ -79,18 +75,17 @@ const CAPACITY: usize = 1_000_000;
 /// | a user's | a day after their last message; 30 days after a right code to a recipient whom the enrollment names; 400 days after a wrong code that no right one has followed; ten years after the application has locked them |
 /// | a recipient's, where the enrollment names one | a day after the last message |
 ///
-/// and up to a quarter longer, an eighth on average. So each user who steps up once a day takes 1.125 records for
-/// their own, and 0.055 for their session (70 minutes of 1,440): a million records are some 850,000 such users a day.
-/// Where recipients are named it is 2.3 records a user, and some 430,000 users.
+/// and up to a quarter longer, an eighth on average. So each user who steps up once a day takes 1.125 records for the
+/// user, and 0.055 for the session (70 minutes of 1,440): a million records are some 850,000 such users a day. If
+/// recipients are named, it is 2.3 records per user, and some 430,000 users.
 ///
 /// A user who has stepped up takes 1.5 KB, their session and all structures included, and 1.9 KB of the process's
 /// memory as the system's allocator rounds it; with a recipient 2.1 KB and 2.7 KB.
 ///
 /// # Security
 ///
-/// Nothing that exists is ever evicted to make room: that would let an attacker push out a lock, or somebody
-/// else's challenge. A store that is full refuses new records ([`Swapped::Full`]) and goes on serving those it
-/// has.
+/// No record is ever evicted to make room: that would let an attacker displace a lock or another user's challenge. A
+/// full store refuses new records ([`Swapped::Full`]) and keeps serving existing ones.
 #[derive(Clone)]
 pub struct MemoryStore {
     index: Arc<Index>,
@@ -113,13 +108,13 @@ impl MemoryStore {
         Self { index, expiry }
     }
 
-    /// How many records there are, those included that have expired and are not freed yet.
+    /// The number of records, including expired ones that are not freed yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.index.live.load(Ordering::Relaxed)
     }
 
-    /// Whether there are none.
+    /// Whether there are no records.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -130,7 +125,7 @@ impl MemoryStore {
         self.index.get(key)
     }
 
-    /// Makes the changes in their order, up to the first that cannot be made.
+    /// Makes the changes in order, up to the first that cannot be made.
     pub(super) fn swap_all(&self, changes: &[Change]) -> Swapped {
         for (at, Change { key, expected, next }) in changes.iter().enumerate() {
             match self.swap_or_purge(key, *expected, next.as_ref()) {
@@ -142,7 +137,7 @@ impl MemoryStore {
         Swapped::Done
     }
 
-    /// Where the store is full, what has expired is freed first.
+    /// Swaps; if the store is full, frees expired records and swaps again.
     fn swap_or_purge(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Changed {
         match self.swap_now(key, expected, next) {
             Changed::Full if self.expiry.purge() => self.swap_now(key, expected, next),
@@ -151,7 +146,7 @@ impl MemoryStore {
     }
 
     fn swap_now(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Changed {
-        // A swap that comes too late need not queue for the key.
+        // A swap that is already outdated need not wait for the key's lock.
         let current = self.index.revision(key);
         if current != expected && (current.is_none() || current != next.map(Stored::revision)) {
             return Changed::Conflict;
@@ -181,7 +176,7 @@ impl Default for MemoryStore {
     }
 }
 
-/// Prints the counts, and nothing of the records.
+/// Prints the counts, but no records.
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")

@@ -22,7 +22,7 @@ fn rev(revision: u128) -> Revision {
     Revision::new(revision)
 }
 
-/// The store's clean-up has its own pace, so tests wait for what must come and never for a time.
+/// The clean-up runs asynchronously, so tests wait for a condition and never for a fixed time.
 fn eventually(mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
@@ -73,7 +73,7 @@ async fn what_has_expired_makes_room_again() {
     assert_eq!(store.len(), 1);
 }
 
-/// Without a request that would do the work.
+/// No request does the clean-up.
 #[test]
 fn what_has_expired_is_freed_where_nobody_asks() {
     let store = MemoryStore::new();
@@ -106,15 +106,15 @@ fn a_full_store_purges_at_most_once_a_second() {
     assert!(!again || store.expiry.created.elapsed() >= Duration::from_millis(PURGE_INTERVAL));
 }
 
-/// moka takes a record for gone the moment it expires. The store does so when it is freed, and not before:
-/// else a load and a swap would disagree.
+/// moka treats a record as absent the moment it expires. The store does so only when the record is freed, because
+/// otherwise a load and a swap would disagree.
 #[test]
 fn what_has_expired_is_swapped_as_it_is_loaded() {
     let store = MemoryStore::new();
     for revision in 1..100 {
         let (loaded, next) = (store.index.revision(&key("a")), stored(revision, Duration::ZERO));
         let swapped = store.swap_now(&key("a"), loaded, Some(&next));
-        // Unless it was freed just now.
+        // Unless it has been freed since the load.
         assert!(swapped == Changed::Done || store.index.revision(&key("a")) != loaded);
     }
     eventually(|| {
@@ -154,7 +154,7 @@ fn a_late_expiry_leaves_the_newer_record() {
     assert_eq!(index.live.load(Ordering::Relaxed), 0);
 }
 
-/// Inserts, updates, deletes and expiries of a few keys, all at once.
+/// Concurrent inserts, updates, deletes and expiries of a few keys.
 #[test]
 fn the_count_and_moka_end_with_what_the_index_holds() {
     const KEYS: usize = 6;

@@ -1,4 +1,4 @@
-//! One thread a process that frees what has expired, so that no request has to.
+//! One thread per process that frees expired records, so that no request has to.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -6,15 +6,15 @@ use std::{
     time::Duration,
 };
 
-/// How often it runs: below moka's 300 ms threshold, so maintenance never runs on a request.
+/// Interval of the thread: below moka's 300 ms threshold, so maintenance never runs on a request.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Something that has to be tidied now and then.
+/// A store that needs periodic maintenance.
 pub(super) trait Upkeep: Send + Sync + 'static {
     fn run(&self);
 }
 
-/// What is kept, and whether the thread is there.
+/// The stores to maintain, and whether the thread runs.
 struct Kept {
     stores: Vec<Weak<dyn Upkeep>>,
     running: bool,
@@ -22,10 +22,10 @@ struct Kept {
 
 static KEPT: Mutex<Kept> = Mutex::new(Kept { stores: Vec::new(), running: false });
 
-/// Maintains it for as long as somebody else holds it. If no thread can be started, writes do the work.
+/// Maintains a store while a strong reference exists. If no thread can be spawned, writers do the maintenance.
 pub(super) fn add<U: Upkeep>(store: &Arc<U>) {
     let weak = Arc::downgrade(store);
-    // The lock guards a list and a flag, neither of which a panic could leave half-way.
+    // Ignoring poison is safe: a panic cannot leave the list or the flag in an invalid state.
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     kept.stores.push(weak);
     if !kept.running {
@@ -40,7 +40,7 @@ pub(super) fn times_kept<U: Upkeep>(store: &Weak<U>) -> usize {
     kept.stores.iter().filter(|kept| std::ptr::addr_eq(kept.as_ptr(), store.as_ptr())).count()
 }
 
-/// Ends when nothing is left to keep.
+/// Ends when no store is left.
 fn run() {
     loop {
         thread::sleep(INTERVAL);

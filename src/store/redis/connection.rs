@@ -1,4 +1,4 @@
-//! The connection of a store: one for all operations, replaced whenever it leads nowhere.
+//! The connection of a store: shared by all operations, and replaced if it is lost, hangs or leads to a replica.
 
 use std::{
     fmt,
@@ -21,19 +21,19 @@ use tokio::{
 
 use crate::timeout::BoxFuture;
 
-/// How long connecting and a command may take. Mostly the engine gives up before, by its own deadline.
+/// Timeout of connecting and of a command. The engine's own deadline usually ends first.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a search may take in all: finding the server, and connecting.
+/// Timeout of a whole search: finding the server and connecting.
 const SEARCH: Duration = Duration::from_secs(10);
 /// A caller that gives up after this long with no response indicates a hung connection, not a short deadline.
 const SLOW: Duration = Duration::from_millis(100);
-/// How long an established connection is trusted before a new search, and the least time between two searches.
+/// Time for which a new connection is trusted, and the least time between searches caused by doubt about it.
 const TRUSTED: Duration = Duration::from_secs(1);
-/// Between the beginnings of two searches, whatever has failed.
+/// Least time between the starts of two searches.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The connection of [`RedisStore::open`](super::RedisStore::open) and [`discover`](super::RedisStore::discover). Where
-/// it is lost, hangs or leads to a replica, the server is searched for again.
+/// The connection of [`RedisStore::open`](super::RedisStore::open) and [`discover`](super::RedisStore::discover). If it
+/// is lost, hangs or leads to a replica, the server is searched again.
 #[derive(Clone)]
 pub struct ManagedConnection(Arc<Inner>);
 
@@ -46,7 +46,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     found: Option<Connected>,
-    /// A search under way, by one task, for all that wait: it goes on when they give up.
+    /// The search in progress, by one task for all waiting operations. It continues if they give up.
     sought: Option<Search>,
     /// When the last search began.
     began: Option<Instant>,
@@ -59,22 +59,22 @@ type Search = watch::Receiver<Option<RedisResult<Connected>>>;
 struct Connected {
     connection: MultiplexedConnection,
     since: Instant,
-    /// When it answered last, whatever it said. Of this very connection, and no other.
+    /// When this connection last answered, with success or an error. Its address also identifies the connection.
     answered: Arc<Mutex<Instant>>,
 }
 
-/// What an error says about its connection.
+/// The state of a connection as an error shows it.
 enum Health {
     Good,
-    /// It may hang. Another one is looked for beside it, for nothing may come of that.
+    /// It may hang. It stays in use during the search for another one, which may fail.
     Slow,
-    /// It leads to a server that takes no writes, or takes us no more: another one may do so by now.
+    /// The server takes no writes or no longer accepts the login; another server may.
     Wrong,
     Lost,
 }
 
 impl ManagedConnection {
-    /// Searches on this runtime, and by the first operation.
+    /// Searches on this runtime, starting with the first operation.
     pub(super) fn new<F>(find: impl Fn() -> F + Send + Sync + 'static, runtime: Handle) -> Self
     where
         F: Future<Output = RedisResult<Client>> + Send + 'static,
@@ -87,7 +87,7 @@ impl ManagedConnection {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection in use, or what the search for one comes to.
+    /// The connection in use, or the result of a search.
     async fn found(&self) -> RedisResult<Connected> {
         let mut sought = {
             let mut state = self.state();
@@ -97,11 +97,11 @@ impl ManagedConnection {
             }
         };
         let found = sought.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
-        // A task that ends without a word has panicked, or its runtime is gone.
+        // The task ended without a result: it panicked, or its runtime was shut down.
         found.unwrap_or_else(|| Err((ErrorKind::Client, "the search for the server was broken off").into()))
     }
 
-    /// Begins a search.
+    /// Starts a search.
     fn search(&self, state: &mut State) -> Search {
         let (tell, sought) = watch::channel(None);
         let now = Instant::now();
@@ -117,7 +117,7 @@ impl ManagedConnection {
             {
                 let mut state = managed.state();
                 state.sought = None;
-                // Where nothing was found, what is in use goes on.
+                // If nothing was found, the connection in use stays.
                 state.found = found.as_ref().ok().or(state.found.as_ref()).cloned();
             }
             tell.send_replace(Some(found));
@@ -125,7 +125,7 @@ impl ManagedConnection {
         sought
     }
 
-    /// Awaits an answer, and sees whether the connection is still the right one.
+    /// Awaits an answer, and checks the connection's health by it.
     async fn watch<T>(&self, found: &Connected, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
         let mut waiting = Waiting { managed: self, found, since: Some(Instant::now()) };
         let answer = answer.await;
@@ -139,12 +139,13 @@ impl ManagedConnection {
         answer
     }
 
-    /// It is used no more: the next operation begins a search.
+    /// Stops using a connection: the next operation starts a search.
     fn leave(&self, left: &Connected) {
         self.state().found.take_if(|found| found.is(left));
     }
 
-    /// Looks for another one beside it, unless that is being done, or was so just now.
+    /// Searches for another connection while this one stays in use, unless a search runs or began less than `TRUSTED`
+    /// ago.
     fn doubt(&self, doubted: &Connected) {
         let mut state = self.state();
         let is_in_use = state.found.as_ref().is_some_and(|found| found.is(doubted));
@@ -156,7 +157,7 @@ impl ManagedConnection {
 }
 
 impl State {
-    /// The search under way. One that has ended without a word is none.
+    /// The search in progress, if its task is still alive.
     fn sought(&self) -> Option<Search> {
         self.sought.clone().filter(|sought| sought.has_changed().is_ok())
     }
@@ -180,7 +181,8 @@ impl Connected {
         *self.answered() = Instant::now();
     }
 
-    /// Whether a caller that has waited since then waits in vain: answers come in order.
+    /// Whether the connection hangs for an operation that has waited since then. Answers arrive in order, so any later
+    /// answer shows that it does not.
     fn hangs(&self, since: Instant) -> bool {
         let answered = *self.answered();
         answered <= since && (since.elapsed() >= SLOW || answered.elapsed() >= TRUSTED)
@@ -201,7 +203,7 @@ impl Health {
     }
 }
 
-/// An operation under way. Where it is dropped, somebody has given up waiting.
+/// An operation in progress. Dropping it means that its caller gave up waiting.
 struct Waiting<'a> {
     managed: &'a ManagedConnection,
     found: &'a Connected,
@@ -218,7 +220,7 @@ impl Drop for Waiting<'_> {
 
 async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
     let info = client.get_connection_info();
-    // What is written is small and waited for: gathering it up to a full packet would only delay it.
+    // Commands are small and awaited: Nagle's algorithm would only delay them.
     let at_once = info.tcp_settings().clone().set_nodelay(true);
     let client = Client::open(info.clone().set_tcp_settings(at_once))?;
     let config =
@@ -231,7 +233,7 @@ impl ConnectionLike for ManagedConnection {
         Box::pin(async move {
             let found = self.found().await?;
             let mut connection = found.connection.clone();
-            // What the server has refused comes as a value.
+            // The server's errors arrive as values.
             let answer = async { connection.send_packed_command(command).await?.extract_error() };
             self.watch(&found, answer).await
         })

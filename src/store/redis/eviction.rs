@@ -1,13 +1,13 @@
-//! What a server does when its memory is full.
+//! The eviction policy of a server: what it does when its memory is full.
 
 use ::redis::{RedisResult, Value, aio::ConnectionLike, cmd};
 
-/// The eviction policies of the servers behind a connection; none where they name none.
+/// The eviction policies of the servers behind a connection; empty if they report none.
 pub(super) async fn eviction_policies(connection: &mut impl ConnectionLike) -> RedisResult<Vec<String>> {
     let of_info = cmd("INFO").arg("memory").query_async(connection).await.map(|answer| in_info(&answer));
     match of_info {
         Ok(policies) if !policies.is_empty() => return Ok(policies),
-        // Nothing else can be asked on a connection that does not work.
+        // After an I/O error, another command on this connection would fail as well.
         Err(error) if error.is_io_error() => return Err(error),
         Ok(_) | Err(_) => {}
     }
@@ -15,21 +15,21 @@ pub(super) async fn eviction_policies(connection: &mut impl ConnectionLike) -> R
     Ok(in_config(&answer))
 }
 
-/// Text with a line for each value; of a cluster, several such texts.
+/// The policies in the answer to `INFO`: text with one line for each value; from a cluster, several such texts.
 fn in_info(answer: &Value) -> Vec<String> {
     let texts = texts(answer);
     let lines = texts.iter().flat_map(|text| text.lines());
     lines.filter_map(|line| line.strip_prefix("maxmemory_policy:")).map(|policy| policy.trim().to_owned()).collect()
 }
 
-/// The name, and the value behind it.
+/// The policies in the answer to `CONFIG GET`: each name followed by its value.
 fn in_config(answer: &Value) -> Vec<String> {
     let texts = texts(answer);
     let pairs = texts.iter().zip(texts.iter().skip(1));
     pairs.filter(|(name, _)| **name == "maxmemory-policy").map(|(_, policy)| policy.clone()).collect()
 }
 
-/// Every text in an answer, in order, by whichever protocol it came.
+/// Every text in an answer, in order, for RESP2 and RESP3.
 fn texts(answer: &Value) -> Vec<String> {
     match answer {
         Value::BulkString(bytes) => vec![String::from_utf8_lossy(bytes).into_owned()],

@@ -1,4 +1,4 @@
-//! Records in Redis or Valkey (feature `redis`): several processes, one truth.
+//! Records in Redis or Valkey (feature `redis`), shared by several processes.
 
 use std::{
     fmt,
@@ -17,9 +17,9 @@ use super::{Change, Key, Revision, Store, StoreError, StoreWarning, Stored, Swap
 mod connection;
 mod eviction;
 
-/// Compares the revision, the first 16 bytes, and sets or deletes: nobody's write comes in between. What is set ends by
-/// itself, so no crash leaves a key without an end. Where the record to be written is there already, a client library
-/// has sent the script again after it had lost the answer: that is done, and no conflict (T33).
+/// Compares the revision, the first 16 bytes, and sets or deletes, atomically. Every key is set with an expiry, so a
+/// crash leaves no key without one. If the record to be written is already there, a client library has sent the script
+/// again after losing the answer: that counts as done, not as a conflict (T33).
 const SWAP: &str = r"
 local revision = redis.call('GETRANGE', KEYS[1], 0, 15)
 if ARGV[2] ~= '' and revision == string.sub(ARGV[2], 1, 16) then return 1 end
@@ -29,8 +29,8 @@ return 1";
 
 /// Keeps records in Redis 7 or later, or in Valkey, so that several processes see the same challenges and grants.
 ///
-/// A load is one `GET`, a swap one script on one key. There is no cache in front: what one process revokes is refused
-/// by every other at its next request. The guard costs one round trip.
+/// A load is one `GET`; a swap is one script on one key for each change. There is no cache: what one process revokes,
+/// every other process refuses at its next request. The guard costs one round trip.
 ///
 /// # Example
 ///
@@ -39,7 +39,7 @@ return 1";
 ///
 /// # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
 /// # fn secret(_: &str) -> Vec<u8> { vec![7; 32] }
-/// // In the application's runtime. It connects with the first request.
+/// // Call it within the application's runtime. It connects with the first request.
 /// let store = RedisStore::open("rediss://step-up:password@redis.example/")?;
 /// let step_up = StepUp::builder()
 ///     .otp("SMS", send_sms)
@@ -52,10 +52,10 @@ return 1";
 ///
 /// # Security
 ///
-/// - **The server must not evict**: `maxmemory-policy noeviction`. An evicted record is a forgotten lock.
-/// - **[The key of the records](crate::StepUpBuilder::record_key) is never rotated.** Under another one, every lock and
-///   count is forgotten. Codes are digested under [another secret](crate::StepUpBuilder::secret), which may be rotated.
-/// - Replication is not synchronous: a fail-over may lose the last writes, see `docs/operations.md`.
+/// - **The server must not evict**: `maxmemory-policy noeviction`. Evicting a record loses a lock.
+/// - **[The record key](crate::StepUpBuilder::record_key) must never be rotated.** Another one loses every lock and
+///   count. Codes are digested under [another secret](crate::StepUpBuilder::secret), which may be rotated.
+/// - Replication is asynchronous: a failover may lose the last writes, see `docs/operations.md`.
 #[derive(Clone)]
 pub struct RedisStore<C = ManagedConnection> {
     connection: C,
@@ -65,8 +65,8 @@ pub struct RedisStore<C = ManagedConnection> {
 struct Scripts {
     prefix: String,
     insert: Script,
-    /// The same for a record that exists: it is written also where the server has no memory left, for a revocation or a
-    /// lock that cannot be written would be a bypass (T36). Only what is new is refused then.
+    /// The same for a record that exists. It is written even if the server is out of memory, because a revocation or
+    /// lock that cannot be written would be a bypass (T36). Only new records are refused then.
     change: Script,
 }
 
@@ -78,21 +78,21 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where the address is none, and outside of a runtime.
+    /// [`StoreError`] if the address is invalid, or outside of a tokio runtime.
     pub fn open(address: impl IntoConnectionInfo) -> Result<Self, StoreError> {
         let client = Client::open(address).map_err(failed)?;
         Self::discover(move || ready(Ok(client.clone())))
     }
 
-    /// A store at an address that may change: `find` says where the server is. It is asked with the first operation,
-    /// and again whenever the connection is lost or refused, hangs, or leads to a server that takes no writes. So it
-    /// suits Sentinel, service discovery, passwords that are rotated, and TLS with an authority of one's own
+    /// A store at an address that may change: `find` locates the server. It is called with the first operation, and
+    /// again if the connection is lost or refused, hangs, or leads to a server that takes no writes. Use it for
+    /// Sentinel, service discovery, rotated passwords, and TLS with a private certificate authority
     /// (`redis::Client::build_with_tls`). Call it within a tokio runtime, which must live as long as the store.
     ///
-    /// All operations that wait share one search, and goes on when they give up: finding and connecting may
-    /// take ten seconds. Where it fails, those operations are refused, and the next one asks again. A connection that
-    /// hangs stays in use until another is found. It is asked at most ten times a second, and once where a connection
-    /// stands; it must not block its thread.
+    /// All waiting operations share one search, which continues if they give up; finding and connecting may take ten
+    /// seconds. If it fails, those operations are refused, and the next one searches again. A connection that hangs
+    /// stays in use until another is found. `find` is called at most ten times a second, and at most once a second
+    /// while there is a connection; it must not block its thread.
     ///
     /// # Example
     ///
@@ -105,13 +105,13 @@ impl RedisStore {
     /// use tower_step_up::store::RedisStore;
     ///
     /// # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
-    /// // The feature `sentinel` of the crate `redis` is the application's to switch on.
+    /// // The application must enable the feature `sentinel` of the crate `redis`.
     /// let sentinels = vec!["redis://a.example:26379/", "redis://b.example:26379/", "redis://c.example:26379/"];
     /// let user = RedisConnectionInfo::default().set_username("step-up").set_password("password");
-    /// let server = SentinelNodeConnectionInfo::default().set_tls_mode(TlsMode::Secure).set_redis_connection_info(user);
-    /// let sentinel = SentinelClient::build(sentinels, "step-up", Some(server), SentinelServerType::Master)?;
-    /// let sentinel = Arc::new(Mutex::new(sentinel));
-    /// let find = move || {
+    /// let server =
+    /// SentinelNodeConnectionInfo::default().set_tls_mode(TlsMode::Secure).set_redis_connection_info(user); let
+    /// sentinel = SentinelClient::build(sentinels, "step-up", Some(server), SentinelServerType::Master)?; let sentinel
+    /// = Arc::new(Mutex::new(sentinel)); let find = move || {
     ///     let sentinel = Arc::clone(&sentinel);
     ///     async move { sentinel.lock().await.async_get_client().await }
     /// };
@@ -121,11 +121,11 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] outside of a runtime.
+    /// [`StoreError`] outside of a tokio runtime.
     ///
     /// # Security
     ///
-    /// `find` must name the server that takes the writes. From a replica, a guard would not see a revocation.
+    /// `find` must return the server that takes the writes. On a replica, a guard could miss a revocation.
     pub fn discover<F>(find: impl Fn() -> F + Send + Sync + 'static) -> Result<Self, StoreError>
     where
         F: Future<Output = RedisResult<Client>> + Send + 'static,
@@ -138,9 +138,9 @@ impl RedisStore {
 }
 
 impl<C> RedisStore<C> {
-    /// A store over a connection of the application's own, such as a `redis::cluster_async::ClusterConnection`: any
-    /// that is cloned for each operation and reconnects by itself. Every operation is on one key, so a cluster needs no
-    /// hash tags. It must not read from replicas.
+    /// A store over the application's own connection, such as a `redis::cluster_async::ClusterConnection`. It is cloned
+    /// for each operation and must reconnect by itself. Every command uses one key, so a cluster needs no hash tags. It
+    /// must not read from replicas.
     pub fn over(connection: C) -> Self {
         Self {
             connection,
@@ -170,14 +170,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
         let mut connection = self.connection.clone();
         let get = Cmd::get(self.name(&key));
         let mut answer: RedisResult<Option<Vec<u8>>> = get.query_async(&mut connection).await;
-        // A connection that nobody has used for a while may have been closed, and asking again changes nothing.
+        // An idle connection may have been closed; a load has no side effects, so it can be repeated.
         if answer.as_ref().is_err_and(is_lost) {
             answer = get.query_async(&mut connection).await;
         }
         answer.map_err(failed)?.map(|bytes| Stored::decode(&bytes)).transpose()
     }
 
-    /// One script for each change, so that each is one key's, as a cluster wants it.
+    /// Runs one script for each change, so that each script uses one key, as a cluster requires.
     async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
         let mut connection = self.connection.clone();
         for (at, Change { key, expected, next }) in changes.iter().enumerate() {
@@ -185,13 +185,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
             let mut swap = script.key(self.name(key));
             swap.arg(expected.map(Revision::to_bytes).as_ref().map_or(&[][..], |bytes| bytes));
             swap.arg(next.as_ref().map(Stored::encode).unwrap_or_default());
-            // Rounded up: deleting it earlier forgets a lock.
+            // Rounded up: an earlier expiry could lose a lock.
             let millis = next.as_ref().map_or(1, |next| next.ttl().as_nanos().div_ceil(1_000_000).max(1));
             swap.arg(u64::try_from(millis).unwrap_or(u64::MAX).min(LONGEST));
             match swap.invoke_async::<i64>(&mut connection).await {
                 Ok(1) => {}
                 Ok(_) => return Ok(Swapped::Conflict { at }),
-                // The server takes no more: only what is new is refused so, as with any store that is full.
+                // The server is out of memory: only new records are refused, as by any full store.
                 Err(error) if expected.is_none() && error.code() == Some("OOM") => return Ok(Swapped::Full { at }),
                 Err(error) => return Err(failed(error)),
             }
@@ -212,10 +212,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
     }
 }
 
-/// A hundred years in milliseconds: the server refuses an end past the range of its clock.
+/// A hundred years in milliseconds: the server rejects an expiry beyond the range of its clock.
 const LONGEST: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
-/// Whether there was a connection, and is no more.
+/// Whether an established connection was lost.
 fn is_lost(error: &RedisError) -> bool {
     error.is_connection_dropped() && !error.is_connection_refusal()
 }
@@ -227,7 +227,7 @@ fn failed(error: RedisError) -> StoreError {
         None if error.is_timeout() => "timed out",
         None if error.is_connection_refusal() => "connection refused",
         None if is_lost(&error) => "connection lost",
-        // Mostly of one's own authority, and found by nobody who reads of an I/O error.
+        // Usually a private certificate authority; "I/O error" would not lead to the cause.
         None if error.to_string().contains("certificate") => "certificate not accepted",
         None => error.category(),
     };

@@ -1,4 +1,4 @@
-//! Tests of what makes up an operation.
+//! Tests of [`Binding`]: what an operation consists of.
 
 use http::{HeaderValue, Request};
 
@@ -19,7 +19,7 @@ fn digest(binding: &Binding, method: &str, uri: &str, headers: &[(&str, &str)], 
     binding.operation(&request, body.as_bytes()).unwrap().digest
 }
 
-/// Any two of them differ, so nothing that is bound runs into its neighbour.
+/// Any two of these differ, so no bound field can run into the next.
 #[test]
 fn every_bound_byte_counts() {
     let whole = binding();
@@ -79,7 +79,7 @@ fn authorities_have_one_spelling() {
         ("/", &["eu.example/us"], None),
         ("http://EU.example:80/", &[], Some("eu.example")),
         ("https://eu.example/", &["EU.example:443"], Some("eu.example")),
-        // Which of the two a handler reads is not known.
+        // The handler may read either of the two.
         ("https://eu.example/", &["us.example"], None),
         ("/", &["eu.example:+443"], None),
         ("https://eu.example/", &["us.example", "eu.example"], None),
@@ -110,7 +110,7 @@ fn the_authority_is_bound_as_the_application_finds_it() {
     assert_eq!(whole.authority(|_| panic!("the application's own")).operation(&request, b""), None);
 }
 
-/// The fields of a form as they are, whatever separates them.
+/// The fields of a form, whatever the boundary is.
 #[test]
 fn the_application_names_the_content() {
     let fields = |request: &Parts, body: &[u8]| {
