@@ -1,5 +1,5 @@
-//! Extractors for axum's handlers (feature `axum`): the [`Grant`] that let a request pass, and [`SteppedUp`], a guard
-//! for one handler.
+//! Extractors for axum's handlers (feature `axum`): [`Caller`], the [`Grant`] with which a request passed a guard, and
+//! [`SteppedUp`], a guard for one handler.
 
 use std::{fmt, marker::PhantomData};
 
@@ -18,8 +18,19 @@ use crate::{
     },
 };
 
-/// The grant that let a request through a guard, in a handler behind one. `Option<Grant>` serves where the guard may let
-/// requests pass without: with a condition, or in its shadow.
+/// The caller in the request's extensions; 401 if there is none.
+///
+/// If [`StepUpBuilder::identify`](crate::StepUpBuilder::identify) is set, it is present only behind a guard.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        parts.extensions.get::<Self>().cloned().ok_or(StatusCode::UNAUTHORIZED)
+    }
+}
+
+/// The grant with which a request passed a guard. Use `Option<Grant>` if the guard may let requests pass without one:
+/// conditional or report-only.
 ///
 /// # Example
 ///
@@ -35,17 +46,6 @@ use crate::{
 /// let app: Router = Router::new().route("/transfers", post(transfer)).route_layer(RequireStepUp::new(&step_up));
 /// # Ok::<_, tower_step_up::ConfigError>(())
 /// ```
-/// Whoever the application's authentication has put into the extensions; nobody is 401.
-///
-/// Where [`StepUpBuilder::identify`](crate::StepUpBuilder::identify) is set, there is one only behind a guard.
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = StatusCode;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
-        parts.extensions.get::<Self>().cloned().ok_or(StatusCode::UNAUTHORIZED)
-    }
-}
-
 impl<S: Send + Sync> FromRequestParts<S> for Grant {
     type Rejection = NoGuard;
 
@@ -62,7 +62,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Grant {
     }
 }
 
-/// A handler asks for a [`Grant`], and no guard stands in front of its route: 500, and the handler does not run.
+/// A handler extracts a [`Grant`], and its route has no guard: 500, and the handler does not run.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct NoGuard;
@@ -81,10 +81,10 @@ impl IntoResponse for NoGuard {
     }
 }
 
-/// A guard in the signature of a handler: the handler runs only once the session has stepped up as the rule says.
+/// A guard in the signature of a handler: the handler runs only if the session satisfies the guard's requirement.
 ///
-/// The guard is in the router's state, built when the app is, so that what is wrong with it shows then. Where there are
-/// several, each is a type of its own that is `AsRef<RequireStepUp>`:
+/// The guard is in the router's state and built with the app, so a misconfiguration fails at startup. If there are
+/// several guards, wrap each in its own type that is `AsRef<RequireStepUp>`:
 ///
 /// ```
 /// use tower_step_up::RequireStepUp;
@@ -99,7 +99,7 @@ impl IntoResponse for NoGuard {
 /// }
 /// ```
 ///
-/// `R` says how it refuses, where that is not the default: `SteppedUp<Payments, Json>`.
+/// `R` is the response policy for refusals, if it is not the default: `SteppedUp<Payments, Json>`.
 ///
 /// # Example
 ///
@@ -125,7 +125,7 @@ pub struct SteppedUp<K, R = Negotiate> {
 }
 
 impl<K, R> SteppedUp<K, R> {
-    /// The grant; `None` where the guard asks for none of this request, or only reports.
+    /// The grant; `None` if the guard does not require one for this request, or is report-only.
     #[must_use]
     pub fn grant(&self) -> Option<&Grant> {
         self.grant.as_ref()

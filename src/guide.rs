@@ -1,4 +1,4 @@
-//! The guide: how it behaves, how it is run, and what it defends against.
+//! The guide: the contract, events, operation, security and sessions.
 
 #[doc = include_str!("../docs/contract.md")]
 pub mod contract {}

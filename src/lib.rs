@@ -2,15 +2,15 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //
-// The map of the house, which ARCHITECTURE.md explains:
+// Module map; see ARCHITECTURE.md:
 //
-//   rules       what is allowed: pure functions of records, commands and a time
-//   store       where records are kept: load and swap
-//   engine      load, ask the rules, swap, answer; asks the application
-//   wire        what the edges write: headers, JSON, gRPC statuses
+//   rules       decisions: pure functions of records, commands and a time
+//   store       storage of records: load and compare-and-swap
+//   engine      loads a record, applies the rules, swaps, answers; calls the application
+//   wire        output of the edges: headers, JSON, gRPC statuses
 //   guard       the layer in front of routes          (an edge)
-//   challenges  starts and verifies over HTTP         (an edge)
-//   grpc        starts and verifies over gRPC         (an edge)
+//   challenges  starts and verification over HTTP     (an edge)
+//   grpc        starts and verification over gRPC     (an edge)
 
 // First, so that the documentation of `StepUp` begins with its builder.
 mod engine;

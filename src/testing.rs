@@ -1,9 +1,10 @@
-//! For the tests of an application (feature `test-util`): which routes are guarded, a clock that is stepped by hand, a
-//! step-up in one line, and the suite for stores.
+//! Helpers for an application's tests (feature `test-util`): assertions on guarded routes, a manual clock, a step-up in
+//! one call, and the conformance suite for stores.
 //!
 //! # Example
 //!
-//! A guard knows no paths, so a route that lost its guard looks like any other. A test that names the routes finds it:
+//! A guard does not know its routes, so a route that has lost its guard goes unnoticed. A test with a list of routes
+//! detects it:
 //!
 //! ```
 //! use axum::{Router, body::Body, routing::{get, post}};
@@ -39,15 +40,15 @@ use crate::{
     rules::ChallengeError,
 };
 
-/// Asserts that a guard refuses each of these routes to a request of nobody.
+/// Asserts that a guard refuses an unauthenticated request to each of these routes.
 ///
-/// A route is a method and a path, such as `DELETE /notes/{id}`; a capture in the path is asked as `1`. Where an app has
-/// an `OpenAPI` document, the list can be made of that. Each route is asked once, with an empty body. What counts is the
-/// [`Refusal`] in the response's extensions, whoever built the response.
+/// A route is a method and a path, such as `DELETE /notes/{id}`; a capture in the path is replaced by `1`. The list can
+/// be generated from an `OpenAPI` document. Each route gets one request with an empty body. The check looks for the
+/// [`Refusal`] in the response's extensions, so the response itself may be built by the application.
 ///
 /// # Panics
 ///
-/// With a list of the routes that no guard refused.
+/// Panics with a list of the routes that no guard refused.
 pub async fn assert_guarded<S, ReqBody, ResBody>(app: S, routes: impl IntoIterator<Item = impl AsRef<str>>)
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: fmt::Debug>,
@@ -56,12 +57,12 @@ where
     assert_guarded_for(app, routes, |request| request).await;
 }
 
-/// As [`assert_guarded`], to requests that `login` has made a user's who has not stepped up: for an app whose
-/// authentication answers nobody's requests before they reach a guard.
+/// As [`assert_guarded`], with requests that `login` authenticates as a user who has not stepped up: for an app whose
+/// authentication refuses unauthenticated requests before they reach a guard.
 ///
 /// # Panics
 ///
-/// With a list of the routes that no guard refused.
+/// Panics with a list of the routes that no guard refused.
 pub async fn assert_guarded_for<S, ReqBody, ResBody>(
     app: S,
     routes: impl IntoIterator<Item = impl AsRef<str>>,
@@ -81,12 +82,12 @@ pub async fn assert_guarded_for<S, ReqBody, ResBody>(
     assert_each(app, routes, login, wrong).await;
 }
 
-/// Asserts that no guard refuses any of these routes to a request of nobody; see [`assert_guarded`] for what a route is.
-/// The handlers run.
+/// Asserts that no guard refuses an unauthenticated request to any of these routes; see [`assert_guarded`] for the
+/// format of a route. The handlers run.
 ///
 /// # Panics
 ///
-/// With a list of the routes that a guard refused.
+/// Panics with a list of the routes that a guard refused.
 pub async fn assert_open<S, ReqBody, ResBody>(app: S, routes: impl IntoIterator<Item = impl AsRef<str>>)
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>, Error: fmt::Debug>,
@@ -100,8 +101,8 @@ where
     assert_each(app, routes, |request| request, wrong).await;
 }
 
-/// Steps a caller up in the [sandbox](crate::StepUpBuilder::sandbox), by a code on this channel: for a test of what comes
-/// after.
+/// Steps a caller up in the [sandbox](crate::StepUpBuilder::sandbox), with a code on this channel: for tests of what
+/// follows a step-up.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Who is asking: the [`Caller`], and how it is found in a request ([`Identify`]).
+//! The authenticated caller of a request ([`Caller`]), and how a request is mapped to it ([`Identify`]).
 
 use std::{
     fmt::{self, Write},
@@ -10,14 +10,14 @@ use http::request::Parts;
 
 use crate::{engine::Grant, rules::BareKey};
 
-/// Who is asking: a user, and the session in which they ask.
+/// The authenticated caller of a request: a user and one of their sessions.
 ///
 /// Built by the application's own authentication, from what it has *verified*, and put into the request's
 /// extensions (or returned by an [`Identify`]). A clone is one atomic increment.
 ///
-/// Both ids are opaque and may hold any byte. The session id is never stored, logged or printed: the store's key is
-/// a digest of both ids, each with its length in front, so that one user never uses another's grant, whatever
-/// session they share. Outside the process it is [keyed](crate::StepUpBuilder::record_key).
+/// Both ids are opaque and may contain any byte. The session id is never stored, logged or printed: the store's key is
+/// a digest of both ids, each prefixed with its length, so one user can never use another's grant, even with the same
+/// session id. Outside the process it is [keyed](crate::StepUpBuilder::record_key).
 ///
 /// # Example
 ///
@@ -44,9 +44,9 @@ struct Identity {
     session: BareKey,
 }
 
-/// A user whose session is still to be named: [`Caller::user`] begins a [`Caller`], and this ends it.
+/// A [`Caller`] under construction: [`Caller::user`] sets the user, and [`session`](Self::session) completes it.
 ///
-/// Two steps, because two ids in one call are swapped unnoticed.
+/// Two steps, because two ids in one call could be swapped unnoticed.
 #[derive(Clone)]
 #[must_use = "name the session: .session(id)"]
 pub struct CallerOf {
@@ -54,23 +54,25 @@ pub struct CallerOf {
 }
 
 impl CallerOf {
-    /// The id or token of the session, by its text: a `&str`, `&String`, `Uuid`, integer or whatever prints all of it.
+    /// The id or token of the session, by its `Display` text: a `&str`, `&String`, `Uuid`, integer, or any other type
+    /// that prints the whole id.
     ///
     /// # Security
     ///
-    /// A type that prints a placeholder, such as one that redacts itself, would make one session of all: give
-    /// [`session_bytes`](Self::session_bytes) its content.
+    /// A type that prints a placeholder, such as one that redacts itself, would map all sessions to one: pass its
+    /// content to [`session_bytes`](Self::session_bytes).
     #[must_use]
     pub fn session(self, id: impl fmt::Display) -> Caller {
         let mut text = IdText::default();
         match write!(text, "{id}") {
             Ok(()) => self.session_bytes(text.as_str()),
-            // Its beginning could be that of another id: it is a session of its own, in which nothing is granted.
+            // A truncated text could equal another id, so use a random session, which has no grants.
             Err(fmt::Error) => self.session_bytes(nobody()),
         }
     }
 
-    /// The same by its bytes. An id is one session by its text and another by its bytes, unless the two are equal.
+    /// The id or token of the session, by its bytes. The text and the bytes of an id name the same session only if they
+    /// are equal.
     #[must_use]
     pub fn session_bytes(self, id: impl AsRef<[u8]>) -> Caller {
         let Self { subject } = self;
@@ -79,20 +81,20 @@ impl CallerOf {
     }
 }
 
-/// An id that nobody has, for one whose `Display` fails.
+/// A random id, used if the id's `Display` fails.
 fn nobody() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("unprintable {:x}{:x}", random(), random())
 }
 
-/// Prints nothing of the user.
+/// Does not print the user.
 impl fmt::Debug for CallerOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CallerOf(..)")
     }
 }
 
-/// The text of an id: on the stack as far as ids go, so that a caller costs a request no further allocation.
+/// The text of an id: on the stack for ids of usual length, to avoid an allocation for each request.
 struct IdText {
     stack: [u8; 128],
     len: usize,
@@ -127,8 +129,7 @@ impl Write for IdText {
 }
 
 impl Caller {
-    /// A caller: the user's id in the application's own user table, as text or whatever prints as such, and then the
-    /// session in which they ask.
+    /// Starts a caller with the user's id in the application's user table, by its `Display` text. Then set the session.
     ///
     /// # Example
     ///
@@ -151,7 +152,7 @@ impl Caller {
         &self.identity.subject
     }
 
-    /// The grant that let this request through a guard; `None` where no guard stood in front.
+    /// The grant with which this request passed a guard; `None` without a guard.
     ///
     /// # Example
     ///
@@ -168,7 +169,7 @@ impl Caller {
         self.grant.as_ref()
     }
 
-    /// The engine makes the key of the session's record of it.
+    /// The engine derives the key of the session's record from it.
     pub(crate) fn session(&self) -> BareKey {
         self.identity.session
     }
@@ -178,7 +179,7 @@ impl Caller {
     }
 }
 
-/// Prints neither id.
+/// Does not print the ids.
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller").field("grant", &self.grant).finish_non_exhaustive()
@@ -187,8 +188,8 @@ impl fmt::Debug for Caller {
 
 /// Finds the [`Caller`] of a request.
 ///
-/// Set once on the builder, so that guards and challenge endpoints agree. The default reads a `Caller`
-/// from the request's extensions, where the application's authentication has put it. A closure will do.
+/// Set once on the builder, so that guards and challenge endpoints always agree. The default reads a `Caller` from the
+/// request's extensions, where the application's authentication has put it. Implemented for closures.
 ///
 /// # Example
 ///
@@ -212,9 +213,10 @@ impl fmt::Debug for Caller {
 ///
 /// # Security
 ///
-/// `None` refuses with 401, and so does a panic. Return it for anything doubtful, such as two `Authorization` headers.
+/// `None` is refused with 401, and so is a panic. Return `None` for anything ambiguous, such as two `Authorization`
+/// headers.
 pub trait Identify: Send + Sync + 'static {
-    /// The caller, or `None` where nobody is logged in.
+    /// The caller, or `None` if the request is not authenticated.
     fn identify(&self, request: &Parts) -> Option<Caller>;
 }
 
@@ -237,7 +239,7 @@ mod tests {
         assert!(!printed.contains("canary"), "{printed}");
     }
 
-    /// Bytes and text that are equal are the same session, whatever the type and however long.
+    /// Equal bytes and text are the same session, for any type and length.
     #[test]
     fn an_id_is_its_text() {
         for id in [String::new(), "1".into(), "x".repeat(128), "x".repeat(129), "\u{fc}".repeat(64), "y".repeat(5000)] {
@@ -249,7 +251,7 @@ mod tests {
         assert_eq!(Caller::user(7_i64).session(42_u128).session(), Caller::user("7").session("42").session());
     }
 
-    /// An id that fails to print is nobody's, each time another one, and nothing panics.
+    /// An id whose `Display` fails gets a new random id each time, without a panic.
     #[test]
     fn an_id_that_cannot_be_printed_is_nobodys() {
         struct Fails;

@@ -1,4 +1,4 @@
-//! What the application brings: who has enrolled what ([`Enrollment`]), and how a challenge reaches the user
+//! Interfaces that the application implements: the channels of a user ([`Enrollment`]), and the delivery of challenges
 //! ([`OtpSender`], [`PushSender`]).
 
 use std::{any::TypeId, error::Error, fmt, future::Future, time::Duration};
@@ -18,14 +18,14 @@ pub enum EnrollmentError {
     NotSupported,
     /// The application's policy forbids this caller to step up.
     Forbidden,
-    /// It cannot be determined now: the request is refused with 503.
+    /// The enrollment cannot be determined now: the request is refused with 503.
     Unavailable,
 }
 
-/// Tells which channels a caller has enrolled, and where they lead.
+/// Looks up the channels that a caller has enrolled, and their recipients.
 ///
-/// Asked for every start, verification and status, before anything is counted or sent, in the sandbox too.
-/// The default says that everybody has enrolled everything and the sender knows where. A closure will do.
+/// Called for every start, verification and status, before anything is counted or sent, in the sandbox too. By default
+/// every caller has enrolled every channel, and the recipient is known to the sender. Implemented for closures.
 ///
 /// # Example
 ///
@@ -45,11 +45,11 @@ pub enum EnrollmentError {
 ///     });
 /// ```
 pub trait Enrollment: Send + Sync + 'static {
-    /// Where this channel leads for this caller.
+    /// The recipient of this channel for this caller.
     ///
     /// # Errors
     ///
-    /// [`EnrollmentError`] says why it leads nowhere.
+    /// [`EnrollmentError`] if the caller cannot use this channel.
     fn resolve(
         &self,
         caller: &Caller,
@@ -71,20 +71,20 @@ where
     }
 }
 
-/// A one-time code on its way to a user.
+/// A one-time code to send to a user.
 #[derive(Debug)]
 pub struct OtpMessage {
     pub(crate) envelope: Envelope,
     pub(crate) code: OneTimeCode,
 }
 
-/// A request for approval on its way to a user's phone.
+/// A request for approval to send to a user's phone.
 pub struct PushMessage {
     pub(crate) envelope: Envelope,
     pub(crate) id: String,
 }
 
-/// What every message says.
+/// The fields of every message.
 pub(crate) struct Envelope {
     pub(crate) subject: Box<str>,
     pub(crate) channel: Box<str>,
@@ -94,14 +94,14 @@ pub(crate) struct Envelope {
     pub(crate) operation: Option<Box<str>>,
 }
 
-/// Prints no id.
+/// Does not print the id.
 impl fmt::Debug for PushMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PushMessage").field("envelope", &self.envelope).finish_non_exhaustive()
     }
 }
 
-/// Prints neither the user nor the recipient.
+/// Does not print the user or the recipient.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope").field("channel", &self.channel).finish_non_exhaustive()
@@ -123,26 +123,26 @@ macro_rules! envelope_accessors {
                 &self.envelope.channel
             }
 
-            /// Where the [`Enrollment`] said that it goes.
+            /// The recipient, as returned by the [`Enrollment`].
             #[must_use]
             pub fn recipient(&self) -> &Recipient {
                 &self.envelope.recipient
             }
 
-            /// How long the challenge lives from now.
+            /// The remaining lifetime of the challenge.
             #[must_use]
             pub fn expires_in(&self) -> Duration {
                 self.envelope.expires_in
             }
 
-            /// What the step-up is for: show it to the user. `None` for the whole session.
+            /// The scope of the step-up: show it to the user. `None` for the whole session.
             #[must_use]
             pub fn scope(&self) -> Option<&str> {
                 self.envelope.scope.as_deref()
             }
 
-            /// The one operation that is being approved, where it is [bound](crate::Binding), in the words of the
-            /// application: the message must show it (PSD2 RTS art. 5(1)(a)).
+            /// The application's text for the operation that is being approved, if the challenge is
+            /// [bound](crate::Binding) to one: the message must show it (PSD2 RTS art. 5(1)(a)).
             #[must_use]
             pub fn operation(&self) -> Option<&str> {
                 self.envelope.operation.as_deref()
@@ -164,23 +164,22 @@ impl OtpMessage {
 }
 
 impl PushMessage {
-    /// The push's id, which the answer names
-    /// ([`StepUp::answer_push`](crate::StepUp::answer_push)).
+    /// The push's id, to be passed to [`StepUp::answer_push`](crate::StepUp::answer_push) with the answer.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 }
 
-/// Sends one-time codes: a closure, or an `async fn(OtpMessage) -> Result<(), DeliveryError>`.
+/// Sends one-time codes. Implemented for closures and for `async fn(OtpMessage) -> Result<(), DeliveryError>`.
 ///
-/// It has [`Policy::sender_deadline`](crate::Policy::sender_deadline), after which it is dropped.
+/// The future is dropped after [`Policy::sender_deadline`](crate::Policy::sender_deadline).
 pub trait OtpSender: Send + Sync + 'static {
     /// Sends a code.
     ///
     /// # Errors
     ///
-    /// [`DeliveryError`], and only where nothing was sent.
+    /// [`DeliveryError`], only if nothing was sent.
     fn send(&self, message: OtpMessage) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 }
 
@@ -194,16 +193,16 @@ where
     }
 }
 
-/// Asks for an approval on the user's phone. A closure or an
-/// `async fn(PushMessage) -> Result<(), DeliveryError>` will do.
+/// Requests an approval on the user's phone. Implemented for closures and for
+/// `async fn(PushMessage) -> Result<(), DeliveryError>`.
 ///
-/// It has [`Policy::sender_deadline`](crate::Policy::sender_deadline), after which it is dropped.
+/// The future is dropped after [`Policy::sender_deadline`](crate::Policy::sender_deadline).
 pub trait PushSender: Send + Sync + 'static {
     /// Sends a request for approval.
     ///
     /// # Errors
     ///
-    /// [`DeliveryError`], and only where nothing was sent.
+    /// [`DeliveryError`], only if nothing was sent.
     fn send(&self, message: PushMessage) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 }
 
@@ -219,9 +218,9 @@ where
 
 /// A sender that discards every message: for the sandbox, which sends nothing.
 ///
-/// Outside the [sandbox](crate::StepUpBuilder::sandbox) the builder refuses it
-/// ([`ConfigError::DiscardOutsideSandbox`](crate::ConfigError::DiscardOutsideSandbox)): a start would be answered 204
-/// while no code exists. A closure that calls it is not recognized.
+/// Outside the [sandbox](crate::StepUpBuilder::sandbox) the builder rejects it
+/// ([`ConfigError::DiscardOutsideSandbox`](crate::ConfigError::DiscardOutsideSandbox)): a start would be answered with
+/// 204, and no code would arrive. A closure that calls it is not detected.
 ///
 /// # Example
 ///
@@ -246,7 +245,7 @@ pub(crate) fn is_discard<T: 'static>(_: &T) -> bool {
     [type_of(discard::<OtpMessage>), type_of(discard::<PushMessage>)].contains(&TypeId::of::<T>())
 }
 
-/// Nothing was sent, and why.
+/// Why nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryError {

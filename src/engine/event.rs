@@ -1,4 +1,4 @@
-//! What happens, for the application to observe: [`Event`] and [`Observer`].
+//! Events and their observers: [`Event`] and [`Observer`].
 
 use std::{
     fmt,
@@ -14,23 +14,23 @@ use crate::{
 
 /// Something that has happened. Emitted after the write has succeeded.
 ///
-/// No event holds a code, a session's id, a recipient or a push's id. `subject` is the user's id, as the application
-/// gave it; the adapters for `tracing` and `metrics` leave it out. See [`events`](crate::guide::events) for what they
-/// make of each.
+/// No event contains a code, a session's id, a recipient or a push's id. `subject` is the user's id, as the application
+/// gave it; the adapters for `tracing` and `metrics` leave it out. See [`events`](crate::guide::events) for the log
+/// line and the metric of each event.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A challenge was started and counted; its message is about to go out.
+    /// A challenge was started and counted; its message is about to be sent.
     #[non_exhaustive]
     Started {
         /// The user.
         subject: &'a str,
         /// The channel.
         channel: &'a str,
-        /// What it is for; `None` for the whole session.
+        /// The scope; `None` for the whole session.
         scope: Option<&'a str>,
     },
-    /// The sender has taken the message. Not in the sandbox, which sends nothing.
+    /// The sender accepted the message. Not emitted in the sandbox, which sends nothing.
     #[non_exhaustive]
     Sent {
         /// The user.
@@ -38,27 +38,27 @@ pub enum Event<'a> {
         /// The channel.
         channel: &'a str,
     },
-    /// The sender has not.
+    /// The sender did not send the message.
     #[non_exhaustive]
     SendFailed {
         /// The user.
         subject: &'a str,
         /// The channel.
         channel: &'a str,
-        /// How.
+        /// The kind of failure.
         why: SendFailure,
     },
-    /// A challenge was verified: a right code, or a push approved. The session is stepped up.
+    /// A challenge was verified: a correct code, or an approved push. The session is stepped up.
     #[non_exhaustive]
     Verified {
         /// The user.
         subject: &'a str,
         /// The channel.
         channel: &'a str,
-        /// What it is for; `None` for the whole session.
+        /// The scope; `None` for the whole session.
         scope: Option<&'a str>,
     },
-    /// A code was compared and is wrong, or a wrong number was typed for a push.
+    /// A code was compared and is wrong, or a wrong number was entered for a push.
     #[non_exhaustive]
     WrongCode {
         /// The user.
@@ -66,8 +66,8 @@ pub enum Event<'a> {
         /// The channel.
         channel: &'a str,
     },
-    /// A start was refused, or its message not sent (then [`SendFailed`](Self::SendFailed) was emitted before); or a
-    /// verification was refused and no code was compared. A failure of the store was emitted before, too.
+    /// A start was refused, or its message was not sent (after [`SendFailed`](Self::SendFailed)); or a verification was
+    /// refused without comparing a code. If the store failed, [`StoreFailed`](Self::StoreFailed) was emitted before.
     #[non_exhaustive]
     Refused {
         /// The user.
@@ -77,14 +77,14 @@ pub enum Event<'a> {
         /// Why.
         error: &'a ChallengeError,
     },
-    /// A user is locked from now on: by a failure, or by the application.
+    /// A user was locked, after failures or by the application.
     #[non_exhaustive]
     Locked {
         /// The user.
         subject: &'a str,
         /// The channel on which they failed; `None` where the application locked them.
         channel: Option<&'a str>,
-        /// How.
+        /// The kind of lock.
         lock: Lockout,
     },
     /// The application has unlocked a user.
@@ -93,46 +93,46 @@ pub enum Event<'a> {
         /// The user.
         subject: &'a str,
     },
-    /// A message went to a recipient that has had a user's whole budget already, from several users together: one
-    /// number enrolled by many, perhaps to make you pay for messages
-    /// ([`Policy::send_budget`](crate::Policy::send_budget)).
+    /// Several users together have sent more messages to one recipient than one user's budget
+    /// ([`Policy::send_budget`](crate::Policy::send_budget)): a number that many users have enrolled, possibly toll
+    /// fraud.
     #[non_exhaustive]
     RecipientShared {
-        /// The user who sent the last.
+        /// The user of the last message.
         subject: &'a str,
         /// The channel.
         channel: &'a str,
     },
-    /// The phone's answer to a push was taken.
+    /// The phone's answer to a push was accepted.
     #[non_exhaustive]
     PushAnswered {
         /// The user.
         subject: &'a str,
         /// The channel.
         channel: &'a str,
-        /// Whether it was approved. Declined by the user, or by the last number that was wrong.
+        /// Whether it was approved. Otherwise the user declined it, or the last wrong number did.
         approved: bool,
     },
-    /// A user has declined enough pushes in a row that none can be started for a while, on any channel
-    /// ([`Policy::pause_after_declines`](crate::Policy::pause_after_declines)). Codes go on.
+    /// A user has declined as many consecutive pushes as the policy allows, and pushes are paused on every channel
+    /// ([`Policy::pause_after_declines`](crate::Policy::pause_after_declines)). Codes are not affected.
     #[non_exhaustive]
     PushesPaused {
         /// The user.
         subject: &'a str,
-        /// The channel of the last.
+        /// The channel of the last push.
         channel: &'a str,
-        /// For how long.
+        /// Length of the pause.
         pause: Duration,
     },
-    /// A session's elevation was dropped, or all of the user's.
+    /// The elevation of one session was dropped, or of all sessions of the user.
     #[non_exhaustive]
     Revoked {
         /// The user.
         subject: &'a str,
-        /// Whether in every session.
+        /// Whether in all sessions.
         everywhere: bool,
     },
-    /// A guard, or [`StepUp::authorize`](crate::StepUp::authorize), asks for a step-up.
+    /// A guard, or [`StepUp::authorize`](crate::StepUp::authorize), requires a step-up.
     #[non_exhaustive]
     GuardRefused {
         /// The user.
@@ -140,7 +140,7 @@ pub enum Event<'a> {
         /// Why.
         reason: UnmetReason,
     },
-    /// A guard in [shadow mode](crate::RequireStepUp::report_only) would have asked for a step-up.
+    /// A [report-only](crate::RequireStepUp::report_only) guard would have required a step-up.
     #[non_exhaustive]
     WouldRefuse {
         /// The user.
@@ -148,7 +148,7 @@ pub enum Event<'a> {
         /// Why.
         reason: UnmetReason,
     },
-    /// A request has spent a grant.
+    /// A request consumed a grant.
     #[non_exhaustive]
     Spent {
         /// The user.
@@ -156,7 +156,7 @@ pub enum Event<'a> {
         /// The channel.
         channel: &'a str,
     },
-    /// A handler gave back what its request had spent.
+    /// A handler restored the grant that its request had consumed.
     #[non_exhaustive]
     GivenBack {
         /// The user.
@@ -164,47 +164,47 @@ pub enum Event<'a> {
     },
     /// A request without a [`Caller`](crate::Caller) reached a guard or the challenge endpoints.
     NoCaller,
-    /// The store failed, and what was asked of it was refused.
+    /// The store failed, and the request was refused.
     #[non_exhaustive]
     StoreFailed {
-        /// How.
+        /// The kind of failure.
         error: &'a StoreError,
     },
-    /// The store is configured so that it may lose what denies, or did not say how it is configured. Requests go on.
-    /// Told once; where it did not say, at most once a minute.
+    /// The store's configuration may lose records that deny access, or could not be read. Requests are still served.
+    /// Emitted once; if the configuration could not be read, at most once a minute.
     #[non_exhaustive]
     StoreWarning {
-        /// What is wrong and what to do about it.
+        /// What is wrong, and how to fix it.
         warning: &'a StoreWarning,
     },
 }
 
-/// How a message was not sent.
+/// Why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendFailure {
-    /// The sender said that the recipient is refused. Nothing was sent.
+    /// The sender reported that the recipient was refused. Nothing was sent.
     RecipientInvalid,
-    /// The sender said that it failed. Nothing was sent.
+    /// The sender reported a failure. Nothing was sent.
     Failed,
-    /// The sender took longer than its deadline. It may have been sent.
+    /// The sender exceeded its deadline. The message may have been sent.
     TooSlow,
-    /// The sender panicked. It may have been sent.
+    /// The sender panicked. The message may have been sent.
     Panicked,
 }
 
-/// For how long a user is locked.
+/// The duration of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lockout {
-    /// For this long.
+    /// For this duration.
     For(Duration),
     /// Until the application unlocks them ([`StepUp::unlock`](crate::StepUp::unlock)).
     UntilUnlocked,
 }
 
 impl Event<'_> {
-    /// Its name, as logs and metrics have it: one of few.
+    /// The name of the event in logs and metrics, from a fixed set.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -230,7 +230,7 @@ impl Event<'_> {
         }
     }
 
-    /// The channel, where there is one: a registered name.
+    /// The channel, if the event has one: a registered name.
     #[must_use]
     pub const fn channel(&self) -> Option<&str> {
         match self {
@@ -255,7 +255,7 @@ impl Event<'_> {
         }
     }
 
-    /// Why or how, where there is more to say: one of few words.
+    /// The reason, if the event has one, from a fixed set of words.
     #[must_use]
     pub const fn reason(&self) -> Option<&'static str> {
         Some(match self {
@@ -306,14 +306,14 @@ impl SendFailure {
     }
 }
 
-/// Receives every [`Event`]. A closure will do.
+/// Receives every [`Event`]. Implemented for closures.
 ///
-/// It is called where the event happens, before the answer goes out, so it must not block: hand what takes time to a
-/// channel. A panic in it is swallowed.
+/// It is called synchronously, before the response is sent, so it must not block: move slow work to a channel. A panic
+/// in it is caught and ignored.
 ///
 /// # Example
 ///
-/// Failures outlive a restart where the application keeps them:
+/// The application can persist locks across a restart:
 ///
 /// ```
 /// use tower_step_up::{Event, StepUp};
@@ -324,7 +324,7 @@ impl SendFailure {
 ///     .otp("SMS", tower_step_up::discard)
 ///     .observe(move |event: &Event<'_>| {
 ///         if let Event::Locked { subject, .. } = event {
-///             let _ = tx.send((*subject).to_owned()); // write it down; after a restart: step_up.lock(subject)
+///             let _ = tx.send((*subject).to_owned()); // persist it; after a restart: step_up.lock(subject)
 ///         }
 ///     })
 ///     .build()?;
@@ -332,7 +332,7 @@ impl SendFailure {
 /// # Ok::<_, tower_step_up::ConfigError>(())
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// Something has happened.
+    /// Called for each event.
     fn observe(&self, event: &Event<'_>);
 }
 
@@ -345,7 +345,7 @@ where
     }
 }
 
-/// All observers.
+/// All registered observers.
 #[derive(Clone, Default)]
 pub(crate) struct Observers(Vec<Arc<dyn Observer>>);
 
@@ -356,7 +356,7 @@ impl Observers {
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
         for observer in &self.0 {
-            // Whatever state it leaves behind is its own.
+            // Unwind safe: a panic can only affect the observer's own state.
             let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
         }
     }

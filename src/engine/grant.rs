@@ -1,4 +1,4 @@
-//! [`Grant`]: what handlers and callers see of a verified challenge.
+//! The public view of a verified challenge: [`Grant`].
 
 use std::{fmt, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     timeout::BoxFuture,
 };
 
-/// What a verified challenge gave: by which channel, for what, when, and until when.
+/// The result of a verified challenge: its channel, its scope, when it was verified and when it expires.
 ///
 /// A guard puts it into the request's [`Caller`](crate::Caller). A clone is one atomic increment.
 ///
@@ -25,10 +25,10 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Grant {
-    /// The session's record, as it was when it was read: so the way of a request through a guard copies nothing.
+    /// The session's record as it was read, shared so that a guard copies nothing.
     stored: Stored,
     index: usize,
-    /// Where this request has spent it.
+    /// Set if this request has consumed the grant.
     spent: Option<Arc<dyn Restore>>,
 }
 
@@ -38,25 +38,25 @@ pub(crate) trait Restore: Send + Sync {
 }
 
 impl Grant {
-    /// One of the grants of a session's record; `None` where there is no such.
+    /// One of the grants of a session's record; `None` if there is none at this index.
     pub(crate) fn of(stored: Stored, index: usize) -> Option<Self> {
         session(&stored)?.grants().get(index)?;
         Some(Self { stored, index, spent: None })
     }
 
-    /// The grant that was given last.
+    /// The most recent grant.
     pub(crate) fn newest(stored: Stored) -> Option<Self> {
         let last = session(&stored)?.grants().len().checked_sub(1)?;
         Self::of(stored, last)
     }
 
-    /// The channel by which the caller proved to be there.
+    /// The channel of the verified challenge.
     #[must_use]
     pub fn channel(&self) -> &str {
         &self.granted().channel
     }
 
-    /// What the step-up was for; `None` for the whole session.
+    /// The scope of the step-up; `None` for the whole session.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.granted().scope.as_deref()
@@ -68,23 +68,24 @@ impl Grant {
         self.granted().verified_at
     }
 
-    /// When the grant ends, whatever happens in between.
+    /// When the grant expires; use does not extend it.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.granted().expires_at
     }
 
-    /// Whether it opens one operation only ([`Binding`](crate::Binding)).
+    /// Whether the grant is bound to one operation ([`Binding`](crate::Binding)).
     #[must_use]
     pub fn is_bound(&self) -> bool {
         self.granted().operation.is_some()
     }
 
-    /// Makes a grant that this request has spent live again, for a handler that failed before it did anything: with its
-    /// old end, for what it was for, and once. Whether it did: not where it was not spent, has been given back before
-    /// or has expired, or where it, its session or its generation is gone.
+    /// Restores a grant that this request has consumed, for a handler that failed before any effect. The grant keeps
+    /// its expiry, scope and binding, and can be consumed once more. Returns whether it was restored: `false` if it was
+    /// not consumed, was already restored or has expired, or if the grant, its session or its generation no longer
+    /// exists.
     ///
-    /// Never automatic. A handler that calls it after a part of its work was done lets that part be repeated.
+    /// Never automatic. A handler that calls it after a part of its work was done allows that part to be repeated.
     ///
     /// # Example
     ///
@@ -98,7 +99,7 @@ impl Grant {
     /// # step_up.verify_otp(&caller, "SMS", "123456").await?;
     /// let once = Requirement::new().once();
     /// let grant = step_up.authorize(&caller, &once).await?;
-    /// assert!(step_up.authorize(&caller, &once).await.is_err()); // spent
+    /// assert!(step_up.authorize(&caller, &once).await.is_err()); // consumed
     ///
     /// // The ledger is down, and nothing was written.
     /// assert!(grant.restore().await?);
@@ -111,7 +112,7 @@ impl Grant {
     ///
     /// # Errors
     ///
-    /// [`ChallengeError::Unavailable`] where the store is down: it may stay spent.
+    /// [`ChallengeError::Unavailable`] if the store is unavailable: the grant may stay consumed.
     pub async fn restore(&self) -> Result<bool, ChallengeError> {
         match &self.spent {
             Some(spent) => spent.restore().await,
@@ -124,9 +125,9 @@ impl Grant {
     }
 
     fn granted(&self) -> &Granted {
-        // `of` has found it, and a stored record never changes.
+        // `of` has checked the index, and a stored record is immutable.
         let granted = session(&self.stored).and_then(|session| session.grants().get(self.index));
-        granted.expect("a grant is made of a record that has it")
+        granted.expect("the index was checked when the grant was made")
     }
 }
 
@@ -137,7 +138,7 @@ fn session(stored: &Stored) -> Option<&Session> {
     }
 }
 
-/// Two grants are equal where they say the same.
+/// Two grants are equal if their contents are.
 impl PartialEq for Grant {
     fn eq(&self, other: &Self) -> bool {
         self.granted() == other.granted()
