@@ -79,11 +79,11 @@ pub(crate) struct Engine {
     pub(crate) store: Backend,
     pub(crate) sandbox: bool,
     pub(crate) scopes: Option<Vec<Box<str>>>,
-    /// The settings of the edges.
+    /// The part of the builder's settings that the edges use.
     pub(crate) wire: Settings,
     ids: Ids,
     identify: Option<Arc<dyn Identify>>,
-    /// `None`: everybody everything, and only the sender knows where.
+    /// `None`: every user has every channel, and only the sender knows the recipient.
     enrollment: Option<Arc<dyn ErasedEnrollment>>,
     clock: Monotone,
     keyring: Keyring,
@@ -99,7 +99,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// A guard that binds nothing was put before a service.
+    /// Warns about a guard without a binding where the policy accepts only bound step-ups.
     pub(crate) fn note_unbound(&self) {
         if self.policy.bound && self.unbound.first(self.clock.now()) {
             telemetry::unbound();
@@ -107,23 +107,23 @@ impl Engine {
     }
 }
 
-/// What the edges ask.
+/// Used by the edges.
 impl Engine {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// A reference for support, on every answer.
+    /// The `request-ref` of a response, for support.
     pub(crate) fn request_ref(&self) -> u128 {
         self.ids.reference()
     }
 
-    /// Whether callers are read from the extensions.
+    /// Whether callers are read from the request's extensions.
     pub(crate) fn identifies_by_extension(&self) -> bool {
         self.identify.is_none()
     }
 
-    /// Nobody, where the application's own code panics.
+    /// The caller of a request; `None` if the application's code panics.
     pub(crate) fn identify(&self, request: &Parts) -> Option<Caller> {
         match &self.identify {
             Some(identify) => catch_unwind(AssertUnwindSafe(|| identify.identify(request))).ok().flatten(),
@@ -142,12 +142,12 @@ impl Engine {
         }
     }
 
-    /// Whether a request spends what lets it pass.
+    /// Whether a request consumes the grant that satisfies the requirement.
     pub(crate) fn spends(&self, requirement: &Requirement) -> bool {
         requirement.is_once() || self.policy.one_time
     }
 
-    /// The grant that lets a request pass.
+    /// Decides, and returns the grant that satisfies the requirement.
     pub(crate) fn decide(
         &self,
         loaded: Result<Option<Stored>, StoreError>,
@@ -158,8 +158,8 @@ impl Engine {
         Grant::of(stored, satisfied.first).ok_or_else(|| AuthorizeError::StepUpRequired(UnmetReason::Missing.into()))
     }
 
-    /// The one decision behind layer, extractor and [`StepUp::authorize`]: a session's record, and which of its grants
-    /// it takes.
+    /// The decision shared by the layer, the extractor and [`StepUp::authorize`]: a session's record, and which of its
+    /// grants satisfy the requirement.
     pub(crate) fn satisfied(
         &self,
         loaded: Result<Option<Stored>, StoreError>,
@@ -179,7 +179,7 @@ impl Engine {
         Ok((stored, satisfied))
     }
 
-    /// Emits what was refused, with the channel where it is a registered one.
+    /// Emits a refusal, with the channel if it is registered.
     fn emit_refused(&self, caller: &Caller, channel: Option<&str>, error: &ChallengeError) {
         self.emit(&Event::Refused { subject: caller.subject(), channel, error });
     }

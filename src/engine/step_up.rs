@@ -7,13 +7,13 @@ use futures_util::future::join;
 use super::{Caller, Engine, Event, Grant, StepUpBuilder};
 use crate::rules::{ChallengeError, Requirement, Session, Timestamp, Unmet};
 
-/// Step-up authentication: challenges, grants, and what they need. Cheap to clone.
+/// Step-up authentication: challenges, grants, and their configuration. Cheap to clone.
 ///
-/// Senders, enrollments and stores outside the process have deadlines, so they need a tokio runtime with its time
-/// driver (`enable_time` or `enable_all`).
+/// Calls to senders, enrollments and remote stores have deadlines, so they need a tokio runtime with its time driver
+/// (`enable_time` or `enable_all`).
 ///
-/// The challenge endpoints call its methods; an application can call them itself, from a handler of its own
-/// or another protocol. All of them share one set of limits (T6).
+/// The challenge endpoints call these methods; an application can call them itself, from its own handler or for another
+/// protocol. All of them share one set of limits (T6).
 ///
 /// # Example
 ///
@@ -35,17 +35,17 @@ use crate::rules::{ChallengeError, Requirement, Session, Timestamp, Unmet};
 /// ```
 pub struct StepUp(pub(crate) Arc<Engine>);
 
-/// The grants of a caller's session, and the channels that the user has enrolled.
+/// The step-up state of a caller's session.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StepUpStatus {
-    /// The grants that are alive.
+    /// The grants that have not expired.
     pub grants: Vec<Grant>,
-    /// The channels for one-time codes that this user has enrolled.
+    /// The user's enrolled channels for one-time codes.
     pub otp: Vec<String>,
-    /// The channels for pushes that this user has enrolled.
+    /// The user's enrolled channels for pushes.
     pub push: Vec<String>,
-    /// The time at which this was so.
+    /// The time at which this was read.
     pub now: Timestamp,
 }
 
@@ -55,7 +55,7 @@ pub struct StepUpStatus {
 pub enum AuthorizeError {
     /// The caller has to step up.
     StepUpRequired(Unmet),
-    /// The store failed: refused.
+    /// The store failed, so the request is refused.
     Unavailable,
 }
 
@@ -76,8 +76,8 @@ impl StepUp {
         StepUpBuilder::new()
     }
 
-    /// Whether a caller's session satisfies a requirement now: what a guard asks, for a handler that knows
-    /// only later what it needs. Where the requirement is for [`once`](Requirement::once), this spends the grant.
+    /// Whether a caller's session satisfies a requirement now: the guard's decision, for a handler that knows its
+    /// requirement only later. If the requirement is for [`once`](Requirement::once), this consumes the grant.
     ///
     /// # Example
     ///
@@ -86,7 +86,8 @@ impl StepUp {
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-    /// let refused = step_up.authorize(&Caller::user("alice").session("1"), &Requirement::new().scope("payments")).await;
+    /// let caller = Caller::user("alice").session("1");
+    /// let refused = step_up.authorize(&caller, &Requirement::new().scope("payments")).await;
     /// assert_eq!(refused, Err(AuthorizeError::StepUpRequired(UnmetReason::Missing.into())));
     /// # Ok(())
     /// # }
@@ -96,7 +97,7 @@ impl StepUp {
     ///
     /// # Errors
     ///
-    /// [`AuthorizeError`], and nothing may then be done for the caller.
+    /// [`AuthorizeError`]; the handler must then do nothing for the caller.
     pub async fn authorize(&self, caller: &Caller, requirement: &Requirement) -> Result<Grant, AuthorizeError> {
         let engine = &*self.0;
         let checked = self.ask(caller, requirement, engine.spends(requirement)).await;
@@ -107,7 +108,7 @@ impl StepUp {
         })
     }
 
-    /// Decides for a caller, and spends what satisfies the requirement or leaves it.
+    /// Decides for a caller; consumes the grants that satisfy the requirement where `spends` is set.
     pub(crate) async fn ask(
         &self,
         caller: &Caller,
@@ -120,12 +121,12 @@ impl StepUp {
         self.0.decide(self.0.look_up(&self.0.session_key(caller)).await, requirement, None)
     }
 
-    /// Waits for the work that goes on without its request: call it at shutdown, once no more requests are taken.
+    /// Waits for background work to finish: call it at shutdown, once no more requests are accepted.
     ///
-    /// A start that was counted, a revocation, a transfer and a lock run to their end where their request is dropped: a
-    /// client that goes away neither keeps a message from being sent nor leaves half of its sessions elevated. The rest
-    /// is done by a task on the tokio runtime in which the operation began. A runtime that ends before loses what was
-    /// still to be done, such as a message; never a count.
+    /// A start that was counted, a revocation, a transfer and a lock are completed even if their request is dropped: a
+    /// client that disconnects cannot keep a message from being sent, or leave half of the user's sessions elevated. A
+    /// task on the tokio runtime of the request does the rest. If that runtime shuts down first, the remaining work,
+    /// such as sending a message, is lost; counts are not.
     ///
     /// # Example
     ///
@@ -143,7 +144,7 @@ impl StepUp {
         self.0.unfinished.drained().await;
     }
 
-    /// The grants of a caller's session, and the channels that the user has enrolled.
+    /// The step-up state of a caller: their grants, and the channels that they have enrolled.
     ///
     /// # Errors
     ///
@@ -154,7 +155,7 @@ impl StepUp {
         let push = engine.enrolled(caller, engine.channels.push_names());
         let (otp, push) = join(otp, push).await;
         let (otp, push) = (otp?, push?);
-        // Last, so that the answer is not older than the application's.
+        // Loaded last, so that the grants are as recent as possible.
         let stored = engine.load(&engine.session_key(caller)).await?;
         let now = engine.now();
         let all = engine.session_of(stored.as_ref())?.map_or(&[][..], Session::grants);
