@@ -47,7 +47,7 @@
 //!
 //! A gRPC request is refused with a gRPC status, any other with JSON; see [`grpc`](crate::grpc).
 //!
-//! The extensions of every refusal hold the [`Refusal`](crate::Refusal)(refusal::Refusal), also where a closure builds
+//! The extensions of every refusal hold the [`Refusal`](crate::Refusal), also where a closure builds
 //! the response, so that an outer layer can distinguish the guard's refusal from the application's own.
 
 mod admission;

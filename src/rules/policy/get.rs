@@ -107,6 +107,18 @@ impl Policy {
         self.sends
     }
 
+    /// The number and the window of [`sends_in_process`](Self::sends_in_process).
+    #[must_use]
+    pub fn get_sends_in_process(&self) -> Option<(u32, Duration)> {
+        self.sends_in_process.map(|rate| (rate.sends, rate.per))
+    }
+
+    /// The characters, the number and the window of [`sends_per_prefix`](Self::sends_per_prefix).
+    #[must_use]
+    pub fn get_sends_per_prefix(&self) -> Option<(u8, u32, Duration)> {
+        self.sends_per_prefix.map(|(characters, rate)| (characters, rate.sends, rate.per))
+    }
+
     /// The first and the longest lockout of [`lockout_backoff`](Self::lockout_backoff).
     #[must_use]
     pub const fn get_lockout_backoff(&self) -> (Duration, Duration) {

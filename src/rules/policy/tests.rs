@@ -153,3 +153,47 @@ fn each_bound_holds_on_both_sides() {
         }
     }
 }
+
+/// Every setter is read back.
+#[test]
+fn getters_return_what_was_set() {
+    let secs = Duration::from_secs;
+    let policy = Policy::new()
+        .code_digits(8)
+        .code_lifetime(secs(31))
+        .max_attempts(3)
+        .lockout_every(4)
+        .lockout_backoff(secs(32), secs(33))
+        .disable_after(34)
+        .wrong_codes_a_day(35)
+        .resend_interval(secs(36))
+        .starts_per_session(37)
+        .send_budget(SendBudget::new().per_5_minutes(1).per_10_minutes(2).per_hour(3).per_day(4))
+        .sends_in_process(38, secs(39))
+        .sends_per_prefix(5, 40, secs(41))
+        .live_challenges(6)
+        .pushes(42)
+        .pause_after_declines(7, secs(43))
+        .number_matching(2)
+        .push_lifetime(secs(44))
+        .grant_lifetime(secs(45))
+        .one_time_grants()
+        .bound_grants()
+        .clock_skew(secs(46))
+        .sender_deadline(secs(47))
+        .store_deadline(secs(48));
+    assert_eq!((policy.get_code_digits(), policy.get_max_attempts(), policy.get_lockout_every()), (8, 3, 4));
+    assert_eq!((policy.get_code_lifetime(), policy.get_resend_interval()), (secs(31), secs(36)));
+    assert_eq!(policy.get_lockout_backoff(), (secs(32), secs(33)));
+    assert_eq!((policy.get_disable_after(), policy.get_wrong_codes_a_day()), (34, 35));
+    assert_eq!((policy.get_starts_per_session(), policy.get_send_budget().get()), (Some(37), [1, 2, 3, 4]));
+    assert_eq!(policy.get_sends_in_process(), Some((38, secs(39))));
+    assert_eq!(policy.get_sends_per_prefix(), Some((5, 40, secs(41))));
+    assert_eq!((policy.get_live_challenges(), policy.get_pushes()), (6, 42));
+    assert_eq!((policy.get_pause_after_declines(), policy.get_number_matching()), ((7, secs(43)), Some(2)));
+    assert_eq!((policy.get_push_lifetime(), policy.get_grant_lifetime()), (secs(44), secs(45)));
+    assert!(policy.has_one_time_grants() && policy.has_bound_grants());
+    assert!(!Policy::new().has_one_time_grants() && !Policy::new().has_bound_grants());
+    assert_eq!((policy.get_clock_skew(), policy.get_sender_deadline()), (secs(46), secs(47)));
+    assert_eq!(policy.get_store_deadline(), secs(48));
+}

@@ -192,3 +192,30 @@ fn requirements_that_nothing_satisfies_are_refused() {
 fn reasons_are_ordered_as_they_are_checked() {
     assert!(UnmetReason::ALL.is_sorted());
 }
+
+/// A variant that `ALL` lacks would be answered as `missing`. This match does not compile until a new one is counted here;
+/// list it there, too.
+#[test]
+fn every_reason_is_listed() {
+    let one = |reason| match reason {
+        UnmetReason::Missing
+        | UnmetReason::WrongScope
+        | UnmetReason::WrongChannel
+        | UnmetReason::Mismatch
+        | UnmetReason::Spent
+        | UnmetReason::Expired
+        | UnmetReason::TooOld => 1,
+    };
+    assert_eq!(UnmetReason::ALL.map(one).iter().sum::<usize>(), 7);
+}
+
+#[test]
+fn getters_return_what_was_asked_for() {
+    let secs = Duration::from_secs;
+    let asked = Requirement::new().scope("pay").max_age(secs(60)).all_of([Factor::new("SMS").max_age(secs(30))]).once();
+    assert_eq!((asked.get_scope(), asked.get_max_age(), asked.is_once()), (Some("pay"), Some(secs(60)), true));
+    let factors: Vec<_> = asked.get_factors().map(|factor| (factor.channel(), factor.get_max_age())).collect();
+    assert_eq!((factors, asked.takes_all()), (vec![("SMS", Some(secs(30)))], true));
+    let any = Requirement::new();
+    assert_eq!((any.get_scope(), any.get_max_age(), any.is_once(), any.get_factors().count()), (None, None, false, 0));
+}
