@@ -195,7 +195,7 @@ impl Store for Spy {
 
     async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
         let inserted = changes.iter().filter(|change| change.expected.is_none()).map(|change| change.key);
-        self.keys.lock().map_err(StoreError::new)?.extend(inserted);
+        self.keys.lock().map_err(|_| StoreError::new("poisoned"))?.extend(inserted);
         self.store.swap(changes).await
     }
 }

@@ -15,9 +15,9 @@ enum Kind {
 }
 
 impl StoreError {
-    /// The store's own error.
-    pub fn new(error: impl fmt::Display) -> Self {
-        Self(Kind::Failed(error.to_string().into()))
+    /// The store's own error, or a text; it becomes the [`source`](Error::source).
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Kind::Failed(error.into()))
     }
 
     /// One word, for logs and metrics.
@@ -58,4 +58,11 @@ impl fmt::Display for StoreError {
     }
 }
 
-impl Error for StoreError {}
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0 {
+            Kind::Failed(error) => Some(&**error),
+            Kind::Unreadable | Kind::Deadline | Kind::Full => None,
+        }
+    }
+}

@@ -18,12 +18,12 @@
 //!
 //! impl Store for Shelf {
 //!     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
-//!         let bytes = self.0.lock().map_err(StoreError::new)?.get(&key).cloned();
+//!         let bytes = self.0.lock().map_err(|_| StoreError::new("poisoned"))?.get(&key).cloned();
 //!         bytes.map(|bytes| Stored::decode(&bytes)).transpose()
 //!     }
 //!
 //!     async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
-//!         let mut shelf = self.0.lock().map_err(StoreError::new)?;
+//!         let mut shelf = self.0.lock().map_err(|_| StoreError::new("poisoned"))?;
 //!         for (at, Change { key, expected, next, .. }) in changes.iter().enumerate() {
 //!             let current = shelf.get(key).map(|bytes| Revision::of(bytes)).transpose()?;
 //!             if current.is_some() && current == next.as_ref().map(Stored::revision) {

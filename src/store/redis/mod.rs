@@ -231,7 +231,7 @@ fn failed(error: RedisError) -> StoreError {
         None if error.to_string().contains("certificate") => "certificate not accepted",
         None => error.category(),
     };
-    StoreError::new(format_args!("redis: {what}"))
+    StoreError::new(format!("redis: {what}"))
 }
 
 /// Prints neither keys nor the address, which may hold a password.
