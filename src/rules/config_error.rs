@@ -168,7 +168,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "the requirement names channel {channel:?} twice; name it once")
             }
             Self::TooManyChannels => f.write_str("a requirement names at most 16 channels; name fewer"),
-            Self::MaxAgeTooShort => f.write_str("a max_age below one second refuses every request; set one second or more"),
+            Self::MaxAgeTooShort => f.write_str("a max_age below one second refuses every request; set at least one"),
             Self::InvalidPath { setting, path } => {
                 write!(f, "{setting}({path:?}): a path begins with '/' and does not end with it")
             }
@@ -191,8 +191,9 @@ impl fmt::Display for ConfigError {
                 f.write_str("the store is shared between processes, which need a shared secret; call .secret(..)")
             }
             Self::RecordKeyRequired => f.write_str(
-                "records leave the process, so their user data must be keyed; call .record_key(..) with 32 random bytes, \
-                 the same in every process, and never rotate the key: with another key all lockouts and counts are lost",
+                "records leave the process, so their user data must be keyed; call .record_key(..) with 32 random \
+                 bytes, the same in every process, and never rotate the key: with another key all lockouts and counts \
+                 are lost",
             ),
             Self::RandomUnavailable => {
                 f.write_str("the operating system's random generator failed; codes cannot be generated without it")
