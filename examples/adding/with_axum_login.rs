@@ -1,5 +1,5 @@
 //! An app with users by axum-login 0.18, on tower-sessions 0.14. The lines marked `// +` add a step-up to it.
-//! What is the session's id here, and why: docs/sessions.md
+//! The choice of session id is explained in docs/sessions.md.
 
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};

@@ -1,5 +1,5 @@
 //! An app with JWTs in a bearer header, by jsonwebtoken 11. The lines marked `// +` add a step-up to it.
-//! What is the session's id here, and why: docs/sessions.md
+//! The choice of session id is explained in docs/sessions.md.
 
 use axum::extract::{Extension, Path, Request};
 use axum::http::{HeaderMap, StatusCode, header::AUTHORIZATION};

@@ -1,5 +1,5 @@
 //! An app whose login is a signed cookie, by axum-extra 0.12. The lines marked `// +` add a step-up to it.
-//! What is the session's id here, and why: docs/sessions.md
+//! The choice of session id is explained in docs/sessions.md.
 
 use axum::extract::{Extension, Path, Request};
 use axum::middleware::{Next, from_fn_with_state};

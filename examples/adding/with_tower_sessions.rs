@@ -1,5 +1,5 @@
 //! An app with sessions by tower-sessions 0.15. The lines marked `// +` add a step-up to it.
-//! What is the session's id here, and why: docs/sessions.md
+//! The choice of session id is explained in docs/sessions.md.
 
 use axum::extract::{Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};

@@ -1,5 +1,5 @@
-//! A server of tonic 0.14 that authenticates in an interceptor. The lines marked `// +` add a step-up to it.
-//! What is the session's id here, and why: docs/sessions.md
+//! A tonic 0.14 server that authenticates in an interceptor. The lines marked `// +` add a step-up to it.
+//! The choice of session id is explained in docs/sessions.md.
 
 use bank::bank_server::{Bank, BankServer, SERVICE_NAME};
 use bank::{AccountsRequest, AccountsResponse, TransferRequest, TransferResponse};
@@ -13,7 +13,7 @@ pub(crate) mod bank {
     include!("tonic/bank.v1.rs");
 }
 
-/// Who is logged in, by the random token of the login. Whoever logs out is removed.
+/// The logged-in users by the random token of their login; removed at logout.
 pub(crate) type Logins = Arc<RwLock<HashMap<String, String>>>;
 
 #[tokio::main]
@@ -31,7 +31,7 @@ pub(crate) async fn serve(listener: TcpListener, logins: Logins) -> Result<(), B
     Ok(server.serve_with_incoming(TcpIncoming::from(listener)).await?)
 }
 
-/// Only the one token of the one `authorization` counts, and only while its login lasts.
+/// Accepts a single token in a single `authorization` header, only while its login lasts.
 pub(crate) fn authenticate(logins: &Logins, mut request: Request<()>) -> Result<Request<()>, Status> {
     let mut values = request.metadata().get_all("authorization").iter();
     let value = values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok());

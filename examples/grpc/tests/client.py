@@ -72,24 +72,24 @@ def verify(code, metadata):
     return step_up.VerifyOtp(request, metadata=metadata)
 
 
-# Nobody is logged in; what is open passes.
+# Not logged in: only open methods pass.
 refused(Code.UNAUTHENTICATED, "UNAUTHORIZED", bank.Transfer, transfer)
 refused(Code.UNAUTHENTICATED, "UNAUTHORIZED", step_up.Status, step_up_pb2.StatusRequest())
 assert len(bank.Accounts(bank_pb2.AccountsRequest(), metadata=one).accounts) == 1
 
-# Refused: the answer says what would do.
+# Refused: the response names the accepted channels.
 info = refused(Code.PERMISSION_DENIED, "STEP_UP_REQUIRED", bank.Transfer, transfer, metadata=one)["ErrorInfo"]
 assert info.metadata["reason"] == "missing", info
 assert json.loads(info.metadata["channels"]) == {"otp": ["SMS"], "push": ["BIOMETRIC"]}, info
 
-# Start. A second start waits, and is told how long.
+# Start. A second start is refused, with the time to wait.
 _, call = step_up.StartOtp.with_call(step_up_pb2.StartOtpRequest(channel="SMS"), metadata=one)
 assert dict(call.initial_metadata())["cache-control"] == "no-store"
 start = step_up_pb2.StartOtpRequest(channel="SMS")
 wait = refused(Code.FAILED_PRECONDITION, "RETRY_IN_15SEC", step_up.StartOtp, start, metadata=one)["RetryInfo"]
 assert 0 < wait.retry_delay.seconds <= 15, wait
 
-# A malformed code, a wrong code, and the right one.
+# A malformed code, a wrong code and the correct one.
 bad = refused(Code.INVALID_ARGUMENT, "INVALID_REQUEST", verify, "12345x", one)["BadRequest"]
 assert [(field.field, field.description) for field in bad.field_violations] == [("verification_code", "REGEX")]
 refused(Code.FAILED_PRECONDITION, "VERIFICATION_CODE_INVALID", verify, "000000", one)
@@ -105,7 +105,7 @@ assert status.status == step_up_pb2.LEVEL_STEPPED_UP and len(status.grants) == 1
 refused(Code.PERMISSION_DENIED, "STEP_UP_REQUIRED", bank.Transfer, transfer, metadata=two)
 refused(Code.FAILED_PRECONDITION, "STATE_INVALID", verify, "123456", two)
 
-# Who has enrolled nothing cannot start; dropped is dropped.
+# A user without an enrollment cannot start; a dropped elevation no longer passes.
 refused(Code.FAILED_PRECONDITION, "CHANNEL_NOT_REGISTERED", step_up.StartOtp, start, metadata=session("bob-1"))
 step_up.Drop(step_up_pb2.DropRequest(), metadata=one)
 refused(Code.PERMISSION_DENIED, "STEP_UP_REQUIRED", bank.Transfer, transfer, metadata=one)

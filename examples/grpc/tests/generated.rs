@@ -1,11 +1,11 @@
-//! The code that is generated from `.proto` files is checked in, so that nobody needs protoc; here it is compared
-//! with what the files say now. `UPDATE_GENERATED=1 cargo test -p grpc --test generated` writes it anew.
+//! The code generated from the `.proto` files is checked in, so that protoc is not needed; this test checks that it is
+//! up to date. `UPDATE_GENERATED=1 cargo test -p grpc --test generated` regenerates it.
 
 use std::{env, fs, path::Path};
 
 use tonic_prost_build::{Builder, configure};
 
-/// Generates the one file of a package and compares it with the one that is checked in.
+/// Generates the file of a package and compares it with the checked-in file.
 fn check(builder: Builder, proto: &str, package: &str, checked_in: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(checked_in);
@@ -24,14 +24,14 @@ fn check(builder: Builder, proto: &str, package: &str, checked_in: &str) {
     assert!(fresh, "{} is stale: UPDATE_GENERATED=1 cargo test -p grpc --test generated", checked_in.display());
 }
 
-/// The server of the companion, with a codec of its own.
+/// The server of the challenge endpoints, with its own codec.
 #[test]
 fn the_companion() {
     let builder = configure().build_client(false).build_transport(false).codec_path("crate::grpc::codec::Protobuf");
     check(builder, "proto/stepup/v1/step_up.proto", "stepup.v1", "src/grpc/stepup.v1.rs");
 }
 
-/// A client of the companion, as anybody generates one.
+/// A client of the challenge endpoints, as applications generate it.
 #[test]
 fn a_client() {
     check(

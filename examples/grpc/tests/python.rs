@@ -1,4 +1,4 @@
-//! A client that is not ours: Python's grpcio, against `examples/grpc/tonic`, with nothing but the `.proto` files.
+//! A third-party client: Python's grpcio against `examples/grpc/tonic`, with only the `.proto` files.
 
 use std::{
     env, fs,
@@ -9,7 +9,7 @@ use std::{
 
 const PACKAGES: [&str; 2] = ["grpcio-tools", "googleapis-common-protos"];
 
-/// A Python that has them, in a virtual environment under `target/`.
+/// A Python with its packages, in a virtual environment under `target/`.
 fn python() -> PathBuf {
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpc-python");
     let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
@@ -18,7 +18,7 @@ fn python() -> PathBuf {
         imports.is_ok_and(|output| output.status.success())
     };
     if !has_packages() {
-        // What broke off half-way is begun again.
+        // Start over after an incomplete installation.
         let _ = fs::remove_dir_all(&venv);
         let run = |command: &mut Command| {
             let output = command.output();
@@ -34,7 +34,7 @@ fn python() -> PathBuf {
     python
 }
 
-/// The example, on a port that is free. Killed when dropped.
+/// The example, on a free port. Killed when dropped.
 struct Example {
     process: Child,
     address: String,

@@ -1,7 +1,8 @@
-//! A bank on tonic whose transfers ask for a step-up: `cargo run -p grpc --example tonic`, then paste the lines it prints.
+//! A bank on tonic whose transfers require a step-up: run `cargo run -p grpc --example tonic` and paste the lines it
+//! prints.
 //!
-//! It listens on 127.0.0.1:50051, or where `TONIC_ADDR` says. Everything happens in the sandbox of tower-step-up, so
-//! nothing is sent. Lines that are tower-step-up's are marked with `+`.
+//! It listens on 127.0.0.1:50051, or on `TONIC_ADDR`. It uses the sandbox of tower-step-up, so nothing is sent. The
+//! lines for tower-step-up are marked with `+`.
 
 use std::{env, error::Error, io, io::Write, net::SocketAddr, time::Duration};
 
@@ -42,7 +43,7 @@ impl bank_server::Bank for Bank {
     }
 
     async fn transfer(&self, request: Request<TransferRequest>) -> Result<Response<TransferResponse>, Status> {
-        // + The grant that let this call pass.
+        // + The grant with which this call passed the guard.
         let grant = request.extensions().get::<Caller>().and_then(Caller::grant);
         let approved_by = grant.map(|grant| grant.channel().to_owned()).unwrap_or_default();
         let TransferRequest { to, amount } = request.into_inner();
@@ -60,8 +61,8 @@ impl payments_server::Payments for Payments {
     type WatchStream = ReceiverStream<Result<Payment, Status>>;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        // + The guard has looked once, when the stream was opened, so the stream ends itself when the grant does. One
-        //   that is to end at a logout as well asks `step_up.authorize(..)` before each message.
+        // + The guard checks only when the stream is opened, so the stream ends itself when the grant expires. To end
+        //   it at a logout as well, call `step_up.authorize(..)` before each message.
         let grant = request.extensions().get::<Caller>().and_then(Caller::grant);
         let expires_at = grant.ok_or_else(|| Status::internal("not guarded"))?.expires_at();
         let left = expires_at.saturating_since(SystemClock.now());
@@ -84,7 +85,8 @@ impl payments_server::Payments for Payments {
     }
 }
 
-/// Who is asking: `authorization: Bearer alice-1` is alice in her session 1. A real server verifies a token here.
+/// Authenticates a call: `authorization: Bearer alice-1` is alice in her session 1. A real server verifies a token
+/// here.
 fn authenticate(metadata: &MetadataMap) -> Option<Caller> {
     let mut values = metadata.get_all("authorization").iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -94,7 +96,7 @@ fn authenticate(metadata: &MetadataMap) -> Option<Caller> {
     known.then(|| Caller::user(user).session(token)) // + The user, and this session of theirs.
 }
 
-/// Every alice has a phone; nobody else has enrolled anything.
+/// Only alice has a phone enrolled.
 async fn enrollment(caller: Caller, _channel: String) -> Result<Recipient, EnrollmentError> {
     let enrolled = caller.subject().starts_with("alice");
     if enrolled { Ok(Recipient::known_to_sender()) } else { Err(EnrollmentError::NotEnrolled) }
@@ -103,7 +105,7 @@ async fn enrollment(caller: Caller, _channel: String) -> Result<Recipient, Enrol
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(env::var("TONIC_ADDR").as_deref().unwrap_or("127.0.0.1:50051")).await?;
-    // Whoever started this may not be reading: that is no reason to stop.
+    // Ignore a closed stdout: the server keeps running.
     let _ = introduce(&mut io::stdout().lock(), listener.local_addr()?);
 
     Server::builder()
@@ -123,7 +125,7 @@ pub(crate) fn identify(mut request: Request<()>) -> Result<Request<()>, Status> 
 }
 
 pub(crate) fn routes() -> Result<Routes, ConfigError> {
-    // + What steps up, and the guards: Accounts is open, everything else of the bank is guarded.
+    // + The step-up and its guards: Accounts is open, every other method of the bank is guarded.
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).push("BIOMETRIC", discard).enrollment(enrollment);
     let step_up = step_up.grpc_domain("bank.example").build()?;
     let guard = RequireStepUp::new(&step_up).grpc();
@@ -135,7 +137,7 @@ pub(crate) fn routes() -> Result<Routes, ConfigError> {
         .add_service(step_up.grpc_challenges())) // + outside the guards
 }
 
-/// What to try. Every line works when pasted into a shell in the crate's directory, in this order.
+/// Commands to paste into a shell in the crate's directory, in this order.
 fn introduce(out: &mut impl Write, address: SocketAddr) -> io::Result<()> {
     let call = |proto: &str, data: &str, method: &str| {
         let auth = "-H 'authorization: Bearer alice-1'";

@@ -1,4 +1,4 @@
-//! Bodies of bound requests that a guard which negotiates refuses to a client of gRPC.
+//! Bodies of bound requests that a negotiating guard refuses to a gRPC client.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ struct Answer {
     trailers: Option<HeaderMap>,
 }
 
-/// Asks a bound guard around a handler that repeats what it hears.
+/// Sends a request to a bound guard around an echo handler.
 async fn call(step_up: &StepUp, request: Request<Body>) -> Answer {
     let binding = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Approve this".into()));
     let echo = service_fn(async |request: Request<Body>| Ok::<_, Infallible>(Response::new(request.into_body())));
@@ -58,7 +58,7 @@ impl http_body::Body for Untouched {
     }
 }
 
-/// A client that speaks gRPC is refused in its terms, whatever is wrong: with the token among the metadata.
+/// A gRPC client gets every refusal as a gRPC status, with the token in the metadata.
 #[tokio::test(start_paused = true)]
 async fn grpc_clients_are_refused_in_their_terms() {
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).proof("KEY").build().unwrap();

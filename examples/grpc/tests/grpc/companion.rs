@@ -1,4 +1,4 @@
-//! The companion for gRPC clients: what HTTP's does, with the same checks, limits and codes.
+//! The challenge endpoints over gRPC: the same checks, limits and codes as over HTTP.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl Client {
     }
 }
 
-/// Every answer carries what every answer has to.
+/// Checks the metadata that every response must have.
 fn stamped<T>(answer: Result<Response<T>, Status>) -> Result<T, Status> {
     match answer {
         Ok(answer) => {
@@ -92,7 +92,7 @@ fn retry(status: &Status) -> Option<u64> {
     Some(status.get_details_retry_info()?.retry_delay?.as_secs())
 }
 
-/// Which fields are wrong, and how.
+/// The field violations of a refusal.
 fn fields<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<(String, String)> {
     let status = answer.unwrap_err();
     assert_eq!(says(&status), (Code::InvalidArgument, "INVALID_REQUEST".into()));
@@ -162,7 +162,7 @@ async fn without_a_caller_nothing_is_said() {
     assert_eq!(refused(stamped(client.drop(DropRequest {}).await)), unauthorized);
 }
 
-/// Malformed requests cost nothing, and everything that is wrong is said at once.
+/// Malformed requests count no attempt, and all violations are reported together.
 #[tokio::test]
 async fn malformed() {
     let mut alice = Client::of(&step_up()).await;
@@ -186,7 +186,7 @@ async fn malformed() {
     alice.verify("SMS", Some("123456")).await.unwrap();
 }
 
-/// A message that is none is the client's fault and is not repeated; one that is too large is not read.
+/// A malformed message is a client error that is not retried; a message that is too large is not read.
 #[tokio::test]
 async fn broken_messages() {
     let service = step_up().grpc_challenges();
@@ -209,14 +209,14 @@ async fn broken_messages() {
     assert_eq!((broken.code(), broken.message()), (Code::InvalidArgument, "Invalid request"));
     let too_large = call("/stepup.v1.StepUp/VerifyOtp", &large, Some(alice())).await;
     assert_eq!(says(&too_large), (Code::OutOfRange, "MESSAGE_TOO_LARGE".into()));
-    // The order is HTTP's: which method, then who, then what.
+    // The same order as over HTTP: method, authentication, message.
     assert_eq!(call("/stepup.v1.StepUp/VerifyOtp", &large, None).await.code(), Code::Unauthenticated);
     for path in ["/stepup.v1.StepUp/verifyOtp", "/stepup.v1.StepUp/VerifyOtp/", "/VerifyOtp", "/stepup.v1.StepUp"] {
         assert_eq!(call(path, &large, None).await.code(), Code::Unimplemented, "{path}");
     }
 }
 
-/// A message that never comes holds nothing for longer than HTTP's would.
+/// A message that never arrives times out as over HTTP.
 #[tokio::test(start_paused = true)]
 async fn slow_messages() {
     let mut request = http::Request::post("/stepup.v1.StepUp/VerifyOtp").body(Counted::default()).unwrap();
@@ -320,7 +320,7 @@ async fn a_store_that_fails_is_unavailable() {
     assert_eq!(refused(alice.client.drop(by("alice", DropRequest {})).await), unavailable);
 }
 
-/// T6: one lock behind HTTP, gRPC and the Rust API, whichever the wrong codes came by.
+/// T6: HTTP, gRPC and the Rust API share one lockout.
 #[tokio::test]
 async fn every_way_in_shares_one_lock() {
     let clock = ManualClock::new();
@@ -347,7 +347,7 @@ async fn every_way_in_shares_one_lock() {
     assert!(matches!(step_up.start_otp(&alice(), "SMS", None).await, Err(ChallengeError::RateLimited(_))));
 }
 
-/// T6, T13: and one budget of messages. Whichever three ways the codes were asked for, the fourth is refused on all.
+/// T6, T13: they also share one send budget. After three codes by any of them, the fourth is refused by all.
 #[tokio::test]
 async fn every_way_in_shares_one_budget() {
     for first in 0..3 {
@@ -388,7 +388,7 @@ async fn every_way_in_shares_one_budget() {
     }
 }
 
-/// A start takes the token of a refusal, and says what is wrong with any other.
+/// A start accepts the token of a refusal, and reports what is wrong with any other token.
 #[tokio::test]
 async fn a_start_may_be_bound() {
     let step_up = step_up();

@@ -29,7 +29,7 @@ use crate::{
     says, serve, step_up, verify,
 };
 
-/// Answers with the channel of the grant that it sees, and counts its calls.
+/// Answers with the channel of the request's grant, and counts its calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Service {
     calls: Arc<AtomicUsize>,
@@ -88,8 +88,7 @@ async fn both(
     Ok((sender, answer.into_inner()))
 }
 
-/// The decision is made when the call starts: a stream that never ends is refused at once, and one that was let
-/// through goes on.
+/// The decision is made when the call starts: an endless stream is refused at once, and an accepted one continues.
 #[tokio::test]
 async fn every_kind_of_method_is_guarded() {
     let step_up = step_up();
@@ -124,7 +123,7 @@ async fn every_kind_of_method_is_guarded() {
     assert_eq!(service.calls(), 4);
 }
 
-/// A body that counts how often somebody wants to read it.
+/// A body that counts how often it is polled.
 #[derive(Default)]
 pub(crate) struct Counted(Arc<AtomicUsize>);
 
@@ -144,7 +143,7 @@ fn call(path: &str, body: Body) -> http::Request<Body> {
     request
 }
 
-/// Neither where the record is at hand nor while it is awaited.
+/// Neither if the record is available at once nor while waiting for it.
 #[tokio::test(start_paused = true)]
 async fn a_request_stream_is_not_read_before_the_decision() {
     let store = Elsewhere::default();
@@ -173,7 +172,7 @@ async fn a_request_stream_is_not_read_before_the_decision() {
     assert_eq!(reads.load(Ordering::SeqCst), 0);
 }
 
-/// What is exempt passes, with or without a login; what is not named is guarded, whatever the service gets later.
+/// Exempt methods pass, with or without a login; all others are guarded, including methods added later.
 #[tokio::test]
 async fn open_methods_are_named() {
     let step_up = step_up();
@@ -193,7 +192,7 @@ async fn open_methods_are_named() {
     assert_eq!(says(&client.both(tokio_stream::empty()).await.unwrap_err()).0, Code::Unauthenticated);
 }
 
-/// T22: byte for byte, as tonic dispatches.
+/// T22: paths are compared byte for byte, as tonic dispatches them.
 #[tokio::test]
 async fn nothing_that_only_looks_like_an_exempt_method_passes() {
     let step_up = step_up();
@@ -229,7 +228,7 @@ async fn nothing_that_only_looks_like_an_exempt_method_passes() {
     }
     assert_eq!(service.calls(), 0, "those that passed had no message");
 
-    // Another shape of refusal is another guard: its exemptions would be another's.
+    // A guard with another response policy does not keep the exemptions.
     let reshaped = guard.json().grpc().layer(KindsServer::new(service));
     let answer = reshaped.oneshot(call("/kinds.v1.Kinds/Unary", Body::empty())).await.unwrap();
     assert_eq!(answer.extensions().get(), Some(&Refusal::StepUpRequired(UnmetReason::Missing.into())));
@@ -272,7 +271,7 @@ fn a_guarded_service_keeps_its_name() {
     assert_eq!(name(&step_up.grpc_challenges()), "stepup.v1.StepUp");
 }
 
-/// No bare 503 for a gRPC client, which would try again at once and for ever.
+/// A gRPC client gets no bare 503, which it would retry at once and without end.
 #[tokio::test]
 async fn a_store_that_fails_is_unavailable() {
     let store = Elsewhere::default();

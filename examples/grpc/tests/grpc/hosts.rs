@@ -1,4 +1,4 @@
-//! gRPC beside others: tonic's routes inside an axum router, and gRPC-Web.
+//! gRPC with other protocols: tonic's routes inside an axum router, and gRPC-Web.
 
 use axum::{
     Router,
@@ -28,7 +28,7 @@ use crate::{
     says, step_up, verify,
 };
 
-/// What a plain HTTP client gets: status, content type, and the body or what a header map says of gRPC.
+/// The response to a plain HTTP client: status, content type, headers and body.
 async fn http(
     address: std::net::SocketAddr,
     path: &str,
@@ -54,7 +54,7 @@ async fn authenticate_http(mut request: HttpRequest, next: Next) -> HttpResponse
     next.run(request).await
 }
 
-/// One guard in front of both kinds of routes: each client is refused in its own terms.
+/// One guard around both kinds of routes: each client gets the refusal in its own protocol.
 #[tokio::test]
 async fn one_guard_negotiates_on_a_mixed_router() {
     let step_up = step_up();
@@ -87,7 +87,7 @@ async fn one_guard_negotiates_on_a_mixed_router() {
         assert_eq!((status, declared.as_str()), (403, "application/json"), "{path} {content_type}");
         assert!(body.starts_with(br#"{"errorCode":"STEP_UP_REQUIRED""#), "{path} {content_type}");
     }
-    // Somebody who only claims to speak gRPC is refused as well.
+    // A client that only claims to speak gRPC is refused as well.
     let (status, declared, headers, body) = http(address, "/transfers", "application/grpc", b"").await;
     assert_eq!(
         (status, declared.as_str(), &headers["grpc-status"], body.len()),
@@ -105,8 +105,8 @@ async fn one_guard_negotiates_on_a_mixed_router() {
     assert_eq!(service.calls(), 1);
 }
 
-/// With tonic-web outside, a browser's request is gRPC by the time a guard sees it, and the refusal is gRPC-Web by the
-/// time the browser does.
+/// With tonic-web outside, a browser's request reaches the guard as gRPC, and the refusal reaches the browser as
+/// gRPC-Web.
 #[tokio::test]
 async fn grpc_web_is_translated_outside() {
     let step_up = step_up();

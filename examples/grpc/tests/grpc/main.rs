@@ -1,4 +1,4 @@
-//! gRPC over real sockets, with tonic's own client: guards, and the companion.
+//! gRPC over real sockets, with tonic's own client: guards and challenge endpoints.
 
 mod bodies;
 mod companion;
@@ -28,7 +28,7 @@ mod kinds {
     include!("kinds.v1.rs");
 }
 
-/// A client of the companion, as anybody generates one.
+/// A client of the challenge endpoints, generated from the published `.proto` file.
 #[allow(clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
 mod stepup {
     include!("stepup.v1.rs");
@@ -46,7 +46,7 @@ async fn verify(step_up: &StepUp, caller: &Caller) {
     step_up.verify_otp(caller, "SMS", "123456").await.unwrap();
 }
 
-/// Authentication as a layer of the server: metadata `user` names who asks, in their session 1.
+/// Authentication as a layer of the server: metadata `user` names the user, in their session 1.
 #[allow(clippy::unnecessary_wraps, reason = "an interceptor may refuse")]
 fn authenticate(mut request: Request<()>) -> Result<Request<()>, Status> {
     if let Some(user) = request.metadata().get("user").map(|user| user.to_str().unwrap().to_owned()) {
@@ -80,7 +80,7 @@ fn by<T>(user: &str, message: T) -> Request<T> {
     request
 }
 
-/// What a refusal says: its code and the reason of its `ErrorInfo`.
+/// The code of a refusal and the reason in its `ErrorInfo`.
 fn says(status: &Status) -> (Code, String) {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
     assert_eq!(info.domain, DOMAIN);
@@ -91,7 +91,7 @@ fn metadata(status: &Status) -> HashMap<String, String> {
     status.get_details_error_info().unwrap().metadata
 }
 
-/// What every answer of this crate carries.
+/// Whether a response has the metadata that this crate sets on every response.
 fn is_stamped(metadata: &MetadataMap) -> bool {
     metadata.get("cache-control").is_some_and(|value| value == "no-store")
         && metadata.get("request-ref").is_some_and(|value| value.len() == 32)

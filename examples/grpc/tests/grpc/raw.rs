@@ -9,7 +9,7 @@ use tonic::{Code, Status, service::Routes};
 
 use crate::{says, serve_at, step_up};
 
-/// A message behind its prefix: whether it is compressed, and its length.
+/// A message with its prefix: the compression flag and the length.
 fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[flag], &length[..], message].concat()

@@ -1,4 +1,4 @@
-//! A refusal is, header for header, what tonic would have sent for the same `Status`.
+//! A refusal has exactly the headers that tonic sends for the same `Status`.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -11,7 +11,7 @@ use tower_step_up::{Caller, Refusal, RequireStepUp, Requirement, Secret, StepUp,
 
 use crate::{DOMAIN, alice};
 
-/// The headers of a guard's refusal, without those that tonic knows nothing of.
+/// The headers of a guard's refusal, without those that tonic does not set.
 async fn refusal(step_up: &StepUp, requirement: Requirement, caller: Option<Caller>) -> HeaderMap {
     let never = service_fn(async |_: Request<Body>| -> Result<http::Response<Body>, ()> { Err(()) });
     let guarded = RequireStepUp::with(step_up, requirement).unwrap().grpc().layer(never);
@@ -30,8 +30,8 @@ async fn refusal(step_up: &StepUp, requirement: Requirement, caller: Option<Call
     headers
 }
 
-/// What tonic makes of it. A map is written in an order that changes from one `HashMap` to the next, so it is built
-/// until it comes in the order that is expected.
+/// Compares with tonic's response. The metadata comes from a `HashMap` with random order, so the response is rebuilt
+/// until the order matches.
 fn is_what_tonic_sends(ours: &HeaderMap, code: Code, message: &str, details: impl Fn() -> Vec<ErrorDetail>) -> bool {
     (0..100_000).any(|_| {
         let status = Status::with_error_details_vec(code, message, details());
@@ -48,7 +48,7 @@ fn builder() -> StepUpBuilder {
     StepUp::builder().sandbox().otp("SMS", discard).push("BIO", discard).grpc_domain(DOMAIN)
 }
 
-/// A guard, and what its refusal says.
+/// A guard and the metadata of its refusal.
 type Row<'a> = (&'a StepUp, Requirement, &'a [(&'a str, &'a str)]);
 
 #[tokio::test]

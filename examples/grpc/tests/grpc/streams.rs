@@ -16,7 +16,7 @@ mod example;
 
 type Identify = fn(Request<()>) -> Result<Request<()>, Status>;
 
-/// The example's services without a socket, so that time can stand still.
+/// The example's services without a socket, so that time can be paused.
 fn app() -> InterceptedService<Routes, Identify> {
     let identify: Identify = example::identify;
     InterceptorLayer::new(identify).layer(example::routes().unwrap().prepare())
@@ -61,12 +61,12 @@ async fn a_stream_ends_with_the_step_up_that_opened_it() {
     };
     assert_eq!((end.code(), end.message()), (Code::PermissionDenied, "the step-up has ended"));
     let life = Duration::from_secs(10 * 60);
-    // The grant is as old as the real time that went by since it was given.
+    // The grant's age is measured in real time.
     let lived = opened.elapsed();
     assert!(lived <= life + Duration::from_millis(1) && lived + Duration::from_secs(30) > life, "{lived:?}");
     assert!(seen > 500, "{seen}");
 
-    // What was opened goes on; what is dropped opens nothing more.
+    // An open stream continues; a dropped elevation opens no further stream.
     step_up.drop(of("alice-1", DropRequest {})).await.unwrap();
     assert_eq!(watch(&app, "alice-1").await.unwrap_err().code(), Code::PermissionDenied);
 }

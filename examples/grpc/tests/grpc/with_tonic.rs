@@ -20,7 +20,7 @@ use crate::stepup::{DropRequest, StartOtpRequest, VerifyOtpRequest, step_up_clie
 #[allow(dead_code, reason = "its main")]
 mod example;
 
-/// One login, or somebody without one.
+/// A client with or without a login.
 #[derive(Clone)]
 struct Client {
     channel: Channel,
@@ -148,7 +148,7 @@ async fn what_was_not_verified_is_nobody() {
     }
 }
 
-/// Inside, as tonic's `with_interceptor` has it, it does not compile.
+/// A guard inside tonic's `with_interceptor` does not compile.
 #[tokio::test]
 async fn an_interceptor_of_a_service_goes_around_its_guard() {
     let logins = Logins::default();

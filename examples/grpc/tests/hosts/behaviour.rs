@@ -20,7 +20,7 @@ async fn stepped_up(step_up: &StepUp, token: &str) {
     step_up.verify_otp(&caller, "SMS", "123456").await.unwrap();
 }
 
-/// The contract from end to end, in the given arrangement.
+/// The contract from end to end, with the given order of layers.
 async fn flow(host: Host, arrangement: Arrangement) {
     let served = Served::new(host, &step_up(), arrangement).await;
     for nobody in [served.pay(""), served.start(""), served.give_up("")] {
@@ -107,7 +107,7 @@ pub(crate) async fn what_was_added_later_is_open(host: Host) {
     }
 }
 
-/// T22: what is guarded leaves only with a grant, however it is asked for.
+/// T22: guarded content is returned only with a grant, for every method and path.
 pub(crate) async fn spellings_and_methods_never_reach_what_is_guarded(host: Host) {
     let step_up = step_up();
     let served = Served::new(host, &step_up, Arrangement::Usual).await;
@@ -170,7 +170,7 @@ pub(crate) async fn headers_that_override_the_method_or_the_path_do_not_count(ho
     }
 }
 
-/// T21: an identity in a second header or in trailers is none.
+/// T21: an identity in a second header or in trailers is not accepted.
 pub(crate) async fn only_the_one_source_of_identity_counts(host: Host) {
     let step_up = step_up();
     let served = Served::new(host, &step_up, Arrangement::Usual).await;
@@ -230,7 +230,7 @@ pub(crate) async fn a_hundred_wrong_guesses_at_once_lock_the_user(host: Host) {
     assert_eq!(served.ask(served.pay("alice-1")).await, REFUSED);
 }
 
-/// T29: a request that is reset after it was sent counts, wherever it was cut off.
+/// T29: a request that is reset after it was sent is counted, at whatever point it was cancelled.
 pub(crate) async fn a_hundred_cancelled_guesses_lock_the_user(host: Host) {
     let store = Slow::default();
     let secret = Secret::new([7; 32]).unwrap();
@@ -249,7 +249,7 @@ pub(crate) async fn a_hundred_cancelled_guesses_lock_the_user(host: Host) {
         let guess = connection.send(served.verify("alice-1", &format!("{code:06}")));
         match tokio::time::timeout(wait, guess).await {
             Ok(Ok(_)) => {}
-            // The server has had enough of resets, or this was HTTP/1.
+            // The server limits resets, or this was HTTP/1.
             Ok(Err(_)) => connection = served.connect().await,
             Err(_) => cancelled += 1,
         }

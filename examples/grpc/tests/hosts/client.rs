@@ -1,4 +1,4 @@
-//! A client that speaks HTTP/1 or HTTP/2 over a socket and can say whatever it likes, and what it hears.
+//! A client for HTTP/1 and HTTP/2 over a socket that can send arbitrary requests, and the responses it receives.
 
 use std::{convert::Infallible, net::SocketAddr};
 
@@ -18,14 +18,14 @@ use crate::host::{Arrangement, COMPANION, Host, SECRET};
 
 type Body = BoxBody<Bytes, Infallible>;
 
-/// What is served, and where.
+/// A served host and its address.
 #[derive(Clone, Copy)]
 pub(crate) struct Served {
     pub(crate) host: Host,
     address: SocketAddr,
 }
 
-/// What was heard.
+/// A received response.
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) status: StatusCode,
@@ -34,7 +34,7 @@ pub(crate) struct Heard {
     trailers: Option<HeaderMap>,
 }
 
-/// A request, before it is known how it is sent.
+/// A request, independent of the protocol.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) method: Method,
@@ -49,17 +49,17 @@ impl Served {
         Self { host, address: host.serve(step_up, arrangement).await }
     }
 
-    /// A call of what is guarded.
+    /// A call of the guarded route.
     pub(crate) fn pay(self, token: &str) -> Call {
         self.call(self.host.guarded(), token)
     }
 
-    /// A call of what was added after the guard.
+    /// A call of the route added after the guard.
     pub(crate) fn later(self, token: &str) -> Call {
         self.call(self.host.later(), token)
     }
 
-    /// A call of the app's own.
+    /// A call of one of the app's own routes.
     pub(crate) fn call(self, path: &str, token: &str) -> Call {
         if self.host.speaks_grpc() { Call::grpc(path, token, &[]) } else { Call::json(path, token, "") }
     }
@@ -83,7 +83,7 @@ impl Served {
         }
     }
 
-    /// What gives the elevation up.
+    /// A request that drops the elevation.
     pub(crate) fn give_up(self, token: &str) -> Call {
         if self.host.has_grpc_companion() {
             Call::grpc("/stepup.v1.StepUp/Drop", token, &[])
@@ -107,12 +107,12 @@ impl Served {
         }
     }
 
-    /// Asks over a connection of its own: what was heard, in a word.
+    /// Sends over a new connection and returns the word for the response.
     pub(crate) async fn ask(self, call: Call) -> String {
         self.hear(call).await.word()
     }
 
-    /// Asks over a connection of its own.
+    /// Sends over a new connection.
     pub(crate) async fn hear(self, call: Call) -> Heard {
         self.connect().await.send(call).await.unwrap()
     }
@@ -162,13 +162,13 @@ impl Call {
         self
     }
 
-    /// Says who is asking once more.
+    /// Adds a second identity header.
     pub(crate) fn also_from(mut self, token: &str) -> Self {
         self.headers.append(AUTHORIZATION, bearer(token));
         self
     }
 
-    /// Says who is asking after the body.
+    /// Adds the identity as a trailer.
     pub(crate) fn at_last_from(mut self, token: &str) -> Self {
         self.headers.insert(TRAILER, HeaderValue::from_static("authorization"));
         self.trailers = Some(HeaderMap::from_iter([(AUTHORIZATION, bearer(token))]));
@@ -188,8 +188,8 @@ fn bearer(token: &str) -> HeaderValue {
     HeaderValue::from_str(&format!("Bearer {token}")).unwrap()
 }
 
-/// A connection. Over HTTP/2 its clones are the same one, and a call that is dropped resets its stream; over
-/// HTTP/1 it ends the connection.
+/// A connection. Over HTTP/2 its clones share the connection, and a dropped call resets its stream; over HTTP/1 it
+/// closes the connection.
 pub(crate) enum Connection {
     Http1(http1::SendRequest<Body>),
     Http2(http2::SendRequest<Body>),
@@ -218,7 +218,7 @@ impl Connection {
         Ok(Heard { status: parts.status, headers: parts.headers, body: body.to_bytes(), trailers })
     }
 
-    /// The same connection once more, where the protocol has streams.
+    /// A clone of the connection, if the protocol has streams.
     pub(crate) fn stream(&self) -> Option<Self> {
         match self {
             Self::Http1(_) => None,
@@ -228,7 +228,7 @@ impl Connection {
 }
 
 impl Heard {
-    /// `passed`, `not found`, `limited`, an error code of the contract, or whatever else it was.
+    /// `passed`, `not found`, `limited`, an error code of the contract, or another description.
     pub(crate) fn word(&self) -> String {
         let status = self.trailers.as_ref().and_then(tonic::Status::from_header_map);
         if let Some(status) = status.or_else(|| tonic::Status::from_header_map(&self.headers)) {
@@ -251,7 +251,7 @@ impl Heard {
         }
     }
 
-    /// Whether anything of what is guarded was heard.
+    /// Whether the response contains any guarded content.
     pub(crate) fn leaks(&self) -> bool {
         let all = format!("{:?} {:?} {}", self.headers, self.trailers, String::from_utf8_lossy(&self.body));
         all.contains(SECRET)

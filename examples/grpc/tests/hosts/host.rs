@@ -1,4 +1,4 @@
-//! The hosts: what serves, and over which protocol it is asked.
+//! The hosts: each is a server and the protocol of its requests.
 
 use std::net::SocketAddr;
 
@@ -13,10 +13,10 @@ use tower_step_up::{Caller, RequireStepUp, StepUp, discard};
 
 use crate::{hyper_host, tonic_host};
 
-/// What a guarded answer holds, and nothing else.
+/// Text that only a guarded response contains.
 pub(crate) const SECRET: &str = "the guarded body";
 
-/// Where the companion is, for those who speak HTTP with it.
+/// The path of the challenge endpoints for HTTP.
 pub(crate) const COMPANION: &str = "/stepup/challenges";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,22 +25,22 @@ pub(crate) enum Host {
     AxumHttp2,
     HyperHttp1,
     HyperHttp2,
-    /// tonic's routes in an axum router with a guard that negotiates, and the companion for HTTP.
+    /// tonic's routes in an axum router with a negotiating guard, and challenge endpoints over HTTP.
     TonicInAxum,
-    /// A server of tonic with a guard around the service, and the companion for gRPC.
+    /// A tonic server with a guard around the service, and challenge endpoints over gRPC.
     Tonic,
 }
 
-/// How the layers are put together.
+/// The order of the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrangement {
-    /// What authenticates outside; in it the companion, the guard, and beside the guard what was added later.
+    /// Authentication outside; inside it the challenge endpoints, the guard, and an unguarded route added later.
     Usual,
-    /// The guard outside of what authenticates.
+    /// The guard outside the authentication.
     WrongOrder,
-    /// What authenticates outside; in it a guard around everything, fallback and companion too.
+    /// Authentication outside; inside it a guard around everything, including fallback and challenge endpoints.
     Everything,
-    /// As usual, and the guard is applied more than once, or anew for each request.
+    /// As usual, with the guard applied more than once, or built for each request.
     Again,
 }
 
@@ -49,22 +49,22 @@ impl Host {
         !matches!(self, Self::AxumHttp1 | Self::HyperHttp1)
     }
 
-    /// Whether what is guarded is a gRPC method.
+    /// Whether the guarded route is a gRPC method.
     pub(crate) fn speaks_grpc(self) -> bool {
         matches!(self, Self::TonicInAxum | Self::Tonic)
     }
 
-    /// Whether the companion is called by gRPC.
+    /// Whether the challenge endpoints use gRPC.
     pub(crate) fn has_grpc_companion(self) -> bool {
         self == Self::Tonic
     }
 
-    /// The path of what is guarded.
+    /// The path of the guarded route.
     pub(crate) fn guarded(self) -> &'static str {
         if self.speaks_grpc() { tonic_host::GUARDED } else { "/pay" }
     }
 
-    /// The path of what was added after the guard.
+    /// The path of the route added after the guard.
     pub(crate) fn later(self) -> &'static str {
         if self.speaks_grpc() { tonic_host::LATER } else { "/later" }
     }
@@ -93,8 +93,8 @@ pub(crate) fn step_up() -> StepUp {
     StepUp::builder().sandbox().otp("SMS", discard).build().unwrap()
 }
 
-/// Who is asking: `authorization: Bearer alice-1` is alice in her session 1. A `Caller` that is there already, or
-/// another header, says nothing.
+/// Authenticates a request: `authorization: Bearer alice-1` is alice in her session 1. An existing `Caller` and other
+/// headers are ignored.
 pub(crate) fn authenticate<B>(mut request: Request<B>) -> Request<B> {
     request.extensions_mut().remove::<Caller>();
     if let Some(caller) = caller_of(request.headers()) {
@@ -115,7 +115,7 @@ pub(crate) fn caller(token: &str) -> Option<Caller> {
     Some(Caller::user(user).session(token))
 }
 
-/// An axum router in an arrangement.
+/// An axum router with this order of layers.
 fn router(step_up: &StepUp, arrangement: Arrangement) -> Router {
     let guard = RequireStepUp::new(step_up);
     let authenticate = MapRequestLayer::new(authenticate);

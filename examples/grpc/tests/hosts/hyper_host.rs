@@ -1,4 +1,4 @@
-//! hyper without a framework: the paths are compared by hand, and each protocol has a server of its own.
+//! hyper without a framework: the app compares the paths itself, and each protocol has its own server.
 
 use std::convert::Infallible;
 
@@ -34,7 +34,7 @@ pub(crate) async fn http2(listener: TcpListener, step_up: StepUp, arrangement: A
     }
 }
 
-/// An app in an arrangement.
+/// An app with this order of layers.
 fn app(step_up: &StepUp, arrangement: Arrangement) -> App {
     let guard = RequireStepUp::new(step_up);
     let companion = step_up.challenges().mounted_at(COMPANION).unwrap();
@@ -65,7 +65,7 @@ fn say(text: &'static str) -> Answer {
     Ok(Response::new(text.into()))
 }
 
-/// The companion, which says of any path outside of its own that there is nothing.
+/// The challenge endpoints, which answer 404 for any other path.
 async fn challenge(companion: ChallengeService, request: Request<Incoming>) -> Answer {
     let (parts, body) = companion.oneshot(request).await?.into_parts();
     Ok(Response::from_parts(parts, body.collect().await?.to_bytes().into()))

@@ -1,4 +1,4 @@
-//! A store as far away as a database is, so that requests can be cancelled in the middle.
+//! A store with the latency of a database, so that requests can be cancelled during an operation.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ struct State {
 }
 
 impl Slow {
-    /// Operations that somebody has dropped before they ended.
+    /// Operations that were dropped before they completed.
     pub(crate) fn cut_off(&self) -> usize {
         self.0.begun.load(Ordering::SeqCst) - self.0.ended.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! tonic: its routes in an axum router, and a server of its own.
+//! tonic: its routes in an axum router, and its own server.
 
 use std::{
     convert::Infallible,
@@ -43,7 +43,7 @@ impl bank_server::Bank for Bank {
     }
 }
 
-/// A service that nobody guards, with one method.
+/// An unguarded service with one method.
 #[derive(Clone)]
 struct Later;
 
@@ -66,7 +66,7 @@ impl<B> Service<http::Request<B>> for Later {
     }
 }
 
-/// tonic's routes in an axum router, with a guard that finds out by itself what a client speaks.
+/// tonic's routes in an axum router, with a guard that detects the client's protocol.
 pub(crate) fn router(step_up: &StepUp, arrangement: Arrangement) -> Router {
     let guard = RequireStepUp::new(step_up);
     let authenticate = MapRequestLayer::new(authenticate);
@@ -83,7 +83,7 @@ pub(crate) fn router(step_up: &StepUp, arrangement: Arrangement) -> Router {
     }
 }
 
-/// A server of tonic: what is guarded is the service.
+/// A tonic server with a guard around the service.
 pub(crate) async fn serve(listener: TcpListener, step_up: StepUp, arrangement: Arrangement) {
     let guard = RequireStepUp::new(&step_up).grpc();
     let incoming = TcpIncoming::from(listener);
