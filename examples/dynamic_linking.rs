@@ -1,5 +1,5 @@
-//! Step-ups that open one operation each: `cargo run --example dynamic_linking`, then paste the lines it prints.
-//! This terminal is the phone: the text and the code of each message are printed here.
+//! Step-ups that open one operation each: run `cargo run --example dynamic_linking` and paste the lines it prints.
+//! The terminal acts as the phone: the text and the code of each message are printed there.
 
 use axum::http::{StatusCode, Uri, request::Parts};
 use axum::{Router, body::Bytes, extract::OriginalUri, extract::Path, middleware::from_fn, routing::post};
@@ -13,7 +13,7 @@ pub(crate) fn app(phone: impl OtpSender) -> Result<Router, ConfigError> {
     let step_up = StepUp::builder().otp("SMS", phone).public_path("/stepup/challenges").build()?;
     let guard = RequireStepUp::new(&step_up);
     let payouts = guard.clone().bind(Binding::new(Binding::uri_as_received, describe_payout));
-    // A nested router sees `/1/reveal` for cards of either country; what is bound is the path that the client sent.
+    // A nested router sees `/1/reveal` for cards of either country; the binding covers the path that the client sent.
     let guard = guard.bind(Binding::new(as_sent, describe_card).without_body());
     let reveal = async |Path(id): Path<u32>| format!("card {id}: 4242 4242 4242 4242\n");
     let cards = Router::new().route("/{id}/reveal", post(reveal)).route_layer(guard);
@@ -27,13 +27,13 @@ pub(crate) fn app(phone: impl OtpSender) -> Result<Router, ConfigError> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)] // nothing takes effect that the text does not say
+#[serde(deny_unknown_fields)] // every field that takes effect is in the text
 struct Payout {
     to: String,
     cents: u64,
 }
 
-/// What the phone shows, read from the body in the way of the handler below. `None` is 400.
+/// The text for the phone, parsed from the body as in the handler below. `None` is 400.
 fn describe_payout(_: &Parts, body: &[u8]) -> Option<String> {
     let Payout { to, cents } = serde_json::from_slice(body).ok()?;
     Some(format!("Pay {}.{:02} EUR to {to}", cents / 100, cents % 100))

@@ -1,8 +1,8 @@
-//! A step-up that one request spends: `cargo run --example one_time`, then paste the lines it prints.
+//! A step-up that one request consumes: run `cargo run --example one_time` and paste the lines it prints.
 //!
-//! It is spent before the handler runs, so of many requests at once one passes. It stays spent whatever becomes of that
-//! request: a handler that returns an error or panics, a client that hangs up, a process that ends. The user then steps
-//! up again, and nothing is paid twice. Only a handler that knows that it did nothing gives it back.
+//! It is consumed before the handler runs, so only one of several concurrent requests passes. It stays consumed if the
+//! handler returns an error or panics, the client disconnects or the process ends. The user then steps up again, and
+//! nothing is paid twice. Only a handler that knows that it had no effect restores it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -13,7 +13,7 @@ use tower_step_up::{Clock, ConfigError, Grant, RequireStepUp, Requirement, StepU
 #[path = "support/local.rs"]
 mod local;
 
-/// A ledger that can be down, and whose receipts can fail.
+/// A ledger that can be unavailable, and whose receipts can fail.
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) down: AtomicBool,
@@ -35,14 +35,14 @@ pub(crate) fn app(clock: impl Clock, ledger: Arc<Ledger>) -> Result<Router, Conf
 
 async fn transfer(ledger: State<Arc<Ledger>>, grant: Grant) -> Result<String, StatusCode> {
     if ledger.down.load(SeqCst) {
-        // Before any effect: the step-up serves for one more try, until its old end. Not where the user has logged out
-        // meanwhile, and where the store is down it may stay spent: then they step up again.
+        // Before any effect: the grant can be used for one more attempt, until its original expiry. It stays consumed
+        // if the user has logged out in the meantime or the store is unavailable: then they step up again.
         let _ = grant.restore().await;
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
     let paid = ledger.paid.fetch_add(1, SeqCst) + 1;
     if ledger.no_receipts.load(SeqCst) {
-        return Err(StatusCode::INTERNAL_SERVER_ERROR); // after an effect: it stays spent
+        return Err(StatusCode::INTERNAL_SERVER_ERROR); // after an effect: it stays consumed
     }
     Ok(format!("paid, number {paid}\n"))
 }
@@ -56,7 +56,7 @@ const TRY: &str = r#"
 curl -X POST -H "$ALICE" $APP/stepup/challenges/otp/SMS
 curl -H "$ALICE" -H "$JSON" $APP/stepup/challenges/otp/SMS/verify -d '{"verificationCode":"123456"}'
 curl -X POST $APP/ledger/break
-curl -i -X POST -H "$ALICE" $APP/transfers; echo  # 503, and the step-up is given back
+curl -i -X POST -H "$ALICE" $APP/transfers; echo  # 503, and the step-up is restored
 curl -X POST $APP/ledger/mend
 curl -X POST -H "$ALICE" $APP/transfers           # paid
 curl -X POST -H "$ALICE" $APP/transfers; echo     # 403: spent

@@ -1,7 +1,7 @@
-//! Refusals of other shapes, by closures: `cargo run --example refusals`, then paste the lines it prints.
+//! Custom refusal responses by closures: run `cargo run --example refusals` and paste the lines it prints.
 //!
-//! `/transfers` refuses with `application/problem+json` (RFC 9457). `/statements` sends who navigates there to a page
-//! that steps up, and back; a script that fetches it gets the JSON that a guard answers by itself.
+//! `/transfers` refuses with `application/problem+json` (RFC 9457). `/statements` redirects browser navigation to a
+//! step-up page, and back; a script that fetches it gets the default JSON.
 
 use axum::extract::{OriginalUri, Query};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
@@ -28,8 +28,8 @@ pub(crate) fn app() -> Result<Router, ConfigError> {
         .layer(from_fn(local::authenticate)))
 }
 
-/// A problem with what the default body says as its extension members, so that a client still finds `reason`, `start`
-/// and `binding`. Status and headers, `WWW-Authenticate` and `Retry-After` among them, are the default's, too.
+/// A problem with the fields of the default body as extension members, so that a client still finds `reason`, `start`
+/// and `binding`. Status and headers, including `WWW-Authenticate` and `Retry-After`, are those of the default.
 fn problem(refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response {
     let (mut parts, ()) = ResponseForRefusal::<Body>::response_for_refusal(&Json::default(), refusal, terms, request)
         .map(drop)
@@ -38,21 +38,21 @@ fn problem(refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response
     if let Refusal::StepUpRequired(_) = refusal {
         problem.insert("type".into(), "https://bank.example/problems/step-up-required".into());
         problem.insert("title".into(), "This takes a step-up".into());
-    } // any other is of the type `about:blank`, which says no more than the status
+    } // others have the type `about:blank`: no meaning beyond the status
     problem.insert("status".into(), parts.status.as_u16().into());
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    parts.headers.remove(header::CONTENT_LENGTH); // it has become longer
+    parts.headers.remove(header::CONTENT_LENGTH); // the body is longer now
     let is_head = request.method == Method::HEAD;
     let body = if is_head { Body::empty() } else { Value::from(problem).to_string().into() };
     Response::from_parts(parts, body)
 }
 
-/// 303 to the page for a browser's navigation, and JSON for everything else: a script would follow the redirect and
-/// take the page for its answer, and a form's POST is not to be sent again from the page.
+/// 303 to the page for browser navigation, and JSON for everything else: a script would follow the redirect and treat
+/// the page as the response, and the page cannot repeat a form's POST.
 pub(crate) fn page_or_json(refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response {
     match refusal {
         Refusal::StepUpRequired(_) if navigates(request) => {
-            // In a nested router the request's own URI has lost its prefix.
+            // In a nested router the request's own URI lacks the prefix.
             let uri = request.extensions.get::<OriginalUri>().map_or(&request.uri, |original| &original.0);
             let back = uri.path_and_query().map_or("/", |path| path.as_str());
             let back = if is_local(back) { back } else { "/" };
@@ -63,7 +63,7 @@ pub(crate) fn page_or_json(refusal: &Refusal, terms: &RefusalTerms, request: &Pa
     }
 }
 
-/// Whether a person goes there: browsers say so (Fetch Metadata), and of those that do not the `Accept` is asked.
+/// Whether the request is browser navigation: by Fetch Metadata, or by `Accept` if the browser does not send it.
 fn navigates(request: &Parts) -> bool {
     let has = |headers: &HeaderMap, name: &str, value: &str| {
         headers.get(name).and_then(|given| given.to_str().ok()).map(|given| given.contains(value))
@@ -72,13 +72,13 @@ fn navigates(request: &Parts) -> bool {
     request.method == Method::GET && has(&request.headers, "sec-fetch-mode", "navigate").unwrap_or_else(html)
 }
 
-/// Whether it leads to a place of this app: one slash and no second, for `//evil.example` is another host, and nothing
-/// that a browser reads as a slash (a backslash) or leaves out (a tab, a line break).
+/// Whether the path is within this app: one leading slash, not two, since `//evil.example` is another host, and no
+/// character that a browser treats as a slash (a backslash) or ignores (a tab, a line break).
 fn is_local(path: &str) -> bool {
     path.starts_with('/') && !path.starts_with("//") && path.bytes().all(|c| c.is_ascii_graphic() && c != b'\\')
 }
 
-/// Percent-encoded, but for what RFC 3986 §2.3 never reserves.
+/// Percent-encodes all but unreserved characters (RFC 3986 §2.3).
 fn encoded(path: &str) -> String {
     let byte = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
@@ -92,8 +92,8 @@ struct Back {
     return_to: Option<String>,
 }
 
-/// Where the user steps up; a real one has a script that talks to the companion. Anybody can write a link to this page,
-/// so it looks at the path again.
+/// The step-up page; a real one has a script that calls the challenge endpoints. Anybody can link to this page, so it
+/// checks the path again.
 async fn page(Query(Back { return_to }): Query<Back>) -> Html<String> {
     let back = return_to.filter(|path| is_local(path)).unwrap_or_else(|| "/".into());
     let back = back.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");

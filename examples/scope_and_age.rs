@@ -1,6 +1,6 @@
-//! What a route asks for, by scope and by age: `cargo run --example scope_and_age`, then paste the lines it prints.
+//! Requirements by scope and maximum age: run `cargo run --example scope_and_age` and paste the lines it prints.
 //!
-//! It listens on 127.0.0.1:3000, or where `EXAMPLE_ADDR` says. In the sandbox nothing is sent; the code is 123456.
+//! It listens on 127.0.0.1:3000, or on `EXAMPLE_ADDR`. In the sandbox nothing is sent; the code is 123456.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tower_step_up::{Clock, ConfigError, Grant, RequireStepUp, Requirement, StepU
 #[path = "support/local.rs"]
 mod local;
 
-/// The router's state: the guard that a handler names in its signature.
+/// The router's state: the guard for the handler that has it in its signature.
 #[derive(Clone, FromRef)]
 struct Bank {
     cards: RequireStepUp,
@@ -26,13 +26,13 @@ pub(crate) fn app(clock: impl Clock) -> Result<Router, ConfigError> {
         .sandbox()
         .clock(clock)
         .otp("SMS", discard)
-        .scopes(["payments", "cards"]) // any other is refused: in a start with 400, in a requirement when it is built
+        .scopes(["payments", "cards"]) // others are rejected: a start with 400, a requirement when it is built
         .public_path("/stepup/challenges")
         .build()?;
 
-    // To pay: a step-up for just that, and no older than two minutes, whatever the grant's life.
+    // To pay: a step-up for payments, no older than two minutes, independent of the grant's lifetime.
     let to_pay = Requirement::new().scope("payments").max_age(Duration::from_secs(120));
-    // To read the limits: one for payments, of any age, or one of the whole session.
+    // To read the limits: a step-up for payments or for the whole session, of any age.
     let to_read = Requirement::new().scope("payments").or_session();
     let cards = RequireStepUp::with(&step_up, Requirement::new().scope("cards"))?;
 
@@ -50,12 +50,12 @@ pub(crate) fn app(clock: impl Clock) -> Result<Router, ConfigError> {
         .layer(from_fn(local::authenticate)))
 }
 
-/// The grant that let the request pass. Without a guard on the route this is 500, and nothing is paid.
+/// Extracts the grant of the request. Without a guard on the route this is 500, and nothing is paid.
 async fn transfer(grant: Grant) -> String {
     format!("paid; approved by {} for {}\n", grant.channel(), grant.scope().unwrap_or("the whole session"))
 }
 
-/// A guard in the signature, and first in it, so that what follows is not even read for who may not pass.
+/// A guard in the signature, as the first extractor, so that a refused request does not reach the others.
 async fn card(_: SteppedUp<RequireStepUp>) -> &'static str {
     "4242 4242 4242 4242\n"
 }

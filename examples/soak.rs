@@ -1,12 +1,12 @@
-//! A flood that does not end: `cargo run --release --example soak -- 600` runs for ten minutes (default one).
+//! A load test with continuous floods: `cargo run --release --example soak -- 600` runs for ten minutes (default one).
 //!
-//! Each round, ten times as many users as the store takes ask for a challenge. Those who get one go on using it; the
-//! others are told 503. Then some of the records are deleted, which stands in for their lives running out (an hour at
-//! least), and the next round begins with other users. Every line says how many records live, how much memory the
-//! process has, and how much more that is than after the first round (drift).
+//! In each round, ten times as many users as the store's capacity request a challenge. Those who get one use it; the
+//! others get 503. Then some of the records are deleted, which simulates their expiry (after at least an hour), and the
+//! next round begins with other users. Every line shows the number of records, the memory of the process, and the
+//! growth since the first round (drift).
 //!
-//! It stops with an error if a victim's failures are forgotten, if a grant is lost, if the store exceeds its capacity,
-//! or if a fresh record that was taken is not there afterwards.
+//! It stops with an error if a victim's failures are lost, if a grant is lost, if the store exceeds its capacity, or if
+//! an accepted record is missing afterwards.
 
 use std::{
     collections::HashSet,
@@ -72,7 +72,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Four wrong codes: the fifth waits.
+/// Four wrong codes: the fifth causes a lockout.
 async fn one_short_of_the_lock(step_up: &Soaked, victim: &Caller) -> Result<(), ChallengeError> {
     step_up.start_otp(victim, "SMS", None).await?;
     for _ in 0..4 {
@@ -81,7 +81,7 @@ async fn one_short_of_the_lock(step_up: &Soaked, victim: &Caller) -> Result<(), 
     Ok(())
 }
 
-/// How many users were taken and how many refused, once each of those who were taken has used what they got.
+/// The number of accepted and refused users, after each accepted user has used their challenge.
 async fn flood(step_up: &Soaked, store: &Noted, round: usize) -> Result<(usize, usize), Box<dyn Error>> {
     let tasks: Vec<_> = (0..TASKS).map(|task| tokio::spawn(ask(step_up.clone(), format!("{round}/{task}")))).collect();
     let (mut taken, mut refused) = (Vec::new(), 0);
@@ -101,7 +101,7 @@ async fn flood(step_up: &Soaked, store: &Noted, round: usize) -> Result<(usize, 
     Ok((count, refused))
 }
 
-/// Asks for a challenge as one user after the other: who was taken, and how many were refused.
+/// Requests a challenge for each user in turn; returns the accepted users and the number of refusals.
 async fn ask(step_up: Soaked, name: String) -> Result<(Vec<Caller>, usize), ChallengeError> {
     let (mut taken, mut refused) = (Vec::new(), 0);
     for user in 0..10 * CAPACITY / TASKS {
@@ -115,7 +115,7 @@ async fn ask(step_up: Soaked, name: String) -> Result<(Vec<Caller>, usize), Chal
     Ok((taken, refused))
 }
 
-/// Each of those who were taken is still there: a wrong code is wrong, the right one is right, the guard lets pass.
+/// Checks each accepted user: a wrong code is refused, the correct code is accepted, and the guard lets them pass.
 async fn hold(step_up: Soaked, taken: Vec<Caller>) -> Result<(), ChallengeError> {
     for caller in &taken {
         let wrong = step_up.verify_otp(caller, "SMS", "000000").await.err();
@@ -132,14 +132,14 @@ fn check(holds: bool, otherwise: &'static str) -> Result<(), Box<dyn Error>> {
     if holds { Ok(()) } else { Err(otherwise.into()) }
 }
 
-/// The memory of this process, as Linux counts it.
+/// The memory of this process, as reported by Linux.
 fn resident_mib() -> Result<f64, Box<dyn Error>> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
-/// The store in process, with a list of what is in it.
+/// The in-process store, with a list of its records.
 #[derive(Clone)]
 struct Noted {
     records: MemoryStore,

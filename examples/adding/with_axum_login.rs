@@ -10,7 +10,7 @@ use axum_login::{AuthManagerLayerBuilder, AuthSession, Error, login_required};
 use tower_step_up::{Caller, ConfigError, RequireStepUp, StepUp, discard}; // +
 
 #[path = "support/users.rs"]
-pub(crate) mod users; // their `AuthUser` and `AuthnBackend`
+pub(crate) mod users; // the `AuthUser` and `AuthnBackend`
 use users::{Credentials, Users};
 
 #[tokio::main]
@@ -35,7 +35,7 @@ pub(crate) fn app(users: Users) -> Result<Router, ConfigError> {
 
 type Auth = AuthSession<Users>;
 
-// + this function: whoever is logged in is a caller; a session that ends or gets another id is one no more
+// + this function: a logged-in user is the caller; a session that ends or changes its id is revoked
 async fn identify(auth: Auth, step_up: State<StepUp>, mut request: Request, next: Next) -> Result<Response> {
     let (Some(user), Some(id)) = (&auth.user, auth.session.id()) else { return Ok(next.run(request).await) };
     let caller = Caller::user(&user.name).session_bytes(id.0.to_le_bytes());
@@ -47,7 +47,7 @@ async fn identify(auth: Auth, step_up: State<StepUp>, mut request: Request, next
 
 async fn login(mut auth: Auth, Json(given): Json<Credentials>) -> Result<(), StatusCode> {
     let user = auth.authenticate(given).await.map_err(failed)?.ok_or(StatusCode::UNAUTHORIZED)?;
-    auth.session.cycle_id().await.map_err(|error| failed(error.into()))?; // + login() does not, for who is logged in
+    auth.session.cycle_id().await.map_err(|error| failed(error.into()))?; // + login() does not if already logged in
     auth.login(&user).await.map_err(failed)
 }
 

@@ -7,7 +7,7 @@ use axum::{Router, middleware::Next, middleware::from_fn, response::Response, ro
 use tower_step_up::{Caller, ConfigError, RequireStepUp, StepUp, discard}; // +
 
 #[path = "support/tokens.rs"]
-pub(crate) mod tokens; // their claims, signed and verified by jsonwebtoken
+pub(crate) mod tokens; // the claims, signed and verified by jsonwebtoken
 use tokens::{Claims, Tokens};
 
 #[tokio::main]
@@ -40,7 +40,7 @@ async fn authenticate(mut request: Request, next: Next) -> Result<Response, Stat
     Ok(next.run(request).await)
 }
 
-/// The token of the one `Authorization` header. Two are nobody's: proxies differ in which of them counts.
+/// The token of the only `Authorization` header. Two are refused: proxies differ in which one they use.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     values.next().filter(|_| values.next().is_none())?.to_str().ok()?.strip_prefix("Bearer ")

@@ -34,7 +34,7 @@ async fn identify(jar: SignedCookieJar, mut request: Request, next: Next) -> Res
     next.run(request).await
 }
 
-/// The user and the random id of their login, if the cookie is one that this server has signed as a login.
+/// The user and the random id of their login, if this server has signed the cookie as a login.
 fn login_of(jar: &SignedCookieJar) -> Option<(String, String)> {
     let cookie = jar.get("login")?;
     let (user, id) = cookie.value().strip_prefix("login:")?.rsplit_once(':')?;

@@ -28,9 +28,9 @@ pub(crate) fn app(sessions: MemoryStore) -> Result<Router, ConfigError> {
         .layer(SessionManagerLayer::new(sessions)))
 }
 
-// + this function: whoever is logged in is a caller; a session that ends or gets another id is one no more
+// + this function: a logged-in user is the caller; a session that ends or changes its id is revoked
 async fn identify(session: Session, step_up: State<StepUp>, mut request: Request, next: Next) -> Result<Response> {
-    let user = session.get::<String>("user").await; // loads it; until then, the id is what the client sent
+    let user = session.get::<String>("user").await; // loads it; until then the id is unverified
     let (Ok(Some(user)), Some(id)) = (user, session.id()) else { return Ok(next.run(request).await) };
     let caller = Caller::user(user).session_bytes(id.0.to_le_bytes());
     request.extensions_mut().insert(caller.clone());
@@ -43,9 +43,9 @@ async fn accounts(session: Session) -> Result<String, StatusCode> {
     session.get("user").await.map_err(failed)?.ok_or(StatusCode::UNAUTHORIZED)
 }
 
-/// Whoever names themselves is logged in: your check goes here.
+/// Logs in any name: your check goes here.
 async fn login(Path(user): Path<String>, session: Session) -> Result<(), StatusCode> {
-    session.cycle_id().await.map_err(failed)?; // an id from before the login may be known to somebody else
+    session.cycle_id().await.map_err(failed)?; // the id from before the login may be known to an attacker
     session.insert("user", user).await.map_err(failed)
 }
 

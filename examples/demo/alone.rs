@@ -1,4 +1,4 @@
-//! What stands in for `shared.rs` without the feature `redis`: everything is in this process, and nothing is shared.
+//! Replaces `shared.rs` without the feature `redis`: all state is in this process, and nothing is shared.
 
 use std::{convert::Infallible, error::Error};
 
@@ -6,10 +6,10 @@ use tower_step_up::MemoryStore;
 
 use super::users::Account;
 
-/// Why an answer of [`Shared`] did not come: it always does.
+/// The error of [`Shared`]: uninhabited, since it never fails.
 pub(super) type Down = Infallible;
 
-/// There is none.
+/// Uninhabited: there is no shared state.
 #[derive(Clone)]
 pub(super) enum Shared {}
 

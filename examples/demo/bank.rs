@@ -1,6 +1,6 @@
-//! A small bank, as it was before: users and logins, accounts, transfers, a card.
+//! A small bank before the step-up: users and logins, accounts, transfers, a card.
 //!
-//! What tower-step-up adds is marked with a plus (`// +`), here and in the files beside it.
+//! The code for tower-step-up is marked with a plus (`// +`), here and in the other files of this folder.
 
 #[path = "phones.rs"]
 mod phones;
@@ -39,26 +39,26 @@ struct Bank {
     step_up: StepUp, // +
 }
 
-/// The bank, in this process.
+/// The bank, in one process.
 pub(crate) fn app(clock: impl Clock) -> Router {
     build(clock, Users::default(), MemoryStore::new())
 }
 
-/// One of several that share their logins and step-ups in Redis, which is there with the feature `redis`.
+/// One of several banks that share their logins and step-ups in Redis (feature `redis`).
 #[allow(dead_code, reason = "tests of the bank alone have no Redis")]
 pub(crate) fn app_on(clock: impl Clock, redis: &str) -> Result<Router, Box<dyn Error>> {
     let (shared, store) = shared::open(redis)?;
     Ok(build(clock, Users::shared(shared), store))
 }
 
-/// + Every demo on one Redis needs the same secrets. Real ones come from a generator and stand in no source.
+/// + All demos on one Redis need the same secrets. Real secrets are random and not in the source.
 fn secret(of: u8) -> Secret {
-    Secret::new([of; 32]).expect("32 bytes are enough")
+    Secret::new([of; 32]).expect("a secret of 32 bytes is long enough")
 }
 
 fn build(clock: impl Clock, users: Users, store: impl Store) -> Router {
-    // + What a step-up is here. The sandbox sends nothing, and its code is always 123456: never use it outside
-    //   development. A real bank names what sends its messages instead of `discard`.
+    // + The step-up. The sandbox sends nothing, and its code is always 123456: never use it outside development. A
+    //   real bank passes its senders instead of `discard`.
     let step_up = StepUp::builder()
         .sandbox()
         .clock(clock)
@@ -70,20 +70,20 @@ fn build(clock: impl Clock, users: Users, store: impl Store) -> Router {
         .record_key(secret(1))
         .secret(secret(2))
         .build()
-        .expect("names and paths are constants, and right");
+        .expect("names and paths are valid constants");
 
     let bank = Bank { users, step_up };
 
-    // + What the routes ask for. A transfer: a step-up of the last two minutes.
+    // + The requirements of the routes. A transfer: a step-up of the last two minutes.
     let fresh = Requirement::new().max_age(Duration::from_secs(2 * 60));
-    let fresh = RequireStepUp::with(&bank.step_up, fresh).expect("two minutes are a second or more");
-    // + A payout: a step-up for this very payout, spent by it. Bodies are axum's, and keep their trailers.
+    let fresh = RequireStepUp::with(&bank.step_up, fresh).expect("the maximum age is at least a second");
+    // + A payout: a step-up bound to this payout, which consumes it. The body is axum's type and keeps its trailers.
     let of_payouts = Binding::new(Binding::uri_as_received, describe_payout);
     let this_payout = RequireStepUp::new(&bank.step_up).bind(of_payouts).rebuild_with(Body::new);
 
     let guarded = Router::new()
         .route("/cards/1", get(card))
-        // + 403 until the session has stepped up. Each of these guards the routes above it, and no more.
+        // + 403 until the session has stepped up. Each of these guards only the routes above it.
         .route_layer(RequireStepUp::new(&bank.step_up))
         .merge(Router::new().route("/transfers", post(transfer)).route_layer(fresh))
         .merge(Router::new().route("/payouts", post(payout)).route_layer(this_payout));
@@ -100,12 +100,12 @@ fn build(clock: impl Clock, users: Users, store: impl Store) -> Router {
         .route("/simulate/push/{id}/accept", post(phones::accept))
         .route("/simulate/push/{id}/decline", post(phones::decline))
         .merge(guarded)
-        // + Where a session steps up: outside the guard, inside the authentication.
+        // + The challenge endpoints: outside the guard, inside the authentication.
         .nest_service("/stepup/challenges", bank.step_up.challenges())
         .layer(from_fn_with_state(bank.clone(), users::authenticate))
         .layer(map_response(no_store))
-        // Refuses requests that another site's page makes. Bearer tokens do not need it, for a browser never sends
-        // them by itself; a bank that keeps its sessions in cookies does.
+        // Refuses cross-site requests. Bearer tokens do not need it, since a browser never sends them by itself; a
+        // bank with session cookies does.
         .layer(CsrfLayer::new())
         .with_state(bank)
 }
@@ -136,7 +136,7 @@ async fn transfer(
     send(bank, caller, transfer?).await
 }
 
-/// `POST /payouts`: guarded, by a step-up for this very request, which it spends.
+/// `POST /payouts`: guarded by a step-up bound to this request, which consumes it.
 async fn payout(
     bank: State<Bank>,
     LoggedIn(caller): LoggedIn,
@@ -147,7 +147,7 @@ async fn payout(
         Ok(payout) => send(bank, LoggedIn(caller), payout).await,
         Err(rejection) => Err(rejection.into()),
     };
-    // + Nothing was paid, so the step-up was not used. After any other error something may have been.
+    // + Nothing was paid, so the step-up is restored. After any other error a payment may have been made.
     if let (Err(problem), Some(grant)) = (&sent, grant)
         && problem.is_of_the_request()
     {
@@ -156,11 +156,11 @@ async fn payout(
     sent
 }
 
-// + What the user reads before they approve a payout: whom it goes to, and how much. Two payouts that read the same
-//   are still two, for the bytes of the request are bound as well.
+// + The text that the user approves: recipient and amount of the payout. Two payouts with the same text have different
+//   bindings if the bytes of their requests differ.
 fn describe_payout(request: &Parts, body: &[u8]) -> Option<String> {
     if request.method != Method::POST {
-        return Some("Ask for payouts".into()); // which has no answer, and no other text
+        return Some("Ask for payouts".into()); // no handler reads it
     }
     let Transfer { to, amount } = serde_json::from_slice(body).ok()?;
     let cents = cents(&amount)?;
@@ -186,13 +186,13 @@ async fn send(
     let id = users::random_id()?;
     let add = |account: &mut Account| account.cents_sent = account.cents_sent.saturating_add(cents);
     bank.users.with(caller.subject(), add).await?;
-    // + How this was approved, for the records.
+    // + The channel of the approval, for the records.
     let approved_by = caller.grant().map(tower_step_up::Grant::channel);
     let transfer = json!({ "id": id, "to": to, "amount": amount, "approvedBy": approved_by });
     Ok((StatusCode::CREATED, Json(transfer)))
 }
 
-/// The cents of an amount such as `10`, `10.5` or `"10.50"`; none for less than a cent or more than ten million.
+/// The cents of an amount such as `10`, `10.5` or `"10.50"`; `None` for less than a cent or more than ten million.
 fn cents(amount: &Value) -> Option<u64> {
     let text = match amount {
         Value::String(text) => text.clone(),
@@ -208,16 +208,16 @@ fn cents(amount: &Value) -> Option<u64> {
     (cents > 0).then_some(cents)
 }
 
-/// `GET /cards/1`: guarded. The number is one that the card networks set aside for tests.
+/// `GET /cards/1`: guarded. The number is reserved for tests by the card networks.
 async fn card() -> Json<Value> {
     Json(json!({ "id": "1", "number": "4242424242424242", "expires": "12/30", "securityCode": "123" }))
 }
 
-/// What the page may load: its own script and style, and nothing else from anywhere.
+/// The page may load only its own script and style.
 const PAGE_MAY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
-/// The page that shows all of it to a person.
+/// The demo's web page.
 fn page(content_type: &'static str, text: &'static str) -> MethodRouter<Bank> {
     let headers = [
         (header::CONTENT_TYPE, content_type),
@@ -228,7 +228,7 @@ fn page(content_type: &'static str, text: &'static str) -> MethodRouter<Bank> {
     get(move || std::future::ready((headers, text)))
 }
 
-/// Tokens and account data belong in no cache.
+/// Tokens and account data must not be cached.
 async fn no_store(mut response: Response) -> Response {
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -1,7 +1,7 @@
-//! A small bank whose transfers ask for a step-up: `cargo run --example demo`, then open the address it prints.
+//! A small bank whose transfers require a step-up: run `cargo run --example demo` and open the address it prints.
 //!
-//! It listens on 127.0.0.1:3000, or where `DEMO_ADDR` says. Everything happens in the sandbox of tower-step-up, so
-//! nothing is sent and nothing is to be installed. With `--features redis` and `DEMO_REDIS_URL`, such as
+//! It listens on 127.0.0.1:3000, or on `DEMO_ADDR`. It uses the sandbox of tower-step-up, so nothing is sent and
+//! nothing has to be installed. With `--features redis` and `DEMO_REDIS_URL`, such as
 //! `redis://127.0.0.1/`, logins and step-ups are in Redis, and several demos behave as one. The bank itself is in
 //! `bank.rs`.
 
@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
 async fn serve(address: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    // Whoever started this may not be reading: that is no reason to stop.
+    // Ignore a closed stdout: the server keeps running.
     let _ = introduce(&mut io::stdout().lock(), address);
     let bank = match env::var("DEMO_REDIS_URL") {
         Ok(url) => {
@@ -38,7 +38,7 @@ async fn serve(address: &str) -> io::Result<()> {
     axum::serve(listener, bank).await
 }
 
-/// What to try. Every line works when pasted into a shell, in this order.
+/// Commands to paste into a shell, in this order.
 fn introduce(out: &mut impl Write, address: SocketAddr) -> io::Result<()> {
     let json = "-H 'content-type: application/json'";
     let auth = "-H \"authorization: Bearer $TOKEN\"";

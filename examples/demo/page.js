@@ -1,4 +1,4 @@
-// The client's side of a step-up, without a framework. What every client needs is in `attempt`, `offer`, `start`,
+// The client side of a step-up, without a framework. The parts for every client are `attempt`, `offer`, `start`,
 // `verify`, `watch` and `verified`; the rest is the page.
 
 const CHALLENGES = '/stepup/challenges';
@@ -8,11 +8,11 @@ const $ = (id) => document.getElementById(id);
 const show = (id, yes = true) => { $(id).hidden = !yes; };
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
-let token = null; // of the login; gone when the page is closed
+let token = null; // of the login; lost when the page is closed
 let refused = null; // the request that waits for the step-up
-let code = null; // where the code in flight is verified
-let push = null; // the push in flight
-let deadline = null; // until when the session is stepped up
+let code = null; // the URL that verifies the active code
+let push = null; // the active push
+let deadline = null; // when the elevation expires
 
 // --- The wire ---
 
@@ -34,7 +34,7 @@ async function call(method, path, body, { anonymous = false } = {}) {
     entry.text = 'no answer';
   }
   log(entry, answer);
-  // A login that has ended, or a bank that was started anew.
+  // The login has ended, or the bank was restarted.
   if (answer.status === 401 && token && !anonymous) signOut('Your login has ended. Log in again.');
   return answer;
 }
@@ -46,7 +46,7 @@ async function attempt(request, repeated = false) {
   const answer = await call(request.method, request.path, request.body);
   if (answer.ok) return request.passed(answer.body);
   if (answer.body.errorCode !== 'STEP_UP_REQUIRED') return fail(request.note, answer);
-  // Repeated once and refused again: asking over and over would be a loop.
+  // Repeated once and refused again: another retry could loop.
   if (repeated) return say(request.note, 'bad', `Refused again (${answer.body.reason}). It is not repeated another time.`);
   return offer(request, answer.body);
 }
@@ -55,7 +55,7 @@ async function attempt(request, repeated = false) {
 function offer(request, refusal) {
   closeStepUp();
   refused = request;
-  if (deadline !== null) refresh(); // it has ended earlier than this page thought
+  if (deadline !== null) refresh(); // it expired earlier than expected
   say('status-note');
   say(request.note, 'bad', 'This needs a step-up: see “One more step”.', { quietly: true });
   const because = { expired: 'Your last step-up has expired.', too_old: 'Your last step-up is too long ago.', spent: 'Your last step-up has been used.',
@@ -63,7 +63,7 @@ function offer(request, refusal) {
   $('stepup-why').textContent =
     `${because[refusal.reason] ?? 'Your login alone is not enough for this.'} After it, “${request.name}” goes on by itself.`;
   const starts = refusal.start ?? [];
-  // What the step-up is for: the token that binds it to this very request, or a scope.
+  // The purpose of the step-up: the token that binds it to this request, or a scope.
   const { binding, scope } = refusal;
   const purpose = binding ? { binding } : scope ? { scope } : undefined;
   const buttons = Object.entries(refusal.channels ?? {}).flatMap(([kind, channels]) => channels.map((channel) => {
@@ -167,7 +167,7 @@ async function refresh() {
   $('status-text').textContent = up
     ? `by ${grant.channel} at ${new Date(grant.verifiedAt).toLocaleTimeString()},`
     : 'Transfers and the card number ask for a step-up.';
-  // Seconds are rounded down: one more, and it is over for the bank, too.
+  // Seconds are rounded down: after one more it has expired at the bank as well.
   deadline = up ? performance.now() + (grant.expiresIn + 1) * 1000 : null;
   show('drop', Boolean(up));
   tick();
@@ -185,7 +185,7 @@ function tick() {
 }
 setInterval(tick, 1000);
 
-// --- What went wrong, in words ---
+// --- Error messages ---
 
 const WORDS = {
   CHANNEL_NOT_SUPPORTED: 'The bank has switched this channel off for you. Take another.',
@@ -203,7 +203,7 @@ const FIELDS = { REQUIRED: 'is missing', HAS_TEXT: 'is empty', SIZE: 'has the wr
 const NAMES = { verificationCode: 'The code', number: 'The phone number', amount: 'The amount', to: 'The recipient' };
 
 function fail(note, { status, body, wait }, words = {}) {
-  if (status === 401 && note !== 'login-note') return; // `call` has said it
+  if (status === 401 && note !== 'login-note') return; // `call` has shown it
   const field = body.syntaxErrors?.invalidFields?.[0];
   let text = words[body.errorCode] ?? WORDS[body.errorCode];
   if (/^RETRY_IN_/.test(body.errorCode)) text = 'A code was asked for a moment ago.';
@@ -253,7 +253,7 @@ const HEADERS = ['retry-after', 'x-ratelimit-limit', 'x-ratelimit-reset', 'www-a
 function log({ method, path, headers, sent, received, text }, answer) {
   const list = $('wire');
   const item = document.createElement('li');
-  // Polling again and getting the same answer is one entry, with a count.
+  // Repeated polls with the same response are one entry, with a count.
   const same = `${method} ${path} ${answer.status} ${answer.body.status}`;
   const last = list.firstElementChild;
   if (method === 'GET' && last?.same === same) {
@@ -418,7 +418,7 @@ onClick('cancel-pending', async () => {
   say('stepup-note', 'good', 'Cancelled. You can start again.');
 });
 
-// The phone: another device in real life, which has no part in this login.
+// The phone: in reality a separate device without this login.
 for (const answer of ['accept', 'decline']) {
   onClick(answer, async () => {
     if (!push) return;

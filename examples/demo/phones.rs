@@ -1,4 +1,4 @@
-//! The users' phones: who has enrolled what, and a stand-in for the phone on which a push arrives.
+//! The users' phones: their enrollment, and a simulated phone that receives pushes.
 
 use axum::{
     Json,
@@ -19,7 +19,7 @@ use super::{
 /// The code that confirms a phone in this demo.
 const CODE: &str = "123456";
 
-// + tower-step-up asks the bank which channels a user can be reached on.
+// + tower-step-up asks the bank for a user's channels and recipients.
 impl Enrollment for Users {
     async fn resolve(&self, caller: &Caller, channel: &str) -> Result<Recipient, EnrollmentError> {
         let name = caller.subject();
@@ -28,7 +28,7 @@ impl Enrollment for Users {
         match channel {
             _ if begins("dave") => Err(EnrollmentError::Forbidden),
             "SMS" if begins("carol") => Err(EnrollmentError::NotSupported),
-            // + One form for each number, so that however it is spelled its messages count in one budget.
+            // + A normalized number, so that all spellings of a number share one send budget.
             "SMS" if phone.is_some() || !begins("alice") => {
                 Recipient::phone(phone.ok_or(EnrollmentError::NotEnrolled)?).map_err(|_| EnrollmentError::NotEnrolled)
             }
@@ -46,8 +46,8 @@ pub(super) struct Phone {
 
 /// `POST /authentication_factors/otp/{channel}`: sends a code to a new phone (in this demo, to nobody).
 ///
-/// A real bank asks for a step-up here as soon as one channel is enrolled. Otherwise who has stolen a session
-/// enrols a phone of their own, and steps up with it.
+/// A real bank requires a step-up here as soon as one channel is enrolled. Otherwise an attacker with a stolen session
+/// could enroll their own phone and step up with it.
 pub(super) async fn enrol(
     State(bank): State<Bank>,
     LoggedIn(caller): LoggedIn,
@@ -56,7 +56,7 @@ pub(super) async fn enrol(
 ) -> Result<StatusCode, Problem> {
     check(&channel)?;
     let Json(Phone { number }) = phone?;
-    // + What cannot be brought into one form is no phone number.
+    // + A value that cannot be normalized is not a phone number.
     let phone = Recipient::phone(number).map_err(|_| Problem::invalid("number", "REGEX"))?;
     let number = phone.as_str().map(str::to_owned);
     bank.users.with(caller.subject(), |account| account.unconfirmed_phone = number).await?;
@@ -69,7 +69,7 @@ pub(super) struct Confirmation {
     verification_code: String,
 }
 
-/// `POST /authentication_factors/otp/{channel}/verify`: the phone is the user's from now on.
+/// `POST /authentication_factors/otp/{channel}/verify`: enrolls the phone for the user.
 pub(super) async fn confirm(
     State(bank): State<Bank>,
     LoggedIn(caller): LoggedIn,
@@ -89,7 +89,7 @@ pub(super) async fn confirm(
         Ok(())
     };
     bank.users.with(caller.subject(), confirm).await??;
-    // + What is on its way to the old phone opens nothing any more, and other sessions prove themselves anew.
+    // + Codes sent to the old phone are no longer accepted, and other sessions must step up again.
     bank.step_up.factors_changed(&caller).await.map_err(|_| Problem::unavailable())?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -98,7 +98,7 @@ fn check(channel: &str) -> Result<(), Problem> {
     if channel == "SMS" { Ok(()) } else { Err(Problem::invalid("channel", "NOT_IN")) }
 }
 
-/// What the user typed on their phone, where the policy asks for a number.
+/// The number that the user typed on their phone, if the policy uses number matching.
 #[derive(Default, Deserialize)]
 struct Typed {
     number: Option<String>,
@@ -126,11 +126,11 @@ fn typed(body: &[u8]) -> Result<Typed, Problem> {
 
 type Answered = Result<StatusCode, Problem>;
 
-/// The answer from the phone. Here it comes from anybody who knows the id; a real bank has authenticated the phone,
-/// knows whose it is, and answers for that user only.
+/// The answer from the phone. This demo accepts it from any client that knows the id; a real bank authenticates the
+/// phone and answers only for its user.
 async fn answer(bank: &Bank, id: &str, answer: &PushReply) -> Answered {
     for name in bank.users.names().await? {
-        // + What the user said.
+        // + The user's answer.
         match bank.step_up.answer_push(&name, id, answer.clone()).await {
             Ok(()) => return Ok(StatusCode::NO_CONTENT),
             Err(PushReplyError::Unknown) => {}

@@ -1,4 +1,4 @@
-//! How the bank says no: JSON, in the same form as the step-up's own refusals.
+//! The bank's error responses: JSON, in the same format as step-up refusals.
 
 use axum::{
     Json,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::shared::Down;
 
-/// A refusal of the bank's own.
+/// An error response of the bank.
 pub(super) struct Problem(StatusCode, Value);
 
 impl Problem {
@@ -18,7 +18,7 @@ impl Problem {
         Self(status, json!({ "errorCode": code, "message": message }))
     }
 
-    /// Whether the request was refused as it stands, so that nothing was done.
+    /// Whether the request itself was rejected, so that nothing was done.
     pub(super) fn is_of_the_request(&self) -> bool {
         self.0.is_client_error()
     }
@@ -35,7 +35,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "Temporarily unavailable; try again")
     }
 
-    /// A field that is not as it should be. What was sent is not repeated.
+    /// An invalid field. Its value is not echoed.
     pub(super) fn invalid(field: &str, error: &str) -> Self {
         let invalid = json!({ "params": [], "fieldName": field, "error": error });
         let body = json!({ "message": "Invalid request", "syntaxErrors": { "invalidFields": [invalid] } });

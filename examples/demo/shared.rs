@@ -1,4 +1,4 @@
-//! What several demos share where `DEMO_REDIS_URL` is set: logins and accounts here, step-ups in the crate's own store.
+//! State that several demos share with `DEMO_REDIS_URL`: logins and accounts here, step-ups in the crate's own store.
 
 use std::error::Error;
 
@@ -8,10 +8,10 @@ use tower_step_up::store::RedisStore;
 
 use super::users::{Account, LOGIN_LIFE};
 
-/// Why an answer of [`Shared`] did not come.
+/// The error of [`Shared`].
 pub(super) type Down = redis::RedisError;
 
-/// Logins and accounts in Redis, and the step-ups there.
+/// Logins, accounts and step-ups in Redis.
 pub(super) fn open(url: &str) -> Result<(Shared, RedisStore), Box<dyn Error>> {
     Ok((Shared(Client::open(url)?), RedisStore::open(url)?))
 }
@@ -21,7 +21,7 @@ pub(super) fn open(url: &str) -> Result<(Shared, RedisStore), Box<dyn Error>> {
 pub(super) struct Shared(Client);
 
 impl Shared {
-    /// A connection for each question: a real bank keeps one, as the crate's own store does.
+    /// Opens a connection for each command: a real bank keeps one, as the crate's own store does.
     async fn redis(&self) -> RedisResult<MultiplexedConnection> {
         self.0.get_multiplexed_async_connection().await
     }
@@ -45,7 +45,7 @@ impl Shared {
         Ok(self.redis().await?.smembers("demo:names").await?.into_iter().collect())
     }
 
-    /// Reads or changes an account. Two at once may lose one change, which no bank but this may do.
+    /// Reads or changes an account. Concurrent changes can be lost, which a real bank must prevent.
     pub(super) async fn with<T>(&self, name: &str, f: impl FnOnce(&mut Account) -> T) -> RedisResult<T> {
         let mut redis = self.redis().await?;
         let key = format!("demo:account:{name}");

@@ -1,4 +1,4 @@
-//! The bank's own users and logins. Nothing here comes from tower-step-up but the [`Caller`].
+//! The bank's own users and logins. Only the [`Caller`] comes from tower-step-up.
 
 use std::{
     collections::HashMap,
@@ -19,9 +19,9 @@ use tower_step_up::Caller;
 
 use super::{Bank, reply::Problem, shared::Shared};
 
-/// A login ends by itself after this time …
+/// Lifetime of a login.
 pub(super) const LOGIN_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
-/// … and of users and of live logins there are at most this many: beyond it nobody can log in.
+/// Maximum number of users and of active logins; beyond it logins are refused.
 const LIMIT: usize = 100_000;
 
 /// Users and logins: in this process, or shared with other demos.
@@ -35,11 +35,11 @@ pub(super) struct Users {
 struct Tables {
     /// By token.
     logins: HashMap<String, (Caller, Instant)>,
-    /// By name: everybody who has ever logged in.
+    /// By name: every user who has ever logged in.
     accounts: HashMap<String, Account>,
 }
 
-/// What the bank knows about a user.
+/// The bank's data about a user.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Account {
     pub(super) cents_sent: u64,
@@ -56,7 +56,7 @@ impl Users {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs a user in: the token.
+    /// Logs a user in and returns the token.
     async fn login(&self, name: &str) -> Result<String, Problem> {
         let token = random_id()?;
         if let Some(shared) = &self.shared {
@@ -72,7 +72,7 @@ impl Users {
             return Err(Problem::unavailable());
         }
         tables.accounts.entry(name.to_owned()).or_default();
-        // + Who is asking, for tower-step-up: the user, and this login of theirs.
+        // + The caller for tower-step-up: the user and this login.
         let caller = Caller::user(name).session(&token);
         tables.logins.insert(token.clone(), (caller, Instant::now()));
         Ok(token)
@@ -102,7 +102,7 @@ impl Users {
         }
     }
 
-    /// Reads or changes what the bank knows about a user.
+    /// Reads or changes the bank's data about a user.
     pub(super) async fn with<T>(&self, name: &str, f: impl FnOnce(&mut Account) -> T) -> Result<T, Problem> {
         match &self.shared {
             Some(shared) => Ok(shared.with(name, f).await?),
@@ -143,7 +143,7 @@ pub(super) async fn logout(
     LoggedIn(caller): LoggedIn,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    // + The elevation goes with the login.
+    // + The elevation ends with the login.
     bank.step_up.revoke(&caller).await.map_err(|_| Problem::unavailable())?;
     if let Some(token) = bearer(&headers) {
         bank.users.forget(token).await?;
@@ -151,14 +151,14 @@ pub(super) async fn logout(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Finds out who is asking. Everybody may pass: what needs a login says so itself.
+/// Identifies the caller. Every request passes: handlers that need a login check it themselves.
 pub(super) async fn authenticate(State(bank): State<Bank>, mut request: Request, next: Next) -> Response {
     let found = match bearer(request.headers()) {
         Some(token) => bank.users.find(token).await,
         None => Ok(None),
     };
     match found {
-        // + Guard and companion look for the caller here.
+        // + Guards and challenge endpoints read the caller from here.
         Ok(Some(caller)) => drop(request.extensions_mut().insert(caller)),
         Ok(None) => {}
         Err(down) => return down.into_response(),
@@ -166,7 +166,7 @@ pub(super) async fn authenticate(State(bank): State<Bank>, mut request: Request,
     next.run(request).await
 }
 
-/// The token of the one `Authorization` header. Two are nobody's: proxies differ in which of them counts.
+/// The token of the only `Authorization` header. Two are refused: proxies differ in which one they use.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -174,7 +174,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
-/// A handler that takes this needs a login.
+/// An extractor for handlers that need a login.
 pub(super) struct LoggedIn(pub(super) Caller);
 
 impl<S: Sync> FromRequestParts<S> for LoggedIn {

@@ -1,8 +1,9 @@
-//! A passkey by webauthn-rs 0.6 as a step-up: `cargo run -p passkey --example passkey`, then open the address it prints.
+//! A passkey by webauthn-rs 0.6 as a step-up: run `cargo run -p passkey --example passkey` and open the printed
+//! address.
 //!
-//! The app keeps the passkeys, verifies the assertion and hands a proof to `StepUp::record_proof`. Nothing that a user could
-//! read to somebody else takes part in it, and the browser signs for this origin alone: it withstands phishing, which
-//! codes and approvals do not.
+//! The app stores the passkeys, verifies the assertion and passes a proof to `StepUp::record_proof`. The user has no
+//! secret to read out to somebody else, and the assertion is valid for this origin only: it is phishing-resistant,
+//! which codes and approvals are not.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,7 @@ use webauthn_rs::{Webauthn, WebauthnBuilder};
 mod local;
 use local::{LoggedIn, Session};
 
-/// How long a ceremony may take.
+/// Time limit for a ceremony.
 const CEREMONY: Duration = Duration::from_secs(5 * 60);
 
 struct App {
@@ -31,7 +32,7 @@ struct App {
     tables: Mutex<Tables>,
 }
 
-/// What a real app has in its database.
+/// Tables that a real app has in its database.
 #[derive(Default)]
 struct Tables {
     users: HashMap<String, User>,
@@ -49,7 +50,7 @@ pub(crate) fn app(clock: impl Clock + Clone) -> Result<Router, Box<dyn std::erro
     // A real app names its own origin, `https://bank.example`, and allows no other port.
     let webauthn = WebauthnBuilder::new("localhost", &Url::parse("http://localhost")?)?.allow_any_port(true).build()?;
     let by_passkey = RequireStepUp::with(&step_up, Requirement::new().channels(["PASSKEY"]))?;
-    // Without this guard, who has stolen a session registers a passkey of their own, and passes.
+    // Without this guard, an attacker with a stolen session could register their own passkey and step up with it.
     let to_register = Requirement::new().channels(["SMS", "PASSKEY"]).max_age(Duration::from_secs(5 * 60));
     let to_register = RequireStepUp::with(&step_up, to_register)?;
     let challenges = step_up.challenges();
@@ -100,13 +101,13 @@ async fn finish_registration(
     Json(credential): Json<RegisterPublicKeyCredential>,
 ) -> Result<StatusCode, StatusCode> {
     let mut tables = app.tables();
-    // Taken out first: a challenge is answered once, rightly or not.
+    // Removed first: a challenge accepts one answer, correct or not.
     let (state, started) = tables.registrations.remove(&session).ok_or(StatusCode::CONFLICT)?;
     let registered = app.webauthn.finish_passkey_registration(&credential, &state);
     let passkey = registered.ok().filter(|_| app.in_time(started)).ok_or(StatusCode::CONFLICT)?;
     let mut known = tables.users.values().flat_map(|user| &user.passkeys);
     if known.any(|known| known.cred_id() == passkey.cred_id()) {
-        return Err(StatusCode::CONFLICT); // it is somebody's already
+        return Err(StatusCode::CONFLICT); // already registered
     }
     let user = tables.users.get_mut(caller.subject()).ok_or(StatusCode::CONFLICT)?;
     user.passkeys.push(passkey);
@@ -136,7 +137,7 @@ async fn finish_assertion(
     Json(credential): Json<PublicKeyCredential>,
 ) -> Result<StatusCode, StatusCode> {
     app.verify(&caller, &session, &credential).ok_or(StatusCode::CONFLICT)?;
-    // No failures are counted: a signature cannot be guessed, and each try takes a challenge of its own.
+    // No failures are counted: a signature cannot be guessed, and each attempt needs a new challenge.
     match app.step_up.record_proof(&caller, Proof::new("PASSKEY")).await {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(ProofError::Locked) => Err(StatusCode::FORBIDDEN),
@@ -145,14 +146,14 @@ async fn finish_assertion(
 }
 
 impl App {
-    /// Challenge, origin, signature, user verification and counter are webauthn-rs's; that the challenge is this
-    /// session's, and is answered in time and once, is ours.
+    /// webauthn-rs checks challenge, origin, signature, user verification and counter; this function checks that the
+    /// challenge belongs to this session and is answered in time and only once.
     fn verify(&self, caller: &Caller, session: &Session, credential: &PublicKeyCredential) -> Option<()> {
         let mut tables = self.tables();
         let (state, started) = tables.assertions.remove(session)?;
         let verified = self.webauthn.finish_passkey_authentication(credential, &state).ok()?;
         let user = tables.users.get_mut(caller.subject()).filter(|_| self.in_time(started))?;
-        // The counter, so that a copy of the authenticator shows. A passkey that was removed meanwhile is none.
+        // Store the counter to detect a copy of the authenticator. A passkey removed in the meantime is not accepted.
         user.passkeys.iter_mut().find_map(|passkey| passkey.update_credential(&verified)).map(drop)
     }
 }

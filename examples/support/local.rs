@@ -1,4 +1,4 @@
-//! What the small examples have in common: who is asking, and serving on this machine.
+//! Shared code of the small examples: authentication, and a server on this machine.
 
 use std::{
     env,
@@ -24,7 +24,7 @@ pub(crate) async fn authenticate(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// The id of the session, for what an app keeps by it.
+/// The id of the session, as a key for the app's own data.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Session(Box<str>);
 
@@ -36,7 +36,7 @@ fn caller(request: &Request) -> Option<(Session, Caller)> {
     session.parse::<u32>().ok().map(|_| (Session(token.into()), Caller::user(user).session(token)))
 }
 
-/// Who is logged in; 401 for anybody else.
+/// The logged-in user; 401 without a login.
 #[allow(dead_code, reason = "where a handler asks for it")]
 pub(crate) struct LoggedIn(pub(crate) Caller);
 
@@ -48,7 +48,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LoggedIn {
     }
 }
 
-/// Serves on 127.0.0.1:3000, or where `EXAMPLE_ADDR` says, and prints what to try there.
+/// Serves on 127.0.0.1:3000, or on `EXAMPLE_ADDR`, and prints commands to try.
 pub(crate) async fn serve(app: Router, what_to_try: &str) -> io::Result<()> {
     let address = env::var("EXAMPLE_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".into());
     let listener = TcpListener::bind(&address).await.map_err(|error| {
@@ -57,7 +57,7 @@ pub(crate) async fn serve(app: Router, what_to_try: &str) -> io::Result<()> {
     })?;
     let address = listener.local_addr()?;
     let mut out = io::stdout();
-    // Whoever started this may not be reading: that is no reason to stop.
+    // Ignore a closed stdout: the server keeps running.
     let _ = write!(
         out,
         "listening on http://{address}\n\n\

@@ -1,7 +1,7 @@
 //! TOTP (RFC 6238) by totp-rs 6 as a step-up: `cargo run -p totp --example totp`, then paste the lines it prints.
 //!
-//! The app verifies the code and hands a proof to `StepUp::record_proof`. For proofs tower-step-up counts no failures and
-//! remembers no code, so the app does: both are decided under one lock, before anything is granted.
+//! The app verifies the code and passes a proof to `StepUp::record_proof`. For proofs tower-step-up counts no failures
+//! and stores no used codes, so the app does: both are checked under one lock, before anything is granted.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +16,13 @@ use tower_step_up::{Clock, Proof, ProofError, RequireStepUp, Requirement, StepUp
 mod local;
 use local::LoggedIn;
 
-/// Wrong codes in a row until the user is locked. Of a million codes, three are right at any time.
+/// Consecutive wrong codes until the user is locked. Of a million codes, three are valid at any time.
 const TRIES: u8 = 5;
 
-/// What the user table has of a user. This one is gone with the process; a real one must not be.
+/// A row of the user table. It is in memory here; a real app must persist it.
 struct Enrolled {
     totp: Totp,
-    /// The time step of the last code that was taken. Neither it nor one before it is taken again (RFC 6238 §5.2).
+    /// The time step of the last accepted code. No code of this or an earlier step is accepted again (RFC 6238 §5.2).
     last_step: u64,
     failures: u8,
 }
@@ -48,7 +48,7 @@ pub(crate) fn app(clock: impl Clock + Clone) -> Result<(Router, StepUp), Box<dyn
     Ok((router, step_up))
 }
 
-/// A secret as RFC 4226 §4 wants it: 160 random bits. A real app shows it as a QR code, once.
+/// A secret of 160 random bits (RFC 4226 §4). A real app shows it as a QR code, once.
 fn enrol() -> Result<Enrolled, Box<dyn std::error::Error>> {
     let mut secret = [0; 20];
     getrandom::fill(&mut secret)?;
@@ -70,13 +70,13 @@ async fn verify(
         Taken::Yes => {}
         Taken::No { and_lock: false } => return Err(StatusCode::CONFLICT),
         Taken::No { and_lock: true } => {
-            // From now on nobody steps up as this user, by any channel, until the app calls `unlock` and forgets the
-            // failures. Where the store is down they still count.
+            // No step-up of this user passes, by any channel, until the app calls `unlock` and resets the failures.
+            // If the store is unavailable, the app's count still applies.
             let _ = app.step_up.lock(caller.subject()).await;
             return Err(StatusCode::FORBIDDEN);
         }
     }
-    // The code is used up even where this fails: the user waits for the next.
+    // The code is consumed even if this fails: the user waits for the next one.
     match app.step_up.record_proof(&caller, Proof::new("TOTP")).await {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(ProofError::Locked) => Err(StatusCode::FORBIDDEN),
@@ -90,13 +90,13 @@ enum Taken {
 }
 
 impl App {
-    /// Takes a code, or counts a failure; of many at once with the same code, one is taken. The library compares in
-    /// constant time, and tells which step the code is of.
+    /// Accepts a code, or counts a failure; of concurrent requests with the same code, one is accepted. The library
+    /// compares in constant time, and returns the time step of the code.
     fn take(&self, user: &str, code: &str) -> Taken {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(user) = users.get_mut(user) else { return Taken::No { and_lock: false } };
         if user.failures >= TRIES {
-            return Taken::No { and_lock: true }; // and nothing is compared
+            return Taken::No { and_lock: true }; // without comparing
         }
         match user.totp.check(code, self.clock.now().as_millis() / 1000) {
             Some(step) if step > user.last_step => {
@@ -111,7 +111,7 @@ impl App {
     }
 }
 
-/// Stands in for the authenticator app on the user's phone: the code of now.
+/// Simulates the authenticator app on the user's phone: the current code.
 async fn phone(State(app): State<Arc<App>>, LoggedIn(caller): LoggedIn) -> Result<String, StatusCode> {
     let users = app.users.lock().unwrap_or_else(PoisonError::into_inner);
     let user = users.get(caller.subject()).ok_or(StatusCode::NOT_FOUND)?;

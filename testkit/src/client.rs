@@ -1,4 +1,4 @@
-//! A client in process: a user in one session of theirs.
+//! An in-process client for a user in one session.
 
 use axum::{
     Router,
@@ -54,7 +54,7 @@ impl Client {
         self.send(&format!("POST {path}"), &[("content-type", "application/json")], json.to_string()).await
     }
 
-    /// Starts a code for this purpose, and types it.
+    /// Starts a code for this purpose and verifies it.
     pub async fn step_up(&self, purpose: &Value, code: impl AsyncFnOnce() -> String) {
         let started = self.post_json("/stepup/challenges/otp/SMS", purpose).await;
         assert_eq!(started.status, 204, "{started:?}");
@@ -83,7 +83,7 @@ impl Answer {
     }
 }
 
-/// What a guard says.
+/// The status and reason of a guard's response.
 pub fn refused(reason: &str) -> (u16, String) {
     (403, reason.to_owned())
 }

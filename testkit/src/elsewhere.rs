@@ -1,4 +1,4 @@
-//! Stores that misbehave in the ways real ones do, around a real one.
+//! Store wrappers that simulate the failures of real stores.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,8 +14,7 @@ use tower_step_up::store::{Change, Key, MemoryStore, Store, StoreError, StoreWar
 
 use crate::stopped;
 
-/// A store in which every operation takes a while before it is done and after, notes what it was given, and may be
-/// told to fail.
+/// A store that delays every operation before and after it is applied, records its arguments, and can be set to fail.
 #[derive(Clone, Debug, Default)]
 pub struct Elsewhere(Arc<State>);
 
@@ -26,9 +25,9 @@ struct State {
     stuck: AtomicBool,
     full: AtomicBool,
     twice: AtomicBool,
-    /// Records whose loads take longer than others'.
+    /// Records with slower loads.
     late: Mutex<HashSet<Key>>,
-    /// How many swaps are still answered as they are, before one that was done is answered as a conflict.
+    /// Number of swaps before one is applied and reported as a conflict.
     conflicts: Mutex<Option<usize>>,
     fails: Mutex<Option<(usize, Fails)>>,
     swaps: AtomicUsize,
@@ -43,9 +42,9 @@ struct State {
 /// When an operation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fails {
-    /// Before anything is done.
+    /// Before it is applied.
     Undone,
-    /// After it was done, so that only its answer is lost.
+    /// After it was applied, so that only its response is lost.
     Unanswered,
 }
 
@@ -55,28 +54,28 @@ impl Elsewhere {
         self.0.down.store(down, Ordering::SeqCst);
     }
 
-    /// No operation ends from now on.
+    /// No operation completes from now on.
     pub fn set_stuck(&self, stuck: bool) {
         self.0.stuck.store(stuck, Ordering::SeqCst);
     }
 
-    /// What is not there yet finds no room from now on.
+    /// New records are refused for lack of capacity from now on.
     pub fn set_full(&self, full: bool) {
         self.0.full.store(full, Ordering::SeqCst);
     }
 
-    /// Every swap is sent again from now on, as a client library does that has lost the answer to the first.
+    /// Every swap is sent twice from now on, as by a client library that has lost the first response.
     pub fn send_twice(&self) {
         self.0.twice.store(true, Ordering::SeqCst);
     }
 
-    /// From now on the loads of those records that were written of this kind take longer.
+    /// From now on loads of the existing records of this kind are slower.
     pub fn load_late(&self, kind: &str) {
         self.0.late.lock().unwrap().extend(self.written(kind).into_iter().map(|(key, _)| key));
     }
 
-    /// After so many swaps, one is written and answered as a conflict: a client library has sent it again, and somebody
-    /// else had written in between.
+    /// After this many swaps, one is applied and reported as a conflict: a client library has sent it again, after
+    /// another write in between.
     pub fn conflict_after(&self, swaps: usize) {
         *self.0.conflicts.lock().unwrap() = Some(swaps);
     }
@@ -86,22 +85,22 @@ impl Elsewhere {
         *self.0.fails.lock().unwrap() = Some((self.operations() + skip, how));
     }
 
-    /// Nothing fails any more; whether something was still to.
+    /// Disables failures; returns whether one was still pending.
     pub fn fail_no_more(&self) -> bool {
         self.0.fails.lock().unwrap().take().is_some()
     }
 
-    /// What is wrong with its configuration.
+    /// Sets the warning about the configuration.
     pub fn warn(&self, warning: StoreWarning) {
         *self.0.warning.lock().unwrap() = Some(warning);
     }
 
-    /// How often its configuration was asked for.
+    /// Number of configuration checks.
     pub fn checks(&self) -> usize {
         self.0.checks.load(Ordering::SeqCst)
     }
 
-    /// Everything is gone, as in a server that is restarted empty.
+    /// Deletes all records, as in a server that is restarted empty.
     pub fn forget(&self) {
         *self.0.store.lock().unwrap() = MemoryStore::default();
         self.0.written.lock().unwrap().clear();
@@ -111,40 +110,39 @@ impl Elsewhere {
         self.0.store.lock().unwrap().clone()
     }
 
-    /// The keys under which records of a kind (`Session`, `Subject`, `Recipient`) stand, each with what was written
-    /// last.
+    /// The keys of the records of a kind (`Session`, `Subject`, `Recipient`), each with the last written value.
     pub fn written(&self, kind: &str) -> Vec<(Key, Vec<u8>)> {
         let is = |bytes: &[u8]| bytes[17..].starts_with(format!("{{\"{kind}\"").as_bytes());
         let written = self.0.written.lock().unwrap();
         written.iter().filter(|(_, bytes)| is(bytes)).map(|(key, bytes)| (*key, bytes.clone())).collect()
     }
 
-    /// Whoever loads that record finds these bytes.
+    /// Loads of that record return these bytes.
     pub fn plant(&self, key: Key, bytes: Vec<u8>) {
         self.0.planted.lock().unwrap().insert(key, bytes);
     }
 
-    /// Every record is as it was written again.
+    /// Loads return the written records again.
     pub fn unplant(&self) {
         self.0.planted.lock().unwrap().clear();
     }
 
-    /// Swaps that were done.
+    /// Number of applied swaps.
     pub fn swaps(&self) -> usize {
         self.0.swaps.load(Ordering::SeqCst)
     }
 
-    /// Operations that were asked for.
+    /// Number of requested operations.
     pub fn operations(&self) -> usize {
         self.0.operations.load(Ordering::SeqCst)
     }
 
-    /// Every key and every encoded record that came by.
+    /// Every key and encoded record that was passed in.
     pub fn seen(&self) -> Vec<Vec<u8>> {
         self.0.seen.lock().unwrap().clone()
     }
 
-    /// Does an operation, with all the trouble that was asked for.
+    /// Runs an operation, with the configured delays and failures.
     async fn operate<T>(
         &self,
         key: Key,
@@ -165,7 +163,7 @@ impl Elsewhere {
         if fails == Some(Fails::Unanswered) { Err(StoreError::new("no answer")) } else { done }
     }
 
-    /// Makes one change, with all the trouble that was asked for.
+    /// Applies one change, with the configured delays and failures.
     async fn write(&self, change: &Change) -> Result<Swapped, StoreError> {
         let Change { key, expected, next, .. } = change;
         let bytes = next.as_ref().map(Stored::encode);
@@ -247,7 +245,7 @@ async fn yield_once() {
     .await;
 }
 
-/// Polls a future at most so often, then drops it. `None` where it had not ended.
+/// Polls a future at most this many times, then drops it. `None` if it has not completed.
 pub fn poll_at_most<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future: Pin<Box<F>> = Box::pin(future);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());

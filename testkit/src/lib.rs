@@ -1,4 +1,4 @@
-//! What the tests of this workspace have in common. It is not published.
+//! Shared code of the tests in this workspace. It is not published.
 #![allow(
     missing_docs,
     missing_debug_implementations,
@@ -25,12 +25,12 @@ pub fn alice() -> Caller {
     Caller::user("alice").session("1")
 }
 
-/// Whether a guard that asks for nothing special lets pass.
+/// Whether a guard with the default requirement lets the caller pass.
 pub async fn passes(step_up: &StepUp, caller: &Caller) -> bool {
     step_up.authorize(caller, &Requirement::new()).await.is_ok()
 }
 
-/// Runs so many futures at the same time, all released together; what they came to, in their order.
+/// Runs this many tasks concurrently, all released together; returns their results in order.
 pub async fn together<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     tasks: usize,
     make: impl Fn(usize) -> F,
@@ -52,7 +52,7 @@ pub async fn together<T: Send + 'static, F: Future<Output = T> + Send + 'static>
     results
 }
 
-/// Where a store that makes changes one by one stops: at one that was not made.
+/// For a store that applies changes one by one: the result with which it stops, `None` if the change was made.
 pub fn stopped(made: Swapped, at: usize) -> Option<Swapped> {
     match made {
         Swapped::Done => None,

@@ -1,4 +1,4 @@
-//! A user's whole life, and a search for what a copy of the store may tell of them (T37).
+//! All operations of a user, and a search for personal data in a copy of the store (T37).
 
 use std::{
     collections::BTreeSet,
@@ -23,13 +23,13 @@ const PHONE: &str = "+4915112345678";
 const EMAIL: &str = "alice@canary.example";
 const DEVICE: &str = "device-canary-1177";
 const TEXT: &str = "Pay 900 EUR to DE02 1203 0000 0000 2020 51";
-/// Wrong, whatever was sent.
+/// A code that is always wrong.
 const WRONG: &str = "000000000000";
 
 /// A prefix of this many bytes of a digest identifies it.
 const PREFIX: usize = 8;
 
-/// What must not be found, by what it was made from.
+/// Values that must not be found, by the input they were derived from.
 pub struct Traces(Vec<(String, Vec<u8>)>);
 
 impl Traces {
@@ -60,7 +60,7 @@ impl Traces {
         }
     }
 
-    /// A push's id is hashed behind its user's key.
+    /// A push's id is hashed after its user's key.
     fn add_push(&mut self, id: &str) {
         self.add("push id", id);
         for subject in [Sha256::digest(SUBJECT).to_vec(), own_digest("step-up/subject\0", &[SUBJECT.as_bytes()])] {
@@ -70,15 +70,15 @@ impl Traces {
         }
     }
 
-    /// The digest of the operation is in the clear in the token that its caller gets: behind a version, a number of four
-    /// bytes and one of eight.
+    /// The digest of the operation is in plain text in the caller's token: after a version, a number of four bytes and
+    /// one of eight.
     fn add_token(&mut self, token: &str) {
         let token = Base64UrlUnpadded::decode_vec(token).unwrap();
         self.digest("operation", &token[13..45]);
         self.digests("operation", &token[13..45]);
     }
 
-    /// By anybody's hash.
+    /// Digests by common hash functions.
     fn digests(&mut self, what: &str, value: &[u8]) {
         self.digest(&format!("SHA-224 of {what}"), &Sha224::digest(value));
         self.digest(&format!("SHA-256 of {what}"), &Sha256::digest(value));
@@ -87,14 +87,14 @@ impl Traces {
         self.digest(&format!("SHA-256 of SHA-256 of {what}"), &Sha256::digest(Sha256::digest(value)));
     }
 
-    /// By this crate's: under a label, each part behind its length; and the same again for a sandbox.
+    /// Digests by this crate's hash: with a label, each part prefixed with its length; and again for a sandbox.
     fn own_digests(&mut self, what: &str, parts: &[&[u8]]) {
         for label in ["step-up/session\0", "step-up/subject\0", "step-up/address\0"] {
             let digest = own_digest(label, parts);
             self.digest(&format!("key of {what}"), &digest);
             self.digests(&format!("key of {what}"), &digest);
             self.digest(&format!("key in a sandbox of {what}"), &own_digest("step-up/sandbox\0", &[&digest]));
-            // A keyed hash whose key is public.
+            // A keyed hash with a public key.
             for label in ["step-up/record\0", "step-up/record key\0", "step-up/record operation\0"] {
                 self.digests(&format!("{label} and key of {what}"), &[label.as_bytes(), &digest].concat());
             }
@@ -105,7 +105,7 @@ impl Traces {
         self.encodings(what, &digest[..PREFIX]);
     }
 
-    /// As it is, in hex, in base64 and as a list of numbers. Characters that depend on the bytes behind are left out.
+    /// Plain, in hex, in base64 and as a list of numbers. Characters that depend on the following bytes are left out.
     fn encodings(&mut self, what: &str, bytes: &[u8]) {
         let numbers = bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(",");
         let hex = hex(bytes);
@@ -118,7 +118,7 @@ impl Traces {
         self.0.push((what.to_owned(), bytes.to_vec()));
     }
 
-    /// What is found in any of these.
+    /// The values that are found in any of these.
     pub fn found_in<'a>(&self, copies: impl IntoIterator<Item = &'a [u8]>) -> BTreeSet<&str> {
         let mut first = vec![Vec::new(); 1 << 16];
         for (what, bytes) in &self.0 {
@@ -159,8 +159,8 @@ impl Sent {
     }
 }
 
-/// Starts, guesses, verifies, approves, declines, spends, moves, is locked and revoked, over a store; `look` is given
-/// every step, with all that must not be found by then.
+/// Runs every operation over a store: starts, guesses, verifies, approves, declines, consumes, moves, locks and
+/// revokes. `look` is called after each step, with all values that must not be found by then.
 pub async fn whole_life(builder: StepUpBuilder, look: impl AsyncFn(&str, &Traces)) {
     let sent = Sent::default();
     let (codes, pushes) = (sent.clone(), sent.clone());
@@ -185,7 +185,7 @@ pub async fn whole_life(builder: StepUpBuilder, look: impl AsyncFn(&str, &Traces
         .push("BIO", send_push)
         .proof("PASSKEY")
         .enrollment(enrollment)
-        // Twelve digits are not found by chance in the numbers of a record.
+        // Twelve digits do not occur by chance in the numbers of a record.
         .policy(Policy::new().code_digits(12).number_matching(3).store_deadline(std::time::Duration::from_secs(10)))
         .record_key(Secret::new([1; 32]).unwrap())
         .secret(Secret::new([2; 32]).unwrap())
@@ -203,7 +203,7 @@ pub async fn whole_life(builder: StepUpBuilder, look: impl AsyncFn(&str, &Traces
     look("the code was verified", &traces).await;
 
     // A push for one operation, with its text, and its grant.
-    let token = refused(&step_up, alice).await.expect("it is not approved yet");
+    let token = refused(&step_up, alice).await.expect("a refusal: not approved yet");
     traces.add_token(&token);
     let push = step_up.start_push(alice, "BIO", Purpose::new().binding(&token)).await.unwrap();
     assert_eq!(push.id, sent.last());
@@ -216,7 +216,7 @@ pub async fn whole_life(builder: StepUpBuilder, look: impl AsyncFn(&str, &Traces
     assert_eq!(refused(&step_up, alice).await, None, "it was approved");
     look("its grant was spent", &traces).await;
 
-    let token = refused(&step_up, alice).await.expect("it was spent");
+    let token = refused(&step_up, alice).await.expect("a refusal: the grant was consumed");
     let purpose = Purpose::new().binding(&token);
     step_up.record_proof(alice, Proof::new("PASSKEY").purpose(purpose)).await.unwrap();
     look("a proof was recorded", &traces).await;
@@ -243,7 +243,7 @@ pub async fn whole_life(builder: StepUpBuilder, look: impl AsyncFn(&str, &Traces
     look("everything was revoked", &traces).await;
 }
 
-/// Sends a request that is bound; the token of the refusal, `None` where it passes.
+/// Sends a bound request; returns the token of the refusal, `None` if it passes.
 async fn refused(step_up: &StepUp, caller: &Caller) -> Option<String> {
     let binding = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some(TEXT.into()));
     let guard = RequireStepUp::new(step_up).bind(binding).rebuild_with(Body::new as fn(Replayed) -> Body);
@@ -256,7 +256,7 @@ async fn refused(step_up: &StepUp, caller: &Caller) -> Option<String> {
     }
 }
 
-/// What the search must find.
+/// The values that the search must find.
 #[test]
 fn the_search_finds_digests_in_every_spelling() {
     let traces = Traces::new();

@@ -1,4 +1,4 @@
-//! A Redis server of the test's own, on a free port, gone with the test.
+//! A Redis server for one test, on a free port, stopped at the end of the test.
 
 use std::{
     env, fs,
@@ -22,10 +22,9 @@ pub struct Server {
     process: Option<Child>,
 }
 
-/// A port that was free, and a directory of its name: whoever has made that has the port. It lies below the ports that
-/// the system hands out for connections; ten thousand above it is room for the bus of a cluster. The directory is in
-/// memory, where there is such a place: a node of a cluster that waits for a slow disk is silent, and its peers think
-/// that it is gone.
+/// A free port, claimed by creating a directory with its name. The port is below the ephemeral range of the system, and
+/// the port ten thousand above it is left for the cluster bus. The directory is in memory if possible: a cluster node
+/// that waits for a slow disk does not respond, and its peers consider it failed.
 pub struct Claim {
     port: u16,
     directory: PathBuf,
@@ -40,7 +39,7 @@ impl Claim {
         let parent = if memory.is_dir() { memory } else { env::temp_dir() };
         for _ in 0..count {
             let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-            let port = first + u16::try_from(start.wrapping_add(next) % count).expect("a small number");
+            let port = first + u16::try_from(start.wrapping_add(next) % count).expect("an offset below 10,000");
             let directory = parent.join(format!("step-up-redis-{port}"));
             if fs::create_dir(&directory).is_err() {
                 continue;
@@ -73,19 +72,19 @@ impl Server {
         Self::with(&[])
     }
 
-    /// With more options on its command line.
+    /// Starts a server with additional command-line options.
     pub fn with(more: &[&str]) -> Self {
         let mut options = vec!["--save", "", "--appendonly", "no"];
         options.extend(more);
         Self::run(Claim::new(), &options)
     }
 
-    /// A sentinel, as its configuration says.
+    /// Starts a sentinel with this configuration.
     pub fn sentinel(configuration: &str) -> Self {
         let claim = Claim::new();
         let file = claim.directory.join("sentinel.conf");
-        fs::write(&file, configuration).expect("its file");
-        Self::run(claim, &[file.to_str().expect("a path of letters"), "--sentinel"])
+        fs::write(&file, configuration).expect("the configuration file is written");
+        Self::run(claim, &[file.to_str().expect("the path is UTF-8"), "--sentinel"])
     }
 
     fn run(claim: Claim, options: &[&str]) -> Self {
@@ -95,12 +94,12 @@ impl Server {
         server
     }
 
-    /// Starts it, empty, at the same address.
+    /// Starts it again, empty, at the same address.
     pub fn again(&mut self) {
         let program = env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
         let port = self.claim.port.to_string();
         let log =
-            fs::File::options().create(true).append(true).open(self.claim.directory.join("log")).expect("its log");
+            fs::File::options().create(true).append(true).open(self.claim.directory.join("log")).expect("a log file");
         let spawned = Command::new(&program)
             .args(&self.options)
             .args(["--port", &port, "--bind", "127.0.0.1", "--dir"])
@@ -135,13 +134,13 @@ impl Server {
 
     /// Sends it a signal, such as `STOP`.
     pub fn signal(&self, name: &str) {
-        let id = self.process.as_ref().expect("it runs").id().to_string();
+        let id = self.process.as_ref().expect("the server is running").id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &*id]).status().is_ok_and(|status| status.success()));
     }
 
-    /// Says something to it, on a connection of its own: its answer as it came.
+    /// Sends a command on a new connection and returns the raw response.
     pub fn say(&self, command: &[&str]) -> String {
-        self.try_say(command).expect("it answers")
+        self.try_say(command).expect("the server responds")
     }
 
     fn try_say(&self, command: &[&str]) -> Option<String> {
@@ -156,7 +155,7 @@ impl Server {
         Some(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    /// Every key, by its name.
+    /// The names of all keys.
     pub fn keys(&self) -> Vec<String> {
         let answer = self.say(&["KEYS", "*"]);
         answer.split("\r\n").filter(|line| line.starts_with("step-up:")).map(str::to_owned).collect()
@@ -167,7 +166,7 @@ impl Server {
         answer.trim_start_matches(':').trim().parse().unwrap_or_else(|_| panic!("{command:?}: {answer}"))
     }
 
-    /// Waits until the other server, a replica of this one, has all that is written here.
+    /// Waits until the other server, a replica of this one, has received all writes.
     pub async fn is_copied_to(&self, replica: &Self) {
         let written = self.offset();
         until(async || replica.offset() >= written).await;
@@ -188,14 +187,14 @@ impl Server {
     }
 }
 
-/// What serves on it.
+/// Test support on top of a server.
 #[cfg(feature = "redis")]
 impl Server {
     pub fn store(&self) -> RedisStore {
         store(&self.address())
     }
 
-    /// A node: an engine of its own on this server.
+    /// A node: its own engine on this server.
     pub fn node(&self) -> StepUp {
         self.node_with(Policy::new())
     }
@@ -208,7 +207,7 @@ impl Server {
         Self::builder_at(&self.address(), policy)
     }
 
-    /// By another way than its own address.
+    /// A node that connects through another address.
     pub fn builder_at(address: &str, policy: Policy) -> StepUpBuilder {
         StepUp::builder()
             .sandbox()
@@ -229,7 +228,7 @@ fn store(address: &str) -> RedisStore {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        // Where a test fails, what its servers said last may tell why.
+        // If a test fails, print the last log lines of its servers.
         if thread::panicking() {
             let log = self.log();
             let last = log.lines().count().saturating_sub(20);
@@ -239,7 +238,7 @@ impl Drop for Server {
     }
 }
 
-/// Waits for what comes by itself; a test that waits in vain ends with its runner's patience.
+/// Waits for a condition; the test runner's timeout ends a test that waits without success.
 #[track_caller]
 pub fn until<F: Future<Output = bool>>(mut is: impl FnMut() -> F) -> impl Future<Output = ()> {
     let place = Location::caller();
@@ -250,6 +249,6 @@ pub fn until<F: Future<Output = bool>>(mut is: impl FnMut() -> F) -> impl Future
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("it does not heal: {place}");
+        panic!("condition not met: {place}");
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Claims {
     pub(crate) sub: String,
-    /// One login: random when it happens, and kept by every token that is issued for it later.
+    /// The id of the login: random, and the same in every token issued for it later.
     pub(crate) sid: String,
     pub(crate) exp: u64,
 }
@@ -36,7 +36,7 @@ impl Tokens {
         encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(&self.secret)).expect("HS256 signs")
     }
 
-    /// The claims, if signature, algorithm and expiry are right.
+    /// The claims, if signature, algorithm and expiry are valid.
     pub(crate) fn verify(&self, token: &str) -> Option<Claims> {
         let key = DecodingKey::from_secret(&self.secret);
         decode(token, &key, &Validation::new(Algorithm::HS256)).ok().map(|token| token.claims)

@@ -1,4 +1,4 @@
-//! The users of `with_axum_login.rs`: names and passwords in memory, as axum-login wants them.
+//! The users of `with_axum_login.rs`: names and passwords in memory, in the form for axum-login.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ impl AuthUser for User {
         self.name.clone()
     }
 
-    /// What a login is bound to: with another password it is over. A real app has a hash here.
+    /// A login is bound to the password: changing it ends the login. A real app returns a hash here.
     fn session_auth_hash(&self) -> &[u8] {
         self.password.as_bytes()
     }
@@ -34,7 +34,7 @@ pub(crate) struct Credentials {
     password: String,
 }
 
-/// Everybody has an account; the password is the name until it is changed.
+/// Every name has an account; the password is the name until it is changed.
 #[derive(Clone, Default)]
 pub(crate) struct Users(Arc<Mutex<HashMap<String, String>>>);
 

@@ -96,7 +96,7 @@ fn authenticate(metadata: &MetadataMap) -> Option<Caller> {
     known.then(|| Caller::user(user).session(token)) // + The user, and this session of theirs.
 }
 
-/// Only alice has a phone enrolled.
+/// Only users whose name begins with `alice` have a phone enrolled.
 async fn enrollment(caller: Caller, _channel: String) -> Result<Recipient, EnrollmentError> {
     let enrolled = caller.subject().starts_with("alice");
     if enrolled { Ok(Recipient::known_to_sender()) } else { Err(EnrollmentError::NotEnrolled) }

@@ -1,4 +1,4 @@
-//! The example is driven as its own lines say, and where it has to refuse.
+//! The example's commands, and the cases that it must refuse.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn verify(client: &Client, code: &str) -> u16 {
     client.post_json("/totp", &json!({ "code": code })).await.status
 }
 
-/// A code of six digits that is not right now, nor in the steps around.
+/// A code of six digits that is invalid in the current and the adjacent time steps.
 async fn wrong(client: &Client) -> String {
     let right: u32 = code(client).await.parse().unwrap();
     format!("{:06}", (right + 1) % 1_000_000)

@@ -1,4 +1,4 @@
-//! The tests that `docs/sessions.md` names are there, and it leaves none out.
+//! Checks that `docs/sessions.md` names every test of these files, and no others.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn tests() -> BTreeSet<&'static str> {
     attributes.filter_map(|after| after.split_once("fn ")?.1.split_once('(')).map(|(name, _)| name).collect()
 }
 
-/// What stands between backticks and reads like a sentence.
+/// Words in backticks that look like a test's name.
 fn named() -> BTreeSet<&'static str> {
     let code = PAGE.split('`').skip(1).step_by(2);
     let names = code.map(|code| code.rsplit("::").next().unwrap_or(code));

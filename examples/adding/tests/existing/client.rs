@@ -24,7 +24,7 @@ impl Client {
         Self { app: app.clone(), cookies: BTreeMap::new(), authorization: Vec::new() }
     }
 
-    /// Posts: status and body. What the answer says about cookies is kept.
+    /// Posts and returns status and body. Stores the response's cookies.
     pub(crate) async fn post(&mut self, path: &str, json: Option<&str>) -> (u16, String) {
         let mut request = Request::post(path);
         if !self.cookies.is_empty() {
@@ -52,29 +52,29 @@ impl Client {
         (status, String::from_utf8(to_bytes(response.into_body(), 1 << 16).await.unwrap().into()).unwrap())
     }
 
-    /// The status of a post without a body.
+    /// Posts without a body and returns the status.
     pub(crate) async fn status(&mut self, path: &str) -> u16 {
         self.post(path, None).await.0
     }
 
-    /// Posts what has to succeed: the body.
+    /// Posts a request that must succeed and returns the body.
     pub(crate) async fn succeed(&mut self, path: &str, json: Option<&str>) -> String {
         let (status, body) = self.post(path, json).await;
         assert!((200..300).contains(&status), "{path}: {status} {body}");
         body
     }
 
-    /// What is guarded.
+    /// The guarded route.
     pub(crate) async fn transfer(&mut self) -> u16 {
         self.status("/transfers").await
     }
 
-    /// What needs a login only.
+    /// The route that needs only a login.
     pub(crate) async fn accounts(&mut self) -> u16 {
         self.status("/accounts").await
     }
 
-    /// From refused to passed.
+    /// Steps up, from refused to passed.
     pub(crate) async fn step_up(&mut self) {
         assert_eq!(self.transfer().await, 403);
         self.succeed("/stepup/challenges/otp/SMS", None).await;

@@ -1,4 +1,4 @@
-//! How much there is to add.
+//! The number of lines to add to an existing app.
 
 const EXAMPLES: [(&str, &str); 5] = [
     ("axum-login", include_str!("../../with_axum_login.rs")),
@@ -8,7 +8,7 @@ const EXAMPLES: [(&str, &str); 5] = [
     ("tower-sessions", include_str!("../../with_tower_sessions.rs")),
 ];
 
-/// The lines that are marked: at their ends, or by a line above them, which may be for a whole function.
+/// The number of marked lines: marked at their end or by the line above, which may mark a whole function.
 fn ours(example: &str) -> usize {
     let mut in_function = false;
     let mut ours = 0;
@@ -32,7 +32,7 @@ fn an_example_is_at_most_60_lines_and_15_of_them_are_ours() {
     }
 }
 
-/// What uses this crate stands in a marked line, so that nothing is left out of the count.
+/// Every use of this crate is in a marked line, so the count is complete.
 #[test]
 fn every_line_that_names_this_crate_is_marked() {
     for (name, example) in EXAMPLES {

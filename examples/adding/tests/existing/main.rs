@@ -1,5 +1,5 @@
-//! The layer in apps that have their own way of logging people in: `examples/with_*.rs`, and each claim that
-//! `docs/sessions.md` makes about them.
+//! The layer in apps with their own authentication: `examples/adding/with_*.rs`, and each claim of `docs/sessions.md`
+//! about them.
 
 mod claims;
 mod client;

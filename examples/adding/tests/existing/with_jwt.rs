@@ -38,7 +38,7 @@ async fn refused_then_stepped_up_then_logged_out() {
     assert_eq!(alice.transfer().await, 403);
 }
 
-/// A token cannot be taken back, but what it opens can.
+/// A token cannot be revoked, but its elevation can.
 #[tokio::test]
 async fn after_a_logout_the_token_opens_nothing_though_it_is_still_valid() {
     let (_, app) = app();

@@ -39,7 +39,7 @@ async fn refused_then_stepped_up_then_logged_out() {
     assert_eq!((alice.accounts().await, alice.transfer().await), (401, 401));
 }
 
-/// A cookie cannot be taken back, but what it opens can.
+/// A cookie cannot be revoked, but its elevation can.
 #[tokio::test]
 async fn a_copy_of_the_cookie_outlives_a_logout_and_opens_nothing() {
     let (_, app) = app();
@@ -78,7 +78,7 @@ async fn what_was_not_signed_is_nobody() {
     assert_eq!(alice.transfer().await, 401, "signed, and not a login");
 }
 
-/// Why the value of the example's cookie begins with what it is.
+/// Why the value of the example's cookie begins with its purpose.
 #[tokio::test]
 async fn a_signature_does_not_say_for_which_cookie_it_was_made() {
     let (key, app) = app();

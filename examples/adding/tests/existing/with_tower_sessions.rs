@@ -28,7 +28,7 @@ async fn logged_in(app: &Router, user: &str) -> Client {
     client
 }
 
-/// The id that stands in the client's cookie.
+/// The id in the client's cookie.
 fn id_of(client: &Client) -> Id {
     client.cookies["id"].parse().unwrap()
 }
@@ -72,7 +72,7 @@ async fn an_id_that_the_store_knows_may_still_be_the_client_s_choice() {
     session.save().await.unwrap();
     assert!(sessions.load(&made_up).await.unwrap().is_some());
 
-    // So a login takes another one.
+    // So a login uses a new id.
     let mut alice = Client::new(&example::app(sessions.clone()).unwrap());
     alice.cookies.insert("id".into(), made_up.to_string());
     alice.succeed("/login/alice", None).await;
@@ -105,7 +105,7 @@ async fn a_session_that_gets_another_id_steps_up_again() {
     assert_eq!((before.accounts().await, before.transfer().await), (401, 401));
 }
 
-/// The elevation goes along where the handler that rotates says so.
+/// The elevation moves to the new id if the rotating handler moves it.
 #[tokio::test]
 async fn an_elevation_that_is_transferred_outlives_a_rotation() {
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).build().unwrap();
@@ -151,7 +151,7 @@ async fn a_session_that_a_late_request_brings_back_is_not_stepped_up() {
         alice.succeed(ending, None).await;
         assert_eq!(before.clone().accounts().await, 401, "{ending}");
 
-        // What tower-sessions does at the end of a request that has changed the session.
+        // As tower-sessions does at the end of a request that has changed the session.
         late.insert("visits", 2).await.unwrap();
         late.save().await.unwrap();
         assert_eq!(before.clone().accounts().await, 200, "{ending}");
@@ -159,7 +159,7 @@ async fn a_session_that_a_late_request_brings_back_is_not_stepped_up() {
     }
 }
 
-/// The other choice: an id of one's own, kept in the session.
+/// The alternative: the app's own id, stored in the session.
 #[tokio::test]
 async fn an_id_that_is_kept_in_the_session_survives_a_rotation() {
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).build().unwrap();

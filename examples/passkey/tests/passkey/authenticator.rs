@@ -1,4 +1,4 @@
-//! An authenticator in software, and the browser in front of it (`WebAuthn` §6.1, §6.5), which may be told to lie.
+//! A software authenticator and its browser (`WebAuthn` §6.1, §6.5), which can be configured to send false data.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};

@@ -1,4 +1,4 @@
-//! The example is driven as its own page does, and where it has to refuse.
+//! The example as its own page uses it, and the cases that it must refuse.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn finish(client: &Client, what: &str, credential: &Value) -> u16 {
     client.post_json(&format!("/passkeys/{what}/finish"), credential).await.status
 }
 
-/// Steps up by a code, and registers a passkey: how that went.
+/// Steps up with a code and registers a passkey; returns the status.
 async fn register(client: &Client, authenticator: &Authenticator) -> u16 {
     client.step_up_in_the_sandbox(&json!({})).await;
     let created = authenticator.create(&options(client, "/passkeys/register").await);
@@ -89,7 +89,7 @@ async fn an_assertion_is_taken_once_and_by_its_own_session() {
     assert_eq!(other.post("/transfers").await.status, 403);
 }
 
-/// A registration's challenge as well.
+/// A registration challenge is accepted once as well.
 #[tokio::test]
 async fn a_registration_is_taken_once_and_a_passkey_is_one_users() {
     let (_, app) = app();
@@ -133,7 +133,7 @@ async fn what_a_phisher_or_a_thief_could_send_is_refused() {
     assert_eq!(assert(&alice, &mut copy).await, 409, "a copy: its counter is behind");
 }
 
-/// Browsers read `null` as a value of the wrong type.
+/// Browsers reject `null` as a value of the wrong type.
 #[tokio::test]
 async fn the_options_are_what_a_browser_parses() {
     let (_, app) = app();
