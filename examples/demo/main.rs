@@ -64,13 +64,13 @@ curl -i $BANK/stepup/challenges/otp/SMS/verify {auth} {json} -d '{{"verification
 # The same transfer passes, with the same token: 201.
 {transfer}
 
-# Or step up with a push: start it, accept it on the phone, ask how it stands.
+# Or step up with a push: start it, accept it on the phone, poll its status.
 PUSH=$(curl -s -X POST $BANK/stepup/challenges/push/BIOMETRIC {auth} | tr -cd 0-9); echo $PUSH
 curl -i -X POST $BANK/simulate/push/$PUSH/accept
 curl -i $BANK/stepup/challenges/push/BIOMETRIC/$PUSH {auth}; echo
 
 # A payout asks for a step-up of its own: the refusal holds a binding, the start takes it, and the grant opens this
-# very payout, once. The second time it is spent, and another amount finds a mismatch.
+# payout, once. A second request is refused as spent, and another amount as a mismatch.
 {payout}
 BINDING=$(curl -s $BANK/payouts {auth} {json} -d '{{"to":"carol","amount":250}}' | sed 's/.*"binding":"//; s/".*//')
 PUSH=$(curl -s $BANK/stepup/challenges/push/BIOMETRIC {auth} {json} -d "{{\"binding\":\"$BINDING\"}}" | tr -cd 0-9)
@@ -78,7 +78,7 @@ curl -i -X POST $BANK/simulate/push/$PUSH/accept
 {payout}
 {payout}
 
-# Where do I stand? Then drop the elevation, and log out.
+# Read the status. Then drop the elevation, and log out.
 curl -i $BANK/stepup/challenges {auth}; echo
 curl -i -X DELETE $BANK/stepup/challenges {auth}
 curl -i -X POST $BANK/logout {auth}
