@@ -51,6 +51,8 @@ struct Identity {
 #[must_use = "name the session: .session(id)"]
 pub struct CallerOf {
     subject: Box<str>,
+    /// Whether the user's id could not be printed.
+    unprintable: bool,
 }
 
 impl CallerOf {
@@ -67,7 +69,7 @@ impl CallerOf {
         match write!(text, "{id}") {
             Ok(()) => self.session_bytes(text.as_str()),
             // A truncated text could equal another id, so use a random session, which has no grants.
-            Err(fmt::Error) => self.session_bytes(nobody()),
+            Err(fmt::Error) => self.session_bytes(random_id()),
         }
     }
 
@@ -75,16 +77,24 @@ impl CallerOf {
     /// are equal.
     #[must_use]
     pub fn session_bytes(self, id: impl AsRef<[u8]>) -> Caller {
-        let Self { subject } = self;
-        let session = BareKey::session(&subject, id.as_ref());
+        let Self { subject, unprintable } = self;
+        let session = if unprintable {
+            BareKey::session(&subject, random_id().as_bytes())
+        } else {
+            BareKey::session(&subject, id.as_ref())
+        };
         Caller { identity: Arc::new(Identity { subject, session }), grant: None }
     }
 }
 
-/// A random id, used if the id's `Display` fails.
-fn nobody() -> String {
+/// The subject of every user whose id's `Display` fails: one for all, so that they share one set of budgets (T13). Each of
+/// their requests has a session of its own, in which nothing is granted.
+const UNPRINTABLE: &str = "\0unprintable";
+
+/// A random session id.
+fn random_id() -> String {
     let random = || RandomState::new().build_hasher().finish();
-    format!("unprintable {:x}{:x}", random(), random())
+    format!("{:x}{:x}", random(), random())
 }
 
 /// Does not print the user.
@@ -142,8 +152,9 @@ impl Caller {
     /// ```
     pub fn user(id: impl fmt::Display) -> CallerOf {
         let mut text = IdText::default();
-        let subject = if write!(text, "{id}").is_ok() { text.as_str().into() } else { nobody().into() };
-        CallerOf { subject }
+        let unprintable = write!(text, "{id}").is_err();
+        let subject = if unprintable { UNPRINTABLE } else { text.as_str() }.into();
+        CallerOf { subject, unprintable }
     }
 
     /// The user's id, as the application gave it.
@@ -264,7 +275,9 @@ mod tests {
         let session = || Caller::user("a").session(Fails).session();
         assert_ne!(session(), session());
         assert_ne!(session(), Caller::user("a").session("4f0c").session());
-        assert_ne!(Caller::user(Fails).session("1").subject(), Caller::user(Fails).session("1").subject());
+        let user = || Caller::user(Fails).session("1");
+        assert_ne!(user().session(), user().session(), "nothing that one request is granted holds for another");
+        assert_eq!(user().subject(), user().subject(), "all share one set of budgets");
     }
 
     #[test]
