@@ -125,7 +125,7 @@ pub struct SteppedUp<K, R = Negotiate> {
 }
 
 impl<K, R> SteppedUp<K, R> {
-    /// The grant; `None` if the guard does not require one for this request, or is report-only.
+    /// The grant; `None` if the guard requires none for this request, or is report-only and none satisfies it.
     #[must_use]
     pub fn grant(&self) -> Option<&Grant> {
         self.grant.as_ref()

@@ -15,6 +15,7 @@
 // First, so that the documentation of `StepUp` begins with its builder.
 mod engine;
 
+mod catch;
 pub mod challenges;
 #[cfg(feature = "axum")]
 pub mod extract;

@@ -80,11 +80,11 @@ impl Engine {
         // here, or its grants are removed there.
         let subject = self.load(&self.subject_key(&spent.subject)).await?;
         let Some(generation) = self.subject_of(subject.as_ref())?.map(Subject::generation) else { return Ok(false) };
-        let give_back = |session: &Session, now| session.restore(&spent.ids, generation, now);
-        let given = self.change_session(&spent.session, give_back).await?;
-        if given {
+        let restore = |session: &Session, now| session.restore(&spent.ids, generation, now);
+        let restored = self.change_session(&spent.session, restore).await?;
+        if restored {
             self.emit(&Event::GivenBack { subject: &spent.subject });
         }
-        Ok(given)
+        Ok(restored)
     }
 }

@@ -59,11 +59,6 @@ pub(crate) fn find<'a, M>(channels: &'a [Arc<Channel<M>>], name: &str) -> Option
     channels.iter().find(|channel| channel.name == name)
 }
 
-/// The name of a registered channel, for events: a name sent by a client must not become a metric label.
-pub(crate) fn registered<'a, M>(channels: &'a [Arc<Channel<M>>], name: &str) -> Option<&'a str> {
-    find(channels, name).map(|channel| &*channel.name)
-}
-
 /// Whether a name needs no escaping in a path or in JSON.
 fn is_name(name: &str) -> bool {
     (1..=32).contains(&name.len())

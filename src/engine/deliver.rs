@@ -1,11 +1,10 @@
 //! Calls to the application: to resolve a recipient, and to send a message.
 
-use std::panic::AssertUnwindSafe;
-
-use futures_util::future::{FutureExt, join_all};
+use futures_util::future::join_all;
 
 use super::{Engine, channel::Channel};
 use crate::{
+    catch::catch_async,
     engine::{Caller, DeliveryError, Enrollment, EnrollmentError, Event, Recipient, SendFailure},
     rules::ChallengeError,
     timeout::{BoxFuture, within},
@@ -37,8 +36,8 @@ impl Engine {
         channel: &str,
     ) -> Result<Result<Recipient, ChallengeError>, ChallengeError> {
         let Some(enrollment) = &self.enrollment else { return Ok(Ok(Recipient::known_to_sender())) };
-        let asked = AssertUnwindSafe(async { enrollment.resolve(caller, channel).await }).catch_unwind();
-        match within(self.policy.sender_deadline, asked).await.and_then(Result::ok) {
+        let asked = catch_async(async { enrollment.resolve(caller, channel).await });
+        match within(self.policy.sender_deadline, asked).await.flatten() {
             Some(Ok(recipient)) => Ok(Ok(recipient)),
             Some(Err(EnrollmentError::NotEnrolled)) => Ok(Err(ChallengeError::ChannelNotRegistered)),
             Some(Err(EnrollmentError::NotSupported)) => Ok(Err(ChallengeError::ChannelNotSupported)),
@@ -76,12 +75,12 @@ impl Engine {
             return Ok(());
         }
         let (subject, name) = (caller.subject(), &*channel.name);
-        let sending = AssertUnwindSafe(async { (channel.deliver)(message).await }).catch_unwind();
+        let sending = catch_async(async { (channel.deliver)(message).await });
         let sent = match within(self.policy.sender_deadline, sending).await {
-            Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(DeliveryError::RecipientInvalid))) => Err(SendFailure::RecipientInvalid),
-            Some(Ok(Err(DeliveryError::Failed))) => Err(SendFailure::Failed),
-            Some(Err(_)) => Err(SendFailure::Panicked),
+            Some(Some(Ok(()))) => Ok(()),
+            Some(Some(Err(DeliveryError::RecipientInvalid))) => Err(SendFailure::RecipientInvalid),
+            Some(Some(Err(DeliveryError::Failed))) => Err(SendFailure::Failed),
+            Some(None) => Err(SendFailure::Panicked),
             None => Err(SendFailure::TooSlow),
         };
         self.emit(&match sent {

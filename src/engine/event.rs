@@ -1,13 +1,9 @@
 //! Events and their observers: [`Event`] and [`Observer`].
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
+    catch::catch,
     rules::{ChallengeError, UnmetReason},
     store::{StoreError, StoreWarning},
 };
@@ -356,8 +352,7 @@ impl Observers {
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
         for observer in &self.0 {
-            // Unwind safe: a panic can only affect the observer's own state.
-            let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
+            let _ = catch(|| observer.observe(event));
         }
     }
 }

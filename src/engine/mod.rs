@@ -1,9 +1,6 @@
 //! The engine: each operation loads records, asks the rules what follows, swaps, and only then answers.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use http::request::Parts;
 
@@ -12,6 +9,7 @@ use self::{
     store_check::StoreCheck, to_the_end::Unfinished,
 };
 use crate::{
+    catch::catch,
     rules::{
         BareOperation, ChallengeError, Ids, Keyring, Policy, Random, RandomFailed, RecordKey, Requirement, Satisfied,
         Timestamp, UnmetReason, decide,
@@ -105,10 +103,7 @@ impl Engine {
             telemetry::unbound();
         }
     }
-}
 
-/// Used by the edges.
-impl Engine {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -126,7 +121,7 @@ impl Engine {
     /// The caller of a request; `None` if the application's code panics.
     pub(crate) fn identify(&self, request: &Parts) -> Option<Caller> {
         match &self.identify {
-            Some(identify) => catch_unwind(AssertUnwindSafe(|| identify.identify(request))).ok().flatten(),
+            Some(identify) => catch(|| identify.identify(request)).flatten(),
             None => request.extensions.get::<Caller>().cloned(),
         }
     }

@@ -1,14 +1,14 @@
 //! One call to the challenge endpoints, common to HTTP and gRPC: parsed once, performed, and its outcome.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use super::{
-    StepUp,
+    Engine, StepUp,
     channel::{Channel, find},
-    purpose::CheckedPurpose,
+    purpose::{CheckedPurpose, WrongPurpose},
 };
 use crate::{
-    engine::{Caller, PushStarted, StepUpStatus},
+    engine::{Caller, OtpMessage, PushStarted, StepUpStatus},
     rules::{ChallengeError, Code, Malformed, PushStatus},
 };
 
@@ -64,7 +64,7 @@ pub(crate) enum Rejected {
 impl From<ChallengeError> for Rejected {
     fn from(error: ChallengeError) -> Self {
         match error {
-            ChallengeError::UnknownChannel => Self::Invalid(vec![UNKNOWN_CHANNEL]),
+            ChallengeError::UnknownChannel => Self::Invalid(vec![(Field::Channel, Malformed::Unknown)]),
             ChallengeError::MalformedCode(malformed) => Self::Invalid(vec![(Field::Code, malformed)]),
             ChallengeError::MalformedScope(malformed) => Self::Invalid(vec![(Field::Scope, malformed)]),
             ChallengeError::MalformedBinding(malformed) => Self::Invalid(vec![(Field::Binding, malformed)]),
@@ -72,8 +72,6 @@ impl From<ChallengeError> for Rejected {
         }
     }
 }
-
-const UNKNOWN_CHANNEL: InvalidField = (Field::Channel, Malformed::Unknown);
 
 impl StepUp {
     /// Performs a call for a caller.
@@ -86,51 +84,89 @@ impl StepUp {
                 Outcome::Dropped
             }
             ApiCall::StartOtp { channel, scope, binding } => {
-                let (channel, aim) = self.parse_start(&engine.channels.otp, channel, caller, scope, binding)?;
-                engine.start_otp(caller, channel, aim).await?;
+                let (channel, purpose) = engine
+                    .parse_start(caller, &engine.channels.otp, channel, scope, binding)
+                    .map_err(Rejected::Invalid)?;
+                engine.start_otp(caller, channel, purpose).await?;
                 Outcome::OtpStarted
             }
             ApiCall::VerifyOtp { channel, code } => {
-                let code = code.and_then(|code| Code::parse(code, engine.policy.code_digits));
-                match (find(&engine.channels.otp, channel), code) {
-                    (Some(channel), Ok(code)) => engine.verify_otp(caller, &channel.name, code).await?,
-                    (channel, code) => {
-                        let channel = channel.is_none().then_some(UNKNOWN_CHANNEL);
-                        let code = code.err().map(|malformed| (Field::Code, malformed));
-                        return Err(Rejected::Invalid(channel.into_iter().chain(code).collect()));
-                    }
-                };
+                let (channel, code) = engine.parse_verify(caller, channel, code).map_err(Rejected::Invalid)?;
+                engine.verify_otp(caller, &channel.name, code).await?;
                 Outcome::OtpVerified
             }
             ApiCall::StartPush { channel, scope, binding } => {
-                let (channel, aim) = self.parse_start(&engine.channels.push, channel, caller, scope, binding)?;
-                Outcome::PushStarted(engine.start_push(caller, channel, aim).await?)
+                let (channel, purpose) = engine
+                    .parse_start(caller, &engine.channels.push, channel, scope, binding)
+                    .map_err(Rejected::Invalid)?;
+                Outcome::PushStarted(engine.start_push(caller, channel, purpose).await?)
             }
             ApiCall::PushStatus { channel, id } => {
                 Outcome::PushStatus { id, status: self.push_status(caller, channel, id).await? }
             }
         })
     }
+}
 
-    /// Parses the channel and the purpose of a start. Reports all invalid fields together.
-    fn parse_start<M>(
+impl Engine {
+    /// Parses the channel and the purpose of a start. All invalid fields are reported together, and the first of them is
+    /// emitted as a refusal.
+    pub(super) fn parse_start<'a, M>(
         &self,
-        channels: &[Arc<Channel<M>>],
-        channel: &str,
         caller: &Caller,
+        channels: &'a [Arc<Channel<M>>],
+        channel: &str,
         scope: Optional<'_>,
         binding: Optional<'_>,
-    ) -> Result<(Arc<Channel<M>>, CheckedPurpose), Rejected> {
-        match (find(channels, channel), self.0.parse_purpose(caller, scope, binding)) {
-            (Some(channel), Ok(aim)) => Ok((Arc::clone(channel), aim)),
-            (channel, aim) => {
-                let channel = channel.is_none().then_some(UNKNOWN_CHANNEL);
-                let purpose = aim.err().into_iter().flat_map(|wrong| {
-                    let scope = wrong.scope.map(|malformed| (Field::Scope, malformed));
-                    scope.into_iter().chain(wrong.binding.map(|malformed| (Field::Binding, malformed)))
-                });
-                Err(Rejected::Invalid(channel.into_iter().chain(purpose).collect()))
+    ) -> Result<(&'a Arc<Channel<M>>, CheckedPurpose), Vec<InvalidField>> {
+        match (find(channels, channel), self.parse_purpose(caller, scope, binding)) {
+            (Some(channel), Ok(purpose)) => Ok((channel, purpose)),
+            (channel, purpose) => {
+                let WrongPurpose { scope, binding } = purpose.err().unwrap_or_default();
+                let fields = [(Field::Scope, scope), (Field::Binding, binding)];
+                Err(self.invalid(caller, channel.map(|channel| &*channel.name), fields))
             }
         }
+    }
+
+    /// Parses the channel and the code of a verification, in the same way.
+    pub(super) fn parse_verify<'a>(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        code: Result<&'a str, Malformed>,
+    ) -> Result<(&Arc<Channel<OtpMessage>>, Code<'a>), Vec<InvalidField>> {
+        let code = code.and_then(|code| Code::parse(code, self.policy.code_digits));
+        match (find(&self.channels.otp, channel), code) {
+            (Some(channel), Ok(code)) => Ok((channel, code)),
+            (channel, code) => {
+                Err(self.invalid(caller, channel.map(|channel| &*channel.name), [(Field::Code, code.err())]))
+            }
+        }
+    }
+
+    /// All invalid fields of a request. `channel` is its registered name: one sent by a client must not become a metric
+    /// label.
+    fn invalid(
+        &self,
+        caller: &Caller,
+        channel: Option<&str>,
+        fields: impl IntoIterator<Item = (Field, Option<Malformed>)>,
+    ) -> Vec<InvalidField> {
+        let unknown = channel.is_none().then_some(Malformed::Unknown);
+        let fields = iter::once((Field::Channel, unknown)).chain(fields);
+        let invalid: Vec<_> = fields.filter_map(|(field, malformed)| Some((field, malformed?))).collect();
+        self.emit_refused(caller, channel, &first_invalid(&invalid));
+        invalid
+    }
+}
+
+/// The error of the Rust API, which reports one invalid field.
+pub(super) fn first_invalid(invalid: &[InvalidField]) -> ChallengeError {
+    match invalid.first() {
+        Some((Field::Code, malformed)) => ChallengeError::MalformedCode(*malformed),
+        Some((Field::Scope, malformed)) => ChallengeError::MalformedScope(*malformed),
+        Some((Field::Binding, malformed)) => ChallengeError::MalformedBinding(*malformed),
+        Some((Field::Channel, _)) | None => ChallengeError::UnknownChannel,
     }
 }

@@ -6,8 +6,9 @@ use futures_util::future::join;
 
 use super::{
     Engine, StepUp,
-    channel::{Channel, find, registered},
+    channel::Channel,
     no_random,
+    operation::first_invalid,
     purpose::CheckedPurpose,
     records::{Loaded, StoreDown, Swap},
     start::{Prechecked, StartRequest},
@@ -37,13 +38,10 @@ impl StepUp {
         purpose: impl Into<Purpose<'a>>,
     ) -> Result<(), ChallengeError> {
         let engine = &self.0;
-        let parsed = || -> Result<_, ChallengeError> {
-            let channel = find(&engine.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
-            Ok((Arc::clone(channel), engine.check_purpose(caller, purpose.into())?))
-        };
-        let (channel, aim) = parsed()
-            .inspect_err(|error| engine.emit_refused(caller, registered(&engine.channels.otp, channel), error))?;
-        engine.start_otp(caller, channel, aim).await
+        let Purpose { scope, binding } = purpose.into();
+        let parsed = engine.parse_start(caller, &engine.channels.otp, channel, Ok(scope), Ok(binding));
+        let (channel, purpose) = parsed.map_err(|invalid| first_invalid(&invalid))?;
+        engine.start_otp(caller, channel, purpose).await
     }
 
     /// Verifies a one-time code.
@@ -57,12 +55,8 @@ impl StepUp {
     /// [`ChallengeError`] says how many attempts are left after a wrong code, or why none was compared.
     pub async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, ChallengeError> {
         let engine = &self.0;
-        let parsed = || -> Result<_, ChallengeError> {
-            let channel = find(&engine.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
-            Ok((channel, Code::parse(code, engine.policy.code_digits).map_err(ChallengeError::MalformedCode)?))
-        };
-        let (channel, code) = parsed()
-            .inspect_err(|error| engine.emit_refused(caller, registered(&engine.channels.otp, channel), error))?;
+        let parsed = engine.parse_verify(caller, channel, Ok(code));
+        let (channel, code) = parsed.map_err(|invalid| first_invalid(&invalid))?;
         engine.verify_otp(caller, &channel.name, code).await
     }
 }
@@ -91,19 +85,18 @@ impl Engine {
     pub(super) async fn start_otp(
         self: &Arc<Self>,
         caller: &Caller,
-        channel: Arc<Channel<OtpMessage>>,
-        aim: CheckedPurpose,
+        channel: &Arc<Channel<OtpMessage>>,
+        purpose: CheckedPurpose,
     ) -> Result<(), ChallengeError> {
-        let name = Arc::clone(&channel);
-        let started = self.begin_otp(caller, channel, aim).await;
-        started.inspect_err(|error| self.emit_refused(caller, Some(&name.name), error))
+        let started = self.begin_otp(caller, channel, purpose).await;
+        started.inspect_err(|error| self.emit_refused(caller, Some(&channel.name), error))
     }
 
     async fn begin_otp(
         self: &Arc<Self>,
         caller: &Caller,
-        channel: Arc<Channel<OtpMessage>>,
-        aim: CheckedPurpose,
+        channel: &Arc<Channel<OtpMessage>>,
+        purpose: CheckedPurpose,
     ) -> Result<(), ChallengeError> {
         let may_start = |session: &Session, _: Option<&Subject>, now| session.may_start_otp(&self.policy, now);
         let asked = self.precheck(caller, &channel.name, may_start).await?;
@@ -115,8 +108,8 @@ impl Engine {
         };
         let proof =
             self.keyring.digest(&self.session_key(caller), &channel.name, &code, self.random).map_err(no_random)?;
-        let (engine, caller) = (Arc::clone(self), caller.clone());
-        let work = async move { engine.send_otp(&caller, &channel, &aim, asked, code, proof).await };
+        let (engine, caller, channel) = (Arc::clone(self), caller.clone(), Arc::clone(channel));
+        let work = async move { engine.send_otp(&caller, &channel, &purpose, asked, code, proof).await };
         self.unfinished.to_the_end(work).await
     }
 
@@ -125,7 +118,7 @@ impl Engine {
         &self,
         caller: &Caller,
         channel: &Channel<OtpMessage>,
-        aim: &CheckedPurpose,
+        purpose: &CheckedPurpose,
         asked: Prechecked,
         code: OneTimeCode,
         proof: CodeDigest,
@@ -133,15 +126,20 @@ impl Engine {
         let policy = &self.policy;
         let id = self.ids.next_u64();
         let step = |session: &Session, generation, recipient, now| {
-            let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
-            let (operation, proof) = (aim.digest(), proof.clone());
+            let (channel, scope) = (channel.name.as_str().into(), purpose.scope.clone());
+            let (operation, proof) = (purpose.digest(), proof.clone());
             session.start_otp(NewChallenge { id, channel, scope, operation, recipient, generation, proof }, policy, now)
         };
-        let beginning =
-            StartRequest { caller, channel: &channel.name, scope: aim.scope.as_deref(), challenge_id: id, push: None };
+        let beginning = StartRequest {
+            caller,
+            channel: &channel.name,
+            scope: purpose.scope.as_deref(),
+            challenge_id: id,
+            push: None,
+        };
         let begun = self.begin(&beginning, asked, step).await?;
 
-        let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.code_lifetime);
+        let envelope = purpose.envelope(caller, &channel.name, begun.recipient.clone(), policy.code_lifetime);
         let Err(why) = self.deliver(caller, channel, OtpMessage { envelope, code }).await else { return Ok(()) };
         let came_back = match why {
             SendFailure::RecipientInvalid | SendFailure::Failed => self.withdraw_otp(caller, id).await?,

@@ -141,7 +141,8 @@ impl Engine {
         if !self.channels.proof.iter().any(|known| known == proof.channel) {
             return Err(ProofError::UnknownChannel);
         }
-        let aim = self.check_purpose(caller, proof.purpose).map_err(|wrong| match wrong {
+        let Purpose { scope, binding } = proof.purpose;
+        let purpose = self.parse_purpose(caller, Ok(scope), Ok(binding)).map_err(|wrong| match wrong {
             WrongPurpose { scope: Some(malformed), .. } => ProofError::Scope(malformed),
             WrongPurpose { binding, .. } => ProofError::Binding(binding.unwrap_or(Malformed::Unknown)),
         })?;
@@ -166,7 +167,7 @@ impl Engine {
             }
             check(first, &subject, session_key)?;
             let since = proof.verified_at.unwrap_or(begun);
-            if let Some(grant) = self.recorded_alike(recorded, &subject, session_key, &proof, &aim, since)? {
+            if let Some(grant) = self.recorded_alike(recorded, &subject, session_key, &proof, &purpose, since)? {
                 return Ok(grant);
             }
             // The session is listed and its record reserved before the user's state is read again: a later revocation
@@ -188,8 +189,8 @@ impl Engine {
             let granted = Granted {
                 id,
                 channel: proof.channel.into(),
-                scope: aim.scope.clone(),
-                operation: aim.digest(),
+                scope: purpose.scope.clone(),
+                operation: purpose.digest(),
                 verified_at,
                 expires_at,
                 generation: seen.generation,
@@ -214,15 +215,15 @@ impl Engine {
         subject: &Subject,
         session_key: &Key,
         proof: &Proof<'_>,
-        aim: &CheckedPurpose,
+        purpose: &CheckedPurpose,
         since: Timestamp,
     ) -> Result<Option<Grant>, StoreDown> {
         let Some(recorded) = recorded.filter(|_| subject.tracks(session_key)) else { return Ok(None) };
         let now = self.now();
         let is_alike = |grant: &Granted| {
             *grant.channel == *proof.channel
-                && grant.scope == aim.scope
-                && grant.operation == aim.digest()
+                && grant.scope == purpose.scope
+                && grant.operation == purpose.digest()
                 && grant.generation == subject.generation()
                 && since <= grant.verified_at
                 && grant.is_live(&self.policy, now)

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::Engine;
 use crate::{
     engine::{Caller, Envelope, Recipient, operation::Optional},
-    rules::{BoundOperation, ChallengeError, Malformed, OperationDigest, Token, check_scope},
+    rules::{BoundOperation, Malformed, OperationDigest, Token, check_scope},
 };
 
 /// What a step-up is for: a scope, or the one operation that a refusal has bound it to.
@@ -80,20 +80,10 @@ pub(super) struct CheckedPurpose {
 }
 
 /// What is wrong with a [`Purpose`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct WrongPurpose {
     pub(super) scope: Option<Malformed>,
     pub(super) binding: Option<Malformed>,
-}
-
-/// One of both, where both are wrong: the scope.
-impl From<WrongPurpose> for ChallengeError {
-    fn from(wrong: WrongPurpose) -> Self {
-        match wrong {
-            WrongPurpose { scope: Some(malformed), .. } => Self::MalformedScope(malformed),
-            WrongPurpose { binding, .. } => Self::MalformedBinding(binding.unwrap_or(Malformed::Unknown)),
-        }
-    }
 }
 
 impl CheckedPurpose {
@@ -131,13 +121,8 @@ impl Engine {
         }
     }
 
-    /// Parses what a step-up is for.
-    pub(super) fn check_purpose(&self, caller: &Caller, purpose: Purpose<'_>) -> Result<CheckedPurpose, WrongPurpose> {
-        self.parse_purpose(caller, Ok(purpose.scope), Ok(purpose.binding))
-    }
-
-    /// The same of fields as an edge has read them. The token is opened once, and whatever is invalid is reported at
-    /// once.
+    /// Parses what a step-up is for, with fields as an edge has read them. The token is opened once, and whatever is
+    /// invalid is reported at once.
     pub(super) fn parse_purpose(
         &self,
         caller: &Caller,

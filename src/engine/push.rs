@@ -6,8 +6,9 @@ use futures_util::future::join;
 
 use super::{
     Engine, StepUp,
-    channel::{Channel, find, registered},
+    channel::{Channel, find},
     no_random,
+    operation::first_invalid,
     purpose::CheckedPurpose,
     records::{StoreDown, Swap, as_session},
     start::{Prechecked, StartRequest},
@@ -114,13 +115,10 @@ impl StepUp {
         purpose: impl Into<Purpose<'a>>,
     ) -> Result<PushStarted, ChallengeError> {
         let engine = &self.0;
-        let parsed = || -> Result<_, ChallengeError> {
-            let channel = find(&engine.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
-            Ok((Arc::clone(channel), engine.check_purpose(caller, purpose.into())?))
-        };
-        let (channel, aim) = parsed()
-            .inspect_err(|error| engine.emit_refused(caller, registered(&engine.channels.push, channel), error))?;
-        engine.start_push(caller, channel, aim).await
+        let Purpose { scope, binding } = purpose.into();
+        let parsed = engine.parse_start(caller, &engine.channels.push, channel, Ok(scope), Ok(binding));
+        let (channel, purpose) = parsed.map_err(|invalid| first_invalid(&invalid))?;
+        engine.start_push(caller, channel, purpose).await
     }
 
     /// The status of a push; `None` for one that this session has not started or that is no longer kept.
@@ -181,19 +179,18 @@ impl Engine {
     pub(super) async fn start_push(
         self: &Arc<Self>,
         caller: &Caller,
-        channel: Arc<Channel<PushMessage>>,
-        aim: CheckedPurpose,
+        channel: &Arc<Channel<PushMessage>>,
+        purpose: CheckedPurpose,
     ) -> Result<PushStarted, ChallengeError> {
-        let name = Arc::clone(&channel);
-        let started = self.begin_push(caller, channel, aim).await;
-        started.inspect_err(|error| self.emit_refused(caller, Some(&name.name), error))
+        let started = self.begin_push(caller, channel, purpose).await;
+        started.inspect_err(|error| self.emit_refused(caller, Some(&channel.name), error))
     }
 
     async fn begin_push(
         self: &Arc<Self>,
         caller: &Caller,
-        channel: Arc<Channel<PushMessage>>,
-        aim: CheckedPurpose,
+        channel: &Arc<Channel<PushMessage>>,
+        purpose: CheckedPurpose,
     ) -> Result<PushStarted, ChallengeError> {
         let may_start = |session: &Session, subject: Option<&Subject>, now| {
             subject.map_or(Ok(()), |subject| session.may_start_push(subject.generation(), &self.policy, now))
@@ -213,9 +210,9 @@ impl Engine {
         };
         let digest_of_id = self.record_key.push(&self.subject_key(caller.subject()), &id);
         let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()?, sent: false };
-        let (engine, caller) = (Arc::clone(self), caller.clone());
+        let (engine, caller, channel) = (Arc::clone(self), caller.clone(), Arc::clone(channel));
         let work = async move {
-            engine.send_push(&caller, &channel, &aim, asked, &id, proof).await?;
+            engine.send_push(&caller, &channel, &purpose, asked, &id, proof).await?;
             Ok(PushStarted { id, number: number.map(|number| number.expose().to_owned()) })
         };
         self.unfinished.to_the_end(work).await
@@ -226,7 +223,7 @@ impl Engine {
         &self,
         caller: &Caller,
         channel: &Channel<PushMessage>,
-        aim: &CheckedPurpose,
+        purpose: &CheckedPurpose,
         asked: Prechecked,
         id: &str,
         proof: PushProof,
@@ -234,8 +231,8 @@ impl Engine {
         let (policy, digest_of_id) = (&self.policy, proof.id);
         let challenge_id = self.ids.next_u64();
         let step = |session: &Session, generation, recipient, now| {
-            let (channel, scope) = (channel.name.as_str().into(), aim.scope.clone());
-            let (id, operation, proof) = (challenge_id, aim.digest(), proof.clone());
+            let (channel, scope) = (channel.name.as_str().into(), purpose.scope.clone());
+            let (id, operation, proof) = (challenge_id, purpose.digest(), proof.clone());
             session.start_push(
                 NewChallenge { id, channel, scope, operation, recipient, generation, proof },
                 policy,
@@ -245,13 +242,13 @@ impl Engine {
         let beginning = StartRequest {
             caller,
             channel: &channel.name,
-            scope: aim.scope.as_deref(),
+            scope: purpose.scope.as_deref(),
             challenge_id,
             push: Some(digest_of_id),
         };
         let begun = self.begin(&beginning, asked, step).await?;
 
-        let envelope = aim.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_lifetime);
+        let envelope = purpose.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_lifetime);
         if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.to_owned() }).await {
             // The id is never returned, so the push cannot be polled: whether it arrives or not, it must not block the
             // next.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, HeaderValue, Method, Response, Uri, header::CACHE_CONTROL, request::Parts};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri, header::CACHE_CONTROL, request::Parts};
 
 use super::{
     condition::Condition,
@@ -33,7 +33,7 @@ pub(super) struct GuardConfig<R> {
     /// Paths of the gRPC methods that need no step-up.
     pub(super) exempt: Vec<Box<str>>,
     /// Whether the guard is report-only.
-    pub(super) shadow: bool,
+    pub(super) report_only: bool,
     /// Whether responses that pass get no `Cache-Control` from the guard.
     pub(super) keep_cache_control: bool,
 }
@@ -47,7 +47,7 @@ impl<R> GuardConfig<R> {
             refuse,
             condition: self.condition.clone(),
             exempt: Vec::new(),
-            shadow: self.shadow,
+            report_only: self.report_only,
             keep_cache_control: self.keep_cache_control,
         }
     }
@@ -62,16 +62,14 @@ impl<R> GuardConfig<R> {
 
     /// Whether the response to a request that passed with a grant must not be stored. gRPC responses are never cached.
     pub(super) fn forbids_storing(&self, method: &Method, headers: &HeaderMap) -> bool {
-        !self.keep_cache_control && !self.shadow && !speaks_grpc(method, headers)
+        !self.keep_cache_control && !self.report_only && !speaks_grpc(method, headers)
     }
 
     /// Whether the request is for a method that needs no step-up.
     pub(super) fn exempts(&self, uri: &Uri) -> bool {
         self.exempt.iter().any(|path| **path == *uri.path())
     }
-}
 
-impl<R> GuardConfig<R> {
     /// Whether the caller or the requirement depends on the request's head, and not on its extensions alone.
     pub(super) fn looks_at_requests(&self) -> bool {
         self.condition.is_conditional() || !self.engine().identifies_by_extension()
@@ -104,7 +102,7 @@ impl<R> GuardConfig<R> {
         let caller = request.get::<Caller>();
         if caller.is_none() {
             self.engine().note_no_caller();
-            if !self.shadow {
+            if !self.report_only {
                 return Err(Refusal::NoCaller);
             }
         }
@@ -113,7 +111,7 @@ impl<R> GuardConfig<R> {
 
     /// Whether a request consumes the grant that satisfies it; never in report-only mode.
     pub(super) fn spends(&self) -> bool {
-        self.engine().spends(self.requirement()) && !self.shadow
+        self.engine().spends(self.requirement()) && !self.report_only
     }
 
     /// Lets the request pass and puts the grant into its caller, where the handler finds it.
@@ -128,11 +126,11 @@ impl<R> GuardConfig<R> {
                 caller.set_grant(Some(grant));
                 Ok(())
             }
-            Err(AuthorizeError::Unavailable) if self.shadow => Ok(()),
+            Err(AuthorizeError::Unavailable) if self.report_only => Ok(()),
             Err(AuthorizeError::Unavailable) => Err(Refusal::Unavailable),
             Err(AuthorizeError::StepUpRequired(unmet)) => {
                 let (subject, reason) = (caller.subject(), unmet.reason());
-                if self.shadow {
+                if self.report_only {
                     self.engine().emit(&Event::WouldRefuse { subject, reason });
                     return Ok(());
                 }
@@ -140,6 +138,18 @@ impl<R> GuardConfig<R> {
                 Err(Refusal::StepUpRequired(unmet))
             }
         }
+    }
+
+    /// Refuses a whole request.
+    pub(super) fn refuse_request<ReqBody, ResBody>(
+        &self,
+        refusal: Refusal,
+        request: Request<ReqBody>,
+    ) -> Response<ResBody>
+    where
+        R: ResponseForRefusal<ResBody>,
+    {
+        self.refuse(refusal, &request.into_parts().0)
     }
 
     /// Builds a refusal and adds the headers and the extension that every refusal has, including those built by a

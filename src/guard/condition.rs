@@ -1,12 +1,10 @@
 //! When a guard applies its requirement: [`RequireStepUp::when`](super::RequireStepUp::when).
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use http::request::Parts;
+
+use crate::catch::catch;
 
 type OfRequest = dyn Fn(&Parts) -> bool + Send + Sync;
 
@@ -27,7 +25,7 @@ impl Condition {
     /// Whether the guard requires a step-up for this request. A predicate that panics counts as `true`.
     pub(super) fn applies(&self, request: &Parts) -> bool {
         let Some(condition) = &self.0 else { return true };
-        catch_unwind(AssertUnwindSafe(|| condition(request))).unwrap_or(true)
+        catch(|| condition(request)).unwrap_or(true)
     }
 }
 

@@ -78,10 +78,7 @@ where
         let no_store = shared.forbids_storing(request.method(), request.headers());
         match shared.admit(request.extensions_mut(), decided) {
             Ok(()) => State::Inner { future: ready.call(request), no_store },
-            Err(refusal) => {
-                let (parts, _) = request.into_parts();
-                State::Refused { response: Some(shared.refuse(refusal, &parts)) }
-            }
+            Err(refusal) => State::Refused { response: Some(shared.refuse_request(refusal, request)) },
         }
     }
 }

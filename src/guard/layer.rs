@@ -13,7 +13,7 @@ use super::{
     service::GuardedService,
 };
 use crate::{
-    engine::{Caller, Grant, StepUp},
+    engine::{Grant, StepUp},
     guard::Binding,
     rules::{ConfigError, Requirement},
 };
@@ -49,7 +49,7 @@ impl RequireStepUp {
             refuse: Negotiate,
             condition: Condition::default(),
             exempt: Vec::new(),
-            shadow: false,
+            report_only: false,
             keep_cache_control: false,
         }))
     }
@@ -77,9 +77,7 @@ impl<R> RequireStepUp<R> {
     pub fn bind(self, binding: Binding) -> BindStepUp<R> {
         BindStepUp::new(self.0, binding)
     }
-}
 
-impl<R> RequireStepUp<R> {
     /// Wraps a service, as [`Layer::layer`] does, without the trait in scope.
     pub fn layer<Svc>(&self, inner: Svc) -> GuardedService<Svc, R> {
         self.0.engine().note_unbound();
@@ -87,7 +85,8 @@ impl<R> RequireStepUp<R> {
     }
 
     /// Decides for one request without wrapping a service: for a framework's own middleware, and for extractors.
-    /// Returns the grant, which is also set in the [`Caller`](crate::Caller); `None` where no step-up is required.
+    /// Returns the grant, which is also set in the [`Caller`](crate::Caller); `None` where no step-up is required, and
+    /// in report-only mode where none satisfies the requirement.
     ///
     /// # Errors
     ///
@@ -103,8 +102,10 @@ impl<R> RequireStepUp<R> {
             Err(refusal) => return Err(shared.refuse(refusal, request)),
         };
         let decided = shared.step_up.ask(&caller, shared.requirement(), shared.spends()).await;
+        // Not read back from the caller: in report-only mode that may hold the grant of another guard.
+        let grant = decided.as_ref().ok().cloned();
         match shared.admit(&mut request.extensions, decided) {
-            Ok(()) => Ok(request.extensions.get::<Caller>().and_then(Caller::grant).cloned()),
+            Ok(()) => Ok(grant),
             Err(refusal) => Err(shared.refuse(refusal, request)),
         }
     }
@@ -121,7 +122,7 @@ impl<R: Clone> RequireStepUp<R> {
     ///
     /// The route is not guarded.
     pub fn report_only(self) -> Self {
-        self.changed(|shared| shared.shadow = true)
+        self.changed(|shared| shared.report_only = true)
     }
 
     /// Adds no `Cache-Control` to the application's responses.
@@ -139,8 +140,8 @@ impl<R: Clone> RequireStepUp<R> {
         self.changed(|shared| shared.keep_cache_control = true)
     }
 
-    /// Requires a step-up only where `condition` returns `true`; any other request passes unchanged, with no grant in
-    /// its caller.
+    /// Requires a step-up only where `condition` returns `true`; any other request passes unchanged, and its caller keeps
+    /// no grant but that of another guard around this one.
     ///
     /// A panic in `condition` counts as `true`.
     ///
@@ -171,7 +172,7 @@ impl RequireStepUp<Grpc> {
     ///
     /// The path is compared byte for byte, as tonic dispatches. All other methods stay guarded, including methods added
     /// to the service later. An exempt request passes unchanged: no caller is required, and a [`Caller`](crate::Caller)
-    /// in it has no grant.
+    /// in it has no grant from this guard.
     ///
     /// # Example
     ///

@@ -62,10 +62,7 @@ where
         let caller = match shared.caller(request.extensions()) {
             Ok(Some(caller)) => caller,
             Ok(None) => return ResponseFuture::inner(self.inner.call(request)),
-            Err(refusal) => {
-                let (parts, _) = request.into_parts();
-                return ResponseFuture::refused(shared.refuse(refusal, &parts));
-            }
+            Err(refusal) => return ResponseFuture::refused(shared.refuse_request(refusal, request)),
         };
         if shared.spends() {
             let (step_up, terms, caller) = (shared.step_up.clone(), Arc::clone(&shared.terms), caller.clone());
@@ -78,10 +75,7 @@ where
                 let no_store = shared.forbids_storing(request.method(), request.headers());
                 match shared.admit(request.extensions_mut(), decided) {
                     Ok(()) => ResponseFuture::passed(self.inner.call(request), no_store),
-                    Err(refusal) => {
-                        let (parts, _) = request.into_parts();
-                        ResponseFuture::refused(shared.refuse(refusal, &parts))
-                    }
+                    Err(refusal) => ResponseFuture::refused(shared.refuse_request(refusal, request)),
                 }
             }
             Lookup::Pending(load) => {

@@ -7,6 +7,11 @@ use crate::timeout::BoxFuture;
 
 type Loaded = Result<Option<Stored>, StoreError>;
 
+/// The argument of [`Store::into_backend`]. It cannot be named outside of this crate, so no other store can override
+/// that method or forward it: a store that wraps the in-process one would have its own operations skipped.
+#[derive(Debug)]
+pub struct Seal(());
+
 /// The result of [`Store::into_backend`]. Clones share the same store.
 #[derive(Clone)]
 pub struct Backend(Kind);
@@ -24,6 +29,10 @@ pub(crate) enum Lookup {
 }
 
 impl Backend {
+    pub(crate) fn new(store: impl Store) -> Self {
+        store.into_backend(Seal(()))
+    }
+
     pub(super) fn memory(store: MemoryStore) -> Self {
         Self(Kind::Memory(store))
     }

@@ -65,11 +65,13 @@ mod record;
 mod redis;
 mod warning;
 
-#[doc(hidden)]
-pub use self::backend::Backend;
+use self::backend::Seal;
 #[cfg(feature = "redis")]
 pub use self::redis::{ManagedConnection, RedisStore};
-pub(crate) use self::{backend::Lookup, record::Record};
+pub(crate) use self::{
+    backend::{Backend, Lookup},
+    record::Record,
+};
 pub use self::{
     error::StoreError,
     memory::MemoryStore,
@@ -151,7 +153,7 @@ pub trait Store: Send + Sync + 'static {
     /// The store as the engine holds it. A store outside the process requires a secret and a record key that all
     /// processes share; only [`MemoryStore`] is in process.
     #[doc(hidden)]
-    fn into_backend(self) -> Backend
+    fn into_backend(self, _: Seal) -> Backend
     where
         Self: Sized,
     {

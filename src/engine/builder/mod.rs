@@ -52,7 +52,7 @@ impl StepUpBuilder {
             identify: None,
             enrollment: None,
             policy: Policy::new(),
-            store: MemoryStore::default().into_backend(),
+            store: Backend::new(MemoryStore::default()),
             clock: Box::new(SystemClock),
             secret: None,
             record_key: None,
@@ -66,9 +66,7 @@ impl StepUpBuilder {
             random: system_random,
         }
     }
-}
 
-impl StepUpBuilder {
     /// Registers a channel for one-time codes, and its sender. The name is part of the URL and case-sensitive: 1 to 32
     /// of `A-Z`, `a-z`, `0-9`, `_` and `-`. The sender [`discard`](crate::discard()) requires the
     /// [sandbox](Self::sandbox).
@@ -148,7 +146,7 @@ impl StepUpBuilder {
 
     /// Sets where challenges and grants are stored. The default is a [`MemoryStore`] for a million entries.
     pub fn store(mut self, store: impl Store) -> Self {
-        self.store = store.into_backend();
+        self.store = Backend::new(store);
         self
     }
 

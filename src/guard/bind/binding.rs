@@ -1,10 +1,6 @@
 //! Dynamic linking: [`Binding`], which derives the operation that a step-up is bound to from a request.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use http::{
     HeaderName, Uri,
@@ -14,7 +10,10 @@ use http::{
 };
 
 use super::text::misleads;
-use crate::rules::{BoundOperation, OperationFields};
+use crate::{
+    catch::catch,
+    rules::{BoundOperation, OperationFields},
+};
 
 #[cfg(test)]
 mod tests;
@@ -196,7 +195,7 @@ impl Binding {
             };
             Some(((self.describe)(request, body)?, (self.uri)(request)?, (self.authority)(request)?, content))
         };
-        let (text, uri, authority, content) = catch_unwind(AssertUnwindSafe(asked)).ok()??;
+        let (text, uri, authority, content) = catch(asked)??;
         if text.trim().is_empty() || text.len() > TEXT_LIMIT || misleads(&text) {
             return None;
         }

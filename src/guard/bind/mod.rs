@@ -202,7 +202,7 @@ impl<R, F> BindStepUp<R, F> {
             Ok(None) => return call(inner, Request::from_parts(parts, body)).await,
             Err(refusal) => return Ok(shared.refuse(refusal, &parts)),
         };
-        if shared.shadow {
+        if shared.report_only {
             // A partly read body could not be passed on, so it is not read, and the request is treated as a mismatch.
             let operation = if self.binding.needs_body() { None } else { self.binding.operation(&parts, b"") };
             let mut request = Request::from_parts(parts, body);
@@ -254,7 +254,7 @@ impl<R, F> BindStepUp<R, F> {
                 }
                 Ok(answer)
             }
-            Err(refusal) => Ok(shared.refuse(refusal, &request.into_parts().0)),
+            Err(refusal) => Ok(shared.refuse_request(refusal, request)),
         }
     }
 

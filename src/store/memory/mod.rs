@@ -38,7 +38,10 @@ use self::{
     expiry::Expiring,
     index::{Changed, Index},
 };
-use super::{Backend, Change, Key, Revision, Store, StoreError, Stored, Swapped};
+use super::{
+    Change, Key, Revision, Store, StoreError, Stored, Swapped,
+    backend::{Backend, Seal},
+};
 
 mod expiry;
 mod index;
@@ -195,7 +198,7 @@ impl Store for MemoryStore {
         Ok(self.swap_all(changes))
     }
 
-    fn into_backend(self) -> Backend {
+    fn into_backend(self, _: Seal) -> Backend {
         Backend::memory(self)
     }
 }
