@@ -164,12 +164,32 @@ async fn codes(rows: &mut Rows) {
     step_up.status(alice).await.unwrap();
     rows.row(&app, "status", &[]);
 
+    over_http(rows).await;
     let app = App::with(Policy::new().starts_per_session(1), StepUpBuilder::sandbox);
     app.step_up.start_otp(&app.alice, "SMS", None).await.unwrap();
     rows.row(&app, "the sandbox sends nothing", &["started SMS -"]);
     app.clock.advance(Duration::from_secs(15));
     let _ = app.step_up.start_otp(&app.alice, "SMS", None).await;
     rows.row(&app, "one start more", &["refused SMS challenge_limit_exceeded"]);
+}
+
+/// Fields that are invalid are told of once a request, whichever way it came.
+async fn over_http(rows: &mut Rows) {
+    let app = App::new();
+    for (path, body, told) in [
+        ("/otp/SMS", r#"{"scope":" "}"#, "refused SMS malformed_scope"),
+        ("/otp/SMS", r#"{"scope":" ","binding":"none"}"#, "refused SMS malformed_scope"),
+        ("/otp/SMS", r#"{"binding":"none"}"#, "refused SMS malformed_binding"),
+        ("/otp/FAX", r#"{"scope":" "}"#, "refused - unknown_channel"),
+        ("/push/BIO", r#"{"binding":"none"}"#, "refused BIO malformed_binding"),
+        ("/otp/SMS/verify", r#"{"verificationCode":"12"}"#, "refused SMS malformed_code"),
+        ("/otp/FAX/verify", r#"{"verificationCode":"12"}"#, "refused - unknown_channel"),
+    ] {
+        let request = Request::post(path).header("content-type", "application/json").extension(app.alice.clone());
+        let response = app.step_up.challenges().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 400, "{path} {body}");
+        rows.row(&app, &format!("{path} {body}"), &[told]);
+    }
 }
 
 async fn pushes(rows: &mut Rows) {

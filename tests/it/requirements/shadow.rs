@@ -201,6 +201,21 @@ async fn check_in_the_shadow() {
     assert_eq!(*told.lock().unwrap(), [UnmetReason::Missing]);
 }
 
+/// Inside another guard, the grant of that guard is not the one that this guard reports.
+#[tokio::test]
+async fn a_report_only_guard_inside_another_returns_no_grant_of_the_outer_one() {
+    let (clock, store, told) = (ManualClock::new(), Elsewhere::default(), Told::default());
+    let step_up = step_up(&clock, &store, &told);
+    let outer = RequireStepUp::new(&step_up);
+    let inner = RequireStepUp::with(&step_up, Requirement::new().scope("pay")).unwrap().report_only();
+    grant(&step_up, &alice(), "KEY").await;
+    let mut parts = request(Some(&alice()), "application/json").into_parts().0;
+    assert!(outer.authorize::<Body>(&mut parts).await.unwrap().is_some());
+    assert!(inner.authorize::<Body>(&mut parts).await.unwrap().is_none());
+    assert!(parts.extensions.get::<Caller>().unwrap().grant().is_some(), "the outer guard's stays for the handler");
+    assert_eq!(*told.lock().unwrap(), [UnmetReason::WrongScope]);
+}
+
 /// A body that ends only once somebody else has read what came of it.
 struct Endless(u8);
 
