@@ -25,7 +25,8 @@ pub enum EnrollmentError {
 /// Looks up the channels that a caller has enrolled, and their recipients.
 ///
 /// Called for every start, verification and status, before anything is counted or sent, in the sandbox too. By default
-/// every caller has enrolled every channel, and the recipient is known to the sender. Implemented for closures.
+/// every caller has enrolled every channel, and the recipient is known to the sender. Implemented for closures; a trait
+/// object is called from one, as [`OtpSender`] shows.
 ///
 /// # Example
 ///
@@ -174,6 +175,33 @@ impl PushMessage {
 /// Sends one-time codes. Implemented for closures and for `async fn(OtpMessage) -> Result<(), DeliveryError>`.
 ///
 /// The future is dropped after [`Policy::sender_deadline`](crate::Policy::sender_deadline).
+///
+/// # Example
+///
+/// A sender with a client of its own, and one that is chosen at run time: a trait object behind an `Arc`, in a closure.
+///
+/// ```
+/// use std::{future::Future, pin::Pin, sync::Arc};
+/// use tower_step_up::{DeliveryError, OtpMessage, OtpSender, StepUp};
+///
+/// # struct Client;
+/// # impl Client { async fn text(&self, _: Option<&str>, _: &str) -> Result<(), ()> { Ok(()) } }
+/// struct Sms(Client);
+///
+/// impl OtpSender for Sms {
+///     async fn send(&self, message: OtpMessage) -> Result<(), DeliveryError> {
+///         let sent = self.0.text(message.recipient().as_str(), message.code().expose()).await;
+///         sent.map_err(|_| DeliveryError::Failed)
+///     }
+/// }
+///
+/// type Sending = Pin<Box<dyn Future<Output = Result<(), DeliveryError>> + Send>>;
+///
+/// # fn mail_from_settings() -> Arc<dyn Fn(OtpMessage) -> Sending + Send + Sync> { Arc::new(|_| Box::pin(async { Ok(()) })) }
+/// let mail: Arc<dyn Fn(OtpMessage) -> Sending + Send + Sync> = mail_from_settings();
+/// let step_up = StepUp::builder().otp("SMS", Sms(Client)).otp("EMAIL", move |message| mail(message)).build()?;
+/// # Ok::<_, tower_step_up::ConfigError>(())
+/// ```
 pub trait OtpSender: Send + Sync + 'static {
     /// Sends a code.
     ///
