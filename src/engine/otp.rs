@@ -16,8 +16,8 @@ use super::{
 use crate::{
     engine::{Caller, Event, Grant, Lockout, OtpMessage, Purpose, SendFailure},
     rules::{
-        CameBack, ChallengeError, Code, CodeDigest, Compared, ListedBy, NewChallenge, OneTimeCode, Session, Subject,
-        Timestamp,
+        CameBack, ChallengeError, ChallengeId, Code, CodeDigest, Compared, ListedBy, NewChallenge, OneTimeCode,
+        Session, Subject, Timestamp,
     },
     store::{Key, Stored},
 };
@@ -124,7 +124,7 @@ impl Engine {
         proof: CodeDigest,
     ) -> Result<(), ChallengeError> {
         let policy = &self.policy;
-        let id = self.ids.next_u64();
+        let id = self.ids.next_challenge();
         let step = |session: &Session, generation, recipient, now| {
             let (channel, scope) = (channel.name.as_str().into(), purpose.scope.clone());
             let (operation, proof) = (purpose.digest(), proof.clone());
@@ -154,7 +154,11 @@ impl Engine {
 
     /// Withdraws a code that was not sent. The previous one becomes valid again, unless the application has locked the
     /// user.
-    async fn withdraw_otp(&self, caller: &Caller, challenge_id: u64) -> Result<Option<CameBack>, ChallengeError> {
+    async fn withdraw_otp(
+        &self,
+        caller: &Caller,
+        challenge_id: ChallengeId,
+    ) -> Result<Option<CameBack>, ChallengeError> {
         let stored = self.load(&self.subject_key(caller.subject())).await?;
         let comes_back = !self.subject_of(stored.as_ref())?.is_some_and(Subject::is_locked);
         let mut came_back = None;
@@ -245,9 +249,10 @@ impl Engine {
                 }
                 Compared::Right => {
                     // A record with a grant is kept, so it was written.
-                    let grant = written.and_then(Grant::newest).ok_or(ChallengeError::Unavailable)?;
+                    let (Some(grant), Some(challenge_id)) = (written.and_then(Grant::newest), challenge_id) else {
+                        return Err(ChallengeError::Unavailable.into());
+                    };
                     self.emit(&Event::Verified { subject: caller.subject(), channel, scope: grant.scope() });
-                    let challenge_id = challenge_id.unwrap_or_default();
                     let clear = |subject: &mut Subject| {
                         subject.clear_failures(channel, attempt);
                         // A revocation or a change of factors in the meantime invalidates what this code has proven.
@@ -270,7 +275,7 @@ impl Engine {
         caller: &Caller,
         channel: &str,
         subject: Option<Stored>,
-        challenge_id: Option<u64>,
+        challenge_id: Option<ChallengeId>,
         error: ChallengeError,
         now: Timestamp,
     ) -> NotVerified {

@@ -229,7 +229,7 @@ impl Engine {
         proof: PushProof,
     ) -> Result<(), ChallengeError> {
         let (policy, digest_of_id) = (&self.policy, proof.id);
-        let challenge_id = self.ids.next_u64();
+        let challenge_id = self.ids.next_challenge();
         let step = |session: &Session, generation, recipient, now| {
             let (channel, scope) = (channel.name.as_str().into(), purpose.scope.clone());
             let (id, operation, proof) = (challenge_id, purpose.digest(), proof.clone());

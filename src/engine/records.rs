@@ -7,7 +7,7 @@ use futures_util::future::join;
 use super::Engine;
 use crate::{
     engine::{Caller, Event, Recipient},
-    rules::{BareKey, ChallengeError, Listed, ListedBy, Sends, Session, Subject, Timestamp},
+    rules::{BareKey, ChallengeError, ChallengeId, Listed, ListedBy, Sends, Session, Subject, Timestamp},
     store::{Change, Key, Lookup, Record, Revision, StoreError, Stored, Swapped},
     timeout::within,
 };
@@ -296,7 +296,7 @@ impl Engine {
     /// elevation, so that an operation that has read it before meets a conflict. After a conflict that is ensured
     /// already: a record that another operation has left without elevation is not written again, so that each of many
     /// concurrent revocations writes at most once (T40).
-    pub(super) async fn revoke_session(&self, key: &Key) -> Result<Vec<u64>, StoreDown> {
+    pub(super) async fn revoke_session(&self, key: &Key) -> Result<Vec<ChallengeId>, StoreDown> {
         let mut starts = Vec::new();
         let mut conflicted = false;
         let revoke = |session: &Session, now| {

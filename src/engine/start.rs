@@ -10,8 +10,8 @@ use super::{
 use crate::{
     engine::{Caller, Event, Recipient, SendFailure},
     rules::{
-        CameBack, ChallengeError, KNOWN_RECIPIENT_FACTOR, ListedBy, MessageKind, PushDigest, RECIPIENT_FACTOR,
-        Registration, Sends, Session, Subject, Timestamp,
+        CameBack, ChallengeError, ChallengeId, KNOWN_RECIPIENT_FACTOR, ListedBy, MessageKind, PushDigest,
+        RECIPIENT_FACTOR, Registration, Sends, Session, Subject, Timestamp,
     },
     store::{Key, Record},
 };
@@ -22,7 +22,7 @@ pub(super) struct StartRequest<'a> {
     pub(super) channel: &'a str,
     pub(super) scope: Option<&'a str>,
     /// The id of the start, so that it is counted only once and can be withdrawn.
-    pub(super) challenge_id: u64,
+    pub(super) challenge_id: ChallengeId,
     /// The digest of the push's id; `None` for a code.
     pub(super) push: Option<PushDigest>,
 }
@@ -186,7 +186,7 @@ impl Engine {
     fn count_at_recipient(
         &self,
         sends: &mut Sends,
-        challenge_id: u64,
+        challenge_id: ChallengeId,
         kind: MessageKind,
         known: bool,
         now: Timestamp,

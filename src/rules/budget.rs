@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{DAY, FIVE_MINUTES, HOUR, Policy, RECORD_LIST_LIMIT, RateLimit, TEN_MINUTES, Timestamp};
+use crate::rules::{
+    ChallengeId, DAY, FIVE_MINUTES, HOUR, Policy, RECORD_LIST_LIMIT, RateLimit, TEN_MINUTES, Timestamp,
+};
 
 /// The messages of the last 24 hours.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,7 +19,7 @@ pub(crate) struct Sends(Vec<Send>);
 /// One message, with the id of the challenge that caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Send {
-    challenge_id: u64,
+    challenge_id: ChallengeId,
     at: Timestamp,
     kind: MessageKind,
     /// Its challenge was verified: from then on only the day's budget counts it.
@@ -60,19 +62,19 @@ impl Sends {
     }
 
     /// Counts a message, before it is sent.
-    pub(crate) fn add(&mut self, challenge_id: u64, kind: MessageKind, now: Timestamp) {
+    pub(crate) fn add(&mut self, challenge_id: ChallengeId, kind: MessageKind, now: Timestamp) {
         self.0.retain(|send| now < send.at.saturating_add(DAY));
         self.0.reserve_exact(1);
         self.0.push(Send { challenge_id, at: now, kind, verified: false });
     }
 
     /// Removes a message that was not sent.
-    pub(crate) fn remove(&mut self, challenge_id: u64) {
+    pub(crate) fn remove(&mut self, challenge_id: ChallengeId) {
         self.0.retain(|send| send.challenge_id != challenge_id);
     }
 
     /// Restores a message whose challenge was verified to every budget except the day's.
-    pub(crate) fn verified(&mut self, challenge_id: u64) {
+    pub(crate) fn verified(&mut self, challenge_id: ChallengeId) {
         self.0.iter_mut().filter(|send| send.challenge_id == challenge_id).for_each(|send| send.verified = true);
     }
 

@@ -1,9 +1,11 @@
-//! Unique numbers for revisions, attempts, generations and request references.
+//! Unique numbers for revisions, challenges, attempts, generations and request references.
 
 use std::{
     hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
 };
+
+use serde::{Deserialize, Serialize};
 
 /// A source of unique 128-bit numbers.
 ///
@@ -40,11 +42,21 @@ impl Ids {
         (u128::from(self.veils[0].hash_one(number)) << 64) | u128::from(self.veils[1].hash_one(number))
     }
 
+    /// The next id of a challenge.
+    pub(crate) fn next_challenge(&self) -> ChallengeId {
+        ChallengeId(self.next_u64())
+    }
+
     /// The next number in 64 bits, which are enough among the attempts or generations of one user.
     pub(crate) fn next_u64(&self) -> u64 {
         low(self.next() >> 64)
     }
 }
+
+/// The id of a challenge: the same in the session's record, the user's and the recipient's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ChallengeId(pub(crate) u64);
 
 #[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
 fn low(number: u128) -> u64 {

@@ -23,7 +23,7 @@ pub use self::code::OneTimeCode;
 pub use self::config_error::ConfigError;
 pub(crate) use self::error::ErrorKind;
 pub use self::error::{ChallengeError, Malformed, RateLimit};
-pub(crate) use self::id::Ids;
+pub(crate) use self::id::{ChallengeId, Ids};
 pub use self::key::Key;
 pub(crate) use self::key::{BareKey, RecordKey};
 pub use self::keyring::Secret;

@@ -140,8 +140,8 @@ mod tests {
 
     use super::*;
     use crate::rules::{
-        GRANTS_PER_SESSION, Granted, Key, ListedBy, MessageKind as Message, Policy, RECORD_LIST_LIMIT, Registration,
-        SESSIONS_PER_SUBJECT, Timestamp, Use,
+        ChallengeId, GRANTS_PER_SESSION, Granted, Key, ListedBy, MessageKind as Message, Policy, RECORD_LIST_LIMIT,
+        Registration, SESSIONS_PER_SUBJECT, Timestamp, Use,
     };
 
     /// Records with an entry in every list.
@@ -160,11 +160,17 @@ mod tests {
         let mut subject = Subject::new(1);
         subject.record_failure("SMS", 1, now);
         subject.track_session(&key, ListedBy::Grant, now, now);
-        let opening =
-            Registration { challenge_id: 1, session: &key, deadline: now, push: None, recipient: None, replaces: None };
+        let opening = Registration {
+            challenge_id: ChallengeId(1),
+            session: &key,
+            deadline: now,
+            push: None,
+            recipient: None,
+            replaces: None,
+        };
         subject.register(&opening, &Policy::new(), now).unwrap();
         let mut sends = Sends::default();
-        sends.add(1, Message::Code, now);
+        sends.add(ChallengeId(1), Message::Code, now);
         [Record::Session(Session::with_grants(vec![grant])), Record::Subject(subject), Record::Recipient(sends)]
     }
 

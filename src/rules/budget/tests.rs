@@ -9,7 +9,9 @@ fn at(secs: u64) -> Timestamp {
 /// Codes sent at these times in seconds.
 fn codes(secs: impl IntoIterator<Item = u64>) -> Sends {
     let mut sends = Sends::default();
-    secs.into_iter().zip(0..).for_each(|(secs, challenge_id)| sends.add(challenge_id, MessageKind::Code, at(secs)));
+    secs.into_iter()
+        .zip(0..)
+        .for_each(|(secs, challenge_id)| sends.add(ChallengeId(challenge_id), MessageKind::Code, at(secs)));
     sends
 }
 
@@ -41,7 +43,7 @@ fn each_window_refuses_exactly_its_number() {
     }
     let clock_at_its_end = Sends(vec![
         Send {
-            challenge_id: 1,
+            challenge_id: ChallengeId(1),
             at: Timestamp::from_millis(u64::MAX),
             kind: MessageKind::Code,
             verified: false
@@ -55,10 +57,10 @@ fn each_window_refuses_exactly_its_number() {
 fn pushes_have_a_short_window_of_their_own_and_share_the_long_ones() {
     let mut sends = codes([0, 1, 2]);
     assert_eq!(hit(&sends, MessageKind::Push, 2), None);
-    (10..13).for_each(|challenge_id| sends.add(challenge_id, MessageKind::Push, at(3)));
+    (10..13).for_each(|challenge_id| sends.add(ChallengeId(challenge_id), MessageKind::Push, at(3)));
     assert_eq!(hit(&sends, MessageKind::Push, 3), Some((3, 600, 600)));
     assert_eq!(hit(&sends, MessageKind::Code, 300), None, "pushes are no codes");
-    (20..29).for_each(|challenge_id| sends.add(challenge_id, MessageKind::Push, at(700)));
+    (20..29).for_each(|challenge_id| sends.add(ChallengeId(challenge_id), MessageKind::Push, at(700)));
     assert_eq!(hit(&sends, MessageKind::Code, 1_400), Some((15, 3_600, 2_200)), "but messages");
 }
 
@@ -66,19 +68,19 @@ fn pushes_have_a_short_window_of_their_own_and_share_the_long_ones() {
 fn what_was_verified_counts_for_the_day_alone_and_what_was_not_sent_not_at_all() {
     let mut sends = Sends::default();
     for challenge_id in 0..29 {
-        sends.add(challenge_id, MessageKind::Code, at(challenge_id));
-        sends.verified(challenge_id);
+        sends.add(ChallengeId(challenge_id), MessageKind::Code, at(challenge_id));
+        sends.verified(ChallengeId(challenge_id));
         assert_eq!(hit(&sends, MessageKind::Code, challenge_id), None, "{challenge_id}");
     }
-    sends.add(29, MessageKind::Code, at(29));
+    sends.add(ChallengeId(29), MessageKind::Code, at(29));
     assert_eq!(hit(&sends, MessageKind::Code, 29), Some((30, 86_400, 86_400 - 29)));
-    sends.verified(99);
-    sends.remove(99);
+    sends.verified(ChallengeId(99));
+    sends.remove(ChallengeId(99));
     assert_eq!(hit(&sends, MessageKind::Code, 29), Some((30, 86_400, 86_400 - 29)), "another start");
-    sends.remove(29);
+    sends.remove(ChallengeId(29));
     assert_eq!(hit(&sends, MessageKind::Code, 29), None);
     assert_eq!(sends.keep_until(), at(28).saturating_add(DAY));
-    sends.add(30, MessageKind::Code, at(28).saturating_add(DAY));
+    sends.add(ChallengeId(30), MessageKind::Code, at(28).saturating_add(DAY));
     assert_eq!(sends.0.len(), 1, "the others were forgotten");
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Granted, Use};
-use crate::rules::{Key, OperationDigest, Policy, REMEMBRANCE, Timestamp};
+use crate::rules::{ChallengeId, Key, OperationDigest, Policy, REMEMBRANCE, Timestamp};
 
 /// The challenge that a start asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct NewChallenge<P> {
-    pub(crate) id: u64,
+    pub(crate) id: ChallengeId,
     pub(crate) channel: Box<str>,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) operation: Option<OperationDigest>,
@@ -23,7 +23,7 @@ pub(crate) struct NewChallenge<P> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SessionChallenge<P> {
     /// Its id, the same as in the user's record.
-    pub(super) challenge_id: u64,
+    pub(super) challenge_id: ChallengeId,
     pub(super) channel: Box<str>,
     pub(super) scope: Option<Box<str>>,
     pub(super) operation: Option<OperationDigest>,
@@ -115,7 +115,7 @@ impl<P> SessionChallenge<P> {
         self.state = State::Verified(now);
         self.earlier = None;
         Granted {
-            id: self.challenge_id,
+            id: self.challenge_id.0,
             channel: self.channel.clone(),
             scope: self.scope.clone(),
             operation: self.operation,

@@ -4,7 +4,7 @@ use super::{
     NewChallenge, Session,
     challenge::{SessionChallenge, State},
 };
-use crate::rules::{ChallengeError, CodeDigest, Key, Policy, Timestamp};
+use crate::rules::{ChallengeError, ChallengeId, CodeDigest, Key, Policy, Timestamp};
 
 /// The result of comparing a code.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub(crate) enum Compared {
 /// A restored code, which the user's record must count as pending again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CameBack {
-    pub(crate) challenge_id: u64,
+    pub(crate) challenge_id: ChallengeId,
     pub(crate) deadline: Timestamp,
     pub(crate) recipient: Option<Key>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct CameBack {
 /// One-time codes.
 impl Session {
     /// The id of the code in the slot, in any state.
-    pub(crate) fn otp_id(&self) -> Option<u64> {
+    pub(crate) fn otp_id(&self) -> Option<ChallengeId> {
         self.otp.as_deref().map(|otp| otp.challenge_id)
     }
 
@@ -134,7 +134,7 @@ impl Session {
     /// this one was revoked or exhausted meanwhile or `comes_back` is false. `None` if there is nothing to withdraw.
     pub(crate) fn withdraw_otp(
         &self,
-        challenge_id: u64,
+        challenge_id: ChallengeId,
         comes_back: bool,
         now: Timestamp,
     ) -> Option<(Self, Option<CameBack>)> {

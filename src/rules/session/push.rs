@@ -8,7 +8,7 @@ use super::{
     NewChallenge, Session,
     challenge::{SessionChallenge, State},
 };
-use crate::rules::{ChallengeError, CodeDigest, NUMBER_TRIES, Policy, PushDigest, Timestamp};
+use crate::rules::{ChallengeError, ChallengeId, CodeDigest, NUMBER_TRIES, Policy, PushDigest, Timestamp};
 
 /// The status of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(crate) enum ReplyRejected {
 /// Pushes.
 impl Session {
     /// The id of the push in the slot, in any state.
-    pub(crate) fn push_challenge_id(&self) -> Option<u64> {
+    pub(crate) fn push_challenge_id(&self) -> Option<ChallengeId> {
         self.push.as_deref().map(|push| push.challenge_id)
     }
 
@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// Marks a push as sent; `None` if it is no longer the one in the slot or was answered already.
-    pub(crate) fn push_sent(&self, challenge_id: u64) -> Option<Self> {
+    pub(crate) fn push_sent(&self, challenge_id: ChallengeId) -> Option<Self> {
         let mut next = self.clone();
         let is_it =
             |push: &&mut SessionChallenge<PushProof>| push.challenge_id == challenge_id && push.state == State::Pending;
@@ -191,7 +191,7 @@ impl Session {
     }
 
     /// Withdraws a push that was not sent; `None` if it is no longer the one in the slot.
-    pub(crate) fn withdraw_push(&self, challenge_id: u64) -> Option<Self> {
+    pub(crate) fn withdraw_push(&self, challenge_id: ChallengeId) -> Option<Self> {
         let mut next = self.clone();
         next.push.as_deref_mut().filter(|push| push.challenge_id == challenge_id)?.drop_pending();
         Some(next)

@@ -3,25 +3,27 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Subject, recipients::KnownRecipient};
-use crate::rules::{ChallengeError, KNOWN_RECIPIENTS, Key, MessageKind, Policy, PushDigest, RateLimit, Timestamp};
+use crate::rules::{
+    ChallengeError, ChallengeId, KNOWN_RECIPIENTS, Key, MessageKind, Policy, PushDigest, RateLimit, Timestamp,
+};
 
 /// A challenge that is about to start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registration<'a> {
-    pub(crate) challenge_id: u64,
+    pub(crate) challenge_id: ChallengeId,
     pub(crate) session: &'a Key,
     pub(crate) deadline: Timestamp,
     pub(crate) push: Option<PushDigest>,
     pub(crate) recipient: Option<Key>,
     /// The id of the challenge that it replaces.
-    pub(crate) replaces: Option<u64>,
+    pub(crate) replaces: Option<ChallengeId>,
 }
 
 /// A challenge in the list. Two starts in one session may race; both stay in the list, because only the session's
 /// record shows which of them won.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct ListedChallenge {
-    pub(super) challenge_id: u64,
+    pub(super) challenge_id: ChallengeId,
     pub(super) session: Key,
     pub(super) deadline: Timestamp,
     /// For a push: the phone knows the user and this id, not the session.
@@ -71,14 +73,14 @@ impl Subject {
     }
 
     /// Withdraws a start that failed before its message was handed to the sender.
-    pub(crate) fn withdraw(&mut self, challenge_id: u64) {
+    pub(crate) fn withdraw(&mut self, challenge_id: ChallengeId) {
         self.sends.remove(challenge_id);
         self.challenges.retain(|challenge| challenge.challenge_id != challenge_id);
     }
 
     /// Records that a challenge was verified: its message is restored to the budgets, its recipient counts as proven,
     /// and an approved push clears the denials.
-    pub(crate) fn record_verified(&mut self, challenge_id: u64, recipient: Option<&Key>, now: Timestamp) {
+    pub(crate) fn record_verified(&mut self, challenge_id: ChallengeId, recipient: Option<&Key>, now: Timestamp) {
         self.sends.verified(challenge_id);
         if let Some(recipient) = recipient {
             self.known.retain(|known| known.key != *recipient && now < known.until());
@@ -97,7 +99,7 @@ impl Subject {
     }
 
     /// Closes a challenge that can no longer be verified; it no longer counts as pending.
-    pub(crate) fn close(&mut self, challenge_id: u64) {
+    pub(crate) fn close(&mut self, challenge_id: ChallengeId) {
         self.close_where(|challenge| challenge.challenge_id == challenge_id);
     }
 
@@ -108,23 +110,23 @@ impl Subject {
 
     /// Whether a challenge counts as pending.
     #[cfg(test)]
-    pub(crate) fn is_registered(&self, challenge_id: u64) -> bool {
+    pub(crate) fn is_registered(&self, challenge_id: ChallengeId) -> bool {
         self.challenges.iter().any(|challenge| challenge.open && challenge.challenge_id == challenge_id)
     }
 
     /// The recipient of a challenge's message.
-    pub(crate) fn recipient_of(&self, challenge_id: u64) -> Option<Key> {
+    pub(crate) fn recipient_of(&self, challenge_id: ChallengeId) -> Option<Key> {
         self.challenges.iter().find(|challenge| challenge.challenge_id == challenge_id)?.recipient
     }
 
     /// The session that a push belongs to, and its challenge id.
-    pub(crate) fn find_push(&self, id: &PushDigest) -> Option<(&Key, u64)> {
+    pub(crate) fn find_push(&self, id: &PushDigest) -> Option<(&Key, ChallengeId)> {
         let push = self.challenges.iter().find(|challenge| challenge.push.as_ref() == Some(id))?;
         Some((&push.session, push.challenge_id))
     }
 
     /// Marks a push as answered. Returns whether this is the first answer and before the deadline.
-    pub(super) fn answer(&mut self, challenge_id: u64, now: Timestamp) -> bool {
+    pub(super) fn answer(&mut self, challenge_id: ChallengeId, now: Timestamp) -> bool {
         let is_open_to_answers = |challenge: &&mut ListedChallenge| {
             challenge.challenge_id == challenge_id && !challenge.answered && now < challenge.deadline
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
-use crate::rules::{DAY, Policy, RateLimit, Timestamp};
+use crate::rules::{ChallengeId, DAY, Policy, RateLimit, Timestamp};
 
 /// Consecutive declined pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub(super) struct Denials {
 impl Subject {
     /// Counts a declined push. Returns whether a pause begins now. Each push counts once, even if it was withdrawn
     /// meanwhile: an attacker must not avoid the count by dropping the push before the user declines it (T13).
-    pub(crate) fn record_decline(&mut self, challenge_id: u64, policy: &Policy, now: Timestamp) -> bool {
+    pub(crate) fn record_decline(&mut self, challenge_id: ChallengeId, policy: &Policy, now: Timestamp) -> bool {
         if !self.answer(challenge_id, now) {
             return false;
         }

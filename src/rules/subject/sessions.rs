@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
-use crate::rules::{Key, SESSIONS_PER_SUBJECT, Timestamp};
+use crate::rules::{ChallengeId, Key, SESSIONS_PER_SUBJECT, Timestamp};
 
 /// The operation that lists a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListedBy {
     /// A start, which removes the entry again if it fails.
-    Start(u64),
+    Start(ChallengeId),
     /// An operation that may write a grant.
     Grant,
 }
@@ -71,7 +71,7 @@ impl Subject {
     }
 
     /// Removes the session that a start listed, if the start failed before the session's record was written.
-    pub(crate) fn untrack_session(&mut self, challenge_id: u64) {
+    pub(crate) fn untrack_session(&mut self, challenge_id: ChallengeId) {
         self.sessions.retain(|live| live.by != Some(challenge_id));
         self.sessions.shrink_to_fit();
     }
@@ -113,7 +113,7 @@ impl Subject {
 }
 
 impl ListedBy {
-    const fn start(self) -> Option<u64> {
+    const fn start(self) -> Option<ChallengeId> {
         match self {
             Self::Start(id) => Some(id),
             Self::Grant => None,
@@ -126,7 +126,7 @@ pub(super) struct LiveSession {
     key: Key,
     pub(super) until: Timestamp,
     /// The start that listed it, until another operation relies on the entry.
-    by: Option<u64>,
+    by: Option<ChallengeId>,
     /// The last revocation of this session, or zero. Operations that began before it must not grant anything after it.
     revocation: u64,
     /// Revoked and not listed again since: removed first if the list is full.

@@ -1,7 +1,7 @@
 //! Lockouts, the list of sessions, pending challenges, denials, and timestamps in the future.
 
 use super::*;
-use crate::rules::{ChallengeError, Key, Policy, PushDigest, RECIPIENT_KNOWN};
+use crate::rules::{ChallengeError, ChallengeId, Key, Policy, PushDigest, RECIPIENT_KNOWN};
 
 fn at(secs: u64) -> Timestamp {
     Timestamp::from_millis(1_000_000_000 + secs * 1000)
@@ -177,12 +177,17 @@ fn a_start_takes_its_session_from_the_list_unless_another_relies_on_it() {
     let listed =
         [(1, Some(7)), (1, Some(7)), (2, Some(7)), (2, Some(8)), (3, Some(7)), (3, None), (4, None), (4, Some(7))];
     for (session, by) in listed {
-        subject.track_session(&key(session), by.map_or(ListedBy::Grant, ListedBy::Start), at(300), at(0));
+        subject.track_session(
+            &key(session),
+            by.map_or(ListedBy::Grant, |by| ListedBy::Start(ChallengeId(by))),
+            at(300),
+            at(0),
+        );
     }
-    subject.untrack_session(9);
+    subject.untrack_session(ChallengeId(9));
     assert_eq!(subject.sessions.len(), 4);
-    subject.untrack_session(7);
-    subject.untrack_session(8);
+    subject.untrack_session(ChallengeId(7));
+    subject.untrack_session(ChallengeId(8));
     assert_eq!(subject.sessions().collect::<Vec<_>>(), [key(2), key(3), key(4)]);
 }
 
@@ -191,13 +196,13 @@ fn id(push: u64) -> PushDigest {
 }
 
 /// Starts a code or a push in a session, with a lifetime of 300 seconds.
-fn open(subject: &mut Subject, challenge_id: u64, session: u64, push: bool, now: u64) -> Result<(), (u32, u64)> {
+fn open(subject: &mut Subject, challenge: u64, session: u64, push: bool, now: u64) -> Result<(), (u32, u64)> {
     let session = &Key::session("a", &session.to_be_bytes());
     let opening = Registration {
-        challenge_id,
+        challenge_id: ChallengeId(challenge),
         session,
         deadline: at(now + 300),
-        push: push.then(|| id(challenge_id)),
+        push: push.then(|| id(challenge)),
         recipient: None,
         replaces: None,
     };
@@ -219,9 +224,9 @@ fn three_challenges_live_at_once_whatever_became_of_the_others() {
     assert_eq!(open(&mut subject.clone(), 5, 1, false, 30), Ok(()), "in the place of its like");
     assert_eq!(open(&mut subject.clone(), 3, 2, false, 30), Ok(()), "the same start, counted again");
     let makes: [(&str, Make); 5] = [
-        ("verified", |subject| subject.record_verified(1, None, at(0))),
-        ("closed", |subject| subject.close(2)),
-        ("not sent", |subject| subject.withdraw(3)),
+        ("verified", |subject| subject.record_verified(ChallengeId(1), None, at(0))),
+        ("closed", |subject| subject.close(ChallengeId(2))),
+        ("not sent", |subject| subject.withdraw(ChallengeId(3))),
         ("its session is no more", |subject| subject.close_session(&Key::session("a", &2_u64.to_be_bytes()))),
         ("all revoked", |subject| subject.revoke_all(2)),
     ];
@@ -232,7 +237,7 @@ fn three_challenges_live_at_once_whatever_became_of_the_others() {
     }
     subject.close_session(&Key::session("a", &9_u64.to_be_bytes()));
     assert!(
-        [1, 2, 3].iter().all(|challenge_id| subject.is_registered(*challenge_id)),
+        [1, 2, 3].iter().all(|challenge_id| subject.is_registered(ChallengeId(*challenge_id))),
         "another session's end closes none"
     );
     assert_eq!(open(&mut subject, 4, 3, true, 299), Err((3, 1)));
@@ -247,9 +252,9 @@ fn a_start_counts_its_message_once_and_gives_it_back() {
         assert_eq!(open(&mut subject, challenge_id, 1, false, challenge_id), Ok(()), "its second round");
     }
     assert_eq!(open(&mut subject, 4, 1, false, 3), Err((3, 298)));
-    subject.record_verified(2, None, at(0));
+    subject.record_verified(ChallengeId(2), None, at(0));
     assert_eq!(open(&mut subject, 4, 1, false, 3), Ok(()));
-    subject.withdraw(4);
+    subject.withdraw(ChallengeId(4));
     assert_eq!(open(&mut subject, 5, 1, false, 3), Ok(()));
 }
 
@@ -258,31 +263,31 @@ fn a_push_is_found_until_its_deadline_also_when_it_was_answered() {
     let mut subject = Subject::new(1);
     let session = Key::session("a", &1_u64.to_be_bytes());
     open(&mut subject, 7, 1, true, 0).unwrap();
-    assert_eq!(subject.find_push(&id(7)), Some((&session, 7)));
+    assert_eq!(subject.find_push(&id(7)), Some((&session, ChallengeId(7))));
     assert_eq!(subject.find_push(&id(8)), None);
-    subject.record_verified(7, None, at(0));
-    assert_eq!(subject.find_push(&id(7)), Some((&session, 7)));
+    subject.record_verified(ChallengeId(7), None, at(0));
+    assert_eq!(subject.find_push(&id(7)), Some((&session, ChallengeId(7))));
     open(&mut subject, 8, 1, true, 300).unwrap();
     assert_eq!(subject.find_push(&id(7)), None);
     subject.revoke_all(2);
-    assert_eq!(subject.find_push(&id(8)), Some((&session, 8)), "its refusal counts all the same");
-    assert!(!subject.is_registered(8));
+    assert_eq!(subject.find_push(&id(8)), Some((&session, ChallengeId(8))), "its refusal counts all the same");
+    assert!(!subject.is_registered(ChallengeId(8)));
 }
 
 /// Declines a push, without counting against the message budgets.
-fn decline(subject: &mut Subject, challenge_id: u64, now: u64) {
+fn decline(subject: &mut Subject, challenge: u64, now: u64) {
     let session = Key::session("a", b"1");
     let deadline = at(now + 300);
     subject.challenges.push(ListedChallenge {
-        challenge_id,
+        challenge_id: ChallengeId(challenge),
         session,
         deadline,
-        push: Some(id(challenge_id)),
+        push: Some(id(challenge)),
         recipient: None,
         open: true,
         answered: false,
     });
-    subject.record_decline(challenge_id, &Policy::new(), at(now));
+    subject.record_decline(ChallengeId(challenge), &Policy::new(), at(now));
 }
 
 #[test]
@@ -292,13 +297,13 @@ fn three_denials_pause_and_an_approval_ends_their_row() {
     let mut subject = Subject::new(1);
     decline(&mut subject, 1, 0);
     decline(&mut subject, 2, 2);
-    subject.record_decline(1, &policy, at(2));
-    subject.record_decline(2, &policy, at(2));
-    subject.record_decline(99, &policy, at(2));
+    subject.record_decline(ChallengeId(1), &policy, at(2));
+    subject.record_decline(ChallengeId(2), &policy, at(2));
+    subject.record_decline(ChallengeId(99), &policy, at(2));
     assert_eq!(paused(&subject, 2), None, "one of them was said twice");
     let mut approved = subject.clone();
     open(&mut approved, 9, 1, true, 2).unwrap();
-    approved.record_verified(9, None, at(2));
+    approved.record_verified(ChallengeId(9), None, at(2));
     decline(&mut approved, 10, 3);
     assert_eq!(paused(&approved, 3), None);
     decline(&mut subject, 3, 3);
@@ -329,7 +334,7 @@ fn the_applications_lock_holds_until_it_unlocks_and_unlocking_lifts_every_lock()
     let disabled = |subject: &Subject| subject.check_disabled("SMS", &policy, at(0)).is_err();
     let mut subject = after(50, 0);
     open(&mut subject, 2, 1, true, 0).unwrap();
-    subject.record_decline(2, &policy, at(0));
+    subject.record_decline(ChallengeId(2), &policy, at(0));
     subject.lock(at(0));
     open(&mut subject, 1, 1, false, 0).unwrap();
     assert!(disabled(&subject) && subject.is_locked());
@@ -343,7 +348,7 @@ fn the_applications_lock_holds_until_it_unlocks_and_unlocking_lifts_every_lock()
     open(&mut subject, 4, 2, true, 3).unwrap();
     subject.unlock(&policy, at(0));
     assert_eq!(subject.sends.keep_until(), at(2 + 86_400), "what two nodes may differ by is not the future");
-    assert!(subject.is_registered(3) && !subject.is_registered(4));
+    assert!(subject.is_registered(ChallengeId(3)) && !subject.is_registered(ChallengeId(4)));
 }
 
 /// T20: a timestamp from a clock ahead proves nothing, and unlocking lifts what it refuses.
@@ -351,18 +356,18 @@ fn the_applications_lock_holds_until_it_unlocks_and_unlocking_lifts_every_lock()
 fn stamps_from_the_future_prove_nothing_and_can_be_lifted() {
     let (policy, recipient) = (Policy::new(), Key::subject("a recipient"));
     let mut subject = Subject::new(1);
-    subject.record_verified(1, Some(&recipient), at(2));
+    subject.record_verified(ChallengeId(1), Some(&recipient), at(2));
     let month = RECIPIENT_KNOWN.as_secs();
     let known = |now| subject.knows(&recipient, &policy, at(now));
     assert!(known(0) && known(2 + month - 1), "within the skew, and for thirty days");
     assert!(!known(2 + month));
-    subject.record_verified(1, Some(&recipient), at(3));
+    subject.record_verified(ChallengeId(1), Some(&recipient), at(3));
     assert!(!subject.knows(&recipient, &policy, at(0)));
 
     let session = Key::session("a", b"1");
     for challenge_id in 0..5 {
-        subject.not_sent(challenge_id, &session, None, at(1000));
-        subject.not_sent(challenge_id, &session, None, at(1000));
+        subject.not_sent(ChallengeId(challenge_id), &session, None, at(1000));
+        subject.not_sent(ChallengeId(challenge_id), &session, None, at(1000));
     }
     let refused = |subject: &Subject| subject.check_unsent(&policy, at(0)).map_err(|refused| refused.limit);
     assert_eq!((subject.unsent.len(), refused(&subject)), (5, Err(5)), "each start counts once");

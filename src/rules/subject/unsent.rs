@@ -1,17 +1,23 @@
 //! Starts whose message was not sent, limited by a separate budget.
 
 use super::{Attempt, Subject, challenges::ListedChallenge};
-use crate::rules::{CameBack, Key, Policy, RateLimit, TEN_MINUTES, Timestamp, UNSENT_STARTS, wait_for};
+use crate::rules::{CameBack, ChallengeId, Key, Policy, RateLimit, TEN_MINUTES, Timestamp, UNSENT_STARTS, wait_for};
 
 /// Starts that sent nothing.
 impl Subject {
     /// Withdraws a start whose sender reported that nothing was sent, and counts it in a separate budget that is never
     /// restored: calls to a failing provider are not unlimited (T13). A code that was restored in its place is pending
     /// again.
-    pub(crate) fn not_sent(&mut self, challenge_id: u64, session: &Key, came_back: Option<CameBack>, now: Timestamp) {
+    pub(crate) fn not_sent(
+        &mut self,
+        challenge_id: ChallengeId,
+        session: &Key,
+        came_back: Option<CameBack>,
+        now: Timestamp,
+    ) {
         self.withdraw(challenge_id);
-        self.unsent.retain(|unsent| unsent.id != challenge_id && now < unsent.at.saturating_add(TEN_MINUTES));
-        self.unsent.push(Attempt { id: challenge_id, at: now });
+        self.unsent.retain(|unsent| unsent.id != challenge_id.0 && now < unsent.at.saturating_add(TEN_MINUTES));
+        self.unsent.push(Attempt { id: challenge_id.0, at: now });
         if let Some(CameBack { challenge_id, deadline, recipient }) = came_back {
             self.close(challenge_id);
             let (session, push) = (*session, None);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::{Key, Record};
 use crate::rules::{
-    Keyring, ListedBy, MessageKind, NewChallenge, OneTimeCode, Policy, PushDigest, PushProof, Registration, Reply,
-    Secret, Sends, Session, Subject, Timestamp, operation_of,
+    ChallengeId, Keyring, ListedBy, MessageKind, NewChallenge, OneTimeCode, Policy, PushDigest, PushProof,
+    Registration, Reply, Secret, Sends, Session, Subject, Timestamp, operation_of,
 };
 
 pub(super) fn records() -> [(&'static str, Record); 4] {
@@ -31,7 +31,7 @@ fn session() -> Session {
     let id = PushDigest::new(&key, "id");
     let push = PushProof { id, number: Some(Box::new(proof.clone())), sent: true };
     let push = NewChallenge {
-        id: u64::MAX,
+        id: ChallengeId(u64::MAX),
         channel: "PHONE".into(),
         scope: scope.clone(),
         operation: Some(operation_of("a")),
@@ -45,8 +45,9 @@ fn session() -> Session {
         .reply_to_push(&id, u64::MAX, Reply::Number { typed: "47", attempt: 1 }, |_, _, _| true, &policy, now)
         .expect("it is answered in time");
     let (channel, operation, recipient, generation) = ("SMS".into(), None, Some(key), 1);
-    let first = NewChallenge { id: 2, channel, scope, operation, recipient, generation, proof };
-    let (second, later) = (NewChallenge { id: 3, ..first.clone() }, now.saturating_add(policy.resend_interval));
+    let first = NewChallenge { id: ChallengeId(2), channel, scope, operation, recipient, generation, proof };
+    let (second, later) =
+        (NewChallenge { id: ChallengeId(3), ..first.clone() }, now.saturating_add(policy.resend_interval));
     answered
         .start_otp(first, &policy, now)
         .and_then(|session| session.start_otp(second, &policy, later))
@@ -63,13 +64,13 @@ fn subject() -> Subject {
     subject.unlock(&Policy::default(), now);
     subject.record_failure("SMS", 1, now);
     subject.record_failure("E-MAIL/ü", u64::MAX, now.saturating_add(Duration::from_millis(1)));
-    subject.track_session(&key, ListedBy::Start(1), now.saturating_add(Duration::from_secs(60)), now);
+    subject.track_session(&key, ListedBy::Start(ChallengeId(1)), now.saturating_add(Duration::from_secs(60)), now);
     let deadline = now.saturating_add(Duration::from_secs(60));
     let push = Some(PushDigest::new(&key, "id"));
     subject
         .register(
             &Registration {
-                challenge_id: u64::MAX,
+                challenge_id: ChallengeId(u64::MAX),
                 session: &key,
                 deadline,
                 push,
@@ -80,9 +81,9 @@ fn subject() -> Subject {
             now,
         )
         .expect("nothing stands in the way of the first");
-    subject.record_decline(u64::MAX, &Policy::default(), now);
-    subject.record_verified(0, Some(&key), now);
-    subject.not_sent(1, &key, None, now);
+    subject.record_decline(ChallengeId(u64::MAX), &Policy::default(), now);
+    subject.record_verified(ChallengeId(0), Some(&key), now);
+    subject.not_sent(ChallengeId(1), &key, None, now);
     subject.lock(now);
     subject
 }
@@ -91,9 +92,9 @@ fn subject() -> Subject {
 fn recipient() -> Sends {
     let now = Timestamp::from_millis(1_790_000_000_123);
     let mut sends = Sends::default();
-    sends.add(u64::MAX, MessageKind::Code, now);
-    sends.verified(u64::MAX);
-    sends.add(0, MessageKind::Push, now);
+    sends.add(ChallengeId(u64::MAX), MessageKind::Code, now);
+    sends.verified(ChallengeId(u64::MAX));
+    sends.add(ChallengeId(0), MessageKind::Push, now);
     sends
 }
 

@@ -127,12 +127,12 @@ fn starts_keep_their_distance_and_their_number() {
 fn a_code_that_was_not_sent_verifies_nothing_and_holds_no_interval() {
     let mut session = started(0);
     guesses(&mut session, 2, 1);
-    let (withdrawn, came_back) = session.withdraw_otp(1, true, at(1)).unwrap();
+    let (withdrawn, came_back) = session.withdraw_otp(ChallengeId(1), true, at(1)).unwrap();
     assert_eq!(came_back, None);
     assert_eq!(may_verify(&withdrawn, "SMS", 1), Err(ChallengeError::StateInvalid));
     assert_eq!(wrong_since(&next(&withdrawn, 2, "a", 1)), 2, "the next one may start at once and inherits the tries");
-    assert!(session.withdraw_otp(2, true, at(1)).is_none(), "another start");
-    assert!(Session::default().withdraw_otp(1, true, at(1)).is_none());
+    assert!(session.withdraw_otp(ChallengeId(2), true, at(1)).is_none(), "another start");
+    assert!(Session::default().withdraw_otp(ChallengeId(1), true, at(1)).is_none());
 }
 
 #[test]
@@ -141,14 +141,14 @@ fn the_earlier_code_comes_back_with_all_that_was_wrong_since() {
     guesses(&mut first, 1, 1);
     let mut second = next(&first, 2, "b", 20);
     guesses(&mut second, 2, 21);
-    let (back, came_back) = second.withdraw_otp(2, true, at(22)).unwrap();
+    let (back, came_back) = second.withdraw_otp(ChallengeId(2), true, at(22)).unwrap();
     let recipient = Some(Key::subject("a"));
-    assert_eq!(came_back, Some(CameBack { challenge_id: 1, deadline: at(300), recipient }));
+    assert_eq!(came_back, Some(CameBack { challenge_id: ChallengeId(1), deadline: at(300), recipient }));
     assert_eq!((may_verify(&back, "SMS", 22), wrong_since(&back)), (Ok(()), 3));
     assert_eq!(may_verify(&back, "SMS", 300), Err(ChallengeError::CodeExpired), "its own deadline");
     assert!(back.was_sent_to(recipient.as_ref()).is_ok() && second.was_sent_to(recipient.as_ref()).is_err());
     assert_eq!(back.may_start_otp(&policy(), at(22)), Ok(()));
-    let (late, came_back) = second.withdraw_otp(2, true, at(300)).unwrap();
+    let (late, came_back) = second.withdraw_otp(ChallengeId(2), true, at(300)).unwrap();
     assert_eq!((may_verify(&late, "SMS", 300), came_back), (Err(ChallengeError::CodeExpired), None));
 }
 
@@ -169,7 +169,7 @@ fn the_earlier_code_stays_away_where_it_must() {
         ("locked", &second, false, state_invalid),
     ];
     for (name, session, comes_back, expected) in table {
-        let (withdrawn, came_back) = session.withdraw_otp(2, comes_back, at(22)).unwrap();
+        let (withdrawn, came_back) = session.withdraw_otp(ChallengeId(2), comes_back, at(22)).unwrap();
         assert_eq!((may_verify(&withdrawn, "SMS", 22), came_back), (expected, None), "{name}");
     }
 }
@@ -186,10 +186,9 @@ fn of_three_codes_those_that_were_not_sent_go_in_any_order() {
         (&[1, 3], Some(2)),
         (&[1, 2], Some(3)),
     ] {
-        let withdraw =
-            |session: Session, challenge_id: &u64| session.withdraw_otp(*challenge_id, true, at(41)).unwrap().0;
+        let withdraw = |session: Session, id: &u64| session.withdraw_otp(ChallengeId(*id), true, at(41)).unwrap().0;
         let session = order.iter().fold(third.clone(), withdraw);
-        assert_eq!((starts(&session), may_verify(&session, "SMS", 41)), (left, Ok(())), "{order:?}");
+        assert_eq!((starts(&session), may_verify(&session, "SMS", 41)), (left.map(ChallengeId), Ok(())), "{order:?}");
     }
 }
 
@@ -197,7 +196,7 @@ fn of_three_codes_those_that_were_not_sent_go_in_any_order() {
 fn few_codes_are_kept_however_many_are_started() {
     let started = (0..100).fold(Session::default(), |session, i| next(&session, i, "a", i * 20));
     let codes = std::iter::successors(started.otp.as_deref(), |otp| otp.earlier.as_deref());
-    assert_eq!(codes.map(|otp| otp.challenge_id).collect::<Vec<_>>(), [99, 98, 97]);
+    assert_eq!(codes.map(|otp| otp.challenge_id.0).collect::<Vec<_>>(), [99, 98, 97]);
     assert!(started.is_within_bounds());
     let mut longer = next(&Session::default(), 0, "a", 0);
     longer.otp.as_mut().unwrap().earlier = started.otp.clone();
@@ -209,11 +208,11 @@ fn what_is_over_comes_back_as_it_was_told_of() {
     let mut verified = next(&Session::default(), 1, "a", 0);
     guess(&mut verified, true, 1);
     let second = next(&verified, 2, "a", 20);
-    let (back, came_back) = second.withdraw_otp(2, true, at(21)).unwrap();
+    let (back, came_back) = second.withdraw_otp(ChallengeId(2), true, at(21)).unwrap();
     assert_eq!((may_verify(&back, "SMS", 21), came_back), (Err(ChallengeError::AlreadyVerified), None));
     let mut guessed = second;
     guesses(&mut guessed, 1, 21);
-    let (unsent, _) = guessed.withdraw_otp(2, true, at(22)).unwrap();
+    let (unsent, _) = guessed.withdraw_otp(ChallengeId(2), true, at(22)).unwrap();
     assert_eq!(wrong_since(&next(&unsent, 3, "a", 22)), 1, "but no try is forgotten");
 }
 

@@ -7,7 +7,7 @@ mod pushes;
 use std::{cell::Cell, time::Duration};
 
 use super::*;
-use crate::rules::{Key, Keyring, OneTimeCode, PushDigest, Secret, system_random};
+use crate::rules::{ChallengeId, Key, Keyring, OneTimeCode, PushDigest, Secret, system_random};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -36,7 +36,7 @@ fn otp(channel: &str, scope: Option<&str>) -> NewChallenge<CodeDigest> {
     let ring = Keyring::new(&Secret::new([1; 32]).unwrap(), None);
     let proof = ring.digest(&Key::subject("a"), channel, &OneTimeCode::sandbox(6), system_random).unwrap();
     NewChallenge {
-        id: 1,
+        id: ChallengeId(1),
         channel: channel.into(),
         scope: scope.map(Into::into),
         operation: None,
@@ -48,7 +48,15 @@ fn otp(channel: &str, scope: Option<&str>) -> NewChallenge<CodeDigest> {
 
 fn push(id: &str) -> NewChallenge<PushProof> {
     let proof = PushProof { id: PushDigest::new(&Key::subject("a"), id), number: None, sent: true };
-    NewChallenge { id: 1, channel: "BIO".into(), scope: None, operation: None, recipient: None, generation: 1, proof }
+    NewChallenge {
+        id: ChallengeId(1),
+        channel: "BIO".into(),
+        scope: None,
+        operation: None,
+        recipient: None,
+        generation: 1,
+        proof,
+    }
 }
 
 fn may_verify(session: &Session, channel: &str, now: u64) -> Result<(), ChallengeError> {
@@ -79,9 +87,9 @@ fn started(now: u64) -> Session {
     Session::default().start_otp(otp("SMS", None), &policy(), at(now)).unwrap()
 }
 
-/// The record after a start of `challenge_id` with a code sent to `recipient`.
-fn next(session: &Session, challenge_id: u64, recipient: &str, now: u64) -> Session {
-    let otp = NewChallenge { id: challenge_id, recipient: Some(Key::subject(recipient)), ..otp("SMS", None) };
+/// The record after a start of `challenge` with a code sent to `recipient`.
+fn next(session: &Session, challenge: u64, recipient: &str, now: u64) -> Session {
+    let otp = NewChallenge { id: ChallengeId(challenge), recipient: Some(Key::subject(recipient)), ..otp("SMS", None) };
     session.start_otp(otp, &policy(), at(now)).unwrap()
 }
 

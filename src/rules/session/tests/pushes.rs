@@ -49,9 +49,9 @@ fn a_push_is_sent_while_it_is_pending_and_the_one_in_its_slot() {
     let (declined, _) = session.reply_to_push(&id, 1, Reply::No, |_, _, _| true, &policy(), at(1)).unwrap();
     let table = [("pending", &session, 1, true), ("another", &session, 2, false), ("answered", &declined, 1, false)];
     for (name, session, challenge_id, expected) in table {
-        assert_eq!(session.push_sent(challenge_id).is_some(), expected, "{name}");
+        assert_eq!(session.push_sent(ChallengeId(challenge_id)).is_some(), expected, "{name}");
     }
-    assert!(Session::default().push_sent(1).is_none());
+    assert!(Session::default().push_sent(ChallengeId(1)).is_none());
 }
 
 #[test]
