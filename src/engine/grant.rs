@@ -3,14 +3,14 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    rules::{ChallengeError, Granted, Session, Timestamp},
+    rules::{ChallengeError, Granted, Name, Session, Summary, Timestamp},
     store::{Record, Stored},
     timeout::BoxFuture,
 };
 
 /// The result of a verified challenge: its channel, its scope, when it was verified and when it expires.
 ///
-/// A guard puts it into the request's [`Caller`](crate::Caller). A clone is one atomic increment.
+/// A guard puts it into the request's [`Caller`](crate::Caller). A clone is at most two atomic increments.
 ///
 /// # Example
 ///
@@ -24,12 +24,19 @@ use crate::{
 /// # assert!(receipt(&Caller::user("alice").session("1")).is_none());
 /// ```
 #[derive(Clone)]
-pub struct Grant {
-    /// The session's record as it was read, shared so that a guard copies nothing.
-    stored: Stored,
-    index: usize,
-    /// Set if this request has consumed the grant.
-    spent: Option<Arc<dyn Restore>>,
+pub struct Grant(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    /// In the session's record as it was read, shared so that a guard copies nothing.
+    Recorded {
+        stored: Stored,
+        index: usize,
+        /// Set if this request has consumed the grant.
+        spent: Option<Arc<dyn Restore>>,
+    },
+    /// Neither bound nor consumed.
+    Summary(Summary),
 }
 
 /// Restores a grant that a request has consumed.
@@ -41,7 +48,7 @@ impl Grant {
     /// One of the grants of a session's record; `None` if there is none at this index.
     pub(crate) fn of(stored: Stored, index: usize) -> Option<Self> {
         session(&stored)?.grants().get(index)?;
-        Some(Self { stored, index, spent: None })
+        Some(Self(Kind::Recorded { stored, index, spent: None }))
     }
 
     /// The most recent grant.
@@ -50,34 +57,53 @@ impl Grant {
         Self::of(stored, last)
     }
 
+    pub(crate) fn of_summary(summary: Summary) -> Self {
+        Self(Kind::Summary(summary))
+    }
+
     /// The channel of the verified challenge.
     #[must_use]
     pub fn channel(&self) -> &str {
-        &self.granted().channel
+        match &self.0 {
+            Kind::Recorded { stored, index, .. } => &granted(stored, *index).channel,
+            Kind::Summary(summary) => summary.channel.as_str(),
+        }
     }
 
     /// The scope of the step-up; `None` for the whole session.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
-        self.granted().scope.as_deref()
+        match &self.0 {
+            Kind::Recorded { stored, index, .. } => granted(stored, *index).scope.as_deref(),
+            Kind::Summary(summary) => summary.scope.map(Name::as_str),
+        }
     }
 
     /// When the challenge was verified.
     #[must_use]
     pub fn verified_at(&self) -> Timestamp {
-        self.granted().verified_at
+        match &self.0 {
+            Kind::Recorded { stored, index, .. } => granted(stored, *index).verified_at,
+            Kind::Summary(summary) => summary.verified_at,
+        }
     }
 
     /// When the grant expires; use does not extend it.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
-        self.granted().expires_at
+        match &self.0 {
+            Kind::Recorded { stored, index, .. } => granted(stored, *index).expires_at,
+            Kind::Summary(summary) => summary.expires_at,
+        }
     }
 
     /// Whether the grant is bound to one operation ([`Binding`](crate::Binding)).
     #[must_use]
     pub fn is_bound(&self) -> bool {
-        self.granted().operation.is_some()
+        match &self.0 {
+            Kind::Recorded { stored, index, .. } => granted(stored, *index).operation.is_some(),
+            Kind::Summary(_) => false,
+        }
     }
 
     /// Restores a grant that this request has consumed, for a handler that failed before any effect. The grant keeps
@@ -114,21 +140,31 @@ impl Grant {
     ///
     /// [`ChallengeError::Unavailable`] if the store is unavailable: the grant may stay consumed.
     pub async fn restore(&self) -> Result<bool, ChallengeError> {
-        match &self.spent {
-            Some(spent) => spent.restore().await,
-            None => Ok(false),
+        match &self.0 {
+            Kind::Recorded { spent: Some(spent), .. } => spent.restore().await,
+            Kind::Recorded { spent: None, .. } | Kind::Summary(_) => Ok(false),
         }
     }
 
-    pub(crate) fn with_restore(self, spent: Arc<dyn Restore>) -> Self {
-        Self { spent: Some(spent), ..self }
+    pub(crate) fn with_restore(self, restore: Arc<dyn Restore>) -> Self {
+        match self.0 {
+            Kind::Recorded { stored, index, .. } => Self(Kind::Recorded { stored, index, spent: Some(restore) }),
+            Kind::Summary(_) => self,
+        }
     }
 
-    fn granted(&self) -> &Granted {
-        // `of` has checked the index, and a stored record is immutable.
-        let granted = session(&self.stored).and_then(|session| session.grants().get(self.index));
-        granted.expect("the index was checked when the grant was made")
+    fn id(&self) -> u64 {
+        match &self.0 {
+            Kind::Recorded { stored, index, .. } => granted(stored, *index).id,
+            Kind::Summary(summary) => summary.id,
+        }
     }
+}
+
+fn granted(stored: &Stored, index: usize) -> &Granted {
+    // `Grant::of` has checked the index, and a stored record is immutable.
+    let granted = session(stored).and_then(|session| session.grants().get(index));
+    granted.expect("the index was checked when the grant was made")
 }
 
 fn session(stored: &Stored) -> Option<&Session> {
@@ -141,7 +177,8 @@ fn session(stored: &Stored) -> Option<&Session> {
 /// Two grants are equal if their contents are.
 impl PartialEq for Grant {
     fn eq(&self, other: &Self) -> bool {
-        self.granted() == other.granted()
+        let content = |grant: &Self| (grant.id(), grant.verified_at(), grant.expires_at(), grant.is_bound());
+        content(self) == content(other) && self.channel() == other.channel() && self.scope() == other.scope()
     }
 }
 

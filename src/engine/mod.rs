@@ -11,10 +11,11 @@ use self::{
 use crate::{
     catch::catch,
     rules::{
-        BareOperation, ChallengeError, Ids, Keyring, Policy, Random, RandomFailed, RecordKey, Requirement, Satisfied,
-        Timestamp, UnmetReason, decide,
+        BareOperation, ChallengeError, CompiledRequirement, Ids, Keyring, Policy, Random, RandomFailed, RecordKey,
+        Requirement, Satisfied, Summary, Timestamp, UnmetReason, decide,
     },
-    store::{Backend, StoreError, Stored},
+    store::{Backend, Key, Lookup, Permitted, StoreError, Stored},
+    timeout::BoxFuture,
     wire::Settings,
 };
 
@@ -70,6 +71,13 @@ pub(crate) use self::{
     grant::Restore,
     operation::{ApiCall, Field, InvalidField, Outcome, Rejected},
 };
+
+/// What [`Engine::begin_decision`] has come to.
+pub(crate) enum Decision {
+    Made(Result<Grant, AuthorizeError>),
+    /// The session's record, to be decided with [`Engine::decide`].
+    Pending(BoxFuture<'static, Result<Option<Stored>, StoreError>>),
+}
 
 pub(crate) struct Engine {
     pub(crate) channels: Channels,
@@ -140,6 +148,35 @@ impl Engine {
     /// Whether a request consumes the grant that satisfies the requirement.
     pub(crate) fn spends(&self, requirement: &Requirement) -> bool {
         requirement.is_once() || self.policy.one_time
+    }
+
+    /// Interns the names of a requirement, so that it can be compared with what the store keeps beside its keys. `None` if
+    /// it has to be decided by the record.
+    pub(crate) fn compile(&self, requirement: &Requirement) -> Option<CompiledRequirement> {
+        requirement.compile(|name| self.store.intern(name))
+    }
+
+    /// Decides for no bound operation: at once if the store is in process.
+    pub(crate) fn begin_decision(
+        &self,
+        key: &Key,
+        requirement: &Requirement,
+        compiled: Option<&CompiledRequirement>,
+    ) -> Decision {
+        let lookup = match compiled {
+            None => self.begin_load(key),
+            Some(compiled) => {
+                let permits = |summary: &Summary| compiled.permits(summary, &self.policy, self.now());
+                match self.begin_load_unless(key, permits) {
+                    Permitted::Summary(summary) => return Decision::Made(Ok(Grant::of_summary(summary))),
+                    Permitted::Record(lookup) => lookup,
+                }
+            }
+        };
+        match lookup {
+            Lookup::Ready(loaded) => Decision::Made(self.decide(loaded, requirement, None)),
+            Lookup::Pending(load) => Decision::Pending(load),
+        }
     }
 
     /// Decides, and returns the grant that satisfies the requirement.

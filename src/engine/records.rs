@@ -7,8 +7,8 @@ use futures_util::future::join;
 use super::Engine;
 use crate::{
     engine::{Caller, Event, Recipient},
-    rules::{BareKey, ChallengeError, ChallengeId, Listed, ListedBy, Sends, Session, Subject, Timestamp},
-    store::{Change, Key, Lookup, Record, Revision, StoreError, Stored, Swapped},
+    rules::{BareKey, ChallengeError, ChallengeId, Listed, ListedBy, Sends, Session, Subject, Summary, Timestamp},
+    store::{Change, Key, Lookup, Permitted, Record, Revision, StoreError, Stored, Swapped},
     timeout::within,
 };
 
@@ -61,16 +61,28 @@ impl Engine {
     pub(crate) async fn look_up(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         match self.begin_load(key) {
             Lookup::Ready(result) => result,
-            Lookup::Pending(load) => {
-                within(self.policy.store_deadline, load).await.unwrap_or_else(|| Err(StoreError::deadline()))
-            }
+            Lookup::Pending(load) => self.in_time(load).await,
         }
+    }
+
+    /// The result of a load, or the failure to load within the store's deadline.
+    pub(super) async fn in_time(
+        &self,
+        load: impl Future<Output = Result<Option<Stored>, StoreError>>,
+    ) -> Result<Option<Stored>, StoreError> {
+        within(self.policy.store_deadline, load).await.unwrap_or_else(|| Err(StoreError::deadline()))
     }
 
     /// As [`look_up`](Self::look_up), ready at once where the store is in-process.
     pub(crate) fn begin_load(&self, key: &Key) -> Lookup {
         self.check_store();
         self.store.load(key)
+    }
+
+    /// As [`begin_load`](Self::begin_load), unless the session's summary is at hand and `permits` accepts it.
+    pub(crate) fn begin_load_unless(&self, key: &Key, permits: impl FnOnce(&Summary) -> bool) -> Permitted {
+        self.check_store();
+        self.store.load_unless(key, permits)
     }
 
     /// The key of a session's record, also listed in the user's record.

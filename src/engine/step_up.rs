@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use futures_util::future::join;
 
-use super::{Caller, Engine, Event, Grant, StepUpBuilder};
-use crate::rules::{ChallengeError, Requirement, Session, Timestamp, Unmet};
+use super::{Caller, Decision, Engine, Event, Grant, StepUpBuilder};
+use crate::rules::{ChallengeError, CompiledRequirement, Requirement, Session, Timestamp, Unmet};
 
 /// Step-up authentication: challenges, grants, and their configuration. Cheap to clone.
 ///
@@ -100,7 +100,7 @@ impl StepUp {
     /// [`AuthorizeError`]; the handler must then do nothing for the caller.
     pub async fn authorize(&self, caller: &Caller, requirement: &Requirement) -> Result<Grant, AuthorizeError> {
         let engine = &*self.0;
-        let checked = self.ask(caller, requirement, engine.spends(requirement)).await;
+        let checked = self.ask(caller, requirement, None, engine.spends(requirement)).await;
         checked.inspect_err(|error| {
             if let AuthorizeError::StepUpRequired(unmet) = error {
                 engine.emit(&Event::GuardRefused { subject: caller.subject(), reason: unmet.reason() });
@@ -113,12 +113,16 @@ impl StepUp {
         &self,
         caller: &Caller,
         requirement: &Requirement,
+        compiled: Option<&CompiledRequirement>,
         spends: bool,
     ) -> Result<Grant, AuthorizeError> {
         if spends {
             return self.spend(caller, requirement, None, None).await;
         }
-        self.0.decide(self.0.look_up(&self.0.session_key(caller)).await, requirement, None)
+        match self.0.begin_decision(&self.0.session_key(caller), requirement, compiled) {
+            Decision::Made(decided) => decided,
+            Decision::Pending(load) => self.0.decide(self.0.in_time(load).await, requirement, None),
+        }
     }
 
     /// Waits for background work to finish: call it at shutdown, once no more requests are accepted.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     engine::{AuthorizeError, Caller, Engine, Event, Grant, StepUp},
-    rules::Requirement,
+    rules::{CompiledRequirement, Requirement},
     wire::stamp,
 };
 
@@ -27,6 +27,8 @@ pub(super) fn forbid_storing(answer: &mut HeaderMap) {
 pub(super) struct GuardConfig<R> {
     pub(super) step_up: StepUp,
     pub(super) terms: Arc<RefusalTerms>,
+    /// The requirement as the in-process store compares it.
+    pub(super) compiled: Option<CompiledRequirement>,
     pub(super) refuse: R,
     /// Which requests require a step-up.
     pub(super) condition: Condition,
@@ -44,6 +46,7 @@ impl<R> GuardConfig<R> {
         GuardConfig {
             step_up: self.step_up.clone(),
             terms: Arc::clone(&self.terms),
+            compiled: self.compiled.clone(),
             refuse,
             condition: self.condition.clone(),
             exempt: Vec::new(),

@@ -42,10 +42,12 @@ impl RequireStepUp {
     }
 
     fn build(step_up: &StepUp, requirement: Requirement) -> Self {
+        let compiled = step_up.0.compile(&requirement);
         let terms = Arc::new(RefusalTerms::new(&step_up.0, requirement));
         Self(Arc::new(GuardConfig {
             step_up: step_up.clone(),
             terms,
+            compiled,
             refuse: Negotiate,
             condition: Condition::default(),
             exempt: Vec::new(),
@@ -101,7 +103,8 @@ impl<R> RequireStepUp<R> {
             Ok(None) => return Ok(None),
             Err(refusal) => return Err(shared.refuse(refusal, request)),
         };
-        let decided = shared.step_up.ask(&caller, shared.requirement(), shared.spends()).await;
+        let decided =
+            shared.step_up.ask(&caller, shared.requirement(), shared.compiled.as_ref(), shared.spends()).await;
         // Not read back from the caller: in report-only mode that may hold the grant of another guard.
         let grant = decided.as_ref().ok().cloned();
         match shared.admit(&mut request.extensions, decided) {

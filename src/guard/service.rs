@@ -14,7 +14,7 @@ use super::{
     future::ResponseFuture,
     refusal::{Negotiate, ResponseForRefusal},
 };
-use crate::store::Lookup;
+use crate::engine::Decision;
 
 /// A guarded service. Made by [`RequireStepUp`](crate::RequireStepUp).
 ///
@@ -69,16 +69,15 @@ where
             let spending = Box::pin(async move { step_up.spend(&caller, &terms.requirement, None, None).await });
             return ResponseFuture::spending(spending, self.take_ready(), request, Arc::clone(&self.shared));
         }
-        match engine.begin_load(&engine.session_key(caller)) {
-            Lookup::Ready(loaded) => {
-                let decided = engine.decide(loaded, shared.requirement(), None);
+        match engine.begin_decision(&engine.session_key(caller), shared.requirement(), shared.compiled.as_ref()) {
+            Decision::Made(decided) => {
                 let no_store = shared.forbids_storing(request.method(), request.headers());
                 match shared.admit(request.extensions_mut(), decided) {
                     Ok(()) => ResponseFuture::passed(self.inner.call(request), no_store),
                     Err(refusal) => ResponseFuture::refused(shared.refuse_request(refusal, request)),
                 }
             }
-            Lookup::Pending(load) => {
+            Decision::Pending(load) => {
                 ResponseFuture::loading(load, self.take_ready(), request, Arc::clone(&self.shared))
             }
         }

@@ -7,6 +7,7 @@ mod error;
 mod id;
 mod key;
 mod keyring;
+mod name;
 mod operation;
 mod policy;
 mod push_id;
@@ -28,6 +29,7 @@ pub use self::key::Key;
 pub(crate) use self::key::{BareKey, RecordKey};
 pub use self::keyring::Secret;
 pub(crate) use self::keyring::{CodeDigest, Keyring};
+pub(crate) use self::name::Name;
 #[cfg(test)]
 pub(crate) use self::operation::bare_operation_of;
 #[cfg(any(test, feature = "test-util"))]
@@ -42,8 +44,8 @@ pub(crate) use self::policy::fixed::{
 pub use self::policy::{Policy, SendBudget};
 pub(crate) use self::push_id::{PushDigest, push_id};
 pub(crate) use self::random::{Random, RandomFailed, random_bytes, system_random};
+pub(crate) use self::requirement::{CompiledRequirement, Satisfied, Summary, decide};
 pub use self::requirement::{Factor, Requirement, Unmet, UnmetPart, UnmetReason};
-pub(crate) use self::requirement::{Satisfied, decide};
 pub(crate) use self::scope::check_scope;
 pub use self::session::PushStatus;
 pub(crate) use self::session::{

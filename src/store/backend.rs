@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use super::{Change, Key, MemoryStore, Store, StoreError, StoreWarning, Stored, Swapped};
-use crate::timeout::BoxFuture;
+use crate::{
+    rules::{Name, Summary},
+    timeout::BoxFuture,
+};
 
 type Loaded = Result<Option<Stored>, StoreError>;
 
@@ -28,6 +31,12 @@ pub(crate) enum Lookup {
     Pending(BoxFuture<'static, Loaded>),
 }
 
+/// The answer to [`Backend::load_unless`].
+pub(crate) enum Permitted {
+    Summary(Summary),
+    Record(Lookup),
+}
+
 impl Backend {
     pub(crate) fn new(store: impl Store) -> Self {
         store.into_backend(Seal(()))
@@ -50,6 +59,25 @@ impl Backend {
         match &self.0 {
             Kind::Memory(store) => Lookup::Ready(Ok(store.get(key))),
             Kind::Shared(store) => Lookup::Pending(Arc::clone(store).load(*key)),
+        }
+    }
+
+    /// Loads a session's record, unless its summary is at hand and `permits` accepts it.
+    pub(crate) fn load_unless(&self, key: &Key, permits: impl FnOnce(&Summary) -> bool) -> Permitted {
+        match &self.0 {
+            Kind::Memory(store) => match store.permitted(key, permits) {
+                Ok(summary) => Permitted::Summary(summary),
+                Err(record) => Permitted::Record(Lookup::Ready(Ok(record))),
+            },
+            Kind::Shared(_) => Permitted::Record(self.load(key)),
+        }
+    }
+
+    /// Interns a channel or a scope of the application, if this store keeps summaries.
+    pub(crate) fn intern(&self, text: &str) -> Option<Name> {
+        match &self.0 {
+            Kind::Memory(_) => MemoryStore::intern(text),
+            Kind::Shared(_) => None,
         }
     }
 

@@ -59,6 +59,10 @@ impl StepUpBuilder {
         if self.sandbox {
             telemetry::sandbox();
         }
+        // Before any grant is written, so that each has a summary.
+        for name in self.channels.names().chain(self.scopes.iter().flatten().map(|scope| &**scope)) {
+            let _ = self.store.intern(name);
+        }
         Ok(StepUp(Arc::new(Engine {
             keyring: Keyring::new(&secret, self.previous.as_ref()),
             record_key: RecordKey::new(self.record_key.as_ref(), self.sandbox),

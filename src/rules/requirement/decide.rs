@@ -1,5 +1,7 @@
 //! [`decide`]: whether the grants of a session satisfy a requirement.
 
+use std::time::Duration;
+
 use super::{Factor, Requirement, Unmet, UnmetPart, UnmetReason};
 use crate::rules::{GRANTS_PER_SESSION, Granted, OperationDigest, Policy, Session, Timestamp};
 
@@ -64,6 +66,48 @@ pub(crate) fn decide(
     }
 }
 
+/// A grant compared with a requirement, however their names are kept.
+#[derive(Clone, Copy)]
+#[expect(clippy::option_option, reason = "a channel that is not accepted, and one of any age")]
+pub(super) struct Compared {
+    /// Whether its scope is accepted.
+    pub(super) scope: bool,
+    /// The maximum age of a step-up by its channel; the outer `None` means that the channel is not accepted.
+    pub(super) max_age: Option<Option<Duration>>,
+    /// Whether it permits the operation.
+    pub(super) operation: bool,
+    pub(super) spent: bool,
+    pub(super) verified_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+}
+
+impl Compared {
+    /// The order of the checks is the order of [`UnmetReason`].
+    pub(super) fn judge(self, policy: &Policy, now: Timestamp) -> Result<(), UnmetReason> {
+        // A timestamp beyond the clock skew proves nothing (T20).
+        if self.verified_at > now.saturating_add(policy.clock_skew) {
+            return Err(UnmetReason::Missing);
+        }
+        if !self.scope {
+            return Err(UnmetReason::WrongScope);
+        }
+        let Some(max_age) = self.max_age else { return Err(UnmetReason::WrongChannel) };
+        if !self.operation {
+            return Err(UnmetReason::Mismatch);
+        }
+        if self.spent {
+            return Err(UnmetReason::Spent);
+        }
+        if now >= self.expires_at {
+            return Err(UnmetReason::Expired);
+        }
+        if max_age.is_some_and(|most| now.saturating_since(self.verified_at) > most) {
+            return Err(UnmetReason::TooOld);
+        }
+        Ok(())
+    }
+}
+
 /// What a grant is checked against.
 struct Rule<'a> {
     requirement: &'a Requirement,
@@ -90,32 +134,18 @@ impl Rule<'_> {
         self.nearest(grants, |grant| grant.channel == factor.channel)
     }
 
-    /// The order of the checks is the order of [`UnmetReason`].
     fn judge(&self, grant: &Granted) -> Result<(), UnmetReason> {
         let Self { requirement, operation, policy, now } = *self;
-        // A timestamp beyond the clock skew proves nothing (T20).
-        if grant.verified_at > now.saturating_add(policy.clock_skew) {
-            return Err(UnmetReason::Missing);
-        }
-        let is_session = grant.scope.is_none() && requirement.or_session;
-        if grant.scope != requirement.scope && !is_session {
-            return Err(UnmetReason::WrongScope);
-        }
-        let Some(max_age) = requirement.max_age_by(&grant.channel) else { return Err(UnmetReason::WrongChannel) };
-        // A bound grant permits only its own operation, and a bound operation needs such a grant.
-        if grant.operation.as_ref() != operation || (operation.is_none() && policy.bound) {
-            return Err(UnmetReason::Mismatch);
-        }
-        if grant.usage.is_spent() {
-            return Err(UnmetReason::Spent);
-        }
-        if now >= grant.expires_at {
-            return Err(UnmetReason::Expired);
-        }
-        if max_age.is_some_and(|most| now.saturating_since(grant.verified_at) > most) {
-            return Err(UnmetReason::TooOld);
-        }
-        Ok(())
+        let compared = Compared {
+            scope: grant.scope == requirement.scope || (grant.scope.is_none() && requirement.or_session),
+            max_age: requirement.max_age_by(&grant.channel),
+            // A bound grant permits only its own operation, and a bound operation needs such a grant.
+            operation: grant.operation.as_ref() == operation && (operation.is_some() || !policy.bound),
+            spent: grant.usage.is_spent(),
+            verified_at: grant.verified_at,
+            expires_at: grant.expires_at,
+        };
+        compared.judge(policy, now)
     }
 
     fn unmet(&self, factor: &Factor, reason: UnmetReason) -> UnmetPart {

@@ -1,12 +1,16 @@
 //! What a route requires ([`Requirement`]), and the check that rejects a requirement nothing can satisfy.
 
 mod decide;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod unmet;
 
-pub(crate) use self::decide::{Satisfied, decide};
 pub use self::unmet::{Unmet, UnmetPart, UnmetReason};
+pub(crate) use self::{
+    decide::{Satisfied, decide},
+    summary::{CompiledRequirement, Summary},
+};
 
 use std::time::Duration;
 

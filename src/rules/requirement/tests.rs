@@ -1,7 +1,7 @@
 //! Decisions for combinations of grants and requirements, and requirements that are refused.
 
 use super::*;
-use crate::rules::{Granted, Policy, Session, Timestamp, Use, operation_of};
+use crate::rules::{Granted, Name, Policy, Session, Timestamp, Use, operation_of};
 
 const T0: u64 = 1_000_000_000;
 
@@ -218,4 +218,78 @@ fn getters_return_what_was_asked_for() {
     assert_eq!((factors, asked.takes_all()), (vec![("SMS", Some(secs(30)))], true));
     let any = Requirement::new();
     assert_eq!((any.get_scope(), any.get_max_age(), any.is_once(), any.get_factors().count()), (None, None, false, 0));
+}
+
+/// Names as an interner that knows some of them.
+fn names() -> impl Fn(&str) -> Option<Name> {
+    let known = ["SMS", "BIO", "pay", "card"].map(Name::leak);
+    move |text| known.into_iter().find(|name| name.as_str() == text)
+}
+
+/// Every combination of a grant's parts and a requirement's.
+#[test]
+fn the_fast_path_permits_what_the_record_does_and_nothing_else() {
+    let names = names();
+    let (mut permitted, mut undecided) = (0, 0);
+    let requirements: Vec<_> = [None, Some("pay"), Some("card"), Some("unknown")]
+        .into_iter()
+        .flat_map(|scope| [false, true].map(|or_session| (scope, or_session)))
+        .flat_map(|(scope, or_session)| [None, Some(60), Some(600)].map(|max_age| (scope, or_session, max_age)))
+        .flat_map(|(scope, or_session, max_age)| {
+            let sms = Factor::new("SMS");
+            let channels = [None, Some(vec![sms.clone()]), Some(vec![Factor::new("BIO"), sms.max_age(secs(30))])];
+            channels.map(|channels| {
+                let mut requirement = Requirement::new();
+                requirement.scope = scope.map(Into::into);
+                requirement.or_session = or_session;
+                requirement.max_age = max_age.map(secs);
+                requirement.factors = channels.map(|list| Factors { list, all: false });
+                (requirement.compile(&names), requirement)
+            })
+        })
+        .collect();
+    for channel in ["SMS", "BIO", "FAX"] {
+        for scope in [None, Some("pay"), Some("Pay"), Some("unknown")] {
+            for (usage, bound) in
+                [(Use::Fresh, false), (Use::Restored, false), (Use::Consumed, false), (Use::Fresh, true)]
+            {
+                let mut grant = grant(channel, scope, 0);
+                (grant.usage, grant.operation) = (usage, bound.then(|| operation_of("a")));
+                let session = Session::with_grants(vec![grant]);
+                let Some(summary) = Summary::of(&session, &names) else {
+                    undecided += 1;
+                    continue;
+                };
+                for (compiled, requirement) in &requirements {
+                    let Some(compiled) = compiled else { continue };
+                    for policy in [Policy::new(), Policy::new().bound_grants()] {
+                        for now in [-2_001, -2_000, 0, 30_000, 30_001, 60_001, 599_999, 600_000] {
+                            let decided = decide(Some(&session), requirement, None, &policy, at(now));
+                            let permits = compiled.permits(&summary, &policy, at(now));
+                            assert_eq!(permits, decided.is_ok(), "{summary:?} {requirement:?} {now}");
+                            permitted += u32::from(permits);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(permitted > 500 && undecided > 20, "{permitted} {undecided}");
+}
+
+#[test]
+fn the_fast_path_leaves_other_records_and_requirements_alone() {
+    let names = names();
+    assert_eq!(Summary::of(&Session::default(), &names), None);
+    let two = Session::with_grants(vec![grant("SMS", None, 0), grant("BIO", None, 0)]);
+    assert_eq!(Summary::of(&two, &names), None, "which of them decides, the record says");
+    let compiles = |requirement: Requirement| requirement.compile(&names).is_some();
+    assert!(compiles(Requirement::new().scope("pay").channels(["SMS"])));
+    assert!(!compiles(Requirement::new().scope("unknown")));
+    assert!(!compiles(Requirement::new().channels(["FAX"])));
+    assert!(!compiles(Requirement::new().all_of(["SMS"])));
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
 }

@@ -42,9 +42,11 @@ use super::{
     Change, Key, Revision, Store, StoreError, Stored, Swapped,
     backend::{Backend, Seal},
 };
+use crate::rules::{Name, Summary};
 
 mod expiry;
 mod index;
+mod names;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -111,6 +113,11 @@ impl MemoryStore {
         Self { index, expiry }
     }
 
+    /// Interns a channel or a scope of the application.
+    pub(super) fn intern(text: &str) -> Option<Name> {
+        names::intern(text)
+    }
+
     /// The number of records, including expired ones that are not freed yet.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -126,6 +133,15 @@ impl MemoryStore {
     /// The record under a key.
     pub(super) fn get(&self, key: &Key) -> Option<Stored> {
         self.index.get(key)
+    }
+
+    /// The summary of a session if `permits` accepts it; otherwise the record.
+    pub(super) fn permitted(
+        &self,
+        key: &Key,
+        permits: impl FnOnce(&Summary) -> bool,
+    ) -> Result<Summary, Option<Stored>> {
+        self.index.permitted(key, permits)
     }
 
     /// Makes the changes in order, up to the first that cannot be made.
