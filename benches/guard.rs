@@ -1,8 +1,8 @@
-//! What a guard costs, against a layer that does nothing at the same place.
+//! The cost of a guard, compared with a layer that does nothing.
 //!
-//! `cargo bench -p benches --bench guard` (add `-- --quick` to leave out the million sessions). Variants run in turn, batch
-//! by batch, in one process; figures are thread CPU time, medians over the rounds, and differences are taken
-//! round by round, so that a machine that drifts does not put them in the wrong order.
+//! `cargo bench -p benches --bench guard` (add `-- --quick` to leave out the million sessions). Variants run in
+//! alternating batches in one process. Figures are thread CPU time, medians over the rounds; differences are taken per
+//! round, so that a drifting machine does not distort them.
 
 use std::{
     convert::Infallible,
@@ -31,7 +31,7 @@ fn main() {
     }
 }
 
-/// A name, and what is run.
+/// A name, and the measured function.
 type Variant<'a> = (&'a str, Box<dyn FnMut() + 'a>);
 
 /// Runs the variants in turn and prints the median of each, and of its difference to the first.
@@ -207,7 +207,7 @@ fn operations() {
     let pairs = f64::from(PAIRS) / start.elapsed().as_secs_f64();
     println!("\nstart + verify, one core: {pairs:.0} pairs a second (goal 40,000)");
 
-    // One challenge that is locked: 64 callers in turn on one thread, and then one alone.
+    // One contended challenge: 64 callers in turn on one thread, and then one alone.
     let clock = ManualClock::new();
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).clock(clock).build().unwrap();
     let victim = Caller::user("victim").session("1");
@@ -283,7 +283,7 @@ fn million() {
     let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
     let mut no_op = NoOp(handler);
     let mut guarded = RequireStepUp::new(&step_up).layer(handler);
-    // The callers are made beforehand and dealt out at random, so that neither variant finds them in the cache.
+    // The callers are created before and used in random order, so that neither variant finds them in the CPU cache.
     let mut seed = 7_u64;
     let mut random = || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -308,7 +308,7 @@ fn million() {
     println!("longest of 400,000 allowed requests: {worst:.1?}");
 }
 
-/// Bytes of memory that the process holds.
+/// The resident memory of the process, in bytes.
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096

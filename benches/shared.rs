@@ -1,5 +1,5 @@
-//! A guarded route on Redis against the same on the store in process, in batches that take turns; and what a stepped-up
-//! user costs in Redis: `cargo bench -p benches --bench shared --features servers`. It starts a server of its own.
+//! A guarded route on Redis compared with the store in process, in alternating batches; and the memory of a stepped-up
+//! user in Redis: `cargo bench -p benches --bench shared --features servers`. It starts its own server.
 
 use std::{
     convert::Infallible,
@@ -13,7 +13,7 @@ use testkit::server::Server;
 use tower::{Service, service_fn};
 use tower_step_up::{Caller, Policy, RequireStepUp, StepUp, discard};
 
-/// Requests under way at once.
+/// Concurrent requests.
 const TASKS: usize = 64;
 const REQUESTS: usize = 20_000;
 const BATCHES: usize = 7;
@@ -30,7 +30,7 @@ async fn step_up(node: &StepUp, users: usize) {
     }
 }
 
-/// Requests a second.
+/// Requests per second.
 async fn rate(node: &StepUp) -> f64 {
     let inner = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
     let guarded = RequireStepUp::new(node).layer(inner);

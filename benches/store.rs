@@ -1,5 +1,5 @@
-//! What the read index buys: loads and swaps of the memory store beside those of moka alone, in alternating
-//! batches of one run. `cargo bench -p benches --bench store`; the records are those of real starts.
+//! The benefit of the read index: loads and swaps of the memory store compared with those of moka alone, in alternating
+//! batches. `cargo bench -p benches --bench store`; the records are those of real starts.
 
 #![expect(clippy::disallowed_methods, reason = "measures moka's own read")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -27,10 +27,10 @@ use tower_step_up::{
 /// Records in the store: a session's and a user's for each start.
 const SIZES: [usize; 3] = [100, 10_000, 1_000_000];
 
-/// Batches of each side.
+/// Batches of each variant.
 const ROUNDS: usize = 31;
 
-/// Operations in a batch.
+/// Operations per batch.
 const BATCH: usize = 20_000;
 
 fn main() {
@@ -69,7 +69,7 @@ fn row(size: usize, operation: &str, mut a: impl FnMut(), mut b: impl FnMut()) {
     println!("| {size} | {operation} | {left:.0} | {right:.0} | {ratio:.2} |");
 }
 
-/// Nanoseconds of this thread's own time an operation.
+/// Nanoseconds of thread CPU time per operation.
 fn time(batch: &mut impl FnMut()) -> f64 {
     let started = ThreadTime::now();
     batch();
@@ -101,7 +101,7 @@ fn conflicts<S: Store>(store: &S, keys: &[Key]) {
     }
 }
 
-/// How much more two threads load than one, each from a hot set of a hundred records.
+/// The speedup of loads by two threads over one, each from a hot set of a hundred records.
 fn threads() {
     let (memory, records) = filled(100, "user");
     let moka = Moka::new(&records);
@@ -131,7 +131,7 @@ fn two_threads<S: Store>(store: &S, keys: &[Key]) -> f64 {
     median((0..ROUNDS).map(|_| run(2) / run(1)).collect())
 }
 
-/// A store with so many records, and what is in it.
+/// A store with this many records, and their keys.
 fn filled(records: usize, name: &str) -> (MemoryStore, Vec<(Key, Stored)>) {
     let spy = Spy::default();
     let secret = |byte| tower_step_up::Secret::new([byte; 32]).expect("32 bytes are enough");
@@ -158,7 +158,7 @@ fn filled(records: usize, name: &str) -> (MemoryStore, Vec<(Key, Stored)>) {
     (spy.store.clone(), keys.iter().map(record).collect())
 }
 
-/// As many as a batch has, in no order that a cache line could guess.
+/// Indices for a batch, in an order that a prefetcher cannot predict.
 fn shuffled<T>(records: &[T]) -> impl Iterator<Item = &T> {
     let mut state = 1_u64;
     (0..BATCH).map(move |_| {
@@ -172,7 +172,7 @@ fn shuffled<T>(records: &[T]) -> impl Iterator<Item = &T> {
     })
 }
 
-/// What is swapped here does not wait.
+/// Polls a future that never waits.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {
@@ -181,7 +181,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Notes the keys that are inserted.
+/// Records the inserted keys.
 #[derive(Clone, Default)]
 struct Spy {
     store: MemoryStore,

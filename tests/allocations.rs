@@ -1,6 +1,6 @@
-//! A request that a guard lets through costs no allocation of its own.
+//! A guard adds no allocation to a request that passes.
 //!
-//! A binary of its own, because it counts every allocation of the thread.
+//! This is a separate binary, because its global allocator counts every allocation of the thread.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -22,17 +22,17 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: it hands every call on to the system's allocator and keeps a number beside it.
+// SAFETY: every call is forwarded to the system's allocator; only a counter is added.
 #[allow(unsafe_code, reason = "a global allocator cannot be written without it")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: as the caller promised.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promised.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -46,7 +46,7 @@ fn count<T>(run: impl FnOnce() -> T) -> usize {
     ALLOCATIONS.with(Cell::get) - before
 }
 
-/// A layer that does nothing, at the same place.
+/// A layer that does nothing, for comparison.
 #[derive(Clone)]
 struct NoOp<S>(S);
 
@@ -64,7 +64,7 @@ impl<S: Service<R>, R> Service<R> for NoOp<S> {
     }
 }
 
-/// A service of hyper, called as one of tower.
+/// A hyper service as a tower service.
 struct OnHyper<S>(S);
 
 impl<S: hyper::service::Service<R>, R> Service<R> for OnHyper<S> {
@@ -87,7 +87,7 @@ fn request(caller: &Caller) -> Request<Body> {
     request
 }
 
-/// The allocations of one call, with everything warm.
+/// The allocations of one call after a warm-up.
 fn of_call<S>(service: &mut S, caller: &Caller) -> usize
 where
     S: Service<Request<Body>, Response = Response<Body>>,
@@ -99,7 +99,7 @@ where
         let mut future = std::pin::pin!(service.call(request));
         match future.as_mut().poll(&mut cx) {
             Poll::Ready(response) => response.unwrap(),
-            Poll::Pending => panic!("everything is at hand"),
+            Poll::Pending => panic!("nothing is awaited"),
         }
     };
     (0..100).for_each(|_| drop(once(request(caller))));
@@ -131,13 +131,13 @@ fn an_allowed_request_allocates_as_much_as_without_a_guard() {
     let grpc = guard.clone().grpc().exempt("bank.v1.Bank", "Accounts").unwrap();
     assert_eq!(of_call(&mut grpc.layer(bare), &alice), of_call(&mut NoOp(bare), &alice), "with an exemption");
 
-    // An answer without any header gets a header map, which takes two, for its one header: `no-store`.
+    // A response without headers gets a header map, two allocations, for `no-store`.
     let empty = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
     assert_eq!(of_call(&mut guard.layer(empty), &alice), of_call(&mut NoOp(empty), &alice) + 2, "no header");
     let kept = guard.clone().keep_cache_control();
     assert_eq!(of_call(&mut kept.layer(empty), &alice), of_call(&mut NoOp(empty), &alice), "left alone");
 
-    // As hyper's own servers call it.
+    // As hyper's servers call it.
     let mut guarded = OnHyper(TowerToHyperService::new(guard.layer(bare)));
     let mut no_op = OnHyper(TowerToHyperService::new(NoOp(bare)));
     assert_eq!(of_call(&mut guarded, &alice), of_call(&mut no_op, &alice), "on hyper");
@@ -156,8 +156,8 @@ fn an_allowed_request_allocates_as_much_as_without_a_guard() {
     assert_eq!(of_call(&mut layered, &alice), of_call(&mut no_op, &alice), "through Router::route_layer");
 }
 
-/// A refusal costs the header map and the reference; what stands in the extensions, for a layer outside, costs
-/// `http` three more. The body was built with the guard.
+/// A refusal allocates the header map and the reference, and three more for the extensions. The body is built with the
+/// guard.
 #[test]
 fn a_refusal_is_cheaper_than_a_handler() {
     let (step_up, _) = stepped_up();
@@ -168,7 +168,7 @@ fn a_refusal_is_cheaper_than_a_handler() {
     let empty = guard.with_refusal_response(|_: &Refusal, _: &RefusalTerms, _: &Parts| Response::new(Body::empty()));
     println!("allocations of a refusal: JSON {json}, an empty one {}", of_call(&mut empty.layer(handler), &bob));
     let mut router = Router::new().route("/", get(async || ())).with_state::<()>(());
-    assert!(json <= of_call(&mut router, &bob), "the cheapest handler");
+    assert!(json <= of_call(&mut router, &bob), "more than the cheapest handler");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! What the compiler says about a body that a guard cannot build: it names the cure.
+//! Compiler errors for bodies that a guard cannot build: they suggest a fix.
 
 use std::{fs, path::Path, process::Command};
 
-/// Of the same versions as the tests, and nothing else: it is compiled for itself.
+/// The manifest of a separate package, with the versions of the tests.
 const MANIFEST: &str = r#"
 [package]
 name = "ui"
@@ -23,7 +23,7 @@ tower = { version = "0.5", features = ["util"] }
 "#;
 
 #[test]
-fn the_compiler_names_the_cure() {
+fn the_compiler_suggests_a_fix() {
     let root = env!("CARGO_MANIFEST_DIR");
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ui");
     fs::create_dir_all(&package).unwrap();

@@ -1,7 +1,7 @@
-//! Any token in place of the one that a refusal handed out: only that very one starts a step-up for its operation.
+//! Altered binding tokens: only the original token of a refusal starts a step-up for its operation.
 //!
-//! An input is a text: the token, where `T` at its beginning stands for the true one, cut at the next byte and with the
-//! rest behind it.
+//! An input is the token as text. A leading `T` is replaced by the original token, cut off at the position in the next
+//! byte and followed by the rest of the input.
 
 #![no_main]
 
@@ -57,6 +57,6 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     request.extensions_mut().insert(alice.clone());
     let Ok(answer) = run(step_up.challenges().call(request));
     let answer = Answer::new(answer);
-    // Over 4 KiB the body is refused as a whole.
+    // A body over 4 KiB is refused.
     assert!(matches!(answer.status.as_u16(), 400 | 413), "{tried:?}: {}", answer.status);
 });

@@ -1,6 +1,6 @@
-//! Callers whose ids are the same bytes, parted elsewhere: their records never run together.
+//! Callers whose concatenated ids are equal but split at different positions: their records never collide.
 //!
-//! An input is two bytes that say where the rest is parted into a user's id and a session's, once and once more.
+//! An input is two bytes, the positions at which the rest is split into a user id and a session id.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ static BENCH: LazyLock<(StepUp, Shelf)> = LazyLock::new(|| {
     (shelf.builder().sandbox().otp("SMS", discard).build().expect("it is sound"), shelf)
 });
 
-/// Under which keys a session's record and its user's are looked for.
+/// The keys under which the records of a session and its user are loaded.
 fn keys(subject: &str, session: &[u8]) -> [Key; 2] {
     let (step_up, shelf) = &*BENCH;
     shelf.restore(&Kept::default());
@@ -46,7 +46,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         }
     }
 
-    // And what the keys are for: one steps up, and no other has.
+    // If one caller steps up, the other is not stepped up.
     let (step_up, shelf) = &*BENCH;
     shelf.restore(&Kept::default());
     let [caller, rest @ ..] = callers.map(|(subject, session)| Caller::user(subject).session_bytes(session));

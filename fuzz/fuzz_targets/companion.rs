@@ -1,7 +1,7 @@
-//! Any request to the companion: its router, its reader of bodies and its parser.
+//! Any request to the challenge endpoints: the router, the reading of bodies, and the parser.
 //!
-//! An input is three bytes that say who asks and how the body comes, one that is skipped, and then a request as it
-//! stands on request_text: a line, headers, an empty line, the body. `ID` at the end of a path stands for a push's id.
+//! An input is three bytes for the caller and the arrival of the body, one that is skipped, and a request in text form:
+//! a line, headers, an empty line, the body. `ID` at the end of a path is replaced by a push id.
 
 #![no_main]
 
@@ -22,19 +22,19 @@ const NOBODY: usize = 0;
 const CHALLENGED: usize = 2;
 const STEPPED_UP: usize = 3;
 
-/// Without a fault of store or sender and without a lock-out, these are all.
+/// All statuses that occur without a fault of store or sender and without a lockout.
 const STATUSES: [u16; 9] = [200, 204, 400, 401, 404, 405, 408, 409, 413];
 
 struct Bench {
     shelf: Shelf,
     alice: Caller,
-    /// Nobody asks; a fresh session; one with a code and a push under way; one that is stepped up.
+    /// No caller; a new session; one with a pending code and push; one that is stepped up.
     states: [Kept; 4],
     push: String,
 }
 
 impl Bench {
-    /// A process of its own for every input: one remembers the wrong codes that it has seen, whatever the store forgets.
+    /// A new engine for every input, because an engine remembers wrong codes independently of the store.
     fn step_up(&self) -> StepUp {
         engine(&self.shelf)
     }
@@ -56,7 +56,7 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     Bench { shelf, alice, states: [challenged.clone(), fresh, challenged, stepped_up], push }
 });
 
-/// Whatever 8 bytes stand in the answers to requests that hold nothing of their own.
+/// All sequences of 8 bytes in the responses to requests without any content of their own.
 static WORDS: LazyLock<HashSet<[u8; 8]>> = LazyLock::new(|| {
     let paths =
         ["/", "/otp/SMS", "/otp/NO", "/otp/SMS/verify", "/otp/NO/verify", "/push/BIO", "/push/NO", "/push/BIO/ID"];
@@ -80,7 +80,7 @@ static WORDS: LazyLock<HashSet<[u8; 8]>> = LazyLock::new(|| {
     words
 });
 
-/// Every 8 bytes that stand together in an answer, its random numbers left out.
+/// All sequences of 8 bytes in a response, without its random numbers.
 fn spans(answer: &Answer) -> Vec<[u8; 8]> {
     let body = match answer.json.get("id").and_then(Value::as_str) {
         Some(id) => String::from_utf8_lossy(&answer.body).replace(id, "").into(),
@@ -135,14 +135,14 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     named(401, "www-authenticate");
     named(405, "allow");
 
-    // What is malformed, broken off or nobody's changes no record, so it costs no attempt.
+    // Requests that are malformed, incomplete or without a caller change no record, so they cost no attempt.
     let body = *case.request.body();
     let whole = case.ending.is_whole() && body.len() <= 4096;
     assert!(case.state != NOBODY || matches!(status, 401 | 404 | 405), "{status} to nobody");
     assert!(whole || matches!(status, 400 | 401 | 404 | 405 | 408 | 413), "{status} to half a body");
     assert!(matches!(status, 200 | 204 | 409) || BENCH.shelf.kept().written == 0, "{status} has changed a record");
 
-    // Nothing grants but the code, and nothing takes a grant but DELETE.
+    // Only the right code grants, and only DELETE removes a grant.
     let verify = case.is(Method::POST, "/otp/SMS/verify");
     let verified = verify && status == 204;
     let dropped = case.is(Method::DELETE, "/") && status == 204;
@@ -160,7 +160,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         assert!(verified || body != br#"{"verificationCode":"123456"}"#, "{status} to the right code");
     }
 
-    // What is not a word of the contract's is not in the request, either.
+    // Everything that is not part of a constant response must not come from the request.
     for span in spans(&answer).iter().filter(|span| !words.contains(*span)) {
         let echoed = data.windows(8).any(|window| window == span);
         assert!(!echoed, "{:?} is an echo", String::from_utf8_lossy(span));

@@ -1,8 +1,8 @@
-//! Whatever is configured: what builds answers with headers and bodies that are sound, and says what was set.
+//! Configured values in headers: any configuration that builds produces well-formed headers and bodies with its values.
 //!
-//! An input is the settings, parted by `|`: the public path, the challenge of a 401, the gRPC domain, a channel for
-//! codes, one for pushes, the scope that a guard asks for, and the description and the context class of an OAuth challenge.
-//! An empty one is not set, the names of channels apart.
+//! An input is the settings, separated by `|`: the public path, the challenge of a 401, the gRPC domain, a code
+//! channel, a push channel, the scope that a guard requires, and the description and the context class of an OAuth challenge.
+//! Empty settings are not set, except the channel names.
 
 #![no_main]
 
@@ -27,7 +27,7 @@ fn request(method: Method, path: &str, kind: &'static str, caller: Option<&Calle
     request
 }
 
-/// Base64 without padding, as a header that ends in `-bin` holds it.
+/// Decodes base64 without padding, the format of `-bin` headers.
 fn unbase64(text: &str) -> Vec<u8> {
     let digit = |byte| match byte {
         b'A'..=b'Z' => byte - b'A',
@@ -43,10 +43,10 @@ fn unbase64(text: &str) -> Vec<u8> {
     bits.as_chunks::<8>().0.iter().map(|byte| byte.iter().fold(0, |byte, bit| byte << 1 | bit)).collect()
 }
 
-/// Whether one of the challenges in a `WWW-Authenticate` is for `Basic`, at which a browser asks for a password.
+/// Whether one of the challenges in a `WWW-Authenticate` is `Basic`, for which a browser prompts for a password.
 fn asks_for_password(challenges: &str) -> bool {
     let unescaped = challenges.replace(r"\\", "").replace(r#"\""#, "");
-    // Every other piece stands between quotes.
+    // Every other piece is quoted.
     let unquoted = unescaped.split('"').step_by(2).collect::<Vec<_>>().join("\"");
     unquoted.split(',').map(str::trim).any(|item| {
         let (scheme, rest) = item.split_once(' ').unwrap_or((item, ""));
@@ -54,7 +54,7 @@ fn asks_for_password(challenges: &str) -> bool {
     })
 }
 
-/// A refusal in gRPC's terms, with a `google.rpc.ErrorInfo` that holds all of these.
+/// Checks a gRPC refusal, whose `google.rpc.ErrorInfo` must contain all of these.
 fn is_grpc(answer: &Answer, code: &str, holds: &[&str]) {
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/grpc"));
     assert_eq!(answer.header("grpc-status"), code);
@@ -65,7 +65,7 @@ fn is_grpc(answer: &Answer, code: &str, holds: &[&str]) {
     }
 }
 
-/// What is built of a challenge is one challenge, with these parameters and no other.
+/// Checks that the header is one challenge with exactly these parameters.
 fn oauth(description: &str, class: &str) {
     let built = OAuth::new().description(description).and_then(|oauth| oauth.acr_values([class]));
     let Ok(oauth) = built else { return };

@@ -1,7 +1,7 @@
-//! Whatever a store may hand back: what cannot be read refuses, and what can be grants no more than it says.
+//! Any bytes from a store: unreadable records refuse, and readable ones grant no more than they contain.
 //!
-//! An input is a byte that says which records there are and which of them is not as it was, and then either that
-//! record as a whole or changes to it, of four bytes each: what to do, where (two bytes), and with which byte.
+//! An input is a byte that selects the existing records and the altered one, followed by that whole record or by
+//! changes to it, of four bytes each: the operation, the position (two bytes), and a byte.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ struct Bench {
     alice: Caller,
     session: Key,
     subject: Key,
-    /// A challenge under way; one that was failed once; a session that is stepped up; one with a push beside that.
+    /// A pending challenge; one with a failed attempt; a stepped-up session; one that also has a push.
     states: [HashMap<Key, Vec<u8>>; 4],
     push: String,
 }
@@ -42,7 +42,7 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     Bench { shelf, alice, session, subject, states, push }
 });
 
-/// A process of its own for every input: one remembers the wrong codes that it has seen, and would soon compare none.
+/// A new engine for every input, because an engine remembers wrong codes and would soon compare none.
 fn engine(shelf: &Shelf) -> StepUp {
     shelf.builder().sandbox().otp("SMS", discard).push("BIO", discard).build().expect("it is sound")
 }
@@ -59,8 +59,8 @@ fn change(record: &mut Vec<u8>, change: [u8; 4]) {
     }
 }
 
-/// Whether a session's record holds a grant of the whole session that is alive, not spent, and for no single operation:
-/// read anew, by other code.
+/// Whether a session's record contains a live, unconsumed, unbound, session-wide grant; parsed independently of the
+/// crate.
 fn holds_grant(record: &Stored) -> bool {
     let now = ManualClock::new().now().as_millis();
     let json: Value = serde_json::from_slice(&record.encode()[17..]).expect("it was encoded a moment ago");
@@ -102,7 +102,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     assert_eq!(before.is_ok(), sound.as_ref().is_some_and(holds_grant), "{before:?}");
     assert_eq!(matches!(before, Err(AuthorizeError::Unavailable)), sound.is_none(), "{before:?}");
 
-    // Nothing of this grants, and what it writes can be read.
+    // None of this grants, and everything it writes is readable.
     let _ = run(step_up.status(alice));
     run(step_up.verify_otp(alice, "SMS", "000000")).expect_err("it is wrong");
     let _ = run(step_up.start_push(alice, "BIO", None));

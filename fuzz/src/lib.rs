@@ -1,5 +1,5 @@
-//! What the targets share: a store that shows what it keeps, a runtime whose time passes by itself, and what every
-//! answer has to be.
+//! Shared code of the targets: a store with readable contents, a runtime with paused time, and the checks of every
+//! response.
 
 use std::{
     collections::HashMap,
@@ -22,11 +22,11 @@ use tower_step_up::{
 
 pub mod request_text;
 
-/// A store as somebody else would write one: bytes, and the revision in front of them. Clones share the same.
+/// A store as an application would write it: bytes behind their revision. Clones share the contents.
 #[derive(Clone, Debug, Default)]
 pub struct Shelf(Arc<Mutex<Kept>>);
 
-/// What a [`Shelf`] keeps, and what it was asked.
+/// The contents of a [`Shelf`], and its loads and writes.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     pub records: HashMap<Key, Vec<u8>>,
@@ -39,12 +39,12 @@ impl Shelf {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets it back to what it was.
+    /// Restores earlier contents.
     pub fn restore(&self, kept: &Kept) {
         *self.kept() = kept.clone();
     }
 
-    /// A builder over this store, with a clock that stands still.
+    /// A builder over this store, with a stopped clock.
     pub fn builder(&self) -> StepUpBuilder {
         let secret = Secret::new([7; 32]).expect("32 bytes are enough");
         StepUp::builder()
@@ -79,7 +79,7 @@ impl Store for Shelf {
     }
 }
 
-/// Runs a future on a runtime whose time leaps to the next deadline when nothing else is to be done.
+/// Runs a future on a runtime with paused time, which advances to the next deadline when all tasks wait.
 pub fn run<F: Future>(future: F) -> F::Output {
     thread_local! {
         static RUNTIME: Runtime = Builder::new_current_thread()
@@ -91,20 +91,20 @@ pub fn run<F: Future>(future: F) -> F::Output {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
-/// An answer that is as every answer has to be.
+/// A response that has passed the checks of every response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// `null` where there is no body.
+    /// `null` if there is no body.
     pub json: Value,
 }
 
 impl Answer {
     /// # Panics
     ///
-    /// Where it is not.
+    /// If a check fails.
     pub fn new<B: http_body::Body>(answer: Response<B>) -> Self {
         let (parts, body) = answer.into_parts();
         let (status, headers) = (parts.status, parts.headers);
@@ -126,7 +126,7 @@ impl Answer {
         Self { status, headers, body, json }
     }
 
-    /// A header's value; empty where there is none.
+    /// A header's value, empty if absent.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()

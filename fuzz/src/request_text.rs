@@ -1,4 +1,4 @@
-//! Requests as they stand on request_text, and how their bodies may come.
+//! Requests in text form, and the ways in which their bodies may arrive.
 
 use std::{
     collections::VecDeque,
@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body::{Body, Frame};
 
-/// Reads a line, headers, an empty line and a body. `ID` at the end of the path stands for `id`.
+/// Parses a line, headers, an empty line and a body. `ID` at the end of the path is replaced by `id`.
 ///
-/// `None` for what no server would hand on.
+/// `None` for requests that no server would pass on.
 #[must_use]
 pub fn request<'a>(text: &'a [u8], id: &str) -> Option<Request<&'a [u8]>> {
     let end = text.windows(2).position(|pair| pair == b"\n\n").unwrap_or(text.len());
@@ -35,15 +35,15 @@ fn halves(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     Some((&text[..at], &text[at + 1..]))
 }
 
-/// What comes after a body's last byte.
+/// What follows a body's last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     End,
     Trailers,
     BreakOff,
-    /// Nothing, for ever.
+    /// Nothing: the body stalls.
     Hang,
-    /// More than anybody takes.
+    /// More data than any limit.
     Flood,
 }
 
@@ -56,7 +56,7 @@ impl Ending {
             .unwrap_or(Self::End)
     }
 
-    /// Whether the body ends as one should.
+    /// Whether the body ends correctly.
     #[must_use]
     pub fn is_whole(self) -> bool {
         matches!(self, Self::End | Self::Trailers)

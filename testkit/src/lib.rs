@@ -9,7 +9,7 @@
 )]
 
 pub mod client;
-mod elsewhere;
+mod faulty_store;
 pub mod life;
 pub mod server;
 
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use tower_step_up::{Caller, Requirement, StepUp, store::Swapped};
 
-pub use self::elsewhere::{Elsewhere, Fails, poll_at_most};
+pub use self::faulty_store::{Fails, FaultyStore, poll_at_most};
 
 /// Alice, in her session 1.
 pub fn alice() -> Caller {

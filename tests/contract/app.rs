@@ -1,5 +1,5 @@
-//! A client of one app: it asks, and holds every answer of the companion and the guard to the rules that have no
-//! exception.
+//! A client of one app. It checks every response of the challenge endpoints and the guard for the headers and fields
+//! that have no exception.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -16,14 +16,14 @@ use tower_step_up::{ManualClock, Timestamp};
 
 use crate::bank;
 
-/// Where the demo, and every further app of these tests, mounts the companion.
-pub(crate) const COMPANION: &str = "/stepup/challenges";
-/// The code of the sandbox.
+/// Path of the challenge endpoints in the demo and in every other app of these tests.
+pub(crate) const CHALLENGES: &str = "/stepup/challenges";
+/// The code that the sandbox accepts.
 pub(crate) const RIGHT: &str = "123456";
 pub(crate) const WRONG: &str = "000000";
-/// When these tests begin, in milliseconds since the epoch.
-pub(crate) const DAWN: u64 = 1_800_000_000_000;
-/// What is guarded: by the demo, and by the apps in `vault_app.rs`.
+/// Time at the start of a test, in milliseconds since the epoch.
+pub(crate) const START: u64 = 1_800_000_000_000;
+/// Guarded paths of the demo and of the apps in `vault_app.rs`.
 const GUARDED: [&str; 4] = ["/transfers", "/payouts", "/cards/1", "/vault"];
 
 #[derive(Clone)]
@@ -41,9 +41,9 @@ pub(crate) struct Session {
     pub(crate) token: String,
 }
 
-/// A request in the making.
+/// Builds a request.
 #[must_use]
-pub(crate) struct Ask {
+pub(crate) struct RequestBuilder {
     app: App,
     method: Method,
     path: String,
@@ -60,7 +60,7 @@ pub(crate) struct Answer {
 
 pub(crate) fn clock() -> ManualClock {
     let clock = ManualClock::new();
-    clock.set(Timestamp::from_millis(DAWN));
+    clock.set(Timestamp::from_millis(START));
     clock
 }
 
@@ -91,8 +91,8 @@ impl App {
         self.clock.advance(Duration::from_millis(millis));
     }
 
-    pub(crate) fn ask(&self, method: &str, path: &str) -> Ask {
-        Ask {
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        RequestBuilder {
             app: self.clone(),
             method: self::method(method),
             path: path.to_owned(),
@@ -101,32 +101,33 @@ impl App {
         }
     }
 
-    /// Logs a user of the demo in; the password is the name.
+    /// Logs in a user of the demo; the password is the name.
     pub(crate) async fn login(&self, user: &str) -> Session {
-        let answer = self.ask("POST", "/login").json(json!({"username": user, "password": user}).to_string()).send();
+        let answer =
+            self.request("POST", "/login").json(json!({"username": user, "password": user}).to_string()).send();
         let answer = answer.await;
         assert_eq!(answer.status, StatusCode::OK, "login of {user}");
         let token = answer.json()["token"].as_str().expect("a token").to_owned();
         Session { app: self.clone(), token }
     }
 
-    /// A session of an app in `vault_app.rs`, whose token says who it is.
+    /// A session of an app in `vault_app.rs`, whose token contains user and session.
     pub(crate) fn session(&self, user: &str, session: &str) -> Session {
         Session { app: self.clone(), token: format!("{user}/{session}") }
     }
 
-    fn house_rules(&self, path: &str, answer: &Answer) {
+    fn check_invariants(&self, path: &str, answer: &Answer) {
         let path = path.split('?').next().expect("a path");
         let refused = matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if !(path.starts_with(COMPANION) || GUARDED.contains(&path) && refused) {
+        if !(path.starts_with(CHALLENGES) || GUARDED.contains(&path) && refused) {
             return;
         }
         let shown = format!("{path}: {answer:?}");
         assert_eq!(answer.header(CACHE_CONTROL), "no-store", "{shown}");
         assert_eq!(answer.header("x-stepup-sandbox"), if self.sandbox { "true" } else { "" }, "{shown}");
         let reference = answer.header("request-ref");
-        assert!(reference.len() >= 8, "request-ref is a random id: {shown}");
-        assert!(self.refs.lock().unwrap().insert(reference), "request-ref is fresh: {shown}");
+        assert!(reference.len() >= 8, "request-ref is too short: {shown}");
+        assert!(self.refs.lock().unwrap().insert(reference), "request-ref is not unique: {shown}");
         if !answer.body.is_empty() {
             let kind = answer.header(CONTENT_TYPE);
             assert!(kind == "application/json" || kind.starts_with("application/json;"), "{shown}");
@@ -150,17 +151,17 @@ impl App {
 }
 
 impl Session {
-    pub(crate) fn ask(&self, method: &str, path: &str) -> Ask {
-        self.app.ask(method, path).header("authorization", &format!("Bearer {}", self.token))
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        self.app.request(method, path).header("authorization", &format!("Bearer {}", self.token))
     }
 
-    /// Asks the companion; the path is relative to it, as in the contract.
-    pub(crate) fn companion(&self, method: &str, path: &str) -> Ask {
-        self.ask(method, &format!("{COMPANION}{path}"))
+    /// A request to a challenge endpoint; the path is relative, as in the contract.
+    pub(crate) fn challenge(&self, method: &str, path: &str) -> RequestBuilder {
+        self.request(method, &format!("{CHALLENGES}{path}"))
     }
 
     pub(crate) async fn start(&self) -> Answer {
-        self.companion("POST", "/otp/SMS").send().await
+        self.challenge("POST", "/otp/SMS").send().await
     }
 
     pub(crate) async fn verify(&self, code: &str) -> Answer {
@@ -168,59 +169,59 @@ impl Session {
     }
 
     pub(crate) async fn verify_with(&self, body: impl Into<Bytes>) -> Answer {
-        self.companion("POST", "/otp/SMS/verify").json(body).send().await
+        self.challenge("POST", "/otp/SMS/verify").json(body).send().await
     }
 
-    /// Starts a push that must succeed.
+    /// Starts a push, which must succeed; returns its id.
     pub(crate) async fn push(&self) -> String {
-        let answer = self.companion("POST", "/push/BIOMETRIC").send().await;
+        let answer = self.challenge("POST", "/push/BIOMETRIC").send().await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.json()["id"].as_str().expect("an id").to_owned()
     }
 
     pub(crate) async fn poll(&self, id: &str) -> Answer {
-        self.companion("GET", &format!("/push/BIOMETRIC/{id}")).send().await
+        self.challenge("GET", &format!("/push/BIOMETRIC/{id}")).send().await
     }
 
-    /// Answers a push of the demo as the phone would.
+    /// Answers a push of the demo, as the phone does.
     pub(crate) async fn phone(&self, id: &str, answer: &str) -> Answer {
-        self.ask("POST", &format!("/simulate/push/{id}/{answer}")).send().await
+        self.request("POST", &format!("/simulate/push/{id}/{answer}")).send().await
     }
 
     pub(crate) async fn status(&self) -> Answer {
-        self.companion("GET", "").send().await
+        self.challenge("GET", "").send().await
     }
 
     pub(crate) async fn drop_elevation(&self) -> Answer {
-        self.companion("DELETE", "").send().await
+        self.challenge("DELETE", "").send().await
     }
 
     pub(crate) async fn logout(&self) -> Answer {
-        self.ask("POST", "/logout").send().await
+        self.request("POST", "/logout").send().await
     }
 
     pub(crate) async fn transfer(&self) -> Answer {
-        self.ask("POST", "/transfers").json(r#"{"to":"DE02120300000000202051","amount":10}"#).send().await
+        self.request("POST", "/transfers").json(r#"{"to":"DE02120300000000202051","amount":10}"#).send().await
     }
 
     pub(crate) async fn card(&self) -> Answer {
-        self.ask("GET", "/cards/1").send().await
+        self.request("GET", "/cards/1").send().await
     }
 
-    /// What is guarded in the apps of `vault_app.rs`.
+    /// The guarded route of the apps in `vault_app.rs`.
     pub(crate) async fn vault(&self) -> Answer {
-        self.ask("GET", "/vault").send().await
+        self.request("GET", "/vault").send().await
     }
 
     /// Starts and verifies a code of the sandbox.
     pub(crate) async fn step_up(&self) {
-        assert_eq!(self.start().await.says(), "204");
-        assert_eq!(self.verify(RIGHT).await.says(), "204");
+        assert_eq!(self.start().await.summary(), "204");
+        assert_eq!(self.verify(RIGHT).await.summary(), "204");
     }
 }
 
-impl Ask {
-    /// Appends a header; the same name may come twice.
+impl RequestBuilder {
+    /// Appends a header; a name may be repeated.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a header name");
         self.headers.append(name, value.parse().expect("a header value"));
@@ -250,37 +251,37 @@ impl Ask {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
         let answer = Answer { status: parts.status, headers: parts.headers, body };
-        self.app.house_rules(&self.path, &answer);
+        self.app.check_invariants(&self.path, &answer);
         answer
     }
 }
 
 impl Answer {
-    /// The one value of a header, or nothing.
+    /// The value of a header, empty if it is absent; it must not be repeated.
     pub(crate) fn header(&self, name: impl AsRef<str>) -> String {
         let name = name.as_ref();
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map_or("", |value| value.to_str().expect("text"));
-        assert!(values.next().is_none(), "{name} stands once: {self:?}");
+        assert!(values.next().is_none(), "{name} is repeated: {self:?}");
         value.to_owned()
     }
 
     pub(crate) fn seconds(&self, name: &str) -> u64 {
         let value = self.header(name);
-        value.parse().unwrap_or_else(|_| panic!("{name} is whole seconds: {self:?}"))
+        value.parse().unwrap_or_else(|_| panic!("{name} is not in whole seconds: {self:?}"))
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("JSON: {self:?}"))
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
     pub(crate) fn json_or_null(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// The answer in one line: the status; then its `errorCode` (or the `status` of a body) and `reason`; then
-    /// `x-ratelimit-limit` and `Retry-After`. Only what is there. The contract names no `errorCode` for a 429.
-    pub(crate) fn says(&self) -> String {
+    /// The response in one line: the status, then, if present, `errorCode` (or the `status` of the body), `reason`,
+    /// `x-ratelimit-limit` and `Retry-After`. The contract names no `errorCode` for a 429.
+    pub(crate) fn summary(&self) -> String {
         let mut words = vec![self.status.as_str().to_owned()];
         let json = self.json_or_null();
         if self.status != StatusCode::TOO_MANY_REQUESTS {
@@ -292,7 +293,7 @@ impl Answer {
         words.join(" ")
     }
 
-    /// Everything that a client could tell two answers apart by.
+    /// Everything by which a client can distinguish two responses.
     pub(crate) fn bytes(&self) -> (StatusCode, Vec<(String, Vec<u8>)>, Bytes) {
         let own = |name: &str| name == "request-ref" || name == "date";
         let headers = self.headers.iter().filter(|(name, _)| !own(name.as_str()));
@@ -301,7 +302,7 @@ impl Answer {
         (self.status, headers, self.body.clone())
     }
 
-    /// Whether a text stands anywhere in it, but for `request-ref`, where chance puts the short ones.
+    /// Whether a text occurs in the response, except in `request-ref`, which contains short texts by chance.
     pub(crate) fn contains(&self, text: &str) -> bool {
         let text = text.as_bytes();
         let inside = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text);

@@ -1,4 +1,4 @@
-//! Bodies that come in frames, without a declared length.
+//! Bodies in frames, without a declared length.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -9,18 +9,16 @@ use axum::body::{Body, Bytes, HttpBody};
 use http::HeaderMap;
 use http_body::Frame;
 
-/// These chunks, and the end.
 pub(crate) fn chunks(chunks: &[&'static str]) -> Body {
     let frames = chunks.iter().map(|chunk| Frame::data(Bytes::from_static(chunk.as_bytes())));
     Body::new(Frames { frames: frames.collect(), hangs: false })
 }
 
-/// This much, and then nothing for ever.
+/// Sends this text and then stalls.
 pub(crate) fn hanging(start: &'static str) -> Body {
     Body::new(Frames { frames: [Frame::data(Bytes::from_static(start.as_bytes()))].into(), hangs: true })
 }
 
-/// This text, and then trailers.
 pub(crate) fn with_trailers(text: &'static str, trailers: HeaderMap) -> Body {
     let text = Frame::data(Bytes::from_static(text.as_bytes()));
     Body::new(Frames { frames: [text, Frame::trailers(trailers)].into(), hangs: false })

@@ -1,4 +1,4 @@
-//! The demo's own surface.
+//! The demo's own routes.
 
 use serde_json::json;
 
@@ -7,15 +7,15 @@ use crate::app::{App, RIGHT, Session};
 #[tokio::test]
 async fn login() {
     let app = App::demo();
-    let ask = |body: serde_json::Value| app.ask("POST", "/login").json(body.to_string()).send();
-    let answer = ask(json!({"username": "alice", "password": "alice"})).await;
+    let send = |body: serde_json::Value| app.request("POST", "/login").json(body.to_string()).send();
+    let answer = send(json!({"username": "alice", "password": "alice"})).await;
     assert_eq!(answer.status, 200);
     let token = answer.json()["token"].as_str().expect("a string").to_owned();
     assert_eq!(answer.json(), json!({"token": token}));
-    let again = ask(json!({"username": "alice", "password": "alice"})).await;
-    assert_ne!(again.json()["token"], token, "every login is a session of its own");
+    let again = send(json!({"username": "alice", "password": "alice"})).await;
+    assert_ne!(again.json()["token"], token, "every login creates a session");
     for (username, password) in [("alice", "bob"), ("alice", ""), ("alice", "alice1"), ("alice1", "alice")] {
-        let answer = ask(json!({"username": username, "password": password})).await;
+        let answer = send(json!({"username": username, "password": password})).await;
         assert!(answer.status.is_client_error(), "{username} {password}: {answer:?}");
         assert!(answer.json_or_null()["token"].is_null(), "{username} {password}");
     }
@@ -25,7 +25,7 @@ async fn login() {
 async fn bank() {
     let app = App::demo();
     let alice = app.login("alice").await;
-    assert_eq!(alice.ask("GET", "/accounts").send().await.status, 200);
+    assert_eq!(alice.request("GET", "/accounts").send().await.status, 200);
     alice.step_up().await;
     let transfer = alice.transfer().await;
     assert_eq!(transfer.status, 201);
@@ -33,73 +33,77 @@ async fn bank() {
     assert_eq!(alice.card().await.status, 200);
 }
 
-/// A page that shows all of it to a person.
+/// The page for browsers.
 #[tokio::test]
 async fn page() {
-    let answer = App::demo().ask("GET", "/").send().await;
+    let answer = App::demo().request("GET", "/").send().await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").starts_with("text/html"), "{answer:?}");
 }
 
-/// Who has enrolled nothing enrols a phone, and then steps up with it.
+/// A user without factors enrolls a phone, and then steps up with it.
 #[tokio::test]
 async fn enrollment() {
     let app = App::demo();
     let bob = app.login("bob").await;
-    assert_eq!(bob.start().await.says(), "409 CHANNEL_NOT_REGISTERED");
-    let begin = bob.ask("POST", "/authentication_factors/otp/SMS").json(r#"{"number":"+491701234567"}"#).send().await;
+    assert_eq!(bob.start().await.summary(), "409 CHANNEL_NOT_REGISTERED");
+    let begin =
+        bob.request("POST", "/authentication_factors/otp/SMS").json(r#"{"number":"+491701234567"}"#).send().await;
     assert!(begin.status.is_success(), "{begin:?}");
-    assert_eq!(bob.start().await.says(), "409 CHANNEL_NOT_REGISTERED");
+    assert_eq!(bob.start().await.summary(), "409 CHANNEL_NOT_REGISTERED");
     let verify = |code: &str| {
         let body = json!({"verificationCode": code}).to_string();
-        bob.ask("POST", "/authentication_factors/otp/SMS/verify").json(body).send()
+        bob.request("POST", "/authentication_factors/otp/SMS/verify").json(body).send()
     };
     assert!(verify("000000").await.status.is_client_error());
-    assert_eq!(bob.start().await.says(), "409 CHANNEL_NOT_REGISTERED");
+    assert_eq!(bob.start().await.summary(), "409 CHANNEL_NOT_REGISTERED");
     let enrolled = verify("123456").await;
     assert!(enrolled.status.is_success(), "{enrolled:?}");
     bob.step_up().await;
     assert_eq!(bob.card().await.status, 200);
 }
 
-/// T38: a code on its way to the old phone opens nothing once another is enrolled, and nor does another session.
+/// T38: after a new phone is enrolled, a code sent to the old one is invalid, and other sessions lose their elevation.
 #[tokio::test]
 async fn a_new_phone() {
     let app = App::demo();
     let bob = app.login("bob").await;
     let enrol = async |number: &str| {
         let number = json!({ "number": number }).to_string();
-        assert_eq!(bob.ask("POST", "/authentication_factors/otp/SMS").json(number).send().await.says(), "204");
+        assert_eq!(bob.request("POST", "/authentication_factors/otp/SMS").json(number).send().await.summary(), "204");
         let code = r#"{"verificationCode":"123456"}"#;
-        assert_eq!(bob.ask("POST", "/authentication_factors/otp/SMS/verify").json(code).send().await.says(), "204");
+        assert_eq!(
+            bob.request("POST", "/authentication_factors/otp/SMS/verify").json(code).send().await.summary(),
+            "204"
+        );
     };
     enrol("+1 555 0111").await;
     let other = app.login("bob").await;
     other.step_up().await;
     app.wait(15);
-    assert_eq!(bob.start().await.says(), "204");
+    assert_eq!(bob.start().await.summary(), "204");
     enrol("+1 555 0222").await;
-    assert_eq!(bob.verify(RIGHT).await.says(), "409 STATE_INVALID");
+    assert_eq!(bob.verify(RIGHT).await.summary(), "409 STATE_INVALID");
     assert_eq!(other.card().await.status, 403);
 }
 
-/// B9: a number has one budget however it was spelled, and what is no number is not enrolled.
+/// B9: all spellings of a number share one budget, and invalid numbers are not enrolled.
 #[tokio::test]
-async fn a_phone_has_one_form() {
+async fn spellings_of_a_number_share_one_budget() {
     let app = App::demo();
     let enrol = async |user: &Session, number: &str| {
         let body = json!({ "number": number }).to_string();
-        let begun = user.ask("POST", "/authentication_factors/otp/SMS").json(body).send().await;
+        let begun = user.request("POST", "/authentication_factors/otp/SMS").json(body).send().await;
         if begun.status.is_success() {
             let code = r#"{"verificationCode":"123456"}"#;
             assert_eq!(
-                user.ask("POST", "/authentication_factors/otp/SMS/verify").json(code).send().await.says(),
+                user.request("POST", "/authentication_factors/otp/SMS/verify").json(code).send().await.summary(),
                 "204"
             );
         }
-        begun.says()
+        begun.summary()
     };
-    // One user's budget is three codes in five minutes, and a recipient's is three times that.
+    // A user's budget is three codes in five minutes, and a recipient's is three times that.
     let spellings = ["+49 170 1234567", "+49-170-1234567", "+49 (170) 123 45 67", "+491701234567"];
     let mut users = Vec::new();
     for (spelling, user) in spellings.iter().zip(["bob 1", "bob 2", "bob 3", "bob 4"]) {
@@ -130,6 +134,6 @@ async fn phone() {
         assert_eq!(alice.phone("1", answer).await.status, 409, "{answer}");
     }
     let id = alice.push().await;
-    assert_eq!(alice.phone(&id, "decline").await.says(), "204");
+    assert_eq!(alice.phone(&id, "decline").await.summary(), "204");
     assert_eq!(alice.phone(&id, "accept").await.status, 409);
 }

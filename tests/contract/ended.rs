@@ -1,5 +1,5 @@
-//! What the application does to a user, as a client sees it: locked and unlocked, revoked everywhere, moved to a new
-//! session id.
+//! Commands of the application, as a client sees them: lock and unlock, revoke all sessions, transfer to a new session
+//! id.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl Bank {
             .otp("SMS", vault_app::send)
             .otp("EMAIL", vault_app::send)
             .push("BIOMETRIC", vault_app::notify);
-        let step_up = builder.policy(policy).sandbox().clock(clock.clone()).build().expect("a sound app");
+        let step_up = builder.policy(policy).sandbox().clock(clock.clone()).build().expect("a valid configuration");
         Self { app: vault_app::app(&step_up, clock, true), step_up }
     }
 
@@ -41,22 +41,22 @@ impl Bank {
     }
 }
 
-/// More messages than the default, where they are not what is tested.
+/// More messages than the default, for tests of other limits.
 fn plenty() -> Policy {
     Policy::new().send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
 }
 
 async fn start(session: &Session, path: &str) -> String {
-    session.companion("POST", path).send().await.says()
+    session.challenge("POST", path).send().await.summary()
 }
 
-/// A lock of the application's: everything that could end in a grant is refused, whatever the state and the code.
+/// A lock by the application: everything that could end in a grant is refused, in any state and with any code.
 #[tokio::test]
 async fn locked() {
     let bank = Bank::new(Policy::new());
     let [owner, pending, idle] = [1, 2, 3].map(|session| bank.alice(session));
     owner.step_up().await;
-    assert_eq!(pending.start().await.says(), "204");
+    assert_eq!(pending.start().await.summary(), "204");
     let push = pending.push().await;
     bank.step_up.lock("alice").await.expect("locked");
 
@@ -67,32 +67,32 @@ async fn locked() {
                 assert_eq!(start(session, path).await, FORBIDDEN, "{path}: 403 before 409 and 429");
             }
             let (right, wrong) = (session.verify(RIGHT).await, session.verify(WRONG).await);
-            assert_eq!(right.says(), FORBIDDEN);
+            assert_eq!(right.summary(), FORBIDDEN);
             assert_eq!(right.bytes(), wrong.bytes());
             let started = session.start().await;
             assert!(!started.contains("alice") && started.header("retry-after").is_empty(), "{started:?}");
         }
         assert!(bank.step_up.answer_push("alice", &push, PushReply::Approve).await.is_err());
-        assert_eq!(owner.vault().await.says(), "200", "T26: what was granted goes on");
-        assert_eq!(pending.vault().await.says(), MISSING);
+        assert_eq!(owner.vault().await.summary(), "200", "T26: existing grants stay valid");
+        assert_eq!(pending.vault().await.summary(), MISSING);
     }
-    // What is malformed or nobody's is told so first; others are not concerned; a drop is always possible.
+    // 400 and 401 come first; other users are not affected; `DELETE` is always possible.
     assert_eq!(idle.verify("12345").await.status, 400);
-    assert_eq!(idle.companion("POST", "/otp/SMS").no_token().send().await.status, 401);
+    assert_eq!(idle.challenge("POST", "/otp/SMS").no_token().send().await.status, 401);
     bank.app.session("bob", "1").step_up().await;
 
     bank.step_up.unlock("alice").await.expect("unlocked");
-    assert_eq!(pending.verify(WRONG).await.says(), INVALID, "no guess was counted");
-    assert_eq!(pending.verify(RIGHT).await.says(), "204", "the code lives still");
-    assert_eq!(owner.drop_elevation().await.says(), "204");
+    assert_eq!(pending.verify(WRONG).await.summary(), INVALID, "no attempt was counted");
+    assert_eq!(pending.verify(RIGHT).await.summary(), "204", "the code is still valid");
+    assert_eq!(owner.drop_elevation().await.summary(), "204");
     bank.step_up.lock("alice").await.expect("locked");
-    assert_eq!(pending.drop_elevation().await.says(), "204");
+    assert_eq!(pending.drop_elevation().await.summary(), "204");
     for session in [&owner, &pending, &idle] {
-        assert_eq!(session.vault().await.says(), MISSING);
+        assert_eq!(session.vault().await.summary(), MISSING);
     }
 }
 
-/// Time does not lift it, nor does anything that the user can do.
+/// Neither time nor anything the user does lifts the lock.
 #[tokio::test]
 async fn locked_for_good() {
     let bank = Bank::new(Policy::new());
@@ -100,15 +100,15 @@ async fn locked_for_good() {
     for days in [1, 30, 365, 1000] {
         bank.app.wait(days * 86_400);
         let alice = bank.alice(usize::try_from(days).expect("few"));
-        assert_eq!(alice.drop_elevation().await.says(), "204");
+        assert_eq!(alice.drop_elevation().await.summary(), "204");
         bank.step_up.revoke_all("alice").await.expect("revoked");
-        assert_eq!(alice.start().await.says(), FORBIDDEN, "after {days} days more");
+        assert_eq!(alice.start().await.summary(), FORBIDDEN, "after {days} days more");
     }
     bank.step_up.unlock("alice").await.expect("unlocked");
     bank.alice(1).step_up().await;
 }
 
-/// Unlocking lifts every lock; the budgets of messages stay.
+/// Unlocking lifts every lockout; the budgets of messages stay.
 #[tokio::test]
 async fn unlocked() {
     for name in ["a wait", "disabled", "a day's wrong codes", "the application's", "denials"] {
@@ -133,38 +133,38 @@ async fn unlocked() {
                 "/otp/SMS"
             }
             _ => {
-                assert_eq!(alice.start().await.says(), "204");
-                for told in [INVALID, INVALID, INVALID, ONE_LEFT, LIMIT] {
-                    assert_eq!(alice.verify(WRONG).await.says(), told, "{name}");
+                assert_eq!(alice.start().await.summary(), "204");
+                for expected in [INVALID, INVALID, INVALID, ONE_LEFT, LIMIT] {
+                    assert_eq!(alice.verify(WRONG).await.summary(), expected, "{name}");
                 }
                 "/otp/SMS"
             }
         };
         let refused = start(&second, path).await;
         assert!(refused.starts_with("429 ") || refused == FORBIDDEN, "{name}: {refused}");
-        bank.step_up.unlock("bob").await.expect("somebody else");
+        bank.step_up.unlock("bob").await.expect("another user");
         assert_eq!(start(&second, path).await, refused, "{name}");
         bank.step_up.unlock("alice").await.expect("unlocked");
         assert!(start(&second, path).await.starts_with("20"), "{name}");
         if path == "/otp/SMS" {
-            // All the failures are forgotten.
-            for told in [INVALID, INVALID, INVALID, ONE_LEFT] {
-                assert_eq!(second.verify(WRONG).await.says(), told, "{name}");
+            // All failures are cleared.
+            for expected in [INVALID, INVALID, INVALID, ONE_LEFT] {
+                assert_eq!(second.verify(WRONG).await.summary(), expected, "{name}");
             }
-            assert_eq!(second.verify(RIGHT).await.says(), "204", "{name}");
+            assert_eq!(second.verify(RIGHT).await.summary(), "204", "{name}");
         }
     }
 
     let bank = Bank::new(Policy::new());
     for _ in 0..3 {
-        assert_eq!(bank.alice(1).start().await.says(), "204");
+        assert_eq!(bank.alice(1).start().await.summary(), "204");
         bank.app.wait(15);
     }
     bank.step_up.unlock("alice").await.expect("unlocked");
-    assert_eq!(bank.alice(1).start().await.says(), "429 3, 3;w=300 255");
+    assert_eq!(bank.alice(1).start().await.summary(), "429 3, 3;w=300 255");
 }
 
-/// More sessions than a user's record lists: none has a grant afterwards, whatever it held.
+/// With more sessions than a user's record lists: none has a grant afterwards.
 #[tokio::test]
 async fn revoked_everywhere() {
     let bank = Bank::new(plenty().live_challenges(10));
@@ -179,29 +179,29 @@ async fn revoked_everywhere() {
     assert!(elevated >= 16, "{elevated}");
     bank.app.session("bob", "1").step_up().await;
     let [code, push] = [40, 41].map(|session| bank.alice(session));
-    assert_eq!(code.start().await.says(), "204");
-    assert_eq!(code.verify(WRONG).await.says(), INVALID);
+    assert_eq!(code.start().await.summary(), "204");
+    assert_eq!(code.verify(WRONG).await.summary(), INVALID);
     let id = push.push().await;
 
     bank.step_up.revoke_all("alice").await.expect("revoked");
     for session in 0..42 {
         let alice = bank.alice(session);
-        assert_eq!(alice.vault().await.says(), MISSING, "{session}");
-        assert_eq!(alice.status().await.says(), "200 STANDARD", "{session}");
+        assert_eq!(alice.vault().await.summary(), MISSING, "{session}");
+        assert_eq!(alice.status().await.summary(), "200 STANDARD", "{session}");
     }
-    assert_eq!(code.verify(RIGHT).await.says(), NONE);
+    assert_eq!(code.verify(RIGHT).await.summary(), NONE);
     assert!(bank.step_up.answer_push("alice", &id, PushReply::Approve).await.is_err());
-    assert_eq!(push.vault().await.says(), MISSING);
-    assert_eq!(bank.app.session("bob", "1").vault().await.says(), "200");
-    // The time of the last start stays, and everybody may step up anew.
-    assert_eq!(code.start().await.says(), "409 RETRY_IN_15SEC 15");
+    assert_eq!(push.vault().await.summary(), MISSING);
+    assert_eq!(bank.app.session("bob", "1").vault().await.summary(), "200");
+    // The resend interval stays, and every session may step up again.
+    assert_eq!(code.start().await.summary(), "409 RETRY_IN_15SEC 15");
     bank.alice(50).step_up().await;
     bank.alice(39).vault().await;
-    assert_eq!(bank.alice(50).vault().await.says(), "200");
-    assert_eq!(bank.alice(39).vault().await.says(), MISSING);
+    assert_eq!(bank.alice(50).vault().await.summary(), "200");
+    assert_eq!(bank.alice(39).vault().await.summary(), MISSING);
 }
 
-/// T4: neither revoking everything, nor a transfer, gives a guess or a message back.
+/// T4: neither revoking all sessions nor a transfer restores an attempt or a message.
 #[tokio::test]
 async fn nothing_is_reset() {
     for name in ["revoked", "moved", "moved and back"] {
@@ -219,11 +219,11 @@ async fn nothing_is_reset() {
             let alice = bank.alice(session);
             if alice.start().await.status == 204 {
                 for _ in 0..2 {
-                    let told = alice.verify(WRONG).await.says();
-                    compared += usize::from([INVALID, ONE_LEFT, LIMIT].contains(&&*told));
+                    let summary = alice.verify(WRONG).await.summary();
+                    compared += usize::from([INVALID, ONE_LEFT, LIMIT].contains(&&*summary));
                 }
                 act(session).await;
-                assert_eq!(alice.verify(RIGHT).await.says(), NONE, "{name}");
+                assert_eq!(alice.verify(RIGHT).await.summary(), NONE, "{name}");
             }
             bank.app.wait(1);
         }
@@ -232,56 +232,56 @@ async fn nothing_is_reset() {
 
         let bank = Bank::new(Policy::new().live_challenges(10));
         for session in 0..3 {
-            assert_eq!(bank.alice(session).start().await.says(), "204");
+            assert_eq!(bank.alice(session).start().await.summary(), "204");
             match name {
                 "revoked" => bank.step_up.revoke_all("alice").await.expect("revoked"),
                 _ => bank.transfer(session, session + 10).await,
             }
         }
-        assert_eq!(bank.alice(5).start().await.says(), "429 3, 3;w=300 300", "{name}");
+        assert_eq!(bank.alice(5).start().await.summary(), "429 3, 3;w=300 300", "{name}");
     }
 }
 
-/// A session gets a new id: the elevation goes along and ends when it would have; the old id has nothing.
+/// A transfer to a new session id moves the elevation with its expiry; the old id has none.
 #[tokio::test]
 async fn moved() {
     let bank = Bank::new(plenty().lockout_every(10).live_challenges(10));
     let (old, new) = (bank.alice(1), bank.alice(2));
     old.step_up().await;
     bank.app.wait(15);
-    assert_eq!(old.start().await.says(), "204");
-    for told in [INVALID, INVALID, INVALID] {
-        assert_eq!(old.verify(WRONG).await.says(), told);
+    assert_eq!(old.start().await.summary(), "204");
+    for expected in [INVALID, INVALID, INVALID] {
+        assert_eq!(old.verify(WRONG).await.summary(), expected);
     }
     let push = old.push().await;
     bank.app.wait(5);
     bank.transfer(1, 2).await;
 
-    assert_eq!((old.vault().await.says(), new.vault().await.says()), (MISSING.into(), "200".into()));
-    assert_eq!(old.status().await.says(), "200 STANDARD");
+    assert_eq!((old.vault().await.summary(), new.vault().await.summary()), (MISSING.into(), "200".into()));
+    assert_eq!(old.status().await.summary(), "200 STANDARD");
     assert_eq!(new.status().await.json()["grants"][0]["expiresIn"], 580);
-    // The code was made for the old id, and the push was that session's.
+    // Code and push belong to the old id.
     for session in [&old, &new] {
-        assert_eq!(session.verify(RIGHT).await.says(), NONE);
-        assert_ne!(session.poll(&push).await.says(), "200 PENDING");
+        assert_eq!(session.verify(RIGHT).await.summary(), NONE);
+        assert_ne!(session.poll(&push).await.summary(), "200 PENDING");
     }
     assert!(bank.step_up.answer_push("alice", &push, PushReply::Approve).await.is_err());
-    // The time of the last start goes along.
-    assert_eq!(new.start().await.says(), "409 RETRY_IN_15SEC 10");
+    // The resend interval is transferred, too.
+    assert_eq!(new.start().await.summary(), "409 RETRY_IN_15SEC 10");
     bank.app.wait(10);
-    assert_eq!(new.start().await.says(), "204");
-    assert_eq!(new.verify(RIGHT).await.says(), "204");
-    assert_eq!(old.vault().await.says(), MISSING);
+    assert_eq!(new.start().await.summary(), "204");
+    assert_eq!(new.verify(RIGHT).await.summary(), "204");
+    assert_eq!(old.vault().await.summary(), MISSING);
 
     let bob = Caller::user("bob").session("1");
     assert!(bank.step_up.transfer(&Caller::user("alice").session("2"), &bob).await.is_err());
-    assert_eq!(bank.app.session("bob", "1").vault().await.says(), MISSING);
-    assert_eq!(new.vault().await.says(), "200", "nothing is changed");
+    assert_eq!(bank.app.session("bob", "1").vault().await.summary(), MISSING);
+    assert_eq!(new.vault().await.summary(), "200", "unchanged");
     bank.app.wait(569);
-    assert_eq!(new.vault().await.says(), "200");
+    assert_eq!(new.vault().await.summary(), "200");
 }
 
-/// The elevation of the old id ends when it would have ended, however often it is moved.
+/// Repeated transfers do not prolong an elevation.
 #[tokio::test]
 async fn moved_on_and_on() {
     let bank = Bank::new(Policy::new());
@@ -289,19 +289,19 @@ async fn moved_on_and_on() {
     for session in 0..40 {
         bank.app.wait(10);
         bank.transfer(session, session + 1).await;
-        assert_eq!(bank.alice(session).vault().await.says(), MISSING, "{session}");
-        assert_eq!(bank.alice(session + 1).vault().await.says(), "200", "{session}");
+        assert_eq!(bank.alice(session).vault().await.summary(), MISSING, "{session}");
+        assert_eq!(bank.alice(session + 1).vault().await.summary(), "200", "{session}");
     }
     bank.app.wait(199);
-    assert_eq!(bank.alice(40).vault().await.says(), "200");
+    assert_eq!(bank.alice(40).vault().await.summary(), "200");
     bank.app.wait(1);
-    assert_eq!(bank.alice(40).vault().await.says(), "403 STEP_UP_REQUIRED expired");
-    // What has nothing to move moves nothing.
+    assert_eq!(bank.alice(40).vault().await.summary(), "403 STEP_UP_REQUIRED expired");
+    // A session without elevation transfers nothing.
     bank.transfer(7, 8).await;
-    assert_eq!(bank.alice(8).vault().await.says(), MISSING);
+    assert_eq!(bank.alice(8).vault().await.summary(), MISSING);
 }
 
-/// T15: what a transfer took along is revoked where it went, and stays revoked.
+/// T15: a transferred elevation can be revoked under its new id, and stays revoked.
 #[tokio::test]
 async fn moved_and_revoked() {
     for everywhere in [false, true] {
@@ -311,18 +311,18 @@ async fn moved_and_revoked() {
         if everywhere {
             bank.step_up.revoke_all("alice").await.expect("revoked");
         } else {
-            assert_eq!(bank.alice(2).drop_elevation().await.says(), "204");
+            assert_eq!(bank.alice(2).drop_elevation().await.summary(), "204");
         }
         bank.transfer(2, 3).await;
         bank.transfer(1, 4).await;
         for session in 1..5 {
-            assert_eq!(bank.alice(session).vault().await.says(), MISSING, "{session}");
+            assert_eq!(bank.alice(session).vault().await.summary(), MISSING, "{session}");
         }
     }
-    // A session that may start no more may not start more under another id.
+    // The limit of starts per session is transferred, too.
     let bank = Bank::new(Policy::new().starts_per_session(1).resend_interval(Duration::from_secs(15)));
     bank.alice(1).step_up().await;
     bank.app.wait(15);
     bank.transfer(1, 2).await;
-    assert_eq!(bank.alice(2).start().await.says(), LIMIT);
+    assert_eq!(bank.alice(2).start().await.summary(), LIMIT);
 }

@@ -1,4 +1,4 @@
-//! Push fatigue: how often a phone rings, and what a user who says no is spared.
+//! Push fatigue: limits on pushes, and the pause after declined ones.
 
 use tower_step_up::{Policy, PushReply, SendBudget, StepUp};
 
@@ -18,7 +18,7 @@ impl Phone {
     fn new(policy: Policy) -> Self {
         let clock = clock();
         let builder = StepUp::builder().otp("SMS", vault_app::send).push("BIOMETRIC", vault_app::notify).policy(policy);
-        let step_up = builder.sandbox().clock(clock.clone()).build().expect("a sound app");
+        let step_up = builder.sandbox().clock(clock.clone()).build().expect("a valid configuration");
         Self { app: vault_app::app(&step_up, clock, true), step_up }
     }
 
@@ -26,7 +26,7 @@ impl Phone {
         self.app.session("alice", &session.to_string())
     }
 
-    /// A push in this session, and what the phone says to it.
+    /// Starts a push in this session and answers it.
     async fn answers(&self, session: &Session, answer: PushReply) {
         let id = session.push().await;
         self.step_up.answer_push("alice", &id, answer).await.expect("in time");
@@ -38,10 +38,10 @@ impl Phone {
 }
 
 async fn start(session: &Session, path: &str) -> String {
-    session.companion("POST", path).send().await.says()
+    session.challenge("POST", path).send().await.summary()
 }
 
-/// Three that were declined in a row: none for half an hour, to the second. Codes go on.
+/// Three declined in a row: no push for half an hour, exact to the second. Codes are not affected.
 #[tokio::test]
 async fn three_denials() {
     for apart in [0, 300, 1000, 20_000] {
@@ -58,19 +58,19 @@ async fn three_denials() {
             }
         }
         assert_eq!(start(&alice, CODE).await, "204");
-        assert_eq!(alice.verify(RIGHT).await.says(), "204", "{apart} apart");
+        assert_eq!(alice.verify(RIGHT).await.summary(), "204", "{apart} apart");
         assert_eq!(start(&phone.app.session("bob", "1"), PUSH).await, "200");
         phone.app.wait_millis(999);
-        assert_eq!(start(&alice, PUSH).await, "429 3 1", "a code that was right ends no pause");
+        assert_eq!(start(&alice, PUSH).await, "429 3 1", "a verified code does not end the pause");
         phone.app.wait_millis(1);
         assert_eq!(start(&alice, PUSH).await, "200", "{apart} apart");
     }
 }
 
-/// The pause holds whatever comes in while it does: a fourth and a fifth denial, of pushes that were out already.
+/// Further denials during the pause, of pushes sent before, do not change it.
 #[tokio::test]
 async fn denials_after_the_third() {
-    // So many before, and then so many pushes at once, which are all declined.
+    // Declined before, and then pushes in flight at once, which are all declined.
     for (before, at_once) in [(0, 3), (1, 3), (2, 1), (2, 2), (2, 3)] {
         let phone = Phone::new(Policy::new());
         for _ in 0..before {
@@ -92,10 +92,10 @@ async fn denials_after_the_third() {
     }
 }
 
-/// What ends a row of denials, and what does not; two before, two after.
+/// What resets the count of denials, and what does not; two before, two after.
 #[tokio::test]
-async fn a_row_of_denials() {
-    for (between, told) in
+async fn what_resets_the_count_of_denials() {
+    for (between, expected) in
         [("approved", "200"), ("code", PAUSED), ("expired", PAUSED), ("dropped", PAUSED), ("unlocked", "200")]
     {
         let phone = Phone::new(Policy::new());
@@ -109,15 +109,15 @@ async fn a_row_of_denials() {
             "expired" => drop(alice.push().await),
             "dropped" => {
                 alice.push().await;
-                assert_eq!(alice.drop_elevation().await.says(), "204");
+                assert_eq!(alice.drop_elevation().await.summary(), "204");
             }
             _ => phone.step_up.unlock("alice").await.expect("unlocked"),
         }
         phone.app.wait(600);
         phone.declines(&alice).await;
-        assert_eq!(start(&alice, PUSH).await, told, "{between}");
-        if told == "200" {
-            assert_eq!(alice.drop_elevation().await.says(), "204");
+        assert_eq!(start(&alice, PUSH).await, expected, "{between}");
+        if expected == "200" {
+            assert_eq!(alice.drop_elevation().await.summary(), "204");
             phone.app.wait(600);
             phone.declines(&alice).await;
             phone.declines(&alice).await;
@@ -126,42 +126,42 @@ async fn a_row_of_denials() {
     }
 }
 
-/// Three in ten minutes. One that was approved is given back; one that was declined, expired or dropped is not.
+/// Three in ten minutes. An approved push is restored to the budget; a declined, expired or dropped one is not.
 #[tokio::test]
 async fn three_in_ten_minutes() {
     let phone = Phone::new(Policy::new());
     let alice = phone.alice(1);
     for _ in 0..12 {
         phone.answers(&alice, PushReply::Approve).await;
-        assert_eq!(alice.vault().await.says(), "200");
+        assert_eq!(alice.vault().await.summary(), "200");
     }
     phone.declines(&alice).await;
     alice.push().await;
-    assert_eq!(alice.drop_elevation().await.says(), "204");
+    assert_eq!(alice.drop_elevation().await.summary(), "204");
     alice.push().await;
     phone.app.wait(301);
     assert_eq!(start(&alice, PUSH).await, "429 3, 3;w=600 299");
     phone.app.wait(299);
     for _ in 0..3 {
         assert_eq!(start(&alice, PUSH).await, "200");
-        assert_eq!(alice.drop_elevation().await.says(), "204");
+        assert_eq!(alice.drop_elevation().await.summary(), "204");
     }
     assert_eq!(start(&alice, PUSH).await, "429 3, 3;w=600 600");
 }
 
-/// Three challenges live at once, of which each session has a code and a push at most. The fourth waits for the first.
+/// Three live challenges per user, at most one code and one push per session. The fourth waits for the first to end.
 #[tokio::test]
 async fn a_fourth_challenge() {
     type Becomes = (&'static str, u64, &'static str);
     let cases: [Becomes; 6] = [
-        ("it lives", 0, "429 3 260"),
+        ("it is live", 0, "429 3 260"),
         ("one is verified", 0, "ok"),
         ("one is dropped", 0, "ok"),
         ("one is declined", 0, "ok"),
         ("one has one second left", 259, "429 3 1"),
         ("one has expired", 260, "ok"),
     ];
-    for (name, wait, told) in cases {
+    for (name, wait, expected) in cases {
         for path in [CODE, PUSH] {
             let phone = Phone::new(
                 Policy::new()
@@ -175,43 +175,43 @@ async fn a_fourth_challenge() {
             assert_eq!(start(&second, CODE).await, "204");
             assert_eq!(start(&third, path).await, "429 3 260", "{name}");
             assert_eq!(start(&second, PUSH).await, "429 3 260", "{name}");
-            // In the place of its like it is no fourth.
+            // One that replaces a challenge of its kind is not a fourth.
             if name == "it lives" {
                 assert_eq!(start(&alice, CODE).await, "204");
-                assert_eq!(start(&third, path).await, "429 3 280", "the first is the push now");
+                assert_eq!(start(&third, path).await, "429 3 280", "now the push is the oldest");
                 continue;
             }
             match name {
-                "one is verified" => assert_eq!(alice.verify(RIGHT).await.says(), "204"),
-                "one is dropped" => assert_eq!(second.drop_elevation().await.says(), "204"),
+                "one is verified" => assert_eq!(alice.verify(RIGHT).await.summary(), "204"),
+                "one is dropped" => assert_eq!(second.drop_elevation().await.summary(), "204"),
                 "one is declined" => {
                     phone.step_up.answer_push("alice", &push, PushReply::Decline).await.expect("in time");
                 }
                 _ => phone.app.wait(wait),
             }
-            let says = start(&third, path).await;
-            assert!(says == told || told == "ok" && says.starts_with("20"), "{name}: {says}");
+            let summary = start(&third, path).await;
+            assert!(summary == expected || expected == "ok" && summary.starts_with("20"), "{name}: {summary}");
             assert_eq!(start(&phone.app.session("bob", "1"), path).await[..2], *"20");
         }
     }
 }
 
-/// The numbers are the policy's.
+/// Limits set by the policy.
 #[tokio::test]
-async fn the_policys_own_numbers() {
+async fn configured_limits() {
     let hour = std::time::Duration::from_secs(3600);
     let phone = Phone::new(Policy::new().pushes(5).pause_after_declines(2, hour).live_challenges(1));
     let alice = phone.alice(1);
     assert_eq!(start(&alice, CODE).await, "204");
     assert_eq!(start(&alice, PUSH).await, "429 1 300");
-    assert_eq!(alice.drop_elevation().await.says(), "204");
+    assert_eq!(alice.drop_elevation().await.summary(), "204");
     phone.declines(&alice).await;
     phone.declines(&alice).await;
     assert_eq!(start(&alice, PUSH).await, "429 2 3600");
     phone.app.wait(3600);
     for _ in 0..5 {
         alice.push().await;
-        assert_eq!(alice.drop_elevation().await.says(), "204");
+        assert_eq!(alice.drop_elevation().await.summary(), "204");
     }
     assert_eq!(start(&alice, PUSH).await, "429 5, 5;w=600 600");
 }

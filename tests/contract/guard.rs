@@ -1,4 +1,4 @@
-//! The guard's refusal, to the byte; and that no spelling of a guarded path, by no method, gets round it.
+//! The guard's refusal, byte for byte; and that no spelling of a guarded path and no method bypasses it.
 
 use axum::Router;
 use axum::routing::{any, post};
@@ -41,18 +41,18 @@ async fn refusals() {
     }
 }
 
-/// 403 for every method, those included that have no handler; 401 without a caller.
+/// 403 for every method, including those without a handler; 401 without a caller.
 #[tokio::test]
 async fn every_method() {
     let alice = App::demo().login("alice").await;
     for path in ["/transfers", "/cards/1"] {
         for method in METHODS {
-            let answer = alice.ask(method, path).send().await;
+            let answer = alice.request(method, path).send().await;
             assert_eq!(answer.status, 403, "{method} {path}");
             if method != "HEAD" {
                 assert_eq!(answer.json(), refusal(path, "missing"), "{method} {path}");
             }
-            let answer = alice.ask(method, path).no_token().send().await;
+            let answer = alice.request(method, path).no_token().send().await;
             assert_eq!(answer.status, 401, "{method} {path}");
             if method != "HEAD" {
                 assert_eq!(answer.json()["errorCode"], "UNAUTHORIZED", "{method} {path}");
@@ -61,17 +61,17 @@ async fn every_method() {
     }
 }
 
-/// Where a login is enough, the guard does not stand.
+/// Routes that need only a login are not guarded.
 #[tokio::test]
-async fn what_is_not_guarded() {
+async fn unguarded_routes() {
     let app = App::demo();
     for user in ["alice", "bob", "dave"] {
-        assert_eq!(app.login(user).await.ask("GET", "/accounts").send().await.status, 200);
+        assert_eq!(app.login(user).await.request("GET", "/accounts").send().await.status, 200);
     }
-    assert_eq!(app.ask("GET", "/accounts").send().await.status, 401);
+    assert_eq!(app.request("GET", "/accounts").send().await.status, 401);
 }
 
-/// T22: spellings × methods × callers. Whatever the router makes of it, nobody reads the card or moves money.
+/// T22: spellings × methods × callers. No combination reads the card or moves money.
 #[tokio::test]
 async fn spellings() {
     let app = App::demo();
@@ -130,12 +130,12 @@ async fn spellings() {
     for path in paths {
         for method in METHODS {
             for session in [&alice, &bob] {
-                let ask = || session.ask(method, path).json(r#"{"to":"DE02120300000000202051","amount":10}"#);
-                let overridden = ask().header("x-http-method-override", "GET").header("x-original-url", "/cards/1");
-                let rewritten = ask().header("x-forwarded-prefix", "/public").header("x-rewrite-url", "/transfers");
-                let asks = [ask(), ask().no_token(), overridden, rewritten];
-                for ask in asks {
-                    let answer = ask.send().await;
+                let request = || session.request(method, path).json(r#"{"to":"DE02120300000000202051","amount":10}"#);
+                let overridden = request().header("x-http-method-override", "GET").header("x-original-url", "/cards/1");
+                let rewritten = request().header("x-forwarded-prefix", "/public").header("x-rewrite-url", "/transfers");
+                let requests = [request(), request().no_token(), overridden, rewritten];
+                for request in requests {
+                    let answer = request.send().await;
                     assert!(!is_guarded_body(&answer, &secret), "{method} {path}: {answer:?}");
                 }
             }
@@ -143,7 +143,7 @@ async fn spellings() {
     }
 }
 
-/// T22: wherever the guard is put, it stands before what it was put around: routes, methods, fallbacks, services.
+/// T22: the guard covers everything it is applied to: routes, methods, fallbacks, services.
 #[tokio::test]
 async fn places() {
     async fn vault() -> &'static str {
@@ -177,18 +177,18 @@ async fn places() {
     for (name, path, place) in places {
         let clock = clock();
         let builder = StepUp::builder().otp("SMS", vault_app::send).sandbox().clock(clock.clone());
-        let step_up = builder.build().expect("a sound app");
+        let step_up = builder.build().expect("a valid configuration");
         let app = vault_app::around(place(&RequireStepUp::new(&step_up)), &step_up, clock, true);
         let (alice, bob) = (app.session("alice", "1"), app.session("bob", "1"));
         alice.step_up().await;
         for method in METHODS {
-            assert_eq!(app.ask(method, path).send().await.status, 401, "{name}: {method}");
-            let refused = bob.ask(method, path).send().await;
+            assert_eq!(app.request(method, path).send().await.status, 401, "{name}: {method}");
+            let refused = bob.request(method, path).send().await;
             assert_eq!(refused.status, 403, "{name}: {method}");
             assert!(!refused.contains(vault_app::TREASURE), "{name}: {method}");
-            assert_eq!(alice.ask(method, path).send().await.status, 200, "{name}: {method}");
+            assert_eq!(alice.request(method, path).send().await.status, 200, "{name}: {method}");
         }
-        assert_eq!(alice.ask("POST", path).send().await.body, vault_app::TREASURE, "{name}");
+        assert_eq!(alice.request("POST", path).send().await.body, vault_app::TREASURE, "{name}");
     }
 }
 
@@ -196,7 +196,7 @@ fn is_guarded_body(answer: &Answer, secret: &str) -> bool {
     answer.contains(secret) || answer.status == 201
 }
 
-/// The full number of the card; a text without it is no guarded body.
+/// The full card number, by which a guarded body is recognized.
 async fn card_number(session: &Session) -> String {
     session.step_up().await;
     let answer = session.card().await;

@@ -1,9 +1,9 @@
-//! What every answer carries. The rules without an exception (`no-store`, a fresh `request-ref`, the sandbox's mark) are
-//! checked on every answer of every test, in `app.rs`.
+//! Response headers. Those without an exception (`no-store`, a unique `request-ref`, the sandbox header) are checked on
+//! every response of every test, in `app.rs`.
 
-use crate::app::{Answer, App, COMPANION, RIGHT};
+use crate::app::{Answer, App, CHALLENGES, RIGHT};
 
-/// Each operation once, with the success that the contract promises.
+/// Each operation once, with its documented success.
 #[tokio::test]
 async fn operations() {
     let app = App::demo();
@@ -21,10 +21,10 @@ async fn operations() {
         (&alice, "DELETE", "/".to_owned(), "", "204"),
         (&alice, "DELETE", String::new(), "", "204"),
     ];
-    for (session, method, path, body, told) in cases {
-        let ask = session.companion(method, &path);
-        let answer = if body.is_empty() { ask.send().await } else { ask.json(body.to_owned()).send().await };
-        assert_eq!(answer.says(), told, "{method} {path}");
+    for (session, method, path, body, expected) in cases {
+        let request = session.challenge(method, &path);
+        let answer = if body.is_empty() { request.send().await } else { request.json(body.to_owned()).send().await };
+        assert_eq!(answer.summary(), expected, "{method} {path}");
         assert_eq!(answer.status == 200, answer.header("content-type") == "application/json", "{method} {path}");
         assert_eq!(answer.status == 204, answer.body.is_empty(), "{method} {path}");
     }
@@ -35,58 +35,58 @@ async fn requests_are_never_echoed() {
     const CANARY: &str = "canary-4711-canary";
     let app = App::demo();
     let alice = app.login("alice").await;
-    let asks = [
-        alice.companion("POST", "/otp/SMS"),
-        alice.companion("POST", "/otp/SMS"),
-        alice.companion("POST", &format!("/otp/{CANARY}")),
-        alice.companion("POST", "/otp/SMS/verify").json(format!(r#"{{"verificationCode":"{CANARY}"}}"#)),
-        alice.companion("POST", "/otp/SMS/verify").json(format!(r#"{{"{CANARY}":"{CANARY}"}}"#)),
-        alice.companion("POST", "/otp/SMS/verify").json(CANARY),
-        alice.companion("POST", "/otp/SMS/verify").json(r#"{"verificationCode":"123456"}"#).no_token(),
-        alice.companion("GET", ""),
-        alice.companion("GET", &format!("/push/BIOMETRIC/{CANARY}")),
-        alice.companion("POST", &format!("/{CANARY}")),
-        alice.companion(CANARY, "/otp/SMS"),
-        alice.companion("DELETE", ""),
-        alice.ask("GET", "/cards/1"),
-        alice.ask("GET", "/cards/1").no_token(),
+    let requests = [
+        alice.challenge("POST", "/otp/SMS"),
+        alice.challenge("POST", "/otp/SMS"),
+        alice.challenge("POST", &format!("/otp/{CANARY}")),
+        alice.challenge("POST", "/otp/SMS/verify").json(format!(r#"{{"verificationCode":"{CANARY}"}}"#)),
+        alice.challenge("POST", "/otp/SMS/verify").json(format!(r#"{{"{CANARY}":"{CANARY}"}}"#)),
+        alice.challenge("POST", "/otp/SMS/verify").json(CANARY),
+        alice.challenge("POST", "/otp/SMS/verify").json(r#"{"verificationCode":"123456"}"#).no_token(),
+        alice.challenge("GET", ""),
+        alice.challenge("GET", &format!("/push/BIOMETRIC/{CANARY}")),
+        alice.challenge("POST", &format!("/{CANARY}")),
+        alice.challenge(CANARY, "/otp/SMS"),
+        alice.challenge("DELETE", ""),
+        alice.request("GET", "/cards/1"),
+        alice.request("GET", "/cards/1").no_token(),
     ];
-    for ask in asks {
-        let ask = ["request-ref", "idempotency-ref", "api-key", "call-ref"]
+    for request in requests {
+        let request = ["request-ref", "idempotency-ref", "api-key", "call-ref"]
             .into_iter()
-            .fold(ask, |ask, name| ask.header(name, CANARY));
-        let answer = ask.header("x-request-id", CANARY).send().await;
+            .fold(request, |request, name| request.header(name, CANARY));
+        let answer = request.header("x-request-id", CANARY).send().await;
         assert!(!answer.contains(CANARY), "{answer:?}");
         assert!(!answer.header("request-ref").contains(CANARY), "{answer:?}");
     }
 }
 
-/// `idempotency-ref` replays nothing and `api-key` opens nothing.
+/// `idempotency-ref` replays nothing and `api-key` grants nothing.
 #[tokio::test]
 async fn references_are_accepted_and_ignored() {
     let app = App::demo();
     let alice = app.login("alice").await;
     let start = || {
-        let ask = alice.companion("POST", "/otp/SMS").header("idempotency-ref", "one");
-        ask.header("api-key", "two").header("call-ref", "three").send()
+        let request = alice.challenge("POST", "/otp/SMS").header("idempotency-ref", "one");
+        request.header("api-key", "two").header("call-ref", "three").send()
     };
-    assert_eq!(start().await.says(), "204");
-    assert_eq!(start().await.says(), "409 RETRY_IN_15SEC 15");
+    assert_eq!(start().await.summary(), "204");
+    assert_eq!(start().await.summary(), "409 RETRY_IN_15SEC 15");
     app.wait(15);
-    assert_eq!(start().await.says(), "204");
-    let stranger = app.ask("GET", COMPANION).header("api-key", &alice.token).send().await;
-    assert_eq!(stranger.says(), "401 UNAUTHORIZED");
+    assert_eq!(start().await.summary(), "204");
+    let stranger = app.request("GET", CHALLENGES).header("api-key", &alice.token).send().await;
+    assert_eq!(stranger.summary(), "401 UNAUTHORIZED");
 }
 
-/// Every refusal that the contract gives an `errorCode` says that and a message, and nothing else.
+/// Every refusal with an `errorCode` contains that, a message, and nothing else.
 #[tokio::test]
-async fn refusals_say_a_message_and_a_code() {
+async fn refusals_contain_a_message_and_a_code() {
     let app = App::demo();
     let alice = app.login("alice").await;
     let bob = app.login("bob").await;
     let cases: [(Answer, &str); 5] = [
-        (app.ask("GET", COMPANION).send().await, "UNAUTHORIZED"),
-        (app.ask("GET", "/cards/1").send().await, "UNAUTHORIZED"),
+        (app.request("GET", CHALLENGES).send().await, "UNAUTHORIZED"),
+        (app.request("GET", "/cards/1").send().await, "UNAUTHORIZED"),
         (app.login("dave").await.start().await, "INSUFFICIENT_PERMISSIONS"),
         (bob.start().await, "CHANNEL_NOT_REGISTERED"),
         (alice.verify(RIGHT).await, "STATE_INVALID"),

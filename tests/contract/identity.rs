@@ -1,13 +1,13 @@
-//! No caller, and callers that somebody would like to be (T21).
+//! Requests without a caller, and forged callers (T21).
 
 use http::HeaderMap;
 use tower_step_up::StepUp;
 
-use crate::app::{App, COMPANION, RIGHT, WRONG, clock};
+use crate::app::{App, CHALLENGES, RIGHT, WRONG, clock};
 use crate::body::with_trailers;
 use crate::vault_app;
 
-/// 401, from the guard and the companion alike, on every operation.
+/// 401 from the guard and from every challenge endpoint.
 #[tokio::test]
 async fn no_caller() {
     let app = App::demo();
@@ -19,16 +19,16 @@ async fn no_caller() {
         ("GET", ""),
         ("DELETE", ""),
     ];
-    let companion = operations.map(|(method, path)| (method, format!("{COMPANION}{path}")));
+    let endpoints = operations.map(|(method, path)| (method, format!("{CHALLENGES}{path}")));
     let guarded = [("GET", "/cards/1".to_owned()), ("POST", "/transfers".to_owned())];
-    for (method, path) in companion.into_iter().chain(guarded) {
-        let answer = app.ask(method, &path).send().await;
-        assert_eq!(answer.says(), "401 UNAUTHORIZED", "{method} {path}");
+    for (method, path) in endpoints.into_iter().chain(guarded) {
+        let answer = app.request(method, &path).send().await;
+        assert_eq!(answer.summary(), "401 UNAUTHORIZED", "{method} {path}");
         assert_eq!(answer.header("www-authenticate"), "StepUpSession", "{method} {path}");
     }
 }
 
-/// Only one `Authorization: Bearer` with a token that was handed out names a caller.
+/// Only a single `Authorization: Bearer` with an issued token identifies a caller.
 #[tokio::test]
 async fn only_a_token() {
     let app = App::demo();
@@ -59,20 +59,21 @@ async fn only_a_token() {
         &[("x-forwarded-user", "alice"), ("x-user", "alice"), ("remote-user", "alice"), ("x-stepup-token", &token)],
     ];
     for headers in cases {
-        for (method, path) in [("GET", "/cards/1"), ("GET", COMPANION), ("DELETE", COMPANION), ("GET", "/accounts")] {
-            let ask = headers.iter().fold(app.ask(method, path), |ask, (name, value)| ask.header(name, value));
-            assert_eq!(ask.send().await.status, 401, "{method} {path} with {headers:?}");
+        for (method, path) in [("GET", "/cards/1"), ("GET", CHALLENGES), ("DELETE", CHALLENGES), ("GET", "/accounts")] {
+            let request =
+                headers.iter().fold(app.request(method, path), |request, (name, value)| request.header(name, value));
+            assert_eq!(request.send().await.status, 401, "{method} {path} with {headers:?}");
         }
     }
     let query = format!("/cards/1?token={0}&access_token={0}", alice.token);
-    assert_eq!(app.ask("GET", &query).send().await.status, 401);
-    // Nothing of that touched the elevation.
-    assert_eq!(alice.card().await.says(), "200");
+    assert_eq!(app.request("GET", &query).send().await.status, 401);
+    // The elevation is unchanged.
+    assert_eq!(alice.card().await.summary(), "200");
 }
 
-/// A caller stays who they are, whatever else the request says.
+/// Nothing else in the request changes the caller.
 #[tokio::test]
-async fn nobody_else() {
+async fn other_headers_do_not_change_the_caller() {
     let app = App::demo();
     let (alice, mallory) = (app.login("alice").await, app.login("alice-mallory").await);
     alice.step_up().await;
@@ -87,45 +88,51 @@ async fn nobody_else() {
         ("x-auth-subject", "alice"),
         ("cookie", &*format!("token={}", alice.token).leak()),
     ];
-    let with = |ask| smuggled.iter().fold(ask, |ask: crate::app::Ask, (name, value)| ask.header(name, value));
-    assert_eq!(with(mallory.ask("GET", "/cards/1")).send().await.says(), "403 STEP_UP_REQUIRED missing");
-    assert_eq!(with(mallory.companion("GET", "")).send().await.says(), "200 STANDARD");
+    let with = |request| {
+        smuggled.iter().fold(request, |request: crate::app::RequestBuilder, (name, value)| request.header(name, value))
+    };
+    assert_eq!(with(mallory.request("GET", "/cards/1")).send().await.summary(), "403 STEP_UP_REQUIRED missing");
+    assert_eq!(with(mallory.challenge("GET", "")).send().await.summary(), "200 STANDARD");
     let query = format!("/cards/1?token={}", alice.token);
-    assert_eq!(mallory.ask("GET", &query).send().await.says(), "403 STEP_UP_REQUIRED missing");
-    assert_eq!(with(mallory.companion("DELETE", "")).send().await.says(), "204");
-    assert_eq!(alice.card().await.says(), "200");
+    assert_eq!(mallory.request("GET", &query).send().await.summary(), "403 STEP_UP_REQUIRED missing");
+    assert_eq!(with(mallory.challenge("DELETE", "")).send().await.summary(), "204");
+    assert_eq!(alice.card().await.summary(), "200");
 }
 
-/// Trailers name nobody.
+/// Trailers do not identify a caller.
 #[tokio::test]
 async fn trailers() {
     const BODY: &str = r#"{"verificationCode":"123456"}"#;
     let app = App::demo();
     let (alice, mallory) = (app.login("alice").await, app.login("alice-mallory").await);
-    assert_eq!(alice.start().await.says(), "204");
+    assert_eq!(alice.start().await.summary(), "204");
     let mut trailers = HeaderMap::new();
     trailers.insert("authorization", format!("Bearer {}", alice.token).parse().unwrap());
     trailers.insert("x-stepup-subject", "alice".parse().unwrap());
-    let verify = |ask: crate::app::Ask| {
-        let ask = ask.header("content-type", "application/json").header("trailer", "authorization");
-        ask.body(with_trailers(BODY, trailers.clone())).send()
+    let verify = |request: crate::app::RequestBuilder| {
+        let request = request.header("content-type", "application/json").header("trailer", "authorization");
+        request.body(with_trailers(BODY, trailers.clone())).send()
     };
-    let nobody = verify(app.ask("POST", &format!("{COMPANION}/otp/SMS/verify"))).await;
-    assert_eq!(nobody.says(), "401 UNAUTHORIZED");
-    let stranger = verify(mallory.companion("POST", "/otp/SMS/verify")).await;
-    assert_eq!(stranger.says(), "409 STATE_INVALID");
-    assert_eq!(verify(app.ask("POST", "/transfers")).await.status, 401);
+    let nobody = verify(app.request("POST", &format!("{CHALLENGES}/otp/SMS/verify"))).await;
+    assert_eq!(nobody.summary(), "401 UNAUTHORIZED");
+    let stranger = verify(mallory.challenge("POST", "/otp/SMS/verify")).await;
+    assert_eq!(stranger.summary(), "409 STATE_INVALID");
+    assert_eq!(verify(app.request("POST", "/transfers")).await.status, 401);
     assert_eq!(alice.card().await.status, 403);
     assert_eq!(mallory.card().await.status, 403);
-    assert_eq!(verify(alice.companion("POST", "/otp/SMS/verify")).await.says(), "204");
+    assert_eq!(verify(alice.challenge("POST", "/otp/SMS/verify")).await.summary(), "204");
 }
 
-/// User and session are two names, and neither runs into the other.
+/// User and session are separate: concatenations that are equal do not collide.
 #[tokio::test]
 async fn ids_are_not_joined() {
     let clock = clock();
-    let step_up =
-        StepUp::builder().otp("SMS", vault_app::send).sandbox().clock(clock.clone()).build().expect("a sound app");
+    let step_up = StepUp::builder()
+        .otp("SMS", vault_app::send)
+        .sandbox()
+        .clock(clock.clone())
+        .build()
+        .expect("a valid configuration");
     let app = vault_app::app(&step_up, clock, true);
     let pairs =
         [("ab", "c"), ("a", "bc"), ("abc", "x"), ("x", "abc"), ("c", "ab"), ("ab", "C"), ("ab", "c "), ("Ab", "c")];
@@ -138,7 +145,7 @@ async fn ids_are_not_joined() {
     }
 }
 
-/// The names of users are compared whole.
+/// User names are compared exactly.
 #[tokio::test]
 async fn names_are_not_confused() {
     let app = App::demo();
@@ -149,9 +156,9 @@ async fn names_are_not_confused() {
     }
     sessions[0].step_up().await;
     for (user, session) in users.iter().zip(&sessions).skip(1) {
-        assert_eq!(session.card().await.says(), "403 STEP_UP_REQUIRED missing", "{user:?}");
-        assert_eq!(session.start().await.says(), "204", "{user:?}");
-        assert_eq!(session.verify(WRONG).await.says(), "409 VERIFICATION_CODE_INVALID", "{user:?}");
-        assert_eq!(session.verify(RIGHT).await.says(), "204", "{user:?}");
+        assert_eq!(session.card().await.summary(), "403 STEP_UP_REQUIRED missing", "{user:?}");
+        assert_eq!(session.start().await.summary(), "204", "{user:?}");
+        assert_eq!(session.verify(WRONG).await.summary(), "409 VERIFICATION_CODE_INVALID", "{user:?}");
+        assert_eq!(session.verify(RIGHT).await.summary(), "204", "{user:?}");
     }
 }

@@ -1,7 +1,9 @@
-//! The life of a code and of what it opens, on a stepped clock.
+//! The lifetime of codes and grants, on a stepped clock.
 
 use crate::app::{App, RIGHT, WRONG};
-use crate::script::{Card, Delete, Line, Login, Logout, Millis, Right, Start, Status, Transfer, Wait, Wrong, play};
+use crate::script::{
+    Card, Delete, Line, Login, Logout, Millis, Right, Start, Status, Transfer, Wait, Wrong, run_script,
+};
 
 const INVALID: &str = "409 VERIFICATION_CODE_INVALID";
 const ONE_LEFT: &str = "409 ONE_CHALLENGE_LIMIT_REMAINING";
@@ -16,7 +18,7 @@ const HOUR: u64 = 60 * MINUTE;
 
 const TRIES: [(&str, &[Line]); 10] = [
     (
-        "five tries; the right code is too late afterwards",
+        "five attempts; afterwards the right code fails, too",
         &[
             (0, Start, "204"),
             (0, Wrong, INVALID),
@@ -30,7 +32,7 @@ const TRIES: [(&str, &[Line]); 10] = [
         ],
     ),
     (
-        "the right code on the fifth try",
+        "the right code on the fifth attempt",
         &[
             (0, Start, "204"),
             (0, Wrong, INVALID),
@@ -42,7 +44,7 @@ const TRIES: [(&str, &[Line]); 10] = [
         ],
     ),
     (
-        "a start while the code is alive inherits its tries",
+        "a start while the code is live inherits its attempts",
         &[
             (0, Start, "204"),
             (0, Wrong, INVALID),
@@ -56,7 +58,7 @@ const TRIES: [(&str, &[Line]); 10] = [
         ],
     ),
     (
-        "and so does the one after it",
+        "and so does the next one",
         &[
             (0, Start, "204"),
             (0, Wrong, INVALID),
@@ -71,7 +73,7 @@ const TRIES: [(&str, &[Line]); 10] = [
         ],
     ),
     (
-        "inherited tries leave the last one to the right code",
+        "the right code succeeds on the last inherited attempt",
         &[
             (0, Start, "204"),
             (0, Wrong, INVALID),
@@ -84,7 +86,7 @@ const TRIES: [(&str, &[Line]); 10] = [
         ],
     ),
     (
-        "a start that is refused changes nothing",
+        "a refused start changes nothing",
         &[
             (0, Start, "204"),
             (0, Wrong, INVALID),
@@ -96,7 +98,7 @@ const TRIES: [(&str, &[Line]); 10] = [
         ],
     ),
     (
-        "the full number after it died",
+        "all attempts again after it was exhausted",
         &[
             (0, Start, "204"),
             (0, Wrong, INVALID),
@@ -114,7 +116,7 @@ const TRIES: [(&str, &[Line]); 10] = [
         ],
     ),
     (
-        "the full number after it expired",
+        "all attempts again after it expired",
         &[
             (0, Start, "204"),
             (0, Wrong, INVALID),
@@ -124,7 +126,7 @@ const TRIES: [(&str, &[Line]); 10] = [
             (0, Start, "204"),
             (0, Wrong, INVALID),
             (0, Wrong, INVALID),
-            // The fifth in a row since the last success: a lock-out, whatever this code has left.
+            // The fifth in a row since the last success: a lockout, although this code has attempts left.
             (0, Wrong, "429 5 30"),
             (0, Wait(30), ""),
             (0, Wrong, INVALID),
@@ -133,7 +135,7 @@ const TRIES: [(&str, &[Line]); 10] = [
         ],
     ),
     (
-        "the full number after it was verified",
+        "all attempts again after it was verified",
         &[
             (0, Start, "204"),
             (0, Wrong, INVALID),
@@ -149,12 +151,12 @@ const TRIES: [(&str, &[Line]); 10] = [
             (0, Wrong, ONE_LEFT),
             (0, Wrong, LIMIT),
             (0, Right, DEAD),
-            // What was verified before stays open.
+            // The earlier grant stays valid.
             (0, Card, "200"),
         ],
     ),
     (
-        "each session has tries of its own; the user's failures are one count",
+        "attempts are per session; failures are counted per user",
         &[
             (0, Start, "204"),
             (1, Start, "204"),
@@ -174,21 +176,24 @@ const TRIES: [(&str, &[Line]); 10] = [
 ];
 
 #[tokio::test]
-async fn tries() {
+async fn attempts() {
     for (name, lines) in TRIES {
-        play(name, &["alice", "alice"], lines).await;
+        run_script(name, &["alice", "alice"], lines).await;
     }
 }
 
 const LIFE: u64 = 5 * MINUTE * 1000;
 const TIME: [(&str, &[Line]); 11] = [
-    ("alive to the last", &[(0, Start, "204"), (0, Millis(LIFE - 1), ""), (0, Right, "204"), (0, Card, "200")]),
     (
-        "and no longer",
+        "valid until its last millisecond",
+        &[(0, Start, "204"), (0, Millis(LIFE - 1), ""), (0, Right, "204"), (0, Card, "200")],
+    ),
+    (
+        "and expired afterwards",
         &[(0, Start, "204"), (0, Millis(LIFE + 1), ""), (0, Right, EXPIRED), (0, Wrong, EXPIRED), (0, Card, MISSING)],
     ),
     (
-        "T19: a guess prolongs nothing",
+        "T19: an attempt prolongs nothing",
         &[
             (0, Start, "204"),
             (0, Wait(200), ""),
@@ -201,11 +206,11 @@ const TIME: [(&str, &[Line]); 11] = [
         ],
     ),
     (
-        "a new start begins a new life",
+        "a new start has its own lifetime",
         &[(0, Start, "204"), (0, Wait(299), ""), (0, Start, "204"), (0, Wait(299), ""), (0, Right, "204")],
     ),
     (
-        "expired is said for an hour",
+        "CODE_EXPIRED for an hour",
         &[
             (0, Start, "204"),
             (0, Wait(5 * MINUTE + 1), ""),
@@ -219,7 +224,7 @@ const TIME: [(&str, &[Line]); 11] = [
         ],
     ),
     (
-        "already verified is said for an hour",
+        "ALREADY_VERIFIED for an hour",
         &[
             (0, Start, "204"),
             (0, Right, "204"),
@@ -233,7 +238,7 @@ const TIME: [(&str, &[Line]); 11] = [
         ],
     ),
     (
-        "a new code ends what is said of the old one",
+        "a new code replaces the state of the old one",
         &[
             (0, Start, "204"),
             (0, Right, "204"),
@@ -248,7 +253,7 @@ const TIME: [(&str, &[Line]); 11] = [
         ],
     ),
     (
-        "a grant lives ten minutes",
+        "a grant is valid for ten minutes",
         &[
             (0, Start, "204"),
             (0, Wait(60), ""),
@@ -262,7 +267,7 @@ const TIME: [(&str, &[Line]); 11] = [
         ],
     ),
     (
-        "a transfer asks for one of the last two minutes",
+        "a transfer requires one of the last two minutes",
         &[
             (0, Start, "204"),
             (0, Right, "204"),
@@ -277,7 +282,7 @@ const TIME: [(&str, &[Line]); 11] = [
         ],
     ),
     (
-        "using it prolongs nothing, and neither does a failure or a mere start",
+        "neither use, nor a failure, nor a start prolongs it",
         &[
             (0, Start, "204"),
             (0, Right, "204"),
@@ -293,7 +298,7 @@ const TIME: [(&str, &[Line]); 11] = [
         ],
     ),
     (
-        "a second step-up begins ten minutes of its own",
+        "a second step-up has its own ten minutes",
         &[
             (0, Start, "204"),
             (0, Right, "204"),
@@ -313,11 +318,11 @@ const TIME: [(&str, &[Line]); 11] = [
 #[tokio::test]
 async fn time() {
     for (name, lines) in TIME {
-        play(name, &["alice"], lines).await;
+        run_script(name, &["alice"], lines).await;
     }
 }
 
-/// `DELETE` and logout drop grants and pending challenges, never tries, start stamps or counts.
+/// `DELETE` and logout drop grants and pending challenges, but never attempts, start times or counts.
 #[tokio::test]
 async fn dropping() {
     let cases: [(&str, &[Line]); 7] = [
@@ -338,7 +343,7 @@ async fn dropping() {
             &[(0, Start, "204"), (0, Delete, "204"), (0, Right, DEAD), (0, Wrong, DEAD), (0, Card, MISSING)],
         ),
         (
-            "not the tries",
+            "not the attempts",
             &[
                 (0, Start, "204"),
                 (0, Wrong, INVALID),
@@ -353,7 +358,7 @@ async fn dropping() {
             ],
         ),
         (
-            "not the tries, however often",
+            "not the attempts, if repeated either",
             &[
                 (0, Start, "204"),
                 (0, Wrong, INVALID),
@@ -371,7 +376,7 @@ async fn dropping() {
             ],
         ),
         (
-            "not the user's count: logout gives a new session its tries, and the user no more of them",
+            "not the user's count: a session after a logout has new attempts, but the user has no more of them",
             &[
                 (0, Start, "204"),
                 (0, Wrong, INVALID),
@@ -387,7 +392,7 @@ async fn dropping() {
             ],
         ),
         (
-            "nobody else's",
+            "of this session only",
             &[
                 (0, Start, "204"),
                 (0, Right, "204"),
@@ -405,29 +410,29 @@ async fn dropping() {
         ),
     ];
     for (name, lines) in cases {
-        play(name, &["alice", "alice"], lines).await;
+        run_script(name, &["alice", "alice"], lines).await;
     }
 }
 
-/// After success and after expiry, right and wrong codes get the same bytes.
+/// After success and after expiry, the responses to right and wrong codes are identical.
 #[tokio::test]
-async fn what_is_over_tells_nothing() {
-    for (wait, told) in [(0, DONE), (5 * MINUTE, DONE), (2 * HOUR, DEAD)] {
+async fn finished_codes_reveal_nothing() {
+    for (wait, expected) in [(0, DONE), (5 * MINUTE, DONE), (2 * HOUR, DEAD)] {
         let app = App::demo();
         let alice = app.login("alice").await;
         alice.step_up().await;
         app.wait(wait);
         let (right, wrong) = (alice.verify(RIGHT).await, alice.verify(WRONG).await);
-        assert_eq!(right.says(), told);
+        assert_eq!(right.summary(), expected);
         assert_eq!(right.bytes(), wrong.bytes());
     }
-    for (wait, told) in [(5 * MINUTE + 1, EXPIRED), (3 * HOUR, DEAD)] {
+    for (wait, expected) in [(5 * MINUTE + 1, EXPIRED), (3 * HOUR, DEAD)] {
         let app = App::demo();
         let alice = app.login("alice").await;
-        assert_eq!(alice.start().await.says(), "204");
+        assert_eq!(alice.start().await.summary(), "204");
         app.wait(wait);
         let (right, wrong) = (alice.verify(RIGHT).await, alice.verify(WRONG).await);
-        assert_eq!(right.says(), told);
+        assert_eq!(right.summary(), expected);
         assert_eq!(right.bytes(), wrong.bytes());
     }
 }

@@ -1,5 +1,5 @@
-//! The wire contract, seen from outside: the demo's bank and a few further apps, driven over HTTP with a clock that is
-//! stepped by hand. Nothing here sleeps and nothing looks behind the router.
+//! The wire contract, tested from outside: the demo's bank and a few other apps over HTTP, on a clock stepped by hand.
+//! Nothing sleeps, and nothing looks behind the router.
 
 #[path = "../../examples/demo/bank.rs"]
 mod bank;

@@ -1,4 +1,4 @@
-//! Malformed requests: constant answers that echo nothing and cost nothing.
+//! Malformed requests: constant responses that echo nothing; no attempt is counted.
 
 use std::collections::HashSet;
 
@@ -14,34 +14,33 @@ fn invalid(field: &str, error: &str) -> Value {
     json!({"message": "Invalid request", "syntaxErrors": {"invalidFields": [field]}})
 }
 
-/// A message and nothing else.
 fn is_message_only(answer: &Answer) -> bool {
     let json = answer.json();
     let object = json.as_object().expect("an object");
     object.len() == 1 && object["message"].as_str().is_some_and(|message| !message.is_empty())
 }
 
-/// A session that has one try left, so that whatever costs one shows.
-async fn with_one_try_left(app: &App, user: &str) -> Session {
+/// A session with one attempt left, so that any counted attempt is noticed.
+async fn with_one_attempt_left(app: &App, user: &str) -> Session {
     let session = app.login(user).await;
-    assert_eq!(session.start().await.says(), "204");
+    assert_eq!(session.start().await.summary(), "204");
     for _ in 0..4 {
         assert_eq!(session.verify(WRONG).await.status, 409);
     }
     session
 }
 
-/// Whatever was tried with it, the last try is still there, and is the last.
-async fn still_has_it(session: &Session) {
-    assert_eq!(session.verify(RIGHT).await.says(), "204");
-    assert_eq!(session.card().await.says(), "200");
+/// Asserts that the session still has exactly one attempt.
+async fn assert_one_attempt_left(session: &Session) {
+    assert_eq!(session.verify(RIGHT).await.summary(), "204");
+    assert_eq!(session.card().await.summary(), "200");
 }
 
 /// The table of the contract, for codes.
 #[tokio::test]
 async fn codes() {
     let cases = [
-        // Not there.
+        // Absent.
         ("", "REQUIRED"),
         ("{}", "REQUIRED"),
         (" {\n} ", "REQUIRED"),
@@ -90,7 +89,7 @@ async fn codes() {
         (r#"{"verificationCode":{"verificationCode":"123456"}}"#, "REGEX"),
     ];
     let app = App::demo();
-    let (fresh, alice) = (app.login("alice").await, with_one_try_left(&app, "alice-too").await);
+    let (fresh, alice) = (app.login("alice").await, with_one_attempt_left(&app, "alice-too").await);
     for (body, error) in cases {
         for session in [&fresh, &alice] {
             let answer = session.verify_with(body).await;
@@ -98,14 +97,14 @@ async fn codes() {
             assert_eq!(answer.json(), invalid("verificationCode", error), "{body}");
         }
     }
-    // No body at all, and no type.
-    let answer = alice.companion("POST", "/otp/SMS/verify").send().await;
+    // No body and no content type.
+    let answer = alice.challenge("POST", "/otp/SMS/verify").send().await;
     assert_eq!(answer.json(), invalid("verificationCode", "REQUIRED"));
-    still_has_it(&alice).await;
+    assert_one_attempt_left(&alice).await;
 }
 
-/// T7: texts that some comparison takes for the code. Which of `SIZE`, `REGEX` and `HAS_TEXT` is said where more than
-/// one applies is left open.
+/// T7: texts that a lenient comparison takes for the code. If several of `SIZE`, `REGEX` and `HAS_TEXT` apply, any of
+/// them is right.
 #[tokio::test]
 async fn codes_that_normalise_to_the_right_one() {
     let codes = [
@@ -162,7 +161,7 @@ async fn codes_that_normalise_to_the_right_one() {
         "null",
     ];
     let app = App::demo();
-    let alice = with_one_try_left(&app, "alice").await;
+    let alice = with_one_attempt_left(&app, "alice").await;
     for code in codes {
         let answer = alice.verify(code).await;
         assert_eq!(answer.status, 400, "{code:?}: {answer:?}");
@@ -171,10 +170,10 @@ async fn codes_that_normalise_to_the_right_one() {
         assert!(errors.iter().any(|error| json == invalid("verificationCode", error)), "{code:?}: {json}");
         assert!(!answer.contains("12345") && !answer.contains(code), "{code:?}: {answer:?}");
     }
-    still_has_it(&alice).await;
+    assert_one_attempt_left(&alice).await;
 }
 
-/// What is not a JSON object: a message only.
+/// Bodies that are not a JSON object: only a message.
 #[tokio::test]
 async fn not_an_object() {
     let deep = format!("{}{}", "[".repeat(2000), "]".repeat(2000));
@@ -209,18 +208,18 @@ async fn not_an_object() {
         b"verificationCode=123456",
         b"<verificationCode>123456</verificationCode>",
         deep.as_bytes(),
-        // A duplicate key, however it is written, and also one that nobody knows.
+        // A duplicate key, also if escaped or unknown.
         b"{\"verificationCode\":\"123456\",\"verificationCode\":\"123456\"}",
         b"{\"verificationCode\":\"000000\",\"verification\\u0043ode\":\"123456\"}",
         b"{\"a\":1,\"verificationCode\":\"123456\",\"a\":1}",
-        // Invalid UTF-8, also where nobody looks; a BOM.
+        // Invalid UTF-8, also in ignored fields; a BOM.
         b"{\"verificationCode\":\"12345\xff\"}",
         b"{\"a\":\"\xff\",\"verificationCode\":\"123456\"}",
         b"{\"a\xc3\":1,\"verificationCode\":\"123456\"}",
         b"\xef\xbb\xbf{\"verificationCode\":\"123456\"}",
     ];
     let app = App::demo();
-    let alice = with_one_try_left(&app, "alice").await;
+    let alice = with_one_attempt_left(&app, "alice").await;
     let utf16: Vec<_> = r#"{"verificationCode":"123456"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for body in bodies.into_iter().chain([&*utf16]) {
         let answer = alice.verify_with(Bytes::copy_from_slice(body)).await;
@@ -229,10 +228,10 @@ async fn not_an_object() {
         assert!(is_message_only(&answer), "{shown}: {answer:?}");
         assert!(!answer.contains("123456"), "{shown}: {answer:?}");
     }
-    still_has_it(&alice).await;
+    assert_one_attempt_left(&alice).await;
 }
 
-/// The same where no body is needed: a body that is there is read.
+/// The same if no body is needed: a body that is present is parsed.
 #[tokio::test]
 async fn starts() {
     let app = App::demo();
@@ -253,18 +252,18 @@ async fn starts() {
     ];
     for path in ["/otp/SMS", "/push/BIOMETRIC"] {
         for body in bodies {
-            let answer = alice.companion("POST", path).json(Bytes::copy_from_slice(body)).send().await;
+            let answer = alice.challenge("POST", path).json(Bytes::copy_from_slice(body)).send().await;
             let shown = String::from_utf8_lossy(body);
             assert_eq!(answer.status, 400, "{path} {shown}");
             assert!(is_message_only(&answer), "{path} {shown}: {answer:?}");
         }
-        // None of them started anything.
-        let told = alice.companion("POST", path).send().await;
-        assert!(told.status.is_success(), "{path} {told:?}");
+        // None of them started any_body.
+        let answer = alice.challenge("POST", path).send().await;
+        assert!(answer.status.is_success(), "{path} {answer:?}");
     }
 }
 
-/// A body that is there must be declared `application/json`; this keeps HTML forms out.
+/// A body must be declared as `application/json`; this excludes HTML forms.
 #[tokio::test]
 async fn content_types() {
     const BODY: &str = r#"{"verificationCode":"123456"}"#;
@@ -299,61 +298,61 @@ async fn content_types() {
         Some("x-application/json"),
     ];
     let app = App::demo();
-    let alice = with_one_try_left(&app, "alice").await;
+    let alice = with_one_attempt_left(&app, "alice").await;
     let bob = app.login("alice-too").await;
     for kind in refused {
-        let asks = [
-            (alice.companion("POST", "/otp/SMS/verify"), BODY),
-            (bob.companion("POST", "/otp/SMS"), "{}"),
-            (bob.companion("POST", "/push/BIOMETRIC"), "{}"),
+        let requests = [
+            (alice.challenge("POST", "/otp/SMS/verify"), BODY),
+            (bob.challenge("POST", "/otp/SMS"), "{}"),
+            (bob.challenge("POST", "/push/BIOMETRIC"), "{}"),
         ];
-        for (ask, body) in asks {
-            let ask = kind.iter().fold(ask, |ask, kind| ask.header("content-type", kind));
-            let answer = ask.body(Body::from(body)).send().await;
+        for (request, body) in requests {
+            let request = kind.iter().fold(request, |request, kind| request.header("content-type", kind));
+            let answer = request.body(Body::from(body)).send().await;
             assert_eq!(answer.status, 400, "{kind:?}: {answer:?}");
             assert!(is_message_only(&answer), "{kind:?}: {answer:?}");
         }
     }
-    still_has_it(&alice).await;
+    assert_one_attempt_left(&alice).await;
     for kind in accepted {
         let session = App::demo().login("alice").await;
-        let start = session.companion("POST", "/otp/SMS").header("content-type", kind).body(Body::from("{}"));
-        assert_eq!(start.send().await.says(), "204", "{kind}");
-        let verify = session.companion("POST", "/otp/SMS/verify").header("content-type", kind).body(Body::from(BODY));
-        assert_eq!(verify.send().await.says(), "204", "{kind}");
+        let start = session.challenge("POST", "/otp/SMS").header("content-type", kind).body(Body::from("{}"));
+        assert_eq!(start.send().await.summary(), "204", "{kind}");
+        let verify = session.challenge("POST", "/otp/SMS/verify").header("content-type", kind).body(Body::from(BODY));
+        assert_eq!(verify.send().await.summary(), "204", "{kind}");
     }
 }
 
-/// The same on the operations that never have a body.
+/// The same for operations that never have a body.
 #[tokio::test]
-async fn content_types_where_no_body_belongs() {
+async fn content_types_of_operations_without_a_body() {
     let app = App::demo();
     let alice = app.login("alice").await;
     let id = alice.push().await;
     for (method, path) in [("DELETE", "/"), ("GET", "/"), ("GET", &*format!("/push/BIOMETRIC/{id}"))] {
         for (kind, body) in [("text/plain", "{}"), ("application/x-www-form-urlencoded", "a=b"), ("text/html", "x")] {
-            let ask = alice.companion(method, path).header("content-type", kind).body(Body::from(body));
-            let answer = ask.send().await;
+            let request = alice.challenge(method, path).header("content-type", kind).body(Body::from(body));
+            let answer = request.send().await;
             assert_eq!(answer.status, 400, "{method} {path} {kind}: {answer:?}");
             assert!(is_message_only(&answer), "{method} {path} {kind}: {answer:?}");
         }
     }
 }
 
-/// A channel that the app did not register for the operation.
+/// A channel that is not registered for the operation.
 #[tokio::test]
 async fn channels() {
     let app = App::demo();
-    let alice = with_one_try_left(&app, "alice").await;
+    let alice = with_one_attempt_left(&app, "alice").await;
     let channels = ["EMAIL", "AUTHY", "sms", "Sms", "SMS2", "SM", "BIOMETRIC", "verify", "SMS%20", "SMS.", "S%4DS"];
     for channel in channels {
-        let asks = [
-            alice.companion("POST", &format!("/otp/{channel}")),
-            alice.companion("POST", &format!("/otp/{channel}/verify")).json(r#"{"verificationCode":"123456"}"#),
+        let requests = [
+            alice.challenge("POST", &format!("/otp/{channel}")),
+            alice.challenge("POST", &format!("/otp/{channel}/verify")).json(r#"{"verificationCode":"123456"}"#),
         ];
-        for ask in asks {
-            let answer = ask.send().await;
-            // A name that is percent-encoded is no name, or none of ours.
+        for request in requests {
+            let answer = request.send().await;
+            // A percent-encoded name is invalid or unknown.
             if channel.contains('%') {
                 assert!([400, 404].contains(&answer.status.as_u16()), "{channel}: {answer:?}");
             } else {
@@ -363,14 +362,14 @@ async fn channels() {
         }
     }
     for channel in ["SMS", "AUTHY", "biometric", "BIOMETRICS"] {
-        let answer = alice.companion("POST", &format!("/push/{channel}")).send().await;
+        let answer = alice.challenge("POST", &format!("/push/{channel}")).send().await;
         assert_eq!(answer.status, 400, "{channel}");
         assert_eq!(answer.json(), invalid("channel", "NOT_IN"), "{channel}");
     }
-    still_has_it(&alice).await;
+    assert_one_attempt_left(&alice).await;
 }
 
-/// A text that no answer may hold.
+/// A text that no response may contain.
 const CANARY: &str = "ca1na2ry3";
 
 fn values() -> impl Strategy<Value = Value> + Clone {
@@ -418,11 +417,11 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// T23: whatever is sent, the answer is one of a handful of constant texts, and the last try stays.
+/// T23: the response to any body is one of a few constant texts, and no attempt is counted.
 #[test]
-fn anything() {
+fn any_body() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let alice = runtime.block_on(async { with_one_try_left(&App::demo(), "alice").await });
+    let alice = runtime.block_on(async { with_one_attempt_left(&App::demo(), "alice").await });
     let texts = std::cell::RefCell::new(HashSet::new());
     let config = ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&bodies(), |body| {
@@ -434,16 +433,16 @@ fn anything() {
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
     let texts = texts.into_inner();
-    // One for each error of a code, and the message alone.
+    // One for each error of a code, and one with only a message.
     assert!((2..=5).contains(&texts.len()), "constant texts: {texts:?}");
-    runtime.block_on(still_has_it(&alice));
+    runtime.block_on(assert_one_attempt_left(&alice));
 }
 
-/// T23: the same in the path and in the headers.
+/// T23: the same for the path and the headers.
 #[test]
-fn anywhere() {
+fn any_path_and_headers() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let alice = runtime.block_on(async { with_one_try_left(&App::demo(), "alice").await });
+    let alice = runtime.block_on(async { with_one_attempt_left(&App::demo(), "alice").await });
     let path = prop_oneof![
         "/[!-\"$->@-~]{0,24}",
         "/(otp|push)/[!-\"$->@-~]{0,24}",
@@ -454,18 +453,18 @@ fn anywhere() {
     let config = ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&(method, path, ".{0,20}"), |(method, path, query)| {
         let query = query.escape_unicode().to_string().replace(['\\', '{', '}'], "%5C");
-        // axum's `nest_service` takes one slash at the beginning for its own.
+        // axum's `nest_service` strips one leading slash.
         let seen = if path.starts_with("//") { &path[1..] } else { &*path };
         let known = ["/", "/otp/SMS", "/push/BIOMETRIC", "/otp/SMS/verify"].contains(&seen);
-        let ask = alice.companion(method, &format!("{path}?{query}{CANARY}"));
+        let request = alice.challenge(method, &format!("{path}?{query}{CANARY}"));
         if known || http::Uri::try_from(&*path).is_err() {
             return Ok(());
         }
-        let answer = runtime.block_on(ask.send());
+        let answer = runtime.block_on(request.send());
         prop_assert!([400, 404, 405].contains(&answer.status.as_u16()), "{:?}", answer);
         prop_assert!(!answer.contains(CANARY));
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
-    runtime.block_on(still_has_it(&alice));
+    runtime.block_on(assert_one_attempt_left(&alice));
 }

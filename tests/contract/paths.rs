@@ -10,8 +10,7 @@ use crate::vault_app;
 
 #[tokio::test]
 async fn unknown_paths() {
-    // One slash too many at the very beginning is axum's to see: `nest_service` takes it for its own. What the companion
-    // makes of it stands in `mounted`.
+    // A double leading slash is not here, because axum's `nest_service` strips one; `mounted` tests it.
     let app = App::demo();
     let alice = app.login("alice").await;
     let paths = [
@@ -46,18 +45,18 @@ async fn unknown_paths() {
     ];
     for path in paths {
         for method in ["GET", "POST", "DELETE", "PUT", "OPTIONS", "X"] {
-            let answer = alice.companion(method, path).send().await;
+            let answer = alice.challenge(method, path).send().await;
             assert_eq!(answer.status, 404, "{method} {path}");
         }
-        assert_eq!(alice.companion("POST", path).no_token().send().await.status, 404, "{path}");
+        assert_eq!(alice.challenge("POST", path).no_token().send().await.status, 404, "{path}");
     }
-    // `/%53MS` is no spelling of `/SMS`.
+    // `/%53MS` is not `/SMS`.
     for path in ["/otp/%53MS", "/otp/S%4DS", "/otp/SMS%2fverify", "/otp/SMS;a=b/verify", "/push/%42IOMETRIC"] {
-        let answer = alice.companion("POST", path).send().await;
+        let answer = alice.challenge("POST", path).send().await;
         assert!([400, 404].contains(&answer.status.as_u16()), "{path}: {answer:?}");
     }
-    // Nothing was started by any of them.
-    assert_eq!(alice.start().await.says(), "204");
+    // None of them started anything.
+    assert_eq!(alice.start().await.summary(), "204");
     alice.push().await;
 }
 
@@ -81,35 +80,35 @@ async fn wrong_methods() {
     ];
     for (path, allowed) in cases {
         for method in METHODS {
-            // Whether HEAD is a way to GET is left open.
+            // HEAD may be supported along with GET.
             if allowed.contains(&method) || method == "HEAD" && allowed.contains(&"GET") {
                 continue;
             }
-            let asks = [
-                alice.companion(method, path),
-                bob.companion(method, path),
-                alice.companion(method, path).no_token(),
-                alice.companion(method, path).json(r#"{"verificationCode":"123456"}"#),
+            let requests = [
+                alice.challenge(method, path),
+                bob.challenge(method, path),
+                alice.challenge(method, path).no_token(),
+                alice.challenge(method, path).json(r#"{"verificationCode":"123456"}"#),
             ];
-            for ask in asks {
-                let answer = ask.send().await;
+            for request in requests {
+                let answer = request.send().await;
                 assert_eq!(answer.status, 405, "{method} {path}");
                 let allow = answer.header("allow");
-                let mut told: BTreeSet<_> = allow.split(',').map(str::trim).collect();
-                told.remove("HEAD");
-                assert_eq!(told, allowed.iter().copied().collect(), "{method} {path}");
+                let mut methods: BTreeSet<_> = allow.split(',').map(str::trim).collect();
+                methods.remove("HEAD");
+                assert_eq!(methods, allowed.iter().copied().collect(), "{method} {path}");
             }
         }
     }
     alice.step_up().await;
 }
 
-/// On plain hyper the companion is told where it is mounted.
+/// Without a router, the challenge endpoints know their path from `mounted_at`.
 #[tokio::test]
 async fn mounted() {
     let clock = clock();
     let builder = StepUp::builder().otp("SMS", vault_app::send).clock(clock);
-    let companion = builder.build().expect("a sound app").challenges().mounted_at("/a/b").expect("a path");
+    let endpoints = builder.build().expect("a valid configuration").challenges().mounted_at("/a/b").expect("a path");
     let cases = [
         ("POST", "/a/b/otp/SMS", 401),
         ("GET", "/a/b", 401),
@@ -126,7 +125,7 @@ async fn mounted() {
     ];
     for (method, path, status) in cases {
         let request = http::Request::builder().method(method).uri(path).body(axum::body::Body::empty()).unwrap();
-        let answer = companion.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        let answer = endpoints.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         assert_eq!(answer.status(), status, "{method} {path}");
     }
 }

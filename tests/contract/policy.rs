@@ -1,4 +1,4 @@
-//! Apps with numbers, channels and providers of their own.
+//! Apps with their own policies, channels and providers.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use tower_step_up::{
 use crate::app::{App, RIGHT, Session, clock};
 use crate::vault_app;
 
-/// An app out of the sandbox, and the codes it has sent: to whom, over which channel, which.
+/// An app outside the sandbox, and the codes it has sent, each with user and channel.
 fn real(policy: Policy) -> (App, Sent) {
     let (clock, sent) = (clock(), Sent::default());
     let step_up = StepUp::builder()
@@ -22,7 +22,7 @@ fn real(policy: Policy) -> (App, Sent) {
         .policy(policy)
         .clock(clock.clone())
         .build()
-        .expect("a sound app");
+        .expect("a valid configuration");
     (vault_app::app(&step_up, clock, false), sent)
 }
 
@@ -47,43 +47,43 @@ impl Sent {
     }
 }
 
-/// A code of the same length that is another one.
+/// Another code of the same length.
 fn other(code: &str) -> String {
     code.chars().map(|digit| if digit == '9' { '0' } else { char::from(digit as u8 + 1) }).collect()
 }
 
 async fn verify(session: &Session, channel: &str, code: &str) -> String {
     let body = json!({"verificationCode": code}).to_string();
-    session.companion("POST", &format!("/otp/{channel}/verify")).json(body).send().await.says()
+    session.challenge("POST", &format!("/otp/{channel}/verify")).json(body).send().await.summary()
 }
 
 #[tokio::test]
 async fn codes_that_were_sent() {
     let (app, sent) = real(Policy::new());
     let alice = app.session("alice", "1");
-    assert_eq!(alice.start().await.says(), "204");
+    assert_eq!(alice.start().await.summary(), "204");
     let first = sent.last();
     assert_eq!(*sent.0.lock().unwrap(), [["alice".to_owned(), "SMS".to_owned(), first.clone()]]);
     assert!(first.len() == 6 && first.bytes().all(|byte| byte.is_ascii_digit()), "{first}");
-    assert_eq!(alice.vault().await.says(), "403 STEP_UP_REQUIRED missing");
+    assert_eq!(alice.vault().await.summary(), "403 STEP_UP_REQUIRED missing");
     assert_eq!(verify(&alice, "SMS", &other(&first)).await, "409 VERIFICATION_CODE_INVALID");
-    // A new start voids the old code.
+    // A new start replaces the old code.
     app.wait(15);
-    assert_eq!(alice.start().await.says(), "204");
+    assert_eq!(alice.start().await.summary(), "204");
     let second = sent.last();
     if first != second {
         assert_eq!(verify(&alice, "SMS", &first).await, "409 VERIFICATION_CODE_INVALID");
     }
-    // It is verified on the channel that it was sent over, and by the session that asked.
+    // It is valid only on its channel and in its session.
     assert_eq!(verify(&alice, "EMAIL", &second).await, "409 STATE_INVALID");
     assert_eq!(verify(&app.session("alice", "2"), "SMS", &second).await, "409 STATE_INVALID");
     assert_eq!(verify(&app.session("alice2", "1"), "SMS", &second).await, "409 STATE_INVALID");
     assert_eq!(verify(&alice, "SMS", &second).await, "204");
     let vault = alice.vault().await;
-    assert_eq!((vault.says(), &*vault.body), ("200".to_owned(), vault_app::TREASURE.as_bytes()));
+    assert_eq!((vault.summary(), &*vault.body), ("200".to_owned(), vault_app::TREASURE.as_bytes()));
 }
 
-/// In the sandbox nothing is sent, the code is always the same, and everything else is as it is outside.
+/// In the sandbox nothing is sent and the code is always the same; everything else is as outside.
 #[tokio::test]
 async fn sandbox() {
     let (clock, sent) = (clock(), Sent::default());
@@ -94,15 +94,15 @@ async fn sandbox() {
         async { Ok(()) }
     };
     let builder = StepUp::builder().otp("SMS", sent.sender()).push("BIOMETRIC", notify).sandbox();
-    let app = vault_app::app(&builder.clock(clock.clone()).build().expect("a sound app"), clock, true);
+    let app = vault_app::app(&builder.clock(clock.clone()).build().expect("a valid configuration"), clock, true);
     for user in ["alice", "bob", "carol"] {
         let session = app.session(user, "1");
         session.push().await;
-        assert_eq!(session.start().await.says(), "204");
+        assert_eq!(session.start().await.summary(), "204");
         assert_eq!(verify(&session, "SMS", "123457").await, "409 VERIFICATION_CODE_INVALID");
-        assert_eq!(session.vault().await.says(), "403 STEP_UP_REQUIRED missing");
+        assert_eq!(session.vault().await.summary(), "403 STEP_UP_REQUIRED missing");
         assert_eq!(verify(&session, "SMS", RIGHT).await, "204");
-        assert_eq!(session.vault().await.says(), "200");
+        assert_eq!(session.vault().await.summary(), "200");
     }
     assert_eq!((sent.0.lock().unwrap().len(), *pushed.lock().unwrap()), (0, 0));
 }
@@ -114,7 +114,7 @@ async fn codes_are_not_exchanged() {
     let sessions = [app.session("alice", "1"), app.session("alice", "2"), app.session("bob", "1")];
     let mut codes = Vec::new();
     for session in &sessions {
-        assert_eq!(session.start().await.says(), "204");
+        assert_eq!(session.start().await.summary(), "204");
         codes.push(sent.last());
     }
     for (at, session) in sessions.iter().enumerate() {
@@ -127,21 +127,21 @@ async fn codes_are_not_exchanged() {
     }
 }
 
-/// A session has at most one pending code, whatever its channel; a start on the other channel takes its place and its
-/// tries.
+/// A session has at most one pending code over all channels; a start on another channel replaces it and inherits its
+/// attempts.
 #[tokio::test]
 async fn one_pending_code_a_session() {
     let (app, sent) = real(Policy::new());
     let alice = app.session("alice", "1");
-    assert_eq!(alice.start().await.says(), "204");
+    assert_eq!(alice.start().await.summary(), "204");
     let sms = sent.last();
     for _ in 0..3 {
         assert_eq!(verify(&alice, "SMS", &other(&sms)).await, "409 VERIFICATION_CODE_INVALID");
     }
-    let email = || alice.companion("POST", "/otp/EMAIL").send();
-    assert_eq!(email().await.says(), "409 RETRY_IN_15SEC 15");
+    let email = || alice.challenge("POST", "/otp/EMAIL").send();
+    assert_eq!(email().await.summary(), "409 RETRY_IN_15SEC 15");
     app.wait(15);
-    assert_eq!(email().await.says(), "204");
+    assert_eq!(email().await.summary(), "204");
     let email = sent.last();
     assert_eq!(verify(&alice, "SMS", &sms).await, "409 STATE_INVALID");
     assert_eq!(verify(&alice, "SMS", &email).await, "409 STATE_INVALID");
@@ -150,9 +150,9 @@ async fn one_pending_code_a_session() {
     assert_eq!(alice.status().await.json()["grants"][0]["channel"], "EMAIL");
 }
 
-/// So many tries a challenge, and what each wrong one is told.
+/// Attempts per challenge, and the response to each wrong one.
 #[tokio::test]
-async fn tries() {
+async fn attempts() {
     const WAIT: &str = "429 5 30";
     const INVALID: &str = "409 VERIFICATION_CODE_INVALID";
     const ONE_LEFT: &str = "409 ONE_CHALLENGE_LIMIT_REMAINING";
@@ -166,13 +166,17 @@ async fn tries() {
         (6, &[INVALID, INVALID, INVALID, INVALID, ONE_LEFT, WAIT, LIMIT, DEAD]),
         (10, &[INVALID, INVALID, INVALID, INVALID, INVALID, WAIT, INVALID, INVALID, INVALID, ONE_LEFT, LIMIT, DEAD]),
     ];
-    for (tries, told) in cases {
-        let (app, sent) = real(Policy::new().max_attempts(tries));
+    for (attempts, expected) in cases {
+        let (app, sent) = real(Policy::new().max_attempts(attempts));
         let alice = app.session("alice", "1");
-        assert_eq!(alice.start().await.says(), "204");
-        for (number, told) in told.iter().enumerate() {
-            assert_eq!(verify(&alice, "SMS", &other(&sent.last())).await, *told, "{tries} tries, number {number}");
-            if *told == WAIT {
+        assert_eq!(alice.start().await.summary(), "204");
+        for (number, expected) in expected.iter().enumerate() {
+            assert_eq!(
+                verify(&alice, "SMS", &other(&sent.last())).await,
+                *expected,
+                "{attempts} attempts, number {number}"
+            );
+            if *expected == WAIT {
                 assert_eq!(verify(&alice, "SMS", &sent.last()).await, WAIT);
                 app.wait(30);
             }
@@ -186,7 +190,7 @@ async fn longer_codes() {
     for digits in [6, 8, 12] {
         let (app, sent) = real(Policy::new().code_digits(digits));
         let alice = app.session("alice", "1");
-        assert_eq!(alice.start().await.says(), "204");
+        assert_eq!(alice.start().await.summary(), "204");
         let code = sent.last();
         assert_eq!(code.len(), usize::from(digits));
         for wrong in [&code[1..], &*format!("{code}0"), &*format!("0{code}")] {
@@ -198,17 +202,17 @@ async fn longer_codes() {
     }
 }
 
-/// The error code names the number that is configured.
+/// The error code contains the configured interval.
 #[tokio::test]
 async fn resend_interval() {
     for interval in [15, 30, 90] {
         let (app, _) = real(Policy::new().resend_interval(Duration::from_secs(interval)));
         let alice = app.session("alice", "1");
-        assert_eq!(alice.start().await.says(), "204");
+        assert_eq!(alice.start().await.summary(), "204");
         app.wait(1);
-        assert_eq!(alice.start().await.says(), format!("409 RETRY_IN_{interval}SEC {}", interval - 1));
+        assert_eq!(alice.start().await.summary(), format!("409 RETRY_IN_{interval}SEC {}", interval - 1));
         app.wait(interval - 1);
-        assert_eq!(alice.start().await.says(), "204");
+        assert_eq!(alice.start().await.summary(), "204");
     }
 }
 
@@ -216,18 +220,18 @@ async fn resend_interval() {
 async fn starts_per_session() {
     let (app, _) = real(Policy::new().starts_per_session(2));
     let alice = app.session("alice", "1");
-    for told in ["204", "204", "409 CHALLENGE_LIMIT_EXCEEDED", "409 CHALLENGE_LIMIT_EXCEEDED"] {
-        assert_eq!(alice.start().await.says(), told);
+    for expected in ["204", "204", "409 CHALLENGE_LIMIT_EXCEEDED", "409 CHALLENGE_LIMIT_EXCEEDED"] {
+        assert_eq!(alice.start().await.summary(), expected);
         app.wait(60);
     }
-    assert_eq!(alice.drop_elevation().await.says(), "204");
-    assert_eq!(alice.start().await.says(), "409 CHALLENGE_LIMIT_EXCEEDED");
-    // Another session has starts of its own.
+    assert_eq!(alice.drop_elevation().await.summary(), "204");
+    assert_eq!(alice.start().await.summary(), "409 CHALLENGE_LIMIT_EXCEEDED");
+    // Starts are counted per session.
     app.wait(3600);
-    assert_eq!(app.session("alice", "2").start().await.says(), "204");
+    assert_eq!(app.session("alice", "2").start().await.summary(), "204");
 }
 
-/// The provider refuses, fails, or is silent: `bob`'s number is invalid, and for `carol` it is down.
+/// The provider rejects (`bob`), fails (`carol`) or hangs.
 #[tokio::test(start_paused = true)]
 async fn deliveries_that_fail() {
     let clock = clock();
@@ -238,26 +242,26 @@ async fn deliveries_that_fail() {
         _ => Ok(()),
     };
     let builder = StepUp::builder().otp("SMS", sender).clock(clock.clone());
-    let app = vault_app::app(&builder.build().expect("a sound app"), clock, false);
+    let app = vault_app::app(&builder.build().expect("a valid configuration"), clock, false);
     let cases =
         [("alice", "204"), ("bob", "409 MOBILE_NUMBER_INVALID"), ("carol", "503"), ("eve", "503"), ("alice2", "204")];
-    for (user, told) in cases {
+    for (user, expected) in cases {
         let session = app.session(user, "1");
         let answer = session.start().await;
-        assert!(answer.says().starts_with(told), "{user}: {answer:?}");
-        // What was not sent does not hold the resend interval.
-        let again = session.start().await.says();
+        assert!(answer.summary().starts_with(expected), "{user}: {answer:?}");
+        // An unsent message does not start the resend interval.
+        let again = session.start().await.summary();
         match user {
-            "bob" | "carol" => assert!(again.starts_with(told), "{user}: {again}"),
+            "bob" | "carol" => assert!(again.starts_with(expected), "{user}: {again}"),
             _ => assert_eq!(again, "409 RETRY_IN_15SEC 15", "{user}"),
         }
-        assert_eq!(session.vault().await.says(), "403 STEP_UP_REQUIRED missing", "{user}");
+        assert_eq!(session.vault().await.summary(), "403 STEP_UP_REQUIRED missing", "{user}");
     }
 }
 
-/// Enrollment belongs to the app.
+/// Enrollment is decided by the application.
 #[tokio::test]
-async fn enrolment_answers() {
+async fn enrollment_errors() {
     let clock = clock();
     let enrolled = async |caller: Caller, channel: String| -> Result<Recipient, EnrollmentError> {
         match (caller.subject(), &*channel) {
@@ -272,7 +276,7 @@ async fn enrolment_answers() {
         .otp("SMS", vault_app::send)
         .otp("EMAIL", vault_app::send)
         .push("BIOMETRIC", vault_app::notify);
-    let step_up = builder.enrollment(enrolled).clock(clock.clone()).build().expect("a sound app");
+    let step_up = builder.enrollment(enrolled).clock(clock.clone()).build().expect("a valid configuration");
     let app = vault_app::app(&step_up, clock, false);
     let users = [
         ("bob", ["409 CHANNEL_NOT_REGISTERED"; 3]),
@@ -281,18 +285,21 @@ async fn enrolment_answers() {
         ("erin", ["503"; 3]),
         ("alice", ["204", "409 RETRY_IN_15SEC 15", "200"]),
     ];
-    for (user, told) in users {
+    for (user, expected) in users {
         let session = app.session(user, "1");
-        for (path, told) in ["/otp/SMS", "/otp/EMAIL", "/push/BIOMETRIC"].into_iter().zip(told) {
-            let says = session.companion("POST", path).send().await.says();
-            assert!(says == told || told == "503" && says.starts_with(told), "{user} {path}: {says}");
+        for (path, expected) in ["/otp/SMS", "/otp/EMAIL", "/push/BIOMETRIC"].into_iter().zip(expected) {
+            let summary = session.challenge("POST", path).send().await.summary();
+            assert!(
+                summary == expected || expected == "503" && summary.starts_with(expected),
+                "{user} {path}: {summary}"
+            );
         }
     }
     let channels = app.session("carol", "1").status().await.json()["channels"].take();
     assert_eq!(channels, json!({"otp": ["EMAIL"], "push": ["BIOMETRIC"]}));
 }
 
-/// The refusal of an app that did not say where its companion is reached has no `start`.
+/// Without a public path, refusals have no `start`.
 #[tokio::test]
 async fn without_a_public_path() {
     let (app, _) = real(Policy::new());
@@ -315,40 +322,40 @@ async fn with_a_public_path() {
         .push("BIOMETRIC", vault_app::notify)
         .push("AUTHY", vault_app::notify);
     let builder = builder.public_path("/api/v1/second-factor").clock(clock.clone());
-    let app = vault_app::app(&builder.build().expect("a sound app"), clock, false);
+    let app = vault_app::app(&builder.build().expect("a valid configuration"), clock, false);
     let body = app.session("alice", "1").vault().await.json();
     let start = ["otp/SMS", "push/BIOMETRIC", "push/AUTHY"].map(|path| format!("/api/v1/second-factor/{path}"));
     assert_eq!(body["start"], json!(start));
 }
 
-/// T14: the phone's answer counts for the user whom the push was sent to, and once.
+/// T14: an answer counts only for the user of the push, and once.
 #[tokio::test]
-async fn whose_push() {
+async fn answers_of_other_users() {
     let clock = clock();
     let builder = StepUp::builder()
         .otp("SMS", vault_app::send)
         .push("BIOMETRIC", vault_app::notify)
         .push("AUTHY", vault_app::notify);
-    let step_up = builder.clock(clock.clone()).build().expect("a sound app");
+    let step_up = builder.clock(clock.clone()).build().expect("a valid configuration");
     let app = vault_app::app(&step_up, clock, false);
     let alice = app.session("alice", "1");
     let id = alice.push().await;
     for (subject, id) in [("mallory", &*id), ("alice", "1"), ("alice", &id[1..]), ("alice", &*format!("0{id}"))] {
         let answer = step_up.answer_push(subject, id, PushReply::Approve).await;
         assert!(answer.is_err(), "{subject} {id}");
-        assert_eq!(alice.vault().await.says(), "403 STEP_UP_REQUIRED missing");
+        assert_eq!(alice.vault().await.summary(), "403 STEP_UP_REQUIRED missing");
     }
-    // A push has the channel that it was started on.
-    let foreign = alice.companion("GET", &format!("/push/AUTHY/{id}")).send().await;
+    // A push belongs to the channel that it was started on.
+    let foreign = alice.challenge("GET", &format!("/push/AUTHY/{id}")).send().await;
     assert_eq!(foreign.status, 404);
-    assert_eq!(alice.companion("POST", "/push/AUTHY").send().await.says(), "409 STATE_INVALID");
-    assert_eq!(alice.poll(&id).await.says(), "200 PENDING");
+    assert_eq!(alice.challenge("POST", "/push/AUTHY").send().await.summary(), "409 STATE_INVALID");
+    assert_eq!(alice.poll(&id).await.summary(), "200 PENDING");
     assert!(step_up.answer_push("alice", &id, PushReply::Approve).await.is_ok());
-    assert_eq!(alice.poll(&id).await.says(), "200 VERIFIED");
-    assert_eq!(alice.vault().await.says(), "200");
+    assert_eq!(alice.poll(&id).await.summary(), "200 VERIFIED");
+    assert_eq!(alice.vault().await.summary(), "200");
     for answer in [PushReply::Approve, PushReply::Decline] {
         assert!(step_up.answer_push("alice", &id, answer).await.is_err());
     }
-    assert_eq!(alice.vault().await.says(), "200");
-    assert_eq!(alice.verify(RIGHT).await.says(), "409 STATE_INVALID");
+    assert_eq!(alice.vault().await.summary(), "200");
+    assert_eq!(alice.verify(RIGHT).await.summary(), "409 STATE_INVALID");
 }

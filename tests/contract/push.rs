@@ -1,4 +1,4 @@
-//! Pushes: the id, the poll, and the phone's answer.
+//! Pushes: ids, polling, and the phone's answer.
 
 use std::collections::HashSet;
 
@@ -6,20 +6,20 @@ use serde_json::json;
 
 use crate::app::{App, RIGHT};
 use crate::script::{
-    Accept, Card, Decline, Delete, Line, Poll, Push, Right, Start, Status, Transfer, Wait, Wrong, play,
+    Accept, Card, Decline, Delete, Line, Poll, Push, Right, Start, Status, Transfer, Wait, Wrong, run_script,
 };
 
 const MISSING: &str = "403 STEP_UP_REQUIRED missing";
 
-/// `{"id":"…"}` and nothing else: 128 random bits written in decimal.
+/// `{"id":"…"}` and nothing else: 128 random bits in decimal.
 #[tokio::test]
 async fn ids() {
     let app = App::demo();
     let (mut ids, mut ones, mut zeros) = (HashSet::new(), 0_u128, u128::MAX);
     for number in 0..100 {
         let alice = app.login(&format!("alice{number}")).await;
-        let answer = alice.companion("POST", "/push/BIOMETRIC").send().await;
-        assert_eq!(answer.says(), "200");
+        let answer = alice.challenge("POST", "/push/BIOMETRIC").send().await;
+        assert_eq!(answer.summary(), "200");
         let body = answer.json();
         let id = body["id"].as_str().expect("a string");
         assert_eq!(body, json!({"id": id}));
@@ -28,7 +28,7 @@ async fn ids() {
         (ones, zeros) = (ones | bits, zeros & bits);
         assert!(ids.insert(id.to_owned()), "{id} came twice");
     }
-    // Each bit was set once, and clear once.
+    // Each bit was set and clear at least once.
     assert_eq!((ones, zeros), (u128::MAX, 0));
 }
 
@@ -44,7 +44,7 @@ async fn poll() {
     app.wait(7);
     assert_eq!(alice.poll(&id).await.json(), json!({"id": id, "status": "PENDING", "expiresIn": life - 7}));
 
-    assert_eq!(alice.phone(&id, "accept").await.says(), "204");
+    assert_eq!(alice.phone(&id, "accept").await.summary(), "204");
     let fields = ["expiresIn", "id", "status"];
     let verified = alice.poll(&id).await.json();
     assert!(verified.as_object().expect("an object").keys().eq(fields), "{verified}");
@@ -53,7 +53,7 @@ async fn poll() {
 
     let other = app.login("alice2").await;
     let id = other.push().await;
-    assert_eq!(other.phone(&id, "decline").await.says(), "204");
+    assert_eq!(other.phone(&id, "decline").await.summary(), "204");
     let declined = other.poll(&id).await.json();
     assert!(declined.as_object().expect("an object").keys().eq(fields), "{declined}");
     assert_eq!((&declined["id"], &declined["status"]), (&json!(id), &json!("DECLINED")));
@@ -112,7 +112,7 @@ const LIFE: [(&str, &[Line]); 8] = [
         ],
     ),
     (
-        "one in flight",
+        "one pending push",
         &[
             (0, Push, "200"),
             (0, Push, "409 STATE_INVALID"),
@@ -146,7 +146,7 @@ const LIFE: [(&str, &[Line]); 8] = [
         &[(0, Push, "200"), (0, Delete, "204"), (0, Accept, "409"), (0, Card, MISSING), (0, Status, "200 STANDARD")],
     ),
     (
-        "beside a code",
+        "together with a code",
         &[
             (0, Start, "204"),
             (0, Push, "200"),
@@ -158,7 +158,7 @@ const LIFE: [(&str, &[Line]); 8] = [
         ],
     ),
     (
-        "T4: a push that was verified does not give a code its tries back",
+        "T4: a verified push does not restore the attempts of a code",
         &[
             (0, Start, "204"),
             (0, Wrong, "409 VERIFICATION_CODE_INVALID"),
@@ -175,13 +175,13 @@ const LIFE: [(&str, &[Line]); 8] = [
 #[tokio::test]
 async fn life() {
     for (name, lines) in LIFE {
-        play(name, &["alice", "alice", "alice-too"], lines).await;
+        run_script(name, &["alice", "alice", "alice-too"], lines).await;
     }
 }
 
-/// A push is its session's: to everybody else it is not there.
+/// A push is visible only to its session.
 #[tokio::test]
-async fn only_the_session_that_asked() {
+async fn only_its_own_session() {
     let app = App::demo();
     let alice = app.login("alice").await;
     let id = alice.push().await;
@@ -193,35 +193,35 @@ async fn only_the_session_that_asked() {
     for id in spellings {
         assert_eq!(alice.poll(id).await.status, 404, "{id}");
     }
-    assert_eq!(alice.companion("GET", &format!("/push/BIOMETRIC/{id}")).no_token().send().await.status, 401);
-    assert_eq!(alice.phone(&id, "accept").await.says(), "204");
+    assert_eq!(alice.challenge("GET", &format!("/push/BIOMETRIC/{id}")).no_token().send().await.status, 401);
+    assert_eq!(alice.phone(&id, "accept").await.summary(), "204");
     for stranger in &strangers {
         assert_eq!(stranger.poll(&id).await.status, 404);
-        assert_eq!(stranger.card().await.says(), MISSING);
+        assert_eq!(stranger.card().await.summary(), MISSING);
     }
-    assert_eq!(alice.poll(&id).await.says(), "200 VERIFIED");
+    assert_eq!(alice.poll(&id).await.summary(), "200 VERIFIED");
 }
 
-/// T15: a push that is answered after the logout elevates nobody.
+/// T15: a push that is answered after the logout elevates no session.
 #[tokio::test]
 async fn logout() {
     let app = App::demo();
     let (alice, other) = (app.login("alice").await, app.login("alice").await);
     let id = alice.push().await;
-    assert_eq!(alice.logout().await.says(), "204");
+    assert_eq!(alice.logout().await.summary(), "204");
     assert_eq!(other.phone(&id, "accept").await.status, 409);
     let alice = app.login("alice").await;
     for session in [&alice, &other] {
-        assert_eq!(session.card().await.says(), MISSING);
+        assert_eq!(session.card().await.summary(), MISSING);
         assert_eq!(session.poll(&id).await.status, 404);
     }
 }
 
-/// A push is not verified with a code.
+/// A push cannot be verified with a code.
 #[tokio::test]
 async fn no_code() {
     let alice = App::demo().login("alice").await;
     alice.push().await;
-    assert_eq!(alice.verify(RIGHT).await.says(), "409 STATE_INVALID");
-    assert_eq!(alice.card().await.says(), MISSING);
+    assert_eq!(alice.verify(RIGHT).await.summary(), "409 STATE_INVALID");
+    assert_eq!(alice.card().await.summary(), MISSING);
 }

@@ -1,4 +1,4 @@
-//! Many at once: real tasks on real threads, and one HTTP/2 connection full of streams.
+//! Concurrent requests: tasks on several threads, and many streams of one HTTP/2 connection.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,34 +14,34 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::app::{Answer, App, COMPANION, RIGHT, Session, WRONG};
+use crate::app::{Answer, App, CHALLENGES, RIGHT, Session, WRONG};
 
-/// What the five wrong guesses are told that are compared, and nobody else is.
+/// The responses to the five attempts that are compared.
 const COMPARED: [(&str, usize); 3] = [
     ("409 VERIFICATION_CODE_INVALID", 3),
     ("409 ONE_CHALLENGE_LIMIT_REMAINING", 1),
     ("409 CHALLENGE_LIMIT_EXCEEDED", 1),
 ];
 
-/// Asks this often at once, and counts what is told.
-async fn together<F>(times: usize, ask: impl Fn(usize) -> F) -> BTreeMap<String, usize>
+/// Sends this many requests concurrently; returns the count of each response.
+async fn together<F>(times: usize, send: impl Fn(usize) -> F) -> BTreeMap<String, usize>
 where
     F: Future<Output = Answer> + Send + 'static,
 {
     let barrier = Arc::new(Barrier::new(times));
     let mut tasks = JoinSet::new();
     for number in 0..times {
-        let (barrier, asked) = (barrier.clone(), ask(number));
+        let (barrier, request) = (barrier.clone(), send(number));
         tasks.spawn(async move {
             barrier.wait().await;
-            asked.await.says()
+            request.await.summary()
         });
     }
-    let mut told = BTreeMap::new();
-    for says in tasks.join_all().await {
-        *told.entry(says).or_default() += 1;
+    let mut counts = BTreeMap::new();
+    for summary in tasks.join_all().await {
+        *counts.entry(summary).or_default() += 1;
     }
-    told
+    counts
 }
 
 fn verify(session: &Session, code: &'static str) -> impl Future<Output = Answer> + Send + 'static {
@@ -49,32 +49,32 @@ fn verify(session: &Session, code: &'static str) -> impl Future<Output = Answer>
     async move { session.verify(code).await }
 }
 
-/// Exactly five were compared; whoever else came found nothing to verify, or the lock.
-fn exactly_five(mut told: BTreeMap<String, usize>) {
-    for (says, times) in COMPARED {
-        assert_eq!(told.remove(says), Some(times), "{says}, beside {told:?}");
+/// Asserts that exactly five were compared; the others found no live code, or the lockout.
+fn exactly_five(mut counts: BTreeMap<String, usize>) {
+    for (summary, times) in COMPARED {
+        assert_eq!(counts.remove(summary), Some(times), "{summary} in {counts:?}");
     }
-    assert!(told.keys().all(|says| says == "409 STATE_INVALID" || says.starts_with("429 5 ")), "{told:?}");
+    assert!(counts.keys().all(|summary| summary == "409 STATE_INVALID" || summary.starts_with("429 5 ")), "{counts:?}");
 }
 
-/// T1: and then the right code fails, in the very bytes of a wrong one.
+/// T1: afterwards the right code fails, with the same bytes as a wrong one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn wrong_guesses() {
     for round in 0..12 {
         let app = App::demo();
         let (alice, other) = (app.login("alice").await, app.login("alice").await);
-        assert_eq!(alice.start().await.says(), "204");
+        assert_eq!(alice.start().await.summary(), "204");
         exactly_five(together(40, |_| verify(&alice, WRONG)).await);
         let (right, wrong) = (alice.verify(RIGHT).await, alice.verify(WRONG).await);
-        assert_eq!(right.says(), "409 STATE_INVALID", "round {round}");
+        assert_eq!(right.summary(), "409 STATE_INVALID", "round {round}");
         assert_eq!(right.bytes(), wrong.bytes());
-        assert_eq!(alice.card().await.says(), "403 STEP_UP_REQUIRED missing");
+        assert_eq!(alice.card().await.summary(), "403 STEP_UP_REQUIRED missing");
         app.wait(15);
-        assert_eq!(other.start().await.says(), "429 5 15", "the user is locked for what was compared, once");
+        assert_eq!(other.start().await.summary(), "429 5 15", "locked out once, for the compared attempts");
     }
 }
 
-/// T1, T5: the same over the sessions of one user, each with a code of its own.
+/// T1, T5: the same over several sessions of one user, each with its own code.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn wrong_guesses_in_three_sessions() {
     for _ in 0..6 {
@@ -82,12 +82,12 @@ async fn wrong_guesses_in_three_sessions() {
         let mut sessions = Vec::new();
         for _ in 0..3 {
             let session = app.login("alice").await;
-            assert_eq!(session.start().await.says(), "204");
+            assert_eq!(session.start().await.summary(), "204");
             sessions.push(session);
         }
-        let told = together(48, |number| verify(&sessions[number % 3], WRONG)).await;
-        let compared: usize = COMPARED.iter().filter_map(|(says, _)| told.get(*says)).sum();
-        assert_eq!(compared, 5, "{told:?}");
+        let counts = together(48, |number| verify(&sessions[number % 3], WRONG)).await;
+        let compared: usize = COMPARED.iter().filter_map(|(summary, _)| counts.get(*summary)).sum();
+        assert_eq!(compared, 5, "{counts:?}");
         for session in &sessions {
             assert!(!session.verify(RIGHT).await.status.is_success());
             assert_eq!(session.card().await.status, 403);
@@ -95,85 +95,87 @@ async fn wrong_guesses_in_three_sessions() {
     }
 }
 
-/// T2: a code is spent once; those who come late cost the user nothing.
+/// T2: a code is consumed once; late attempts are not counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn right_codes() {
     for _ in 0..12 {
         let app = App::demo();
         let alice = app.login("alice").await;
-        assert_eq!(alice.start().await.says(), "204");
-        let mut told = together(32, |_| verify(&alice, RIGHT)).await;
-        assert_eq!(told.remove("204"), Some(1), "{told:?}");
-        assert!(told.keys().all(|says| says.starts_with("409 ") || says.starts_with("429 5 ")), "{told:?}");
+        assert_eq!(alice.start().await.summary(), "204");
+        let mut counts = together(32, |_| verify(&alice, RIGHT)).await;
+        assert_eq!(counts.remove("204"), Some(1), "{counts:?}");
+        assert!(
+            counts.keys().all(|summary| summary.starts_with("409 ") || summary.starts_with("429 5 ")),
+            "{counts:?}"
+        );
         assert_eq!(alice.status().await.json()["grants"].as_array().map(Vec::len), Some(1));
-        assert_eq!(alice.card().await.says(), "200");
+        assert_eq!(alice.card().await.summary(), "200");
         app.wait(15);
-        assert_eq!(alice.start().await.says(), "204");
+        assert_eq!(alice.start().await.summary(), "204");
         for _ in 0..4 {
             assert_eq!(alice.verify(WRONG).await.status, 409);
         }
-        assert_eq!(alice.verify(RIGHT).await.says(), "204");
+        assert_eq!(alice.verify(RIGHT).await.summary(), "204");
     }
 }
 
-/// One right code among wrong ones: at most one success, and never more than five compared.
+/// Right codes among wrong ones: at most one success, and at most five compared.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_right_code_among_wrong_ones() {
     for _ in 0..12 {
         let app = App::demo();
         let alice = app.login("alice").await;
-        assert_eq!(alice.start().await.says(), "204");
-        let told = together(40, |number| verify(&alice, if number % 8 == 7 { RIGHT } else { WRONG })).await;
-        let successes = told.get("204").copied().unwrap_or_default();
-        let compared: usize = COMPARED.iter().filter_map(|(says, _)| told.get(*says)).sum();
-        assert!(successes <= 1 && successes + compared <= 5, "{told:?}");
-        assert_eq!(alice.card().await.status == 200, successes == 1, "{told:?}");
+        assert_eq!(alice.start().await.summary(), "204");
+        let counts = together(40, |number| verify(&alice, if number % 8 == 7 { RIGHT } else { WRONG })).await;
+        let successes = counts.get("204").copied().unwrap_or_default();
+        let compared: usize = COMPARED.iter().filter_map(|(summary, _)| counts.get(*summary)).sum();
+        assert!(successes <= 1 && successes + compared <= 5, "{counts:?}");
+        assert_eq!(alice.card().await.status == 200, successes == 1, "{counts:?}");
     }
 }
 
-/// One start in 15 seconds, and one push in flight, of however many that are asked for.
+/// Of concurrent starts, one code and one push are sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn starts() {
     for _ in 0..6 {
         let alice = App::demo().login("alice").await;
         let start = |path: &'static str| {
             let alice = alice.clone();
-            async move { alice.companion("POST", path).send().await }
+            async move { alice.challenge("POST", path).send().await }
         };
-        let told = together(32, |_| start("/otp/SMS")).await;
-        assert_eq!(told, [("204".to_owned(), 1), ("409 RETRY_IN_15SEC 15".to_owned(), 31)].into());
-        let told = together(32, |_| start("/push/BIOMETRIC")).await;
-        assert_eq!(told, [("200".to_owned(), 1), ("409 STATE_INVALID".to_owned(), 31)].into());
+        let counts = together(32, |_| start("/otp/SMS")).await;
+        assert_eq!(counts, [("204".to_owned(), 1), ("409 RETRY_IN_15SEC 15".to_owned(), 31)].into());
+        let counts = together(32, |_| start("/push/BIOMETRIC")).await;
+        assert_eq!(counts, [("200".to_owned(), 1), ("409 STATE_INVALID".to_owned(), 31)].into());
     }
 }
 
 /// T14: a push is answered once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn phones() {
+async fn answers() {
     for _ in 0..6 {
         let alice = App::demo().login("alice").await;
         let id = alice.push().await;
-        let told = together(32, |number| {
+        let counts = together(32, |number| {
             let (alice, id) = (alice.clone(), id.clone());
             async move { alice.phone(&id, ["accept", "decline"][number % 2]).await }
         });
-        let told = told.await;
-        let mut counts: Vec<_> = told.iter().map(|(says, count)| (&says[..3], *count)).collect();
-        counts.sort_unstable();
-        assert_eq!(counts, [("204", 1), ("409", 31)], "{told:?}");
-        let verified = alice.poll(&id).await.says() == "200 VERIFIED";
+        let counts = counts.await;
+        let mut by_status: Vec<_> = counts.iter().map(|(summary, count)| (&summary[..3], *count)).collect();
+        by_status.sort_unstable();
+        assert_eq!(by_status, [("204", 1), ("409", 31)], "{counts:?}");
+        let verified = alice.poll(&id).await.summary() == "200 VERIFIED";
         assert_eq!(alice.card().await.status == 200, verified);
     }
 }
 
-/// T16, as far as it shows: whoever verifies while the elevation is dropped, or logs out, has none afterwards, or has
-/// verified after the drop.
+/// T16: a verification concurrent with `DELETE` or logout leaves no elevation, unless it came after the `DELETE`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn logout_while_verifying() {
     for _ in 0..24 {
         let app = App::demo();
         let alice = app.login("alice").await;
-        assert_eq!(alice.start().await.says(), "204");
+        assert_eq!(alice.start().await.summary(), "204");
         together(8, |number| {
             let alice = alice.clone();
             async move { if number == 0 { alice.logout().await } else { alice.verify(RIGHT).await } }
@@ -181,12 +183,12 @@ async fn logout_while_verifying() {
         .await;
         assert_eq!(alice.card().await.status, 401);
         let again = app.login("alice").await;
-        assert_eq!(again.card().await.says(), "403 STEP_UP_REQUIRED missing");
-        assert_eq!(again.status().await.says(), "200 STANDARD");
+        assert_eq!(again.card().await.summary(), "403 STEP_UP_REQUIRED missing");
+        assert_eq!(again.status().await.summary(), "200 STANDARD");
     }
 }
 
-/// T1 over one HTTP/2 connection: a hundred streams in one flush.
+/// T1 over one HTTP/2 connection: a hundred streams sent in one flush.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn streams_of_one_connection() {
     let app = App::demo();
@@ -206,7 +208,7 @@ async fn streams_of_one_connection() {
 
     let send = |path: &str, code: &str| {
         let body = if code.is_empty() { String::new() } else { json!({"verificationCode": code}).to_string() };
-        let request = Request::post(format!("http://{address}{COMPANION}{path}"))
+        let request = Request::post(format!("http://{address}{CHALLENGES}{path}"))
             .header("authorization", format!("Bearer {}", alice.token))
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
@@ -219,18 +221,18 @@ async fn streams_of_one_connection() {
         }
     };
     for round in 0..4 {
-        // Twice as long as the lock of the round before, and time enough for the budgets of sends.
+        // Twice as long as the last lockout, and long enough for the budgets of messages.
         app.wait(3600);
-        assert_eq!(send("/otp/SMS", "").await.says(), "204", "round {round}");
+        assert_eq!(send("/otp/SMS", "").await.summary(), "204", "round {round}");
         let guesses: Vec<_> = (0..100).map(|_| send("/otp/SMS/verify", WRONG)).collect();
-        let mut told = BTreeMap::new();
+        let mut counts = BTreeMap::new();
         for guess in guesses {
-            *told.entry(guess.await.says()).or_default() += 1;
+            *counts.entry(guess.await.summary()).or_default() += 1;
         }
-        exactly_five(told);
+        exactly_five(counts);
         let (right, wrong) = (send("/otp/SMS/verify", RIGHT).await, send("/otp/SMS/verify", WRONG).await);
-        assert_eq!(right.says(), "409 STATE_INVALID");
+        assert_eq!(right.summary(), "409 STATE_INVALID");
         assert_eq!(right.bytes(), wrong.bytes());
     }
-    assert_eq!(alice.card().await.says(), "403 STEP_UP_REQUIRED missing");
+    assert_eq!(alice.card().await.summary(), "403 STEP_UP_REQUIRED missing");
 }

@@ -1,4 +1,4 @@
-//! Little plays: who does what, and what they are told.
+//! Scripts: a list of steps of several sessions, with the expected responses.
 
 use axum::body::Bytes;
 
@@ -14,7 +14,7 @@ pub(crate) enum Step {
     Right,
     /// `POST /push/BIOMETRIC`
     Push,
-    /// `GET` of the push that this session started last
+    /// `GET` of the last push of this session
     Poll,
     /// The phone answers that push
     Accept,
@@ -29,24 +29,24 @@ pub(crate) enum Step {
     Logout,
     /// The same user logs in again and goes on in the new session
     Login,
-    /// Seconds go by
+    /// Advances the clock by seconds
     Wait(u64),
-    /// Milliseconds go by
+    /// Advances the clock by milliseconds
     Millis(u64),
 }
 
 pub(crate) use Step::*;
 
-/// One line of a play: the actor (a place in the cast), the step, and what [`Answer::says`]. Waiting says nothing.
+/// One line of a script: the index of the session, the step, and the expected [`Answer::summary`], empty for waits.
 pub(crate) type Line<'a> = (usize, Step, &'a str);
 
-/// Plays on a fresh demo. The cast names the user of each actor; every actor has a session.
-pub(crate) async fn play(name: &str, cast: &[&str], lines: &[Line<'_>]) {
+/// Runs a script on a new demo. `users` names the user of each session.
+pub(crate) async fn run_script(name: &str, users: &[&str], lines: &[Line<'_>]) {
     let app = App::demo();
-    let mut stage = Stage::new(&app, cast).await;
-    for (number, &(actor, step, told)) in lines.iter().enumerate() {
-        let says = stage.act(actor, step).await.map_or_else(String::new, |answer| answer.says());
-        assert_eq!(says, told, "{name}, line {number}: {actor} {step:?}");
+    let mut stage = Stage::new(&app, users).await;
+    for (number, &(actor, step, expected)) in lines.iter().enumerate() {
+        let summary = stage.act(actor, step).await.map_or_else(String::new, |answer| answer.summary());
+        assert_eq!(summary, expected, "{name}, line {number}: {actor} {step:?}");
     }
 }
 
@@ -62,9 +62,9 @@ struct Actor {
 }
 
 impl Stage {
-    pub(crate) async fn new(app: &App, cast: &[&str]) -> Self {
+    pub(crate) async fn new(app: &App, users: &[&str]) -> Self {
         let mut actors = Vec::new();
-        for &user in cast {
+        for &user in users {
             actors.push(Actor { user: user.to_owned(), session: app.login(user).await, push: String::new() });
         }
         Self { app: app.clone(), actors }
@@ -77,14 +77,14 @@ impl Stage {
             Wrong => session.verify(WRONG).await,
             Right => session.verify(RIGHT).await,
             Push => {
-                let answer = session.companion("POST", "/push/BIOMETRIC").send().await;
+                let answer = session.challenge("POST", "/push/BIOMETRIC").send().await;
                 if answer.status.is_success() {
                     answer.json()["id"].as_str().expect("an id").clone_into(push);
                 }
                 answer
             }
             Poll => session.poll(push).await,
-            // Of these the contract promises the status.
+            // For these the contract specifies only the status.
             Accept => Answer { body: Bytes::new(), ..session.phone(push, "accept").await },
             Decline => Answer { body: Bytes::new(), ..session.phone(push, "decline").await },
             Status => session.status().await,

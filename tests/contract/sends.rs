@@ -1,4 +1,4 @@
-//! Budgets of messages over the wire: what is told, and the exact moment at which the next may be sent.
+//! Budgets of messages over the wire: the responses, and the exact moment at which the next message may be sent.
 
 use std::time::Duration;
 
@@ -21,26 +21,26 @@ fn app(policy: Policy, sandbox: bool) -> App {
         .push("BIOMETRIC", vault_app::notify);
     let builder = builder.enrollment(phone).policy(policy).clock(clock.clone());
     let builder = if sandbox { builder.sandbox() } else { builder };
-    vault_app::app(&builder.build().expect("a sound app"), clock, sandbox)
+    vault_app::app(&builder.build().expect("a valid configuration"), clock, sandbox)
 }
 
 async fn start(session: &Session, path: &str) -> Answer {
-    session.companion("POST", path).send().await
+    session.challenge("POST", path).send().await
 }
 
-/// Starts which are refused until `wait` seconds have passed, exactly: on the second, and to the millisecond.
+/// Asserts that starts are refused until `wait` seconds have passed, exact to the millisecond.
 async fn refused(app: &App, session: &Session, path: &str, limit: &str, wait: u64, name: &str) {
     for (passes, left) in [(0, wait), (wait - 1, 1)] {
         app.wait(passes);
         let answer = start(session, path).await;
-        assert_eq!(answer.says(), format!("429 {limit} {left}"), "{name}");
+        assert_eq!(answer.summary(), format!("429 {limit} {left}"), "{name}");
         assert_eq!(answer.seconds("x-ratelimit-reset"), left, "{name}");
     }
     app.wait_millis(999);
-    assert_eq!(start(session, path).await.says(), format!("429 {limit} 1"), "{name}");
+    assert_eq!(start(session, path).await.summary(), format!("429 {limit} 1"), "{name}");
     app.wait_millis(1);
     let status = start(session, path).await.status;
-    assert!(status.is_success(), "{name}: {status} when the wait is over");
+    assert!(status.is_success(), "{name}: {status} after the wait");
 }
 
 const SMS: &[&str] = &["/otp/SMS"];
@@ -48,8 +48,8 @@ const BOTH: &[&str] = &["/otp/SMS", "/otp/EMAIL"];
 const ALL: &[&str] = &["/otp/SMS", "/push/BIOMETRIC"];
 const PUSH: &[&str] = &["/push/BIOMETRIC"];
 
-/// Each budget, reached by nothing but itself: seconds at which something is started and dropped again, over which
-/// channels in turn, the limit that is told at the last of these moments and 20 seconds, and the wait.
+/// Each budget, reached alone: the seconds at which a challenge is started and dropped, the channels in turn, the limit
+/// reported 20 seconds after the last start, and the wait.
 #[tokio::test]
 async fn each_window_to_the_second() {
     type Row<'a> = (&'a str, Vec<u64>, &'a [&'a str], &'a str, u64);
@@ -75,124 +75,128 @@ async fn each_window_to_the_second() {
                 now = *at;
                 let answer = start(&alice, paths[number % paths.len()]).await;
                 assert!(answer.status.is_success(), "{name}, the start at {at}: {answer:?}");
-                assert_eq!(alice.drop_elevation().await.says(), "204");
+                assert_eq!(alice.drop_elevation().await.summary(), "204");
             }
             app.wait(20);
-            // Another user is not concerned, and another session of the same user is.
+            // Another user is not affected; another session of the same user is.
             assert!(start(&app.session("bob", "1"), paths[0]).await.status.is_success(), "{name}");
             refused(&app, &app.session("alice", "2"), paths[0], limit, *wait, name).await;
         }
     }
 }
 
-/// The numbers are the policy's.
+/// Limits set by the policy.
 #[tokio::test]
-async fn the_policys_own_numbers() {
+async fn configured_limits() {
     let app = app(
         Policy::new().send_budget(SendBudget::new().per_5_minutes(1).per_10_minutes(2).per_hour(3).per_day(4)),
         false,
     );
     let alice = app.session("alice", "1");
-    // Each wait ends where the window lets go of its first.
+    // Each wait ends when the first message leaves the window.
     for (limit, wait) in [("1, 1;w=300", 285), ("2, 2;w=600", 285), ("3, 3;w=3600", 2985), ("4, 4;w=86400", 82_785)] {
-        assert_eq!(start(&alice, "/otp/SMS").await.says(), "204", "{limit}");
+        assert_eq!(start(&alice, "/otp/SMS").await.summary(), "204", "{limit}");
         app.wait(15);
         let answer = start(&alice, "/otp/SMS").await;
-        assert_eq!(answer.says(), format!("429 {limit} {wait}"));
+        assert_eq!(answer.summary(), format!("429 {limit} {wait}"));
         app.wait(wait);
     }
 }
 
-/// The state comes before the budget: 409 where there are both.
+/// The state is checked before the budget: 409 if both apply.
 #[tokio::test]
 async fn the_state_comes_first() {
     let app = app(Policy::new(), true);
     let alice = app.session("alice", "1");
-    for told in ["204", "204"] {
-        assert_eq!(start(&alice, "/otp/SMS").await.says(), told);
+    for expected in ["204", "204"] {
+        assert_eq!(start(&alice, "/otp/SMS").await.summary(), expected);
         app.wait(15);
     }
-    assert_eq!(start(&alice, "/otp/SMS").await.says(), "204");
-    for (wait, told) in [(0, "409 RETRY_IN_15SEC 15"), (14, "409 RETRY_IN_15SEC 1"), (1, "429 3, 3;w=300 255")] {
+    assert_eq!(start(&alice, "/otp/SMS").await.summary(), "204");
+    for (wait, expected) in [(0, "409 RETRY_IN_15SEC 15"), (14, "409 RETRY_IN_15SEC 1"), (1, "429 3, 3;w=300 255")] {
         app.wait(wait);
-        assert_eq!(start(&alice, "/otp/SMS").await.says(), told);
+        assert_eq!(start(&alice, "/otp/SMS").await.summary(), expected);
     }
     for round in 0..3 {
         assert_eq!(start(&alice, "/push/BIOMETRIC").await.status, 200, "{round}");
-        assert_eq!(start(&alice, "/push/BIOMETRIC").await.says(), "409 STATE_INVALID", "{round}");
+        assert_eq!(start(&alice, "/push/BIOMETRIC").await.summary(), "409 STATE_INVALID", "{round}");
         if round < 2 {
-            assert_eq!(alice.drop_elevation().await.says(), "204");
+            assert_eq!(alice.drop_elevation().await.summary(), "204");
         }
     }
-    assert_eq!(start(&alice, "/push/BIOMETRIC").await.says(), "409 STATE_INVALID", "the budget is used up as well");
-    assert_eq!(alice.drop_elevation().await.says(), "204");
-    assert_eq!(start(&alice, "/push/BIOMETRIC").await.says(), "429 3, 3;w=600 600");
-    // And what is malformed, or nobody's, before the state.
+    assert_eq!(
+        start(&alice, "/push/BIOMETRIC").await.summary(),
+        "409 STATE_INVALID",
+        "although the budget is used up, too"
+    );
+    assert_eq!(alice.drop_elevation().await.summary(), "204");
+    assert_eq!(start(&alice, "/push/BIOMETRIC").await.summary(), "429 3, 3;w=600 600");
+    // And the syntax and the caller before the state.
     assert_eq!(start(&alice, "/otp/BIOMETRIC").await.status, 400);
-    assert_eq!(alice.companion("POST", "/otp/SMS").no_token().send().await.status, 401);
+    assert_eq!(alice.challenge("POST", "/otp/SMS").no_token().send().await.status, 401);
 }
 
-/// A refusal costs nothing: however often it is asked, the wait is no longer.
+/// Refused starts do not prolong the wait.
 #[tokio::test]
-async fn asking_in_vain() {
+async fn refused_starts_do_not_prolong_the_wait() {
     let app = app(Policy::new(), false);
     let alice = app.session("alice", "1");
     for _ in 0..3 {
-        assert_eq!(start(&alice, "/otp/SMS").await.says(), "204");
+        assert_eq!(start(&alice, "/otp/SMS").await.summary(), "204");
         app.wait(15);
     }
     for left in (1..=255).rev() {
         for session in ["1", "2"] {
-            let told = start(&app.session("alice", session), "/otp/SMS").await.says();
-            assert_eq!(told, format!("429 3, 3;w=300 {left}"));
+            let summary = start(&app.session("alice", session), "/otp/SMS").await.summary();
+            assert_eq!(summary, format!("429 3, 3;w=300 {left}"));
         }
         app.wait(1);
     }
-    assert_eq!(start(&alice, "/otp/SMS").await.says(), "204");
+    assert_eq!(start(&alice, "/otp/SMS").await.summary(), "204");
 }
 
-/// What gives a message back, and what does not: three were sent, one of them became this.
+/// What restores a message to the budget: three were sent, one of which ended like this.
 #[tokio::test]
-async fn what_gives_back() {
+async fn what_restores_a_message() {
     const FULL: &str = "429 3, 3;w=300 240";
-    for (became, told) in [("verified", "204"), ("wrong", FULL), ("dropped", FULL), ("nothing", FULL)] {
+    for (became, expected) in [("verified", "204"), ("wrong", FULL), ("dropped", FULL), ("nothing", FULL)] {
         let app = app(Policy::new(), true);
         let [first, second] = ["1", "2"].map(|session| app.session("alice", session));
         for _ in 0..3 {
-            assert_eq!(first.start().await.says(), "204");
+            assert_eq!(first.start().await.summary(), "204");
             app.wait(15);
         }
         match became {
-            "verified" => assert_eq!(first.verify(RIGHT).await.says(), "204"),
-            "wrong" => assert_eq!(first.verify("000000").await.says(), "409 VERIFICATION_CODE_INVALID"),
-            "dropped" => assert_eq!(first.drop_elevation().await.says(), "204"),
+            "verified" => assert_eq!(first.verify(RIGHT).await.summary(), "204"),
+            "wrong" => assert_eq!(first.verify("000000").await.summary(), "409 VERIFICATION_CODE_INVALID"),
+            "dropped" => assert_eq!(first.drop_elevation().await.summary(), "204"),
             _ => {}
         }
         app.wait(15);
-        assert_eq!(second.start().await.says(), told, "{became}");
+        assert_eq!(second.start().await.summary(), expected, "{became}");
         app.wait(15);
         let again = second.start().await;
-        assert_eq!(again.header("x-ratelimit-limit"), "3, 3;w=300", "{became}: one at most is given back");
+        assert_eq!(again.header("x-ratelimit-limit"), "3, 3;w=300", "{became}: at most one is restored");
     }
 }
 
-/// One number that several users have enrolled: at three times one user's budget it is refused.
+/// A number that several users have enrolled has three times one user's budget.
 #[tokio::test]
 async fn a_shared_recipient() {
     let app = app(Policy::new(), false);
     for user in ["shared 1", "shared 2", "shared 3"] {
         for session in ["1", "2", "3"] {
-            assert_eq!(app.session(user, session).start().await.says(), "204", "{user}");
+            assert_eq!(app.session(user, session).start().await.summary(), "204", "{user}");
         }
         assert_eq!(app.session(user, "4").start().await.header("x-ratelimit-limit"), "3, 3;w=300", "{user}");
     }
     refused(&app, &app.session("shared 4", "1"), "/otp/SMS", "9, 9;w=300", 300, "the tenth").await;
-    assert_eq!(app.session("bob", "1").start().await.says(), "204");
+    assert_eq!(app.session("bob", "1").start().await.summary(), "204");
 }
 
-/// What the process sends, and what it sends to numbers that begin alike.
+/// Budgets of the process, and of numbers with a common prefix.
 #[tokio::test]
-async fn windows_of_the_process() {
+async fn budgets_of_the_process() {
     let minute = Duration::from_secs(60);
     for (policy, limit) in [
         (Policy::new().sends_in_process(3, minute), "3, 3;w=60"),
@@ -200,7 +204,7 @@ async fn windows_of_the_process() {
     ] {
         let app = app(policy, false);
         for user in ["alice", "bob", "carol"] {
-            assert_eq!(app.session(user, "1").start().await.says(), "204");
+            assert_eq!(app.session(user, "1").start().await.summary(), "204");
         }
         refused(&app, &app.session("dave", "1"), "/otp/SMS", limit, 60, limit).await;
     }

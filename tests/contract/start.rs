@@ -4,11 +4,11 @@ use axum::body::Body;
 
 use crate::app::{App, RIGHT};
 use crate::body::{chunks, hanging};
-use crate::script::{Delete, Line, Login, Logout, Millis, Right, Start, Wait, Wrong, play};
+use crate::script::{Delete, Line, Login, Logout, Millis, Right, Start, Wait, Wrong, run_script};
 
-/// Where no body is needed: none, an empty one, `{}`, and a type without a body; `Accept` absent or empty.
+/// No body, an empty one, `{}`, and a content type without a body; `Accept` absent or empty.
 #[tokio::test]
-async fn bodies_that_need_not_be() {
+async fn optional_bodies() {
     let headers: [&[(&str, &str)]; 8] = [
         &[],
         &[("content-type", "application/json")],
@@ -38,45 +38,44 @@ async fn bodies_that_need_not_be() {
             (&alice, "GET", "/".to_owned(), "200 STANDARD"),
             (&alice, "DELETE", "/".to_owned(), "204"),
         ];
-        for (session, method, path, told) in operations {
-            let ask = session.companion(method, &path).body(Body::from(body));
-            let ask = headers.iter().fold(ask, |ask, (name, value)| ask.header(name, value));
-            assert_eq!(ask.send().await.says(), told, "{method} {path} with {headers:?} {body:?}");
+        for (session, method, path, expected) in operations {
+            let request = session.challenge(method, &path).body(Body::from(body));
+            let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+            assert_eq!(request.send().await.summary(), expected, "{method} {path} with {headers:?} {body:?}");
         }
     }
-    // The same, where the length is not known beforehand.
+    // The same without a declared length.
     for body in [chunks(&[]), chunks(&[""]), chunks(&["{}"]), chunks(&["{", "", " ", "}"])] {
         let alice = App::demo().login("alice").await;
-        let ask = alice.companion("POST", "/otp/SMS").header("content-type", "application/json");
-        assert_eq!(ask.body(body).send().await.says(), "204");
+        let request = alice.challenge("POST", "/otp/SMS").header("content-type", "application/json");
+        assert_eq!(request.body(body).send().await.summary(), "204");
     }
 }
 
-/// Fields that nobody knows are ignored.
 #[tokio::test]
 async fn unknown_fields_are_ignored() {
     for body in [r#"{"channel":"EMAIL"}"#, r#"{"a":[1,{"b":null}],"c":{}}"#, r#"{"verificationCode":"123456"}"#] {
         let alice = App::demo().login("alice").await;
-        assert_eq!(alice.companion("POST", "/otp/SMS").json(body).send().await.says(), "204", "{body}");
-        assert_eq!(alice.status().await.says(), "200 STANDARD");
+        assert_eq!(alice.challenge("POST", "/otp/SMS").json(body).send().await.summary(), "204", "{body}");
+        assert_eq!(alice.status().await.summary(), "200 STANDARD");
     }
 }
 
-/// A start may say what it is for; the grant then says it too.
+/// The scope of a start is the scope of the grant.
 #[tokio::test]
-async fn a_scope_comes_back_in_the_grant() {
+async fn the_grant_has_the_scope_of_the_start() {
     let alice = App::demo().login("alice").await;
-    let start = alice.companion("POST", "/otp/SMS").json(r#"{"scope":"payments"}"#).send().await;
-    assert_eq!(start.says(), "204");
-    assert_eq!(alice.verify(RIGHT).await.says(), "204");
+    let start = alice.challenge("POST", "/otp/SMS").json(r#"{"scope":"payments"}"#).send().await;
+    assert_eq!(start.summary(), "204");
+    assert_eq!(alice.verify(RIGHT).await.summary(), "204");
     assert_eq!(alice.status().await.json()["grants"][0]["scope"], "payments");
-    // T8: it is no step-up of the whole session.
-    assert_eq!(alice.card().await.says(), "403 STEP_UP_REQUIRED wrong_scope");
+    // T8: it is not a session-wide step-up.
+    assert_eq!(alice.card().await.summary(), "403 STEP_UP_REQUIRED wrong_scope");
 }
 
-/// Who may not start, and why.
+/// Users and channels for which a start is refused.
 #[tokio::test]
-async fn not_this_user() {
+async fn refused_users_and_channels() {
     let cases = [
         ("alice", "/otp/SMS", "204"),
         ("bob", "/otp/SMS", "409 CHANNEL_NOT_REGISTERED"),
@@ -86,13 +85,13 @@ async fn not_this_user() {
         ("dave", "/otp/SMS", "403 INSUFFICIENT_PERMISSIONS"),
         ("dave", "/push/BIOMETRIC", "403 INSUFFICIENT_PERMISSIONS"),
     ];
-    for (user, path, told) in cases {
+    for (user, path, expected) in cases {
         let session = App::demo().login(user).await;
-        assert_eq!(session.companion("POST", path).send().await.says(), told, "{user} {path}");
+        assert_eq!(session.challenge("POST", path).send().await.summary(), expected, "{user} {path}");
     }
 }
 
-/// 15 seconds between two starts, whatever became of the first; `Retry-After` says how many are left and is true.
+/// 15 seconds between two starts, in any state of the first; `Retry-After` is exact.
 #[tokio::test]
 async fn resend_interval() {
     let cases: [(&str, &[Line]); 6] = [
@@ -136,42 +135,42 @@ async fn resend_interval() {
                 (0, Start, "204"),
             ],
         ),
-        ("a session of its own", &[(0, Start, "204"), (1, Start, "204"), (0, Start, "409 RETRY_IN_15SEC 15")]),
+        ("another session", &[(0, Start, "204"), (1, Start, "204"), (0, Start, "409 RETRY_IN_15SEC 15")]),
         ("logout", &[(0, Start, "204"), (0, Logout, "204"), (0, Login, ""), (0, Wait(15), ""), (0, Start, "204")]),
     ];
     for (name, lines) in cases {
-        play(name, &["alice", "alice"], lines).await;
+        run_script(name, &["alice", "alice"], lines).await;
     }
 }
 
-/// 413: 4 KiB and no more, whether the length was declared or not.
+/// 413 above 4 KiB, with and without a declared length.
 #[tokio::test]
 async fn body_limit() {
     let alice = App::demo().login("alice").await;
-    for (length, told) in [(4096, "400"), (4097, "413"), (100_000, "413")] {
+    for (length, expected) in [(4096, "400"), (4097, "413"), (100_000, "413")] {
         let body = "x".repeat(length);
-        let declared = alice.companion("POST", "/otp/SMS").header("content-length", &length.to_string());
-        assert_eq!(declared.body(Body::from(body.clone())).send().await.says(), told, "{length}");
-        let undeclared = alice.companion("POST", "/otp/SMS").body(chunks(&[&*body.leak()]));
-        assert_eq!(undeclared.send().await.says(), told, "{length}");
+        let declared = alice.challenge("POST", "/otp/SMS").header("content-length", &length.to_string());
+        assert_eq!(declared.body(Body::from(body.clone())).send().await.summary(), expected, "{length}");
+        let undeclared = alice.challenge("POST", "/otp/SMS").body(chunks(&[&*body.leak()]));
+        assert_eq!(undeclared.send().await.summary(), expected, "{length}");
     }
-    let large = || alice.companion("POST", "/otp/SMS").json(format!("{{{}}}", " ".repeat(4094)));
-    assert_eq!(large().send().await.says(), "204");
+    let large = || alice.challenge("POST", "/otp/SMS").json(format!("{{{}}}", " ".repeat(4094)));
+    assert_eq!(large().send().await.summary(), "204");
 }
 
-/// 408: a body that does not come to its end. The wait is tokio's, and passes at once.
+/// 408 for a body that stalls. The wait is on tokio's paused clock.
 #[tokio::test(start_paused = true)]
 async fn slow_body() {
     let alice = App::demo().login("alice").await;
-    let asks = [
-        alice.companion("POST", "/otp/SMS"),
-        alice.companion("POST", "/otp/SMS/verify"),
-        alice.companion("POST", "/push/BIOMETRIC"),
+    let requests = [
+        alice.challenge("POST", "/otp/SMS"),
+        alice.challenge("POST", "/otp/SMS/verify"),
+        alice.challenge("POST", "/push/BIOMETRIC"),
     ];
-    for ask in asks {
-        let answer = ask.header("content-type", "application/json").body(hanging("{")).send().await;
+    for request in requests {
+        let answer = request.header("content-type", "application/json").body(hanging("{")).send().await;
         assert_eq!(answer.status, 408, "{answer:?}");
     }
-    // It cost nothing.
+    // It was not counted.
     alice.step_up().await;
 }

@@ -1,8 +1,8 @@
-//! `GET /`: where do I stand.
+//! `GET /`: the status of the session.
 
 use serde_json::json;
 
-use crate::app::{App, DAWN, RIGHT};
+use crate::app::{App, RIGHT, START};
 
 #[tokio::test]
 async fn shape() {
@@ -12,12 +12,12 @@ async fn shape() {
     let standard = json!({"status": "STANDARD", "grants": [], "channels": channels});
     assert_eq!(alice.status().await.json(), standard);
     app.wait_millis(1234);
-    assert_eq!(alice.start().await.says(), "204");
+    assert_eq!(alice.start().await.summary(), "204");
     assert_eq!(alice.status().await.json(), standard);
     app.wait_millis(766);
-    assert_eq!(alice.verify(RIGHT).await.says(), "204");
-    // A step-up without scope has no `scope`; times are whole milliseconds, lives whole seconds.
-    let sms = |left: u64| json!({"channel": "SMS", "verifiedAt": DAWN + 2000, "expiresIn": left});
+    assert_eq!(alice.verify(RIGHT).await.summary(), "204");
+    // A step-up without scope has no `scope`; times are whole milliseconds, lifetimes whole seconds.
+    let sms = |left: u64| json!({"channel": "SMS", "verifiedAt": START + 2000, "expiresIn": left});
     assert_eq!(
         alice.status().await.json(),
         json!({"status": "STEPPED_UP", "grants": [sms(600)], "channels": channels})
@@ -29,8 +29,8 @@ async fn shape() {
     );
 
     let id = alice.push().await;
-    assert_eq!(alice.phone(&id, "accept").await.says(), "204");
-    let pushed = json!({"channel": "BIOMETRIC", "verifiedAt": DAWN + 63_000, "expiresIn": 600});
+    assert_eq!(alice.phone(&id, "accept").await.summary(), "204");
+    let pushed = json!({"channel": "BIOMETRIC", "verifiedAt": START + 63_000, "expiresIn": 600});
     let mut grants = alice.status().await.json()["grants"].take();
     let grants = grants.as_array_mut().expect("an array");
     grants.sort_by_key(|grant| grant["verifiedAt"].as_u64());
@@ -45,7 +45,7 @@ async fn shape() {
     assert_eq!(alice.status().await.json(), standard);
 }
 
-/// `channels` are those that this user has enrolled.
+/// `channels` lists the channels that this user has enrolled.
 #[tokio::test]
 async fn channels() {
     let app = App::demo();

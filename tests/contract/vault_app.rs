@@ -1,4 +1,4 @@
-//! Further apps, for what the demo cannot show: a `/vault` that is guarded, and callers who are who they say.
+//! Apps for what the demo cannot show: a guarded `/vault`, and callers from an unverified header.
 
 use axum::Router;
 use axum::extract::Request;
@@ -7,9 +7,9 @@ use axum::response::Response;
 use axum::routing::any;
 use tower_step_up::{Caller, DeliveryError, ManualClock, OtpMessage, PushMessage, RequireStepUp, StepUp};
 
-use crate::app::{App, COMPANION};
+use crate::app::{App, CHALLENGES};
 
-/// What nobody may read who has not stepped up.
+/// The guarded body.
 pub(crate) const TREASURE: &str = "the treasure of the vault";
 
 pub(crate) fn app(step_up: &StepUp, clock: ManualClock, sandbox: bool) -> App {
@@ -17,9 +17,9 @@ pub(crate) fn app(step_up: &StepUp, clock: ManualClock, sandbox: bool) -> App {
     around(vault, step_up, clock, sandbox)
 }
 
-/// A bank around a vault that is guarded already.
+/// An app around a router that is guarded already.
 pub(crate) fn around(vault: Router, step_up: &StepUp, clock: ManualClock, sandbox: bool) -> App {
-    let router = vault.nest_service(COMPANION, step_up.challenges()).layer(from_fn(authenticate));
+    let router = vault.nest_service(CHALLENGES, step_up.challenges()).layer(from_fn(authenticate));
     App::over(router, clock, sandbox)
 }
 

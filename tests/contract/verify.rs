@@ -1,15 +1,15 @@
-//! Verifying a one-time code: who may, what opens, and which texts are the code.
+//! Verifying a one-time code.
 
 use crate::app::{App, RIGHT, WRONG};
-use crate::script::{Card, Line, Login, Logout, Right, Start, Status, Transfer, Wait, Wrong, play};
+use crate::script::{Card, Line, Login, Logout, Right, Start, Status, Transfer, Wait, Wrong, run_script};
 
 #[tokio::test]
-async fn opens_what_is_guarded() {
+async fn a_verified_code_passes_the_guard() {
     const MISSING: &str = "403 STEP_UP_REQUIRED missing";
     let lines: &[Line] = &[
         (0, Card, MISSING),
         (0, Transfer, MISSING),
-        // A code that was only sent opens nothing, and neither does a wrong one.
+        // Neither a sent code nor a wrong one passes the guard.
         (0, Start, "204"),
         (0, Card, MISSING),
         (0, Status, "200 STANDARD"),
@@ -20,96 +20,94 @@ async fn opens_what_is_guarded() {
         (0, Transfer, "201"),
         (0, Transfer, "201"),
         (0, Status, "200 STEPPED_UP"),
-        // Another session of the same user, and another user.
         (1, Card, MISSING),
         (1, Status, "200 STANDARD"),
         (2, Card, MISSING),
         (2, Status, "200 STANDARD"),
     ];
-    play("verified", &["alice", "alice", "alice2"], lines).await;
+    run_script("verified", &["alice", "alice", "alice2"], lines).await;
 }
 
-/// T8: a code that was started in one session is verified in no other, of this user or another. Only the diagonal
-/// passes, and what was tried off it costs the one who was sent the code nothing.
+/// T8: a code is verified only in the session that started it. Attempts in other sessions cost its session nothing.
 #[tokio::test]
-async fn only_the_session_that_asked() {
+async fn only_its_own_session() {
     for started in 0..4 {
         let app = App::demo();
         let mut sessions = Vec::new();
         for user in ["alice1", "alice1", "alice2", "alice2"] {
             sessions.push(app.login(user).await);
         }
-        assert_eq!(sessions[started].start().await.says(), "204");
+        assert_eq!(sessions[started].start().await.summary(), "204");
         let mut answers = Vec::new();
         for (tried, session) in sessions.iter().enumerate().filter(|(tried, _)| *tried != started) {
             for _ in 0..6 {
                 answers.push(session.verify(WRONG).await);
             }
             answers.push(session.verify(RIGHT).await);
-            assert_eq!(session.card().await.says(), "403 STEP_UP_REQUIRED missing", "{started} → {tried}");
+            assert_eq!(session.card().await.summary(), "403 STEP_UP_REQUIRED missing", "{started} → {tried}");
         }
         for answer in &answers {
-            assert_eq!(answer.says(), "409 STATE_INVALID");
+            assert_eq!(answer.summary(), "409 STATE_INVALID");
             assert_eq!(answer.bytes(), answers[0].bytes());
         }
-        assert_eq!(sessions[started].verify(RIGHT).await.says(), "204");
+        assert_eq!(sessions[started].verify(RIGHT).await.summary(), "204");
         for (tried, session) in sessions.iter().enumerate() {
-            let told = if tried == started { "409 ALREADY_VERIFIED" } else { "409 STATE_INVALID" };
-            assert_eq!(session.verify(RIGHT).await.says(), told, "{started} → {tried}");
+            let expected = if tried == started { "409 ALREADY_VERIFIED" } else { "409 STATE_INVALID" };
+            assert_eq!(session.verify(RIGHT).await.summary(), expected, "{started} → {tried}");
             assert_eq!(session.card().await.status == 200, tried == started, "{started} → {tried}");
         }
     }
 }
 
-/// T26: nobody without a session of the victim's burns the victim's tries.
+/// T26: without a session of the victim, an attacker cannot use up the victim's attempts.
 #[tokio::test]
-async fn strangers_burn_nothing() {
+async fn strangers_use_up_no_attempts() {
     let app = App::demo();
     let (alice, mallory) = (app.login("alice").await, app.login("alice-mallory").await);
-    assert_eq!(alice.start().await.says(), "204");
+    assert_eq!(alice.start().await.summary(), "204");
     for round in 0..12 {
-        let stranger = alice.companion("POST", "/otp/SMS/verify").no_token();
+        let stranger = alice.challenge("POST", "/otp/SMS/verify").no_token();
         let answer = stranger.json(format!(r#"{{"verificationCode":"00000{}"}}"#, round % 10)).send().await;
-        assert_eq!(answer.says(), "401 UNAUTHORIZED");
-        assert_eq!(mallory.verify(WRONG).await.says(), "409 STATE_INVALID");
+        assert_eq!(answer.summary(), "401 UNAUTHORIZED");
+        assert_eq!(mallory.verify(WRONG).await.summary(), "409 STATE_INVALID");
     }
-    for told in ["INVALID", "INVALID", "INVALID"] {
-        assert_eq!(alice.verify(WRONG).await.says(), format!("409 VERIFICATION_CODE_{told}"));
+    for expected in ["INVALID", "INVALID", "INVALID"] {
+        assert_eq!(alice.verify(WRONG).await.summary(), format!("409 VERIFICATION_CODE_{expected}"));
     }
-    assert_eq!(alice.verify(RIGHT).await.says(), "204");
+    assert_eq!(alice.verify(RIGHT).await.summary(), "204");
 }
 
-/// Verifying where nothing was started, by anyone.
+/// Verifying when no code was started.
 #[tokio::test]
-async fn nothing_in_flight() {
+async fn no_pending_code() {
     let cases = [
         ("alice", "409 STATE_INVALID"),
-        // What the records say comes before what only the application knows.
+        // The state in the records is checked before the application is called.
         ("bob", "409 STATE_INVALID"),
         ("carol", "409 STATE_INVALID"),
         ("dave", "409 STATE_INVALID"),
     ];
-    for (user, told) in cases {
+    for (user, expected) in cases {
         let session = App::demo().login(user).await;
         for code in [RIGHT, WRONG] {
-            assert_eq!(session.verify(code).await.says(), told, "{user} {code}");
+            assert_eq!(session.verify(code).await.summary(), expected, "{user} {code}");
         }
     }
 }
 
-/// T15: elevation does not outlive the session.
+/// T15: an elevation does not outlive the session.
 #[tokio::test]
-async fn logout_ends_it() {
+async fn logout_ends_the_elevation() {
     let app = App::demo();
     let (alice, other) = (app.login("alice").await, app.login("alice").await);
     alice.step_up().await;
-    assert_eq!(alice.card().await.says(), "200");
-    assert_eq!(alice.logout().await.says(), "204");
+    assert_eq!(alice.card().await.summary(), "200");
+    assert_eq!(alice.logout().await.summary(), "204");
     for answer in [alice.card().await, alice.transfer().await, alice.status().await, alice.start().await] {
         assert_eq!(answer.status, 401, "{answer:?}");
     }
     assert_eq!(alice.verify(RIGHT).await.status, 401);
-    assert_eq!(other.status().await.says(), "200 STANDARD");
+    assert_eq!(other.status().await.summary(), "200 STANDARD");
     let lines: &[Line] = &[
         (0, Start, "204"),
         (0, Right, "204"),
@@ -118,17 +116,17 @@ async fn logout_ends_it() {
         (0, Card, "403 STEP_UP_REQUIRED missing"),
         (0, Status, "200 STANDARD"),
         (0, Right, "409 STATE_INVALID"),
-        // A pending code goes with its session.
+        // A pending code ends with its session.
         (0, Wait(15), ""),
         (0, Start, "204"),
         (0, Logout, "204"),
         (0, Login, ""),
         (0, Right, "409 STATE_INVALID"),
     ];
-    play("logout", &["alice"], lines).await;
+    run_script("logout", &["alice"], lines).await;
 }
 
-/// Bodies that are read as the right code.
+/// JSON spellings of the right code.
 #[tokio::test]
 async fn spellings_that_are_json() {
     let bodies = [
@@ -141,7 +139,7 @@ async fn spellings_that_are_json() {
     ];
     for body in bodies {
         let alice = App::demo().login("alice").await;
-        assert_eq!(alice.start().await.says(), "204");
-        assert_eq!(alice.verify_with(body).await.says(), "204", "{body}");
+        assert_eq!(alice.start().await.summary(), "204");
+        assert_eq!(alice.verify_with(body).await.summary(), "204", "{body}");
     }
 }

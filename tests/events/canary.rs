@@ -1,4 +1,5 @@
-//! T12: secrets are looked for in everything that leaves the crate, in every spelling; and what the adapters say.
+//! T12: secrets are searched for, in every encoding, in everything that leaves the crate; and the output of the
+//! `tracing` and `metrics` observers.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +12,7 @@ use std::{
 use axum::body::Body;
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_step_up::{
     Binding, Caller, DeliveryError, Event, ManualClock, OtpMessage, OtpSender, Policy, PushMessage, PushReply,
@@ -24,10 +25,10 @@ const SUBJECT: &str = "canary-subject-5f1c";
 const SESSION: &str = "canary-session-9a7e";
 const NEW_SESSION: &str = "canary-session-77b2";
 const RECIPIENT: &str = "+49canary151";
-/// What nobody has registered, as a request might name it.
+/// An unregistered name in a request.
 const HOSTILE: &str = "canary-hostile-0c2d";
 
-/// Standard base64; the other alphabet and the padding follow from it.
+/// Standard base64; the URL-safe alphabet and the padding follow from it.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let groups = bytes.chunks(3).flat_map(|chunk| {
@@ -37,8 +38,8 @@ fn base64(bytes: &[u8]) -> String {
     groups.collect()
 }
 
-/// How a secret may be spelled: as it is, in hex, as a list of numbers, and in base64, wherever it begins in a group of
-/// three bytes; without the characters that its neighbours share.
+/// The encodings of a secret: plain, hex, a list of numbers, and base64 at each offset within a group of three bytes,
+/// without the characters shared with neighbouring bytes.
 fn spellings(secret: &str) -> Vec<String> {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let numbers = |separator: &str| secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(separator);
@@ -53,7 +54,7 @@ fn spellings(secret: &str) -> Vec<String> {
     all
 }
 
-/// Where a secret is found, if anywhere.
+/// Finds a secret in any encoding; returns the place.
 fn find<'a>(secret: &str, lines: impl IntoIterator<Item = &'a [u8]>) -> Option<String> {
     let spellings = spellings(secret);
     lines.into_iter().find_map(|line| {
@@ -63,7 +64,7 @@ fn find<'a>(secret: &str, lines: impl IntoIterator<Item = &'a [u8]>) -> Option<S
 }
 
 #[test]
-fn the_search_finds_what_it_looks_for() {
+fn the_search_finds_every_encoding() {
     assert_eq!(base64(b"ABCDEFG"), "QUJDREVGRw");
     for before in ["", "x", "xy", "xyz"] {
         for after in ["", "x", "xy"] {
@@ -77,12 +78,12 @@ fn the_search_finds_what_it_looks_for() {
     assert!(find("012345678901", [b"012345678900".as_slice()]).is_none());
 }
 
-/// Everything that could have been caught, by where it was found.
+/// Everything that was captured, by its kind.
 #[derive(Clone, Default)]
 struct Caught {
     logged: Lines,
     counted: Lines,
-    /// `Debug` of every event: these may name the user.
+    /// `Debug` of every event, which may contain the user.
     events: Lines,
     /// `Debug` of every other public value, and `Display` of every error.
     printed: Lines,
@@ -90,7 +91,7 @@ struct Caught {
     answered: Lines,
 }
 
-/// What a sender was given.
+/// A sender, with the codes and ids it got.
 #[derive(Clone, Debug, Default)]
 struct Outbox(Arc<Mutex<Vec<String>>>);
 
@@ -107,13 +108,13 @@ impl OtpSender for Sender {
     async fn send(&self, message: OtpMessage) -> Result<(), DeliveryError> {
         self.0.printed.add(format!("{message:?} {:?} {:?}", message.code(), message.recipient()));
         self.1.0.lock().unwrap().push(message.code().expose().to_owned());
-        if message.channel() == "PANIC" { panic!("the application's own") } else { Ok(()) }
+        if message.channel() == "PANIC" { panic!("in the application's code") } else { Ok(()) }
     }
 }
 
 impl PushSender for Sender {
     async fn send(&self, message: PushMessage) -> Result<(), DeliveryError> {
-        // The message is the one place, besides the answer, where the id may stand.
+        // Only the message and the response to the start may contain the id.
         self.2.0.lock().unwrap().push(message.id().to_owned());
         Ok(())
     }
@@ -121,7 +122,7 @@ impl PushSender for Sender {
 
 struct App {
     step_up: StepUp,
-    store: Elsewhere,
+    store: FaultyStore,
     clock: ManualClock,
     codes: Outbox,
     pushes: Outbox,
@@ -131,7 +132,7 @@ struct App {
 impl App {
     fn new(caught: &Caught) -> Self {
         let (codes, pushes, clock, store) =
-            (Outbox::default(), Outbox::default(), ManualClock::new(), Elsewhere::default());
+            (Outbox::default(), Outbox::default(), ManualClock::new(), FaultyStore::default());
         let sender = Sender(caught.clone(), codes.clone(), pushes.clone());
         let events = caught.events.clone();
         let builder = StepUp::builder()
@@ -140,7 +141,7 @@ impl App {
             .push("BIO", sender)
             .enrollment(async |_: Caller, _: String| Ok(Recipient::new(RECIPIENT)))
             .observe(move |event: &Event<'_>| events.add(format!("{event:?}")))
-            .observe(|_: &Event<'_>| panic!("an observer's own"))
+            .observe(|_: &Event<'_>| panic!("in an observer"))
             .policy(Policy::new().code_digits(12).number_matching(3))
             .clock(clock.clone())
             .store(store.clone())
@@ -159,12 +160,12 @@ impl App {
         self.clock.advance(Duration::from_secs(secs));
     }
 
-    /// Answers, and keeps what was answered; the body.
-    async fn ask(&self, caller: Option<&Caller>, method: &str, path: &str, body: &str) -> String {
-        self.answer(self.step_up.challenges(), caller, method, path, body).await
+    /// Calls a challenge endpoint and records the response; returns its body.
+    async fn send_http(&self, caller: Option<&Caller>, method: &str, path: &str, body: &str) -> String {
+        self.call(self.step_up.challenges(), caller, method, path, body).await
     }
 
-    async fn ask_guarded(&self, caller: Option<&Caller>, requirement: Requirement) {
+    async fn send_guarded(&self, caller: Option<&Caller>, requirement: Requirement) {
         let inner = service_fn(async |request: Request<Body>| {
             let printed = format!("{:?}", request.extensions().get::<Caller>());
             Ok::<_, Infallible>(Response::new(Body::from(printed)))
@@ -172,10 +173,10 @@ impl App {
         let layer = RequireStepUp::with(&self.step_up, requirement).unwrap();
         self.print(&layer);
         let guard = layer.layer(inner);
-        self.answer(guard, caller, "GET", "/", "").await;
+        self.call(guard, caller, "GET", "/", "").await;
     }
 
-    async fn answer<S, B>(&self, service: S, caller: Option<&Caller>, method: &str, path: &str, body: &str) -> String
+    async fn call<S, B>(&self, service: S, caller: Option<&Caller>, method: &str, path: &str, body: &str) -> String
     where
         S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
         B: http_body::Body<Error: std::fmt::Debug>,
@@ -193,15 +194,15 @@ impl App {
         body
     }
 
-    /// As [`ask`](Self::ask), where the body may not hold a secret either.
-    async fn ask_all(&self, caller: Option<&Caller>, method: &str, path: &str, body: &str) -> String {
-        let body = self.ask(caller, method, path, body).await;
+    /// Like [`send_http`](Self::send_http), if the body may not contain a secret either.
+    async fn send_all(&self, caller: Option<&Caller>, method: &str, path: &str, body: &str) -> String {
+        let body = self.send_http(caller, method, path, body).await;
         self.caught.answered.add(body.clone());
         body
     }
 }
 
-/// Every command, with and without success. The secrets that were made on the way: codes, ids of pushes, and numbers.
+/// Every command, with and without success. Returns the secrets: codes, push ids, and numbers.
 async fn everything(app: &App) -> (Vec<String>, Vec<String>, Vec<String>) {
     let (alice, new) = (&Caller::user(SUBJECT).session(SESSION), &Caller::user(SUBJECT).session(NEW_SESSION));
     let body = |code: &str| format!("{{\"verificationCode\":\"{code}\"}}");
@@ -210,58 +211,58 @@ async fn everything(app: &App) -> (Vec<String>, Vec<String>, Vec<String>) {
     #[cfg(feature = "grpc")]
     app.print(app.step_up.grpc_challenges());
 
-    // A code: refused in every way, and right.
-    app.ask_guarded(None, Requirement::new()).await;
-    app.ask_guarded(Some(alice), Requirement::new()).await;
-    app.ask_all(Some(alice), "POST", "/otp/SMS", "{\"scope\":\"pay\"}").await;
+    // A code: refused in every way, then verified.
+    app.send_guarded(None, Requirement::new()).await;
+    app.send_guarded(Some(alice), Requirement::new()).await;
+    app.send_all(Some(alice), "POST", "/otp/SMS", "{\"scope\":\"pay\"}").await;
     let code = app.codes.last();
-    app.ask_all(None, "POST", "/otp/SMS/verify", &body(&code)).await;
-    app.ask_all(Some(alice), "POST", "/otp/SMS/verify", &body("000000000000")).await;
-    app.ask_all(Some(alice), "POST", "/otp/SMS/verify", &body(&format!("{code}0"))).await;
-    app.ask_all(Some(alice), "POST", "/otp/SMS/verify", &format!("{{\"verificationCode\":{code}}}")).await;
-    app.ask_all(Some(alice), "POST", "/otp/SMS/verify", &format!("{{{code}")).await;
-    app.ask_all(Some(alice), "POST", &format!("/otp/{code}/verify"), &body(&code)).await;
-    app.ask_all(Some(alice), "POST", "/otp/PANIC/verify", &body(&code)).await;
-    app.ask_all(Some(new), "POST", "/otp/SMS/verify", &body(&code)).await;
-    app.ask_all(Some(alice), "POST", "/otp/SMS/verify", &body(&code)).await;
-    app.ask_all(Some(alice), "POST", "/otp/SMS/verify", &body(&code)).await;
-    app.ask_guarded(Some(alice), Requirement::new().scope("pay")).await;
+    app.send_all(None, "POST", "/otp/SMS/verify", &body(&code)).await;
+    app.send_all(Some(alice), "POST", "/otp/SMS/verify", &body("000000000000")).await;
+    app.send_all(Some(alice), "POST", "/otp/SMS/verify", &body(&format!("{code}0"))).await;
+    app.send_all(Some(alice), "POST", "/otp/SMS/verify", &format!("{{\"verificationCode\":{code}}}")).await;
+    app.send_all(Some(alice), "POST", "/otp/SMS/verify", &format!("{{{code}")).await;
+    app.send_all(Some(alice), "POST", &format!("/otp/{code}/verify"), &body(&code)).await;
+    app.send_all(Some(alice), "POST", "/otp/PANIC/verify", &body(&code)).await;
+    app.send_all(Some(new), "POST", "/otp/SMS/verify", &body(&code)).await;
+    app.send_all(Some(alice), "POST", "/otp/SMS/verify", &body(&code)).await;
+    app.send_all(Some(alice), "POST", "/otp/SMS/verify", &body(&code)).await;
+    app.send_guarded(Some(alice), Requirement::new().scope("pay")).await;
     app.print(app.step_up.status(alice).await);
-    app.ask_all(Some(alice), "GET", "/", "").await;
+    app.send_all(Some(alice), "GET", "/", "").await;
 
-    // Names from outside.
+    // Names from the request.
     for path in [format!("/otp/{HOSTILE}"), format!("/otp/{HOSTILE}/verify"), format!("/push/{HOSTILE}")] {
-        app.ask_all(Some(alice), "POST", &path, "").await;
+        app.send_all(Some(alice), "POST", &path, "").await;
     }
-    app.ask_all(Some(alice), "GET", &format!("/push/{HOSTILE}/1"), "").await;
-    app.ask_all(Some(alice), "GET", &format!("/push/BIO/{HOSTILE}"), "").await;
+    app.send_all(Some(alice), "GET", &format!("/push/{HOSTILE}/1"), "").await;
+    app.send_all(Some(alice), "GET", &format!("/push/BIO/{HOSTILE}"), "").await;
     let _ = app.step_up.start_otp(alice, HOSTILE, Some(HOSTILE)).await;
     let _ = app.step_up.start_push(alice, HOSTILE, Some(HOSTILE)).await;
     let _ = app.step_up.verify_otp(alice, HOSTILE, HOSTILE).await;
     let _ = app.step_up.push_status(alice, HOSTILE, HOSTILE).await;
     app.print(app.step_up.answer_push(HOSTILE, HOSTILE, PushReply::Approve).await);
 
-    // Pushes: the answer to the start is the one that may hold id and number.
+    // Pushes: only the response to the start may contain id and number.
     for answers in [&["x", "y", "z"][..], &["x", "right"]] {
         let started = loop {
             app.wait(15);
-            let body = app.ask(Some(alice), "POST", "/push/BIO", "").await;
+            let body = app.send_http(Some(alice), "POST", "/push/BIO", "").await;
             let started: serde_json::Value = serde_json::from_str(&body).unwrap();
-            // One that cannot be a byte in a list, nor a status.
+            // A number that is neither a byte in a list nor a status.
             let number = started["number"].as_str().unwrap();
             if number.parse::<u16>().is_ok_and(|number| number > 600) {
                 break started;
             }
             app.step_up.unlock(SUBJECT).await.unwrap();
-            app.ask_all(Some(alice), "DELETE", "/", "").await;
+            app.send_all(Some(alice), "DELETE", "/", "").await;
             app.wait(600);
         };
         let (id, number) = (started["id"].as_str().unwrap(), started["number"].as_str().unwrap());
         numbers.push(number.to_owned());
-        let polled = app.ask(Some(alice), "GET", &format!("/push/BIO/{id}"), "").await;
+        let polled = app.send_http(Some(alice), "GET", &format!("/push/BIO/{id}"), "").await;
         assert_eq!(polled, format!("{{\"id\":\"{id}\",\"status\":\"PENDING\",\"expiresIn\":300}}"));
-        app.ask_all(Some(new), "GET", &format!("/push/BIO/{id}"), "").await;
-        app.ask_all(Some(alice), "GET", &format!("/push/SMS/{id}"), "").await;
+        app.send_all(Some(new), "GET", &format!("/push/BIO/{id}"), "").await;
+        app.send_all(Some(alice), "GET", &format!("/push/SMS/{id}"), "").await;
         app.print(app.step_up.push_status(alice, "BIO", id).await);
         app.print(app.step_up.answer_push(SUBJECT, id, PushReply::Approve).await);
         app.print(app.step_up.answer_push("somebody else", id, PushReply::Number(number.to_owned())).await);
@@ -275,28 +276,28 @@ async fn everything(app: &App) -> (Vec<String>, Vec<String>, Vec<String>) {
         }
     }
 
-    // Lives and locks.
+    // Revocations and locks.
     app.step_up.transfer(alice, new).await.unwrap();
-    app.ask_all(Some(new), "DELETE", "/", "").await;
+    app.send_all(Some(new), "DELETE", "/", "").await;
     app.step_up.lock(SUBJECT).await.unwrap();
-    app.ask_all(Some(new), "POST", "/otp/SMS", "").await;
+    app.send_all(Some(new), "POST", "/otp/SMS", "").await;
     app.step_up.unlock(SUBJECT).await.unwrap();
     app.step_up.revoke_all(SUBJECT).await.unwrap();
 
-    // Faults: the sender panics, the store fails, a code is wrong too often.
+    // Faults: the sender panics, the store fails, too many wrong codes.
     app.wait(86_400);
-    app.ask_all(Some(new), "POST", "/otp/PANIC", "").await;
+    app.send_all(Some(new), "POST", "/otp/PANIC", "").await;
     app.wait(15);
-    app.ask_all(Some(new), "POST", "/otp/SMS", "").await;
+    app.send_all(Some(new), "POST", "/otp/SMS", "").await;
     for _ in 0..6 {
-        app.ask_all(Some(new), "POST", "/otp/SMS/verify", &body("000000000000")).await;
+        app.send_all(Some(new), "POST", "/otp/SMS/verify", &body("000000000000")).await;
     }
     app.store.set_down(true);
-    app.ask_all(Some(new), "POST", "/otp/SMS", "").await;
-    app.ask_all(Some(new), "POST", "/otp/SMS/verify", &body(&app.codes.last())).await;
-    app.ask_all(Some(new), "GET", "/", "").await;
-    app.ask_all(Some(new), "DELETE", "/", "").await;
-    app.ask_guarded(Some(new), Requirement::new()).await;
+    app.send_all(Some(new), "POST", "/otp/SMS", "").await;
+    app.send_all(Some(new), "POST", "/otp/SMS/verify", &body(&app.codes.last())).await;
+    app.send_all(Some(new), "GET", "/", "").await;
+    app.send_all(Some(new), "DELETE", "/", "").await;
+    app.send_guarded(Some(new), Requirement::new()).await;
     for error in [
         app.step_up.lock(SUBJECT).await,
         app.step_up.unlock(SUBJECT).await,
@@ -310,7 +311,7 @@ async fn everything(app: &App) -> (Vec<String>, Vec<String>, Vec<String>) {
     (app.codes.0.lock().unwrap().clone(), app.pushes.0.lock().unwrap().clone(), numbers)
 }
 
-/// Panics of this thread say nothing either.
+/// Captures the panics of this thread, too.
 fn with_panics_caught<T>(said: &Lines, run: impl FnOnce() -> T) -> T {
     let thread = std::thread::current().id();
     let (said, before) = (said.clone(), Arc::new(panic::take_hook()));
@@ -330,7 +331,7 @@ fn with_panics_caught<T>(said: &Lines, run: impl FnOnce() -> T) -> T {
     output
 }
 
-fn run_everything() -> (Caught, Elsewhere, (Vec<String>, Vec<String>, Vec<String>)) {
+fn run_everything() -> (Caught, FaultyStore, (Vec<String>, Vec<String>, Vec<String>)) {
     let caught = Caught::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (store, secrets) = with_panics_caught(&caught.printed, || {
@@ -351,20 +352,20 @@ fn no_secret_leaves() {
     let stored = store.seen();
     assert!(codes.len() >= 3 && pushes.len() >= 2 && numbers.len() == 2, "{codes:?} {pushes:?} {numbers:?}");
     assert!(logged.len() > 20 && counted.len() > 20 && events.len() == counted.len() && stored.len() > 100);
-    assert!(printed.iter().any(|line| line.contains("panicked")), "panics were caught");
+    assert!(printed.iter().any(|line| line.contains("panicked")), "no panics were captured");
 
     let texts = [&logged, &counted, &events, &printed, &answered];
     let everywhere = || texts.into_iter().flatten().map(String::as_bytes).chain(stored.iter().map(Vec::as_slice));
     for secret in codes.iter().chain(&pushes).map(String::as_str).chain([SESSION, NEW_SESSION, RECIPIENT]) {
         assert_eq!(find(secret, everywhere()), None);
     }
-    // An observer is told the user, and nobody else is.
+    // Only observers get the user.
     assert!(find(SUBJECT, events.iter().map(String::as_bytes)).is_some());
     let but_observers = [&logged, &counted, &printed, &answered];
     let but_observers =
         but_observers.into_iter().flatten().map(String::as_bytes).chain(stored.iter().map(Vec::as_slice));
     assert_eq!(find(SUBJECT, but_observers), None);
-    // Three digits stand in any number, so it is looked for by itself.
+    // Three digits occur in other numbers, so only whole words are compared.
     for line in everywhere() {
         let line = String::from_utf8_lossy(line);
         let mut words = line.split(|character: char| !character.is_ascii_alphanumeric());
@@ -372,9 +373,9 @@ fn no_secret_leaves() {
     }
 }
 
-/// Whoever prints what holds an id or a number of a push prints neither: such a line ends up in a log.
+/// `Debug` of types with a push id or number prints neither, because it ends up in logs.
 #[tokio::test]
-async fn what_holds_a_push_prints_neither_its_id_nor_its_number() {
+async fn debug_prints_neither_push_ids_nor_numbers() {
     let printed = Lines::default();
     let messages = printed.clone();
     let step_up = StepUp::builder()
@@ -397,7 +398,7 @@ async fn what_holds_a_push_prints_neither_its_id_nor_its_number() {
     }
 }
 
-/// What a request brings never becomes a label or a field.
+/// Values of requests do not become labels or fields.
 #[test]
 fn labels_are_few() {
     let (caught, _, _) = run_everything();
@@ -415,9 +416,9 @@ fn labels_are_few() {
     assert_eq!(find(HOSTILE, logged.iter().map(String::as_bytes)), None);
 }
 
-/// Whatever is logged has the level that the page has for its event.
+/// Every event is logged at the documented level.
 #[test]
-fn each_line_has_the_level_of_the_page() {
+fn each_line_has_the_documented_level() {
     let levels = crate::page::levels();
     let (caught, _, _) = run_everything();
     let mut seen = BTreeSet::new();
@@ -425,7 +426,7 @@ fn each_line_has_the_level_of_the_page() {
         let Some((_, event)) = line.split_once(" event=") else { continue };
         let event = event.split(' ').next().unwrap();
         let level = line.split(' ').next().unwrap().to_lowercase();
-        assert!(levels[event].split(", ").any(|of_page| of_page == level), "{line}");
+        assert!(levels[event].split(", ").any(|documented| documented == level), "{line}");
         seen.insert(event.to_owned());
     }
     for event in ["send_failed", "locked", "unlocked", "revoked", "verified", "store_failed"] {
@@ -433,10 +434,9 @@ fn each_line_has_the_level_of_the_page() {
     }
 }
 
-/// Under a policy that takes bound step-ups alone, a guard that binds nothing lets nobody pass. That is said before the
-/// first request.
+/// Under a policy that requires bound step-ups, an unbound guard lets no request pass; this is logged when it is built.
 #[test]
-fn a_guard_that_can_let_nobody_pass_says_so() {
+fn a_guard_that_no_request_can_pass_is_logged() {
     let binding = || Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
     let layered = |policy: Policy, bind: bool| {
         let (logged, counted) = (Lines::default(), Lines::default());
@@ -456,20 +456,15 @@ fn a_guard_that_can_let_nobody_pass_says_so() {
     assert_eq!(layered(Policy::new(), false), [""; 0]);
 }
 
-/// Levels, target and fields, as the page has them.
+/// Levels, target and fields as documented.
 #[test]
-fn each_event_has_its_line_and_its_count() {
+fn each_event_is_logged_and_counted() {
     let (logged, counted) = (Lines::default(), Lines::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     caught(&logged, &counted, || {
         runtime.block_on(async {
-            let store = Elsewhere::default();
-            let builder = StepUp::builder().sandbox().otp("SMS", discard).store(store.clone());
-            let step_up = builder
-                .record_key(Secret::new([1; 32]).unwrap())
-                .secret(Secret::new([7; 32]).unwrap())
-                .build()
-                .unwrap();
+            let store = FaultyStore::default();
+            let step_up = store.on(StepUp::builder().sandbox().otp("SMS", discard)).build().unwrap();
             let alice = Caller::user("alice").session("1");
             step_up.start_otp(&alice, "SMS", None).await.unwrap();
             step_up.lock("alice").await.unwrap();

@@ -1,4 +1,4 @@
-//! Everything that goes to `tracing` and `metrics` from this thread, as text.
+//! Captures the `tracing` and `metrics` output of this thread as text.
 
 use std::{
     fmt::Write as _,
@@ -28,7 +28,7 @@ impl Lines {
     }
 }
 
-/// Runs it, and catches what it logs, at every level, and what it counts.
+/// Runs a closure and captures its logs, at every level, and its counters.
 pub(crate) fn caught<T>(logged: &Lines, counted: &Lines, run: impl FnOnce() -> T) -> T {
     let recorder = Counting(counted.clone());
     tracing::subscriber::with_default(Logging(logged.clone()), || with_local_recorder(&recorder, run))
@@ -105,7 +105,7 @@ impl Recorder for Counting {
     }
 }
 
-/// One series: a line for each increment.
+/// One series; each increment is a line.
 struct Line(Lines, String);
 
 impl CounterFn for Line {

@@ -1,9 +1,8 @@
-//! What is told of what happens, to observers, to `tracing` and to `metrics`; what is told to nobody; and the page about
-//! it, `docs/events.md`.
+//! Events for observers, `tracing` and `metrics`, secrets that must not leave the crate, and the page `docs/events.md`.
 #![allow(clippy::format_collect, clippy::type_complexity, reason = "short before fast, in a test")]
 
 mod canary;
 mod capture;
-mod copy;
+mod emitted;
 mod page;
-mod told;
+mod store_copy;

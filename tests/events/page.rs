@@ -1,10 +1,10 @@
-//! `docs/events.md` names every event and every reason, and none besides.
+//! `docs/events.md` lists exactly the events and reasons of the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 const PAGE: &str = include_str!("../../docs/events.md");
 
-/// The words that a function of the source returns, told by the line that begins it.
+/// The strings that a function of the source returns; the function is found by its first line.
 fn words(source: &'static str, function: &str) -> Vec<&'static str> {
     let (_, body) = source.split_once(function).unwrap_or_else(|| panic!("no {function}"));
     let (body, _) = body.split_once("\n    }\n").unwrap();
@@ -16,7 +16,7 @@ pub(crate) fn names_in_the_code() -> BTreeSet<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// The reasons of each event that has any.
+/// The reasons of each event that has some.
 fn reasons_in_the_code() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let event = include_str!("../../src/engine/event.rs");
     let of_event = words(event, "pub const fn reason(&self) -> Option<&'static str> {");
@@ -44,12 +44,12 @@ fn reasons_in_the_code() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     ])
 }
 
-/// What stands between backticks in a part of the page.
+/// The text between backticks in a part of the page.
 fn code(part: &str) -> Vec<&str> {
     part.split('`').skip(1).step_by(2).collect()
 }
 
-/// The cells of the rows of the table under a heading.
+/// The cells of the table under a heading, by row.
 fn rows(heading: &str) -> Vec<Vec<&'static str>> {
     let (_, section) = PAGE.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
     let section = section.split("\n## ").next().unwrap();
@@ -78,14 +78,13 @@ fn the_page_names_every_reason() {
     assert_eq!(named, reasons_in_the_code());
 }
 
-/// E11: what an application must not miss is logged unless it turns that off.
+/// E11: logging is on by default.
 #[test]
 fn logs_are_on_by_default() {
     assert!(include_str!("../../Cargo.toml").contains("\ndefault = [\"tracing\"]\n"));
     assert!(PAGE.contains("the feature `tracing`, which is on by default"));
 }
 
-/// The name of the counter and of the target.
 #[test]
 fn the_page_names_the_counter_and_the_target() {
     for (source, name) in [

@@ -1,4 +1,4 @@
-//! The engine under attack: parallel, cancelled, flooded, and with a store or a clock that fails it.
+//! The engine under parallel, cancelled and flooding requests, and with a failing store or clock.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use testkit::{Elsewhere, passes, poll_at_most, together};
+use testkit::{FaultyStore, passes, poll_at_most, together};
 use tower_step_up::{
     AuthorizeError, Caller, ChallengeError, Clock as _, DeliveryError, EnrollmentError, ManualClock, OtpMessage,
     Policy, ProofError, Purpose, PushMessage, PushReply, PushReplyError, Recipient, Requirement, Secret, SendBudget,
@@ -23,16 +23,8 @@ fn sandbox() -> StepUp {
     StepUp::builder().sandbox().otp("SMS", discard).otp("EMAIL", discard).push("BIO", discard).build().unwrap()
 }
 
-fn elsewhere(store: &Elsewhere) -> StepUp {
-    StepUp::builder()
-        .sandbox()
-        .otp("SMS", discard)
-        .push("BIO", discard)
-        .store(store.clone())
-        .record_key(Secret::new([1; 32]).unwrap())
-        .secret(Secret::new([7; 32]).unwrap())
-        .build()
-        .unwrap()
+fn on_a_store(store: &FaultyStore) -> StepUp {
+    store.on(StepUp::builder().sandbox().otp("SMS", discard).push("BIO", discard)).build().unwrap()
 }
 
 fn caller(subject: &str, session: usize) -> Caller {
@@ -49,7 +41,7 @@ fn was_compared<T>(answer: &Result<T, ChallengeError>) -> bool {
     )
 }
 
-/// T1: no parallelism outruns the limit, and afterwards the right code fails, too.
+/// T1: parallel attempts do not exceed the limit, and afterwards the right code fails, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parallel_wrong_guesses_are_counted_exactly() {
     for round in 0..20 {
@@ -83,7 +75,7 @@ async fn parallel_right_codes_succeed_once() {
         .await;
         assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
         assert_eq!(step_up.status(&alice).await.unwrap().grants.len(), 1);
-        // Those who came too late guessed nothing, so nothing stays counted against the user.
+        // The late ones compared nothing, so nothing is counted against the user.
         let again = caller("alice", round + 1000);
         step_up.start_otp(&again, "SMS", None).await.unwrap();
         for _ in 0..4 {
@@ -93,13 +85,13 @@ async fn parallel_right_codes_succeed_once() {
     }
 }
 
-/// T3, T29: whenever a verification is dropped, what was compared stays counted.
+/// T3, T29: a verification dropped at any point stays counted if it was compared.
 #[tokio::test]
-async fn a_dropped_verification_is_no_free_guess() {
+async fn a_dropped_verification_is_counted() {
     let mut cut_short = 0;
     for polls in 0..40 {
-        let store = Elsewhere::default();
-        let step_up = elsewhere(&store);
+        let store = FaultyStore::default();
+        let step_up = on_a_store(&store);
         let alice = caller("alice", 1);
         let run =
             |future| poll_at_most::<std::pin::Pin<Box<dyn Future<Output = Result<(), ChallengeError>>>>>(1000, future);
@@ -117,14 +109,14 @@ async fn a_dropped_verification_is_no_free_guess() {
         }
         assert_eq!(compared, if counted { 4 } else { 5 }, "dropped after {polls} polls");
     }
-    assert!(cut_short > 0, "no cut fell between the count and the answer");
+    assert!(cut_short > 0, "never dropped between count and response");
 }
 
-/// A guess that a revocation overtakes was compared with nothing, so it is taken out of the count again.
+/// An attempt overtaken by a revocation is compared with nothing, so it is not counted.
 #[tokio::test]
-async fn an_attempt_that_finds_nothing_to_compare_is_not_counted() {
-    let store = Elsewhere::default();
-    let step_up = elsewhere(&store);
+async fn an_attempt_without_a_code_is_not_counted() {
+    let store = FaultyStore::default();
+    let step_up = on_a_store(&store);
     let (alice, again) = (caller("alice", 1), caller("alice", 2));
     step_up.start_otp(&alice, "SMS", None).await.unwrap();
     step_up.start_otp(&again, "SMS", None).await.unwrap();
@@ -143,11 +135,11 @@ async fn an_attempt_that_finds_nothing_to_compare_is_not_counted() {
     }
 }
 
-/// T4, T5: fifty sessions of one user share one budget, whatever is started or dropped; others have theirs.
+/// T4, T5: fifty sessions of one user share one budget; other users have their own.
 #[tokio::test]
 async fn many_sessions_share_the_budget_of_their_user() {
     let clock = ManualClock::new();
-    // Messages enough, so that only the failures count.
+    // Enough messages, so that only failures limit.
     let policy = Policy::new()
         .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000));
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).clock(clock.clone()).build().unwrap();
@@ -169,9 +161,9 @@ async fn many_sessions_share_the_budget_of_their_user() {
     step_up.verify_otp(&bob, "SMS", RIGHT).await.unwrap();
 }
 
-/// T7: what is not the code byte for byte is malformed for whoever calls the engine, and costs no try.
+/// T7: anything but digits is malformed, and costs no attempt.
 #[tokio::test]
-async fn a_code_is_taken_as_it_is() {
+async fn a_code_is_compared_exactly() {
     let step_up = sandbox();
     let alice = caller("alice", 1);
     step_up.start_otp(&alice, "SMS", None).await.unwrap();
@@ -186,9 +178,9 @@ async fn a_code_is_taken_as_it_is() {
     step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
 }
 
-/// T8: a challenge is verified by its session, its user and its channel, and by nothing else.
+/// T8: a challenge is verified only by its session, its user and its channel.
 #[tokio::test]
-async fn only_the_diagonal_verifies() {
+async fn only_its_own_session_and_channel_verifies() {
     let places =
         [("alice", 1, "SMS"), ("alice", 1, "EMAIL"), ("alice", 2, "SMS"), ("bob", 1, "SMS"), ("bob", 2, "EMAIL")];
     for (i, (subject, session, channel)) in places.into_iter().enumerate() {
@@ -208,7 +200,7 @@ async fn only_the_diagonal_verifies() {
     }
 }
 
-/// T17: a full store refuses what is new, and keeps what it has.
+/// T17: a full store refuses new records and keeps existing ones.
 #[tokio::test]
 async fn a_flood_evicts_nothing_and_resets_nothing() {
     let store = MemoryStore::with_capacity(100);
@@ -233,7 +225,7 @@ async fn a_flood_evicts_nothing_and_resets_nothing() {
     assert_eq!(step_up.verify_otp(&victim, "SMS", RIGHT).await, Err(ChallengeError::StateInvalid));
 }
 
-/// T20: no step of the clock gives a second life, or panics.
+/// T20: no step of the clock revives anything, or panics.
 #[tokio::test]
 async fn a_clock_that_jumps_prolongs_nothing() {
     let hour = 3_600_000;
@@ -248,7 +240,7 @@ async fn a_clock_that_jumps_prolongs_nothing() {
         let _ = step_up.start_otp(&alice, "SMS", None).await;
         let _ = step_up.start_push(&alice, "BIO", None).await;
         step_up.status(&alice).await.unwrap();
-        // At the end of time nothing is written any more, and nothing lives.
+        // At the end of time nothing can be written, and nothing is valid.
         assert!(step_up.revoke(&alice).await.is_ok() || to > 1);
         assert!(!passes(&step_up, &alice).await);
     }
@@ -264,16 +256,12 @@ async fn a_clock_that_jumps_prolongs_nothing() {
     assert!(!passes(&step_up, &alice).await);
     clock.set(Timestamp::from_millis(start));
     let expired = step_up.authorize(&alice, &Requirement::new()).await;
-    assert_eq!(
-        expired,
-        Err(AuthorizeError::StepUpRequired(UnmetReason::Expired.into())),
-        "what ended does not live again"
-    );
+    assert_eq!(expired, Err(AuthorizeError::StepUpRequired(UnmetReason::Expired.into())), "what ended is not revived");
 }
 
-/// A challenge that is dead makes room for another, and one that is not makes none.
+/// An exhausted challenge makes room for another, a live one does not.
 #[tokio::test]
-async fn the_last_try_ends_a_challenge_for_its_user_as_well() {
+async fn the_last_attempt_ends_a_challenge_for_its_user_as_well() {
     let policy = Policy::new().max_attempts(2).live_challenges(1).lockout_every(10);
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).build().unwrap();
     let (first, second) = (caller("alice", 1), caller("alice", 2));
@@ -286,7 +274,7 @@ async fn the_last_try_ends_a_challenge_for_its_user_as_well() {
 }
 
 #[tokio::test]
-async fn a_purpose_says_the_scope_and_grants_are_equal_where_they_say_the_same() {
+async fn a_purpose_has_a_scope_and_equal_grants_compare_equal() {
     let step_up = sandbox();
     let alice = caller("alice", 1);
     step_up.start_otp(&alice, "SMS", Purpose::new().scope("payments")).await.unwrap();
@@ -299,9 +287,9 @@ async fn a_purpose_says_the_scope_and_grants_are_equal_where_they_say_the_same()
     assert_ne!(payments, session);
 }
 
-/// What goes into a log says what is wrong, and no two of a kind say the same.
+/// Error messages say what is wrong, and are distinct.
 #[test]
-fn errors_say_what_they_are() {
+fn errors_have_distinct_messages() {
     let check = [AuthorizeError::StepUpRequired(UnmetReason::TooOld.into()), AuthorizeError::Unavailable]
         .map(|e| e.to_string());
     assert_eq!(check, ["step-up required: too_old", "temporarily unavailable"]);
@@ -333,7 +321,7 @@ fn errors_say_what_they_are() {
     assert!(refused.len() > 10, "{refused}");
 }
 
-/// T26: a lock-out leaves the grants that exist.
+/// T26: a lockout leaves existing grants.
 #[tokio::test]
 async fn a_lock_leaves_existing_grants() {
     let step_up = sandbox();
@@ -348,9 +336,9 @@ async fn a_lock_leaves_existing_grants() {
     assert!(!passes(&step_up, &thief).await);
 }
 
-/// More sessions than a user's record lists: the oldest loses its grant before it is forgotten.
+/// With more sessions than a user's record lists, the oldest loses its grant before it is displaced.
 #[tokio::test]
-async fn the_session_that_is_forgotten_has_lost_its_grant() {
+async fn a_displaced_session_has_lost_its_grant() {
     let clock = ManualClock::new();
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).clock(clock.clone()).build().unwrap();
     for session in 0..20 {
@@ -364,10 +352,10 @@ async fn the_session_that_is_forgotten_has_lost_its_grant() {
     }
 }
 
-/// Codes that were sent.
+/// Sent codes.
 type Outbox = Arc<Mutex<Vec<String>>>;
 
-/// Senders fail in every way; none takes the request down, and each has its answer.
+/// Senders fail in every way; each has its response.
 #[tokio::test(start_paused = true)]
 async fn senders_may_fail_hang_and_panic() {
     #[derive(Clone, Copy, Debug)]
@@ -384,14 +372,14 @@ async fn senders_may_fail_hang_and_panic() {
             Sender::Refuses => Err(DeliveryError::RecipientInvalid),
             Sender::Fails => Err(DeliveryError::Failed),
             Sender::Hangs => std::future::pending().await,
-            Sender::Panics => panic!("the application's own"),
+            Sender::Panics => panic!("in the application's code"),
         }
     }
     let table = [
         (Sender::Works, Ok(()), Ok(())),
         (Sender::Refuses, Err(ChallengeError::RecipientInvalid), Err(ChallengeError::StateInvalid)),
         (Sender::Fails, Err(ChallengeError::Unavailable), Err(ChallengeError::StateInvalid)),
-        // It may have been sent, so it may be typed.
+        // It may have been sent, so it can be verified.
         (Sender::Hangs, Err(ChallengeError::Unavailable), Ok(())),
         (Sender::Panics, Err(ChallengeError::Unavailable), Ok(())),
     ];
@@ -410,13 +398,13 @@ async fn senders_may_fail_hang_and_panic() {
         assert_eq!(step_up.start_otp(&alice, "SMS", None).await, started, "{how:?}");
         let code = outbox.lock().unwrap().pop().unwrap();
         assert_eq!(step_up.verify_otp(&alice, "SMS", &code).await.map(drop), verified, "{how:?}");
-        // What was not sent does not hold the resend interval.
+        // An unsent message does not start the resend interval.
         let again = step_up.start_otp(&alice, "SMS", None).await;
         match how {
             Sender::Refuses | Sender::Fails => assert_eq!(again, started, "{how:?}"),
             _ => assert!(matches!(again, Err(ChallengeError::RetryIn { .. })), "{how:?}: {again:?}"),
         }
-        // A push that nobody was told of is not in the way of the next.
+        // A push whose id was not returned does not block the next.
         let push = step_up.start_push(&alice, "BIO", None).await.map(drop);
         let again = step_up.start_push(&alice, "BIO", None).await.map(drop);
         match how {
@@ -426,10 +414,10 @@ async fn senders_may_fail_hang_and_panic() {
     }
 }
 
-/// Enrollment is asked for every start and status, and for a verification if the records alone do not refuse it, in the
-/// sandbox too.
+/// Enrollment is called for every start and status, and for a verification unless the records alone refuse it, also in
+/// the sandbox.
 #[tokio::test]
-async fn enrolment_decides_first() {
+async fn enrollment_decides_first() {
     let table = [
         (EnrollmentError::NotEnrolled, ChallengeError::ChannelNotRegistered, true),
         (EnrollmentError::NotSupported, ChallengeError::ChannelNotSupported, true),
@@ -462,7 +450,7 @@ async fn enrolment_decides_first() {
     }
 }
 
-/// However many channels there are, a status takes the application as long as one.
+/// A status asks for the enrollment of all channels concurrently.
 #[tokio::test(start_paused = true)]
 async fn a_status_asks_for_all_channels_at_once() {
     let enrollment = async |_: Caller, _: String| {
@@ -477,18 +465,18 @@ async fn a_status_asks_for_all_channels_at_once() {
     assert_eq!(start.elapsed(), Duration::from_secs(1));
 }
 
-type Set = fn(&Elsewhere, bool);
+type Set = fn(&FaultyStore, bool);
 
-/// T24: a store that is down or stuck refuses everything, and everything works again when it does.
+/// T24: while the store is down or stuck everything is refused; afterwards everything works again.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_refuses() {
-    let store = Elsewhere::default();
-    let step_up = elsewhere(&store);
+    let store = FaultyStore::default();
+    let step_up = on_a_store(&store);
     let alice = caller("alice", 1);
     step_up.start_otp(&alice, "SMS", None).await.unwrap();
     step_up.verify_otp(&alice, "SMS", RIGHT).await.unwrap();
     let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
-    for (name, set) in [("down", Elsewhere::set_down as Set), ("stuck", Elsewhere::set_stuck)] {
+    for (name, set) in [("down", FaultyStore::set_down as Set), ("stuck", FaultyStore::set_stuck)] {
         set(&store, true);
         let down = Err(ChallengeError::Unavailable);
         assert_eq!(step_up.authorize(&alice, &Requirement::new()).await, Err(AuthorizeError::Unavailable), "{name}");
@@ -504,10 +492,10 @@ async fn a_store_that_fails_refuses() {
     }
 }
 
-/// T12: the code stands in no key and no record, in no spelling.
+/// T12: no key and no record contains the code, in any encoding.
 #[tokio::test]
 async fn no_code_reaches_the_store() {
-    let store = Elsewhere::default();
+    let store = FaultyStore::default();
     let outbox = Outbox::default();
     let sent = outbox.clone();
     let step_up = StepUp::builder()
@@ -543,9 +531,9 @@ async fn no_code_reaches_the_store() {
     }
 }
 
-/// A push that was dropped takes no place among the live ones, so the next can start.
+/// A dropped push is not counted as live, so the next can start.
 #[tokio::test]
-async fn a_dropped_push_gives_its_place_back() {
+async fn a_dropped_push_is_not_live() {
     let policy = Policy::new().live_challenges(1).pushes(100);
     let step_up = StepUp::builder().push("BIO", async |_| Ok(())).policy(policy).build().unwrap();
     let [one, other] = ["1", "2"].map(|session| Caller::user("alice").session(session));

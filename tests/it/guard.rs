@@ -1,4 +1,4 @@
-//! The guard as a Tower service: readiness, identity, refusals, and every way of putting it on a router.
+//! The guard as a Tower service: readiness, identity, refusals, and every way of applying it to a router.
 
 use std::{convert::Infallible, future::Ready, task::Poll, time::Duration};
 
@@ -11,11 +11,11 @@ use axum::{
     routing::{any, get},
 };
 use http_body_util::BodyExt;
-use testkit::{Elsewhere, alice};
+use testkit::{FaultyStore, alice};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_step_up::{
-    Binding, Caller, ConfigError, ManualClock, Refusal, RefusalTerms, RequireStepUp, Requirement, Secret, StepUp,
-    UnmetReason, discard,
+    Binding, Caller, ConfigError, ManualClock, Refusal, RefusalTerms, RequireStepUp, Requirement, StepUp, UnmetReason,
+    discard,
 };
 
 const SECRET: &str = "the guarded body";
@@ -24,16 +24,8 @@ fn step_up() -> StepUp {
     StepUp::builder().sandbox().otp("SMS", discard).otp("EMAIL", discard).push("BIO", discard).build().unwrap()
 }
 
-fn elsewhere(store: &Elsewhere) -> StepUp {
-    let secret = Secret::new([7; 32]).unwrap();
-    StepUp::builder()
-        .sandbox()
-        .otp("SMS", discard)
-        .store(store.clone())
-        .record_key(Secret::new([1; 32]).unwrap())
-        .secret(secret)
-        .build()
-        .unwrap()
+fn on_a_store(store: &FaultyStore) -> StepUp {
+    store.on(StepUp::builder().sandbox().otp("SMS", discard)).build().unwrap()
 }
 
 async fn verify(step_up: &StepUp, caller: &Caller, channel: &str, scope: Option<&str>) {
@@ -72,13 +64,13 @@ async fn the_handler_reads_the_grant_and_a_refusal_its_reason() {
     verify(&step_up, &alice(), "SMS", None).await;
     let passed = guarded.ready().await.unwrap().call(request(Some(alice()))).await.unwrap();
     assert_eq!(passed.status(), 200);
-    assert!(!passed.headers().contains_key("request-ref"), "an answer of the application is left alone");
+    assert!(!passed.headers().contains_key("request-ref"), "the application's response is unchanged");
     assert_eq!(body(passed).await, "SMS");
 
     let mut head = request(Some(Caller::user("bob").session("1")));
     *head.method_mut() = Method::HEAD;
     let refused = guarded.ready().await.unwrap().call(head).await.unwrap();
-    assert_eq!(refused.headers()["content-length"], json.len().to_string(), "the length of GET");
+    assert_eq!(refused.headers()["content-length"], json.len().to_string(), "the length for GET");
     assert_eq!((refused.status().as_u16(), body(refused).await.as_str()), (403, ""), "HEAD has no content");
 
     let nobody = guarded.ready().await.unwrap().call(request(None)).await.unwrap();
@@ -88,7 +80,7 @@ async fn the_handler_reads_the_grant_and_a_refusal_its_reason() {
 }
 
 #[tokio::test]
-async fn requirements_are_said_once_and_told_to_the_client() {
+async fn requirements_reach_the_client() {
     let step_up = StepUp::builder()
         .sandbox()
         .otp("SMS", discard)
@@ -115,7 +107,7 @@ async fn requirements_are_said_once_and_told_to_the_client() {
 }
 
 #[tokio::test]
-async fn another_shape_of_refusal_still_carries_what_every_one_must() {
+async fn a_custom_refusal_keeps_the_required_headers() {
     let step_up = step_up();
     let shape = |refusal: &Refusal, terms: &RefusalTerms, parts: &Parts| {
         let scope = terms.requirement() == &Requirement::new().scope("payments");
@@ -133,9 +125,9 @@ async fn another_shape_of_refusal_still_carries_what_every_one_must() {
     assert_eq!(body(refused).await, "StepUpRequired(Unmet { reason: Missing, parts: [], .. }) GET 2 true");
 }
 
-/// T21: only the configured source counts, and what a handler sees is what the guard found.
+/// T21: only the configured source of the identity counts, and the handler sees the caller that the guard used.
 #[tokio::test]
-async fn an_identity_that_somebody_else_put_there_does_not_count() {
+async fn an_identity_from_another_source_does_not_count() {
     let step_up = StepUp::builder()
         .sandbox()
         .otp("SMS", discard)
@@ -163,7 +155,7 @@ async fn an_identity_that_somebody_else_put_there_does_not_count() {
     assert_eq!(status(&["alice"], Some(Caller::user("bob").session("1"))).await, 200);
 }
 
-/// A service that insists on being asked whether it is ready, and whose clones have not been.
+/// A service that panics if it is called before `poll_ready`; a clone is not ready.
 #[derive(Debug, Default)]
 struct Insists {
     asked: bool,
@@ -186,13 +178,13 @@ impl Service<Request<Body>> for Insists {
     }
 
     fn call(&mut self, _: Request<Body>) -> Self::Future {
-        assert!(std::mem::take(&mut self.asked), "called without having been ready");
+        assert!(std::mem::take(&mut self.asked), "called before poll_ready");
         std::future::ready(Ok(Response::new(Body::empty())))
     }
 }
 
 #[tokio::test]
-async fn the_service_that_was_ready_takes_the_request() {
+async fn the_ready_service_gets_the_request() {
     let local = step_up();
     verify(&local, &alice(), "SMS", None).await;
     let mut guarded = RequireStepUp::new(&local).layer(Insists::default());
@@ -200,8 +192,8 @@ async fn the_service_that_was_ready_takes_the_request() {
         assert_eq!(guarded.ready().await.unwrap().call(request(Some(alice()))).await.unwrap().status(), 200);
     }
 
-    let store = Elsewhere::default();
-    let remote = elsewhere(&store);
+    let store = FaultyStore::default();
+    let remote = on_a_store(&store);
     verify(&remote, &alice(), "SMS", None).await;
     let mut guarded = RequireStepUp::new(&remote).layer(Insists::default());
     for _ in 0..3 {
@@ -213,7 +205,7 @@ async fn the_service_that_was_ready_takes_the_request() {
 }
 
 #[tokio::test]
-async fn readiness_is_forwarded_and_a_refusal_reaches_nobody() {
+async fn readiness_is_forwarded_and_refused_requests_are_not() {
     let step_up = step_up();
     let (mut guarded, mut handle) =
         tower_test::mock::spawn_layer::<Request<Body>, Response<Body>, _>(RequireStepUp::new(&step_up));
@@ -225,37 +217,37 @@ async fn readiness_is_forwarded_and_a_refusal_reaches_nobody() {
     assert_eq!(refused.status(), 403);
     let mut next = std::pin::pin!(handle.next_request());
     let poll = next.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
-    assert!(poll.is_pending(), "the inner service saw a request that was refused");
+    assert!(poll.is_pending(), "the inner service got a refused request");
 }
 
-/// A guard that binds is always ready: the request, once read, waits for the inner service.
+/// A bound guard is always ready: it waits for the inner service after it has read the request.
 #[tokio::test]
-async fn a_guard_that_binds_asks_the_inner_service_last() {
+async fn a_bound_guard_waits_for_the_inner_service_last() {
     let binding = || Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
     let layer = RequireStepUp::new(&step_up()).bind(binding());
     let (mut guarded, mut handle) = tower_test::mock::spawn_layer::<Request<Body>, Response<Body>, _>(layer);
     handle.allow(0);
     assert!(matches!(guarded.poll_ready(), Poll::Ready(Ok(()))));
     assert_eq!(guarded.call(request(None)).await.unwrap().status(), 401);
-    // Who is refused takes none of its capacity, and does not wait for it.
+    // A refused request takes no capacity of the inner service, and does not wait for it.
     assert_eq!(guarded.call(request(Some(alice()))).await.unwrap().status(), 403);
 
     let never = RequireStepUp::new(&step_up()).when(|_| false);
     let mut guarded = never.bind(binding()).layer(Insists::default());
-    assert_eq!(guarded.call(request(None)).await.unwrap().status(), 200, "a clone that was asked");
+    assert_eq!(guarded.call(request(None)).await.unwrap().status(), 200, "a ready clone");
 }
 
-type Set = fn(&Elsewhere, bool);
+type Set = fn(&FaultyStore, bool);
 
-/// T24 at the guard: a store that fails or takes too long refuses with 503, and lets pass again afterwards.
+/// T24 at the guard: 503 while the store fails or exceeds its deadline; requests pass again afterwards.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_refuses_with_503() {
-    let store = Elsewhere::default();
-    let step_up = elsewhere(&store);
+    let store = FaultyStore::default();
+    let step_up = on_a_store(&store);
     verify(&step_up, &alice(), "SMS", None).await;
     let guarded = RequireStepUp::new(&step_up).layer(service_fn(handler));
     let call = async || guarded.clone().oneshot(request(Some(alice()))).await.unwrap();
-    for set in [Elsewhere::set_down as Set, Elsewhere::set_stuck] {
+    for set in [FaultyStore::set_down as Set, FaultyStore::set_stuck] {
         assert_eq!(call().await.status(), 200);
         set(&store, true);
         let start = tokio::time::Instant::now();
@@ -272,7 +264,7 @@ async fn a_store_that_fails_refuses_with_503() {
     }
     let operations = store.operations();
     assert_eq!(call().await.status(), 200);
-    assert_eq!(store.operations() - operations, 1, "a guard costs one load");
+    assert_eq!(store.operations() - operations, 1, "one load per request");
 }
 
 async fn authenticate(mut request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
@@ -282,9 +274,9 @@ async fn authenticate(mut request: axum::extract::Request, next: axum::middlewar
     next.run(request).await
 }
 
-/// T22: whatever the spelling and the method, a guarded body leaves only with a grant.
+/// T22: for every spelling and method, a guarded body is sent only with a grant.
 #[tokio::test]
-async fn gate_and_router_cannot_disagree() {
+async fn guard_and_router_agree_on_paths() {
     let step_up = step_up();
     let guard = RequireStepUp::new(&step_up);
     let open = || Router::new().route("/open", get(async || "open"));
@@ -344,7 +336,7 @@ async fn gate_and_router_cannot_disagree() {
     }
 }
 
-/// What the README warns of: where a layer ends.
+/// What the README warns of: routes added after a layer are outside of it.
 #[tokio::test]
 async fn routes_added_later_are_not_guarded() {
     let step_up = step_up();
@@ -360,9 +352,9 @@ async fn routes_added_later_are_not_guarded() {
     assert_eq!([status("/before").await, status("/after").await, status("/none").await], [403, 200, 404]);
 }
 
-/// The layer that authenticates inside the guard: refused, and never passed.
+/// With the authentication layer inside the guard, every request is refused.
 #[tokio::test]
-async fn the_wrong_order_of_layers_refuses_everybody() {
+async fn the_wrong_order_of_layers_refuses_every_request() {
     let step_up = step_up();
     verify(&step_up, &alice(), "SMS", None).await;
     let app = Router::new()
@@ -373,7 +365,7 @@ async fn the_wrong_order_of_layers_refuses_everybody() {
     assert_eq!(app.oneshot(request).await.unwrap().status(), 401);
 }
 
-/// axum applies a layer once a route, and again where it rebuilds: the state is in the `StepUp`.
+/// axum applies a layer to each route, and again when it rebuilds: the state is in the `StepUp`.
 #[tokio::test]
 async fn guards_of_one_step_up_share_its_state_and_may_be_nested() {
     let clock = ManualClock::new();
@@ -409,10 +401,9 @@ fn debug_prints_no_secret() {
     assert!(printed.contains("RequireStepUp") && !printed.contains("secret"), "{printed}");
 }
 
-/// A setter makes another guard: neither a clone nor a service that was made before changes, and what was set stays,
-/// whatever is set after it.
+/// A setter returns another guard: earlier clones and services do not change, and later setters keep earlier settings.
 #[tokio::test]
-async fn a_guard_that_is_changed_is_another() {
+async fn setters_return_another_guard() {
     let step_up = step_up();
     let status = async |guard: &RequireStepUp, method: Method| {
         let mut request = request(Some(alice()));
@@ -429,7 +420,7 @@ async fn a_guard_that_is_changed_is_another() {
     }
     assert_eq!(service.oneshot(request(Some(alice()))).await.unwrap().status(), 403, "made before");
 
-    // The condition holds for every way to ask, and goes along with another shape of refusals.
+    // The condition applies at every entry point, and stays with another refusal response.
     let shaped = writes.clone().with_refusal_response(|_: &Refusal, _: &RefusalTerms, _: &Parts| {
         Response::builder().status(StatusCode::IM_A_TEAPOT).body(Body::empty()).unwrap()
     });
@@ -446,10 +437,10 @@ async fn a_guard_that_is_changed_is_another() {
     }
 }
 
-/// A store that wraps the one in process counts as shared: who it hands records to is its own affair.
+/// A store that wraps the one in process counts as shared, because it may pass records on.
 #[test]
 fn a_wrapped_store_needs_the_secrets_of_a_shared_one() {
-    let built = StepUp::builder().sandbox().otp("SMS", discard).store(Elsewhere::default()).build();
+    let built = StepUp::builder().sandbox().otp("SMS", discard).store(FaultyStore::default()).build();
     assert_eq!(built.err(), Some(ConfigError::SecretRequired));
     let memory = tower_step_up::MemoryStore::new();
     assert!(StepUp::builder().sandbox().otp("SMS", discard).store(memory).build().is_ok());

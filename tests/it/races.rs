@@ -1,10 +1,9 @@
-//! Two at once, on the same records: whoever comes first, nothing is granted that should not be, and nothing is
-//! forgotten that was counted.
+//! Concurrent operations on the same records: in any order, nothing is granted wrongly, and no count is lost.
 //!
-//! Each race is run by threads that a barrier releases together, on the store in process and on one that yields before
-//! and after each of its operations; and, on the latter, in every order in which two tasks can take turns up to three
-//! times, which is exact and the same each time. With the feature `redis` it is run on a server, too. Wherever the store
-//! is not in process, who races is divided over two nodes: two engines with one store and one secret.
+//! Each race runs in threads that a barrier releases together, on the store in process and on one that yields before
+//! and after each operation; on the latter also in every order in which two tasks can take turns up to three times,
+//! which is deterministic. With the feature `redis` it also runs on a server. On a shared store the tasks are divided
+//! over two nodes: two engines with one store and one secret.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 #[cfg(feature = "redis")]
 use testkit::server::Server;
 use tokio::sync::Barrier;
@@ -31,7 +30,7 @@ const RIGHT: &str = "123456";
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Who runs, and what must hold afterwards, given who had success.
+/// The tasks, and the check afterwards, which gets their results.
 struct Race {
     runners: Vec<Task<bool>>,
     check: Box<dyn FnOnce(Vec<bool>) -> Task<()> + Send>,
@@ -50,7 +49,7 @@ fn run<F: Future<Output = bool> + Send + 'static>(future: F) -> Task<bool> {
     Box::pin(future)
 }
 
-/// Budgets and deadlines wide enough for what is not under test.
+/// Generous budgets and deadlines, for what is not under test.
 fn policy() -> Policy {
     Policy::new()
         .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
@@ -58,20 +57,20 @@ fn policy() -> Policy {
         .store_deadline(Duration::from_secs(10))
 }
 
-/// What serves: whoever asks one of them, it is one truth.
+/// Two nodes on one store.
 type Nodes = [StepUp; 2];
 
-/// In process there is one engine, however many hold it.
+/// In process there is one engine, shared by both.
 fn in_process(policy: Policy) -> Nodes {
     let step_up = builder(policy).build().unwrap();
     [step_up.clone(), step_up]
 }
 
-fn elsewhere(policy: Policy) -> Nodes {
-    elsewhere_on(&Elsewhere::default(), policy)
+fn on_a_slow_store(policy: Policy) -> Nodes {
+    nodes_with(&FaultyStore::default(), policy)
 }
 
-fn elsewhere_on(store: &Elsewhere, policy: Policy) -> Nodes {
+fn nodes_with(store: &FaultyStore, policy: Policy) -> Nodes {
     nodes_on(policy, || store.clone())
 }
 
@@ -100,14 +99,14 @@ fn session(user: &str, number: usize) -> Caller {
     Caller::user(user).session(number)
 }
 
-/// Whether a guard lets pass, on every node.
+/// Whether a guard lets the caller pass; asserts that both nodes agree.
 async fn passes(nodes: &Nodes, caller: &Caller) -> bool {
     passes_with(nodes, caller, &Requirement::new()).await
 }
 
 async fn passes_with([a, b]: &Nodes, caller: &Caller, requirement: &Requirement) -> bool {
     let one = a.authorize(caller, requirement).await.is_ok();
-    assert_eq!(b.authorize(caller, requirement).await.is_ok(), one, "the other node says so, too");
+    assert_eq!(b.authorize(caller, requirement).await.is_ok(), one, "the nodes agree");
     one
 }
 
@@ -116,7 +115,7 @@ async fn step_up_by_email(step_up: &StepUp, caller: &Caller) {
     step_up.verify_otp(caller, "EMAIL", RIGHT).await.unwrap();
 }
 
-/// Runs a race so many times, each time by threads that are released together.
+/// Runs a race this many times, each time in threads that are released together.
 async fn by_threads(rounds: usize, mut prepare: impl AsyncFnMut(usize) -> Race) {
     let mut outcomes = BTreeSet::new();
     for round in 0..rounds {
@@ -142,7 +141,7 @@ async fn by_threads(rounds: usize, mut prepare: impl AsyncFnMut(usize) -> Race) 
     println!("{rounds} rounds: {outcomes:?}");
 }
 
-/// Polls a task so often, unless it ends before; whether it has.
+/// Polls a task at most this many times; returns whether it has completed.
 fn poll(task: &mut Task<bool>, times: usize, ended: &mut Option<bool>) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
     for _ in 0..times {
@@ -158,12 +157,11 @@ fn poll(task: &mut Task<bool>, times: usize, ended: &mut Option<bool>) -> bool {
 
 const TO_THE_END: usize = 10_000;
 
-/// An operation of the store takes three polls, and what it does, it does in the second; so after every second poll there
-/// is another state.
+/// A store operation takes three polls and is applied in the second, so the state changes at most at every second poll.
 const A_STEP: usize = 2;
 
-/// Runs a race of two in every order of the form: one for a while, the other for a while, the one to its end, the other
-/// to its end.
+/// Runs a race of two tasks in every order of this form: one for some polls, the other for some polls, the first to its
+/// end, the other to its end.
 async fn in_every_order(mut prepare: impl AsyncFnMut(usize) -> Race) {
     let (mut orders, mut outcomes) = (0, BTreeSet::new());
     for first in [0, 1] {
@@ -195,9 +193,9 @@ async fn in_every_order(mut prepare: impl AsyncFnMut(usize) -> Race) {
     assert!(orders > 20, "{orders}");
 }
 
-/// Makes the tests of each race; the numbers are of rounds in process, elsewhere, and in Redis.
+/// The tests of each race; the numbers are the rounds in process, on a slow store, and in Redis.
 macro_rules! races {
-    ($($(#[$attribute:meta])* $race:ident: $in_process:literal, $elsewhere:literal, $in_redis:literal;)*) => {$(
+    ($($(#[$attribute:meta])* $race:ident: $in_process:literal, $on_a_slow_store:literal, $in_redis:literal;)*) => {$(
         mod $race {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn in_process() {
@@ -206,9 +204,9 @@ macro_rules! races {
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn elsewhere() {
-                let nodes = super::elsewhere(super::policy());
-                super::by_threads($elsewhere, async |round| super::$race(nodes.clone(), round).await).await;
+            async fn on_a_slow_store() {
+                let nodes = super::on_a_slow_store(super::policy());
+                super::by_threads($on_a_slow_store, async |round| super::$race(nodes.clone(), round).await).await;
             }
 
             #[cfg(feature = "redis")]
@@ -223,7 +221,7 @@ macro_rules! races {
             #[tokio::test]
             $(#[$attribute])*
             async fn in_every_order() {
-                let nodes = super::elsewhere(super::policy());
+                let nodes = super::on_a_slow_store(super::policy());
                 super::in_every_order(async |round| super::$race(nodes.clone(), round).await).await;
             }
         }
@@ -248,7 +246,7 @@ races! {
     displace_and_verify: 50, 10, 20;
 }
 
-/// T16: whichever comes first, no grant is left.
+/// T16: in any order, no grant is left.
 async fn revoke_and_verify(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
@@ -260,7 +258,7 @@ async fn revoke_and_verify(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// T16, of a push.
+/// T16 for a push.
 async fn revoke_and_approve(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
@@ -272,7 +270,7 @@ async fn revoke_and_approve(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// One session is stepped up already, and one verifies.
+/// One session is stepped up already, another verifies.
 async fn revoke_all_and_verify(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let user = format!("alice{round}");
@@ -299,7 +297,7 @@ async fn revoke_all_and_approve(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// The new id may be that of a session that has a record already.
+/// The session with the new id may have a record already.
 async fn revoke_all_and_transfer(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let user = format!("alice{round}");
@@ -316,8 +314,8 @@ async fn revoke_all_and_transfer(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// Who revokes the old id ends the elevation there; where it was taken along before, it lives under the new one, which
-/// can be revoked.
+/// Revoking the old id ends the elevation there; if it was transferred before, it is under the new id, which can be
+/// revoked.
 async fn revoke_and_transfer(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let user = format!("alice{round}");
@@ -331,7 +329,7 @@ async fn revoke_and_transfer(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// What was granted before is taken along, and what is granted meanwhile is, or is not granted.
+/// An existing grant is transferred; one granted concurrently is transferred or not granted.
 async fn transfer_and_approve(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let user = format!("alice{round}");
@@ -351,7 +349,7 @@ async fn transfer_and_approve(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// A code that is verified while its session gets another id.
+/// A code is verified while its session is transferred to another id.
 async fn transfer_and_verify(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let user = format!("alice{round}");
@@ -365,7 +363,7 @@ async fn transfer_and_verify(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// One elevation stays one.
+/// Two transfers of one elevation leave one.
 async fn transfer_and_transfer(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let user = format!("alice{round}");
@@ -380,7 +378,7 @@ async fn transfer_and_transfer(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// After a lock nothing starts and nothing verifies; a code that went out before can be verified once it is lifted.
+/// After a lock nothing starts and nothing verifies; a code sent before can be verified after the unlock.
 async fn lock_and_start(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
@@ -430,7 +428,7 @@ async fn decline_and_approve(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// T14: approved twice, it is one grant.
+/// T14: approving twice creates one grant.
 async fn approve_and_approve(nodes: Nodes, round: usize) -> Race {
     let [a, _] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
@@ -442,7 +440,7 @@ async fn approve_and_approve(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// T4: a wrong code and a start at the same time lose no count, whichever code was compared.
+/// T4: a concurrent wrong code and start lose no count, whichever code was compared.
 async fn start_and_wrong_code(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let alice = session(&format!("alice{round}"), 1);
@@ -467,8 +465,8 @@ async fn start_and_wrong_code(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// A user's record lists sixteen sessions. The one that makes room for the seventeenth verifies just then: it has no
-/// grant, or one that can be revoked with all.
+/// A user's record lists sixteen sessions. The one displaced by the seventeenth verifies concurrently: it has no grant,
+/// or one that revoking all sessions ends.
 async fn displace_and_verify(nodes: Nodes, round: usize) -> Race {
     let [a, b] = &nodes;
     let user = format!("alice{round}");
@@ -492,7 +490,7 @@ async fn displace_and_verify(nodes: Nodes, round: usize) -> Race {
     })
 }
 
-/// With more sessions than the list holds: those that fell out of it have no grant, the others lose theirs.
+/// With more sessions than are listed: the displaced ones have no grant, the others lose theirs.
 async fn revoke_all_and_verify_with_more_sessions_than_are_listed(nodes: Nodes, rounds: usize) {
     by_threads(rounds, async |round| {
         let (nodes, user) = (nodes.clone(), format!("alice{round}"));
@@ -525,8 +523,8 @@ async fn revoke_all_and_verify_with_more_sessions_than_are_listed_in_process() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoke_all_and_verify_with_more_sessions_than_are_listed_elsewhere() {
-    revoke_all_and_verify_with_more_sessions_than_are_listed(elsewhere(policy()), 10).await;
+async fn revoke_all_and_verify_with_more_sessions_than_are_listed_on_a_slow_store() {
+    revoke_all_and_verify_with_more_sessions_than_are_listed(on_a_slow_store(policy()), 10).await;
 }
 
 #[cfg(feature = "redis")]
@@ -537,10 +535,10 @@ async fn revoke_all_and_verify_with_more_sessions_than_are_listed_in_redis() {
     revoke_all_and_verify_with_more_sessions_than_are_listed(in_redis(&server, policy()), 20).await;
 }
 
-/// A push that was started while its session was revoked is declined: it counts, whichever came first.
+/// Declining a push counts in any order with a concurrent revocation.
 #[tokio::test]
-async fn a_denial_counts_whoever_revokes_meanwhile() {
-    let nodes = elsewhere(policy().pause_after_declines(1, Duration::from_secs(1800)));
+async fn a_denial_counts_with_a_concurrent_revocation() {
+    let nodes = on_a_slow_store(policy().pause_after_declines(1, Duration::from_secs(1800)));
     let [a, b] = &nodes;
     for known in [false, true] {
         in_every_order(async |round| {
@@ -570,14 +568,14 @@ async fn a_denial_counts_whoever_revokes_meanwhile() {
     }
 }
 
-/// T15: a session that nobody knew begins while everything is revoked. Whatever grant is left is of the new generation,
-/// and can be revoked.
+/// T15: a new session begins while all sessions are revoked. A remaining grant is of the new generation, and can be
+/// revoked.
 #[tokio::test]
 async fn no_grant_of_the_old_generation_outlives_revoking_all() {
     for push in [false, true] {
         in_every_order(async |_| {
-            let store = Elsewhere::default();
-            let nodes = elsewhere_on(&store, policy());
+            let store = FaultyStore::default();
+            let nodes = nodes_with(&store, policy());
             let [a, b] = &nodes;
             let (known, new) = (session("alice", 1), session("alice", 2));
             step_up_by_email(a, &known).await;
@@ -608,14 +606,14 @@ async fn no_grant_of_the_old_generation_outlives_revoking_all() {
     }
 }
 
-/// The records of a kind that a store holds.
-fn records(store: &Elsewhere, kind: &str) -> Vec<serde_json::Value> {
+/// All records of a kind.
+fn records(store: &FaultyStore, kind: &str) -> Vec<serde_json::Value> {
     let decode = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(&bytes[17..]).unwrap()[kind].take();
     store.written(kind).iter().map(|(_, bytes)| decode(bytes)).collect()
 }
 
-/// Of 64 starts in one session one succeeds. Its message is counted, and nobody else's; the others leave no challenge
-/// behind that would keep the user from starting elsewhere.
+/// Of 64 starts in one session one succeeds. Only its message is counted, and the others leave no challenge that would
+/// block starts in other sessions.
 async fn one_of_many_starts(nodes: Nodes, rounds: usize) {
     by_threads(rounds, async |round| {
         let alice = session(&format!("alice{round}"), 1);
@@ -637,7 +635,7 @@ async fn one_of_many_starts(nodes: Nodes, rounds: usize) {
     .await;
 }
 
-/// The defaults: three messages in five minutes, three challenges alive.
+/// The defaults: three messages in five minutes, three live challenges.
 fn defaults() -> Policy {
     Policy::new().store_deadline(Duration::from_secs(10))
 }
@@ -648,8 +646,8 @@ async fn one_of_many_starts_in_process() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_of_many_starts_elsewhere() {
-    one_of_many_starts(elsewhere(defaults()), 5).await;
+async fn one_of_many_starts_on_a_slow_store() {
+    one_of_many_starts(on_a_slow_store(defaults()), 5).await;
 }
 
 #[cfg(feature = "redis")]

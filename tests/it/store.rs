@@ -1,4 +1,4 @@
-//! The contract of the stores: what keeps it passes the suite, and each mistake is caught by its rule.
+//! The store contract: correct stores pass the conformance suite, and each mistake is caught by its rule.
 
 use std::future::Future;
 
@@ -6,7 +6,7 @@ use tower_step_up::{MemoryStore, store::conformance};
 
 use super::broken_stores::{Cached, Fault, FaultyMap, Slip};
 
-/// How often a race is run at most, to go wrong in a store that is broken.
+/// The maximum number of runs of a race until it fails on a broken store.
 const RACES: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -27,19 +27,19 @@ async fn the_memory_store_keeps_it_in_race_after_race() {
     }
 }
 
-/// A map behind a mutex that keeps bytes, as the module's example does.
+/// A map of bytes behind a mutex, like the module's example.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_remote_store_keeps_the_contract() {
     conformance::all(faulty_map(Fault::None)).await;
 }
 
-/// What the memory store would be without its index.
+/// The memory store without its index.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn moka_alone_keeps_the_contract() {
     conformance::all(Cached::new(Slip::None)).await;
 }
 
-/// Each broken store, and the rule that catches it. A race may go well by chance, so it is run some times.
+/// Each broken store, and the rule that catches it. A race may pass by chance, so it is run several times.
 macro_rules! broken {
     ($($name:ident: $store:expr => $rule:ident, $says:literal;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -50,7 +50,7 @@ macro_rules! broken {
                     return;
                 }
             }
-            panic!("{} catches it", stringify!($rule));
+            panic!("{} does not catch it", stringify!($rule));
         }
     )*};
 }
@@ -108,7 +108,7 @@ fn faulty_map(fault: Fault) -> FaultyMap {
     FaultyMap::new(fault)
 }
 
-/// What a rule said when it panicked; `None` where it was kept.
+/// The panic message of a rule; `None` if it holds.
 async fn panic_of(rule: impl Future<Output = ()> + Send + 'static) -> Option<String> {
     let panic = tokio::spawn(rule).await.err()?.into_panic();
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);

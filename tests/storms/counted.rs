@@ -1,4 +1,4 @@
-//! A store that counts what is asked of it.
+//! A store that counts its operations.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use tower_step_up::store::{Change, Key, Store, StoreError, Stored, Swapped};
 
-/// Another store, and the number of its operations.
+/// Wraps a store and counts its operations.
 #[derive(Clone)]
 pub(crate) struct Counted<S> {
     store: S,

@@ -1,5 +1,5 @@
-//! T40: hundreds of requests of one session at once. What they cost the store grows linearly, none is refused for the
-//! others, and other users feel no more than the same load spread over as many sessions.
+//! T40: hundreds of concurrent requests of one session. Their store operations grow linearly, none is refused because
+//! of the others, and other users are affected no more than by the same load over as many sessions.
 
 mod counted;
 mod storm;
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use counted::Counted;
 use futures_util::future::join_all;
 use storm::{Kind, RIGHT};
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 #[cfg(feature = "redis")]
 use testkit::server::Server;
 use tower_step_up::{Caller, Policy, Requirement, Secret, StepUp, Store, discard, store::MemoryStore};
 
-/// At once.
+/// Concurrent requests.
 const MANY: usize = 600;
 
-/// Store operations for one request, on the average over a storm.
+/// The maximum of store operations per request, on average.
 const EACH: usize = 20;
 
 type World<S> = (StepUp, Counted<S>);
@@ -29,7 +29,7 @@ fn world<S: Store + Clone>(store: S) -> World<S> {
         .otp("SMS", discard)
         .push("BIO", discard)
         .proof("PASSKEY")
-        // A machine with many tests on it is no store that is down.
+        // Long, so that a busy machine does not look like a store that is down.
         .policy(Policy::new().store_deadline(Duration::from_secs(10)))
         .store(store.clone())
         .record_key(Secret::new([1; 32]).unwrap())
@@ -39,25 +39,25 @@ fn world<S: Store + Clone>(store: S) -> World<S> {
     (step_up, store)
 }
 
-/// One session of a new user, as often as it is asked for.
+/// One session of a new user, repeated for every request.
 async fn one_session(kind: Kind, step_up: &StepUp, user: &str, many: usize) -> Vec<(Caller, String)> {
     let caller = Caller::user(user).session("1");
     let push = kind.prepare(step_up, &caller).await;
     vec![(caller, push); many]
 }
 
-/// What a storm costs, and that nobody is refused for it.
+/// The store operations of a storm; asserts that no request is refused.
 async fn cost<S: Store>((step_up, store): &World<S>, kind: Kind, many: usize) -> usize {
     let sessions = one_session(kind, step_up, &format!("{kind:?} {many}"), many).await;
     let before = store.operations();
     let down = kind.at_once(step_up, &sessions).await;
     let cost = store.operations() - before;
-    println!("{kind:?}: {many} at once cost {cost} operations, {} each; {down} were refused", cost / many);
-    assert_eq!(down, 0, "{kind:?}: refused by the storm alone");
+    println!("{kind:?}: {many} concurrent requests took {cost} operations, {} each; {down} were refused", cost / many);
+    assert_eq!(down, 0, "{kind:?}: refused because of the storm");
     cost
 }
 
-/// What a storm of one kind costs each of its requests is bounded, whatever their number.
+/// The store operations per request are bounded, for any number of requests.
 async fn costs_are_bounded<S: Store>(world: &World<S>) {
     for kind in Kind::ALL {
         let cost = cost(world, kind, MANY).await;
@@ -70,15 +70,15 @@ async fn costs_are_bounded_in_process() {
     costs_are_bounded(&world(MemoryStore::default())).await;
 }
 
-/// All take turns, operation by operation, and the same ones each time: nothing conflicts more often.
+/// On one thread all requests take turns after each operation: the worst case for conflicts, and deterministic.
 #[tokio::test(start_paused = true)]
-async fn costs_grow_linearly_where_all_take_turns() {
-    let world = world(Elsewhere::default());
+async fn costs_grow_linearly_if_all_take_turns() {
+    let world = world(FaultyStore::default());
     for kind in Kind::ALL {
         let (half, all) = (cost(&world, kind, MANY / 2).await, cost(&world, kind, MANY).await);
         assert!(all <= MANY * EACH, "{kind:?}: {all} operations");
-        // In some orders they take one more round, of two loads and a swap each.
-        assert!(5 * all <= 11 * half + 15 * MANY, "{kind:?}: {half}, and {all} for twice as many");
+        // In some orders they need one more round of two loads and a swap each.
+        assert!(5 * all <= 11 * half + 15 * MANY, "{kind:?}: {half} operations, and {all} for twice as many requests");
     }
 }
 
@@ -91,7 +91,7 @@ async fn costs_are_bounded_in_redis() {
     costs_are_bounded(&world).await;
     let (calls, operations) = (calls(&server), world.1.operations());
     println!("{operations} operations were {calls} commands");
-    // A swap is a script, and what that calls is counted, too.
+    // A swap is a script, whose commands are counted, too.
     assert!(calls <= 4 * operations, "{operations} operations were {calls} commands");
 }
 
@@ -100,7 +100,7 @@ fn redis(server: &Server) -> tower_step_up::store::RedisStore {
     tower_step_up::store::RedisStore::open(server.address().as_str()).unwrap()
 }
 
-/// The commands that a server has run.
+/// The number of commands that a server has run.
 #[cfg(feature = "redis")]
 fn calls(server: &Server) -> usize {
     let stats = server.say(&["INFO", "commandstats"]);
@@ -108,7 +108,7 @@ fn calls(server: &Server) -> usize {
     calls.sum()
 }
 
-/// What another user waits for, in microseconds.
+/// Latencies of another user, in microseconds.
 struct Waits(Vec<u128>);
 
 impl Waits {
@@ -119,14 +119,14 @@ impl Waits {
         output
     }
 
-    /// The median, and what one in a hundred exceeds.
+    /// The median and the 99th percentile.
     fn percentiles(mut self) -> [u128; 2] {
         self.0.sort_unstable();
         [50, 99].map(|percent| self.0[(self.0.len() - 1) * percent / 100])
     }
 }
 
-/// What another user's checks and verifications take while all that comes at once comes again and again.
+/// The latencies of another user's checks and verifications while the storm is repeated.
 async fn another_user(step_up: &StepUp, kind: Kind, name: &str, sessions: &[(Caller, String)]) -> [[u128; 2]; 2] {
     let bob = Caller::user(format_args!("bob {name}")).session("1");
     step_up.start_otp(&bob, "SMS", None).await.unwrap();
@@ -152,10 +152,10 @@ async fn another_user(step_up: &StepUp, kind: Kind, name: &str, sessions: &[(Cal
     [checks.percentiles(), verifications.percentiles()]
 }
 
-/// Checks that are measured, and four times as many as verifications.
+/// Number of measured checks; four times the number of verifications.
 const SAMPLES: usize = 60;
 
-/// Another user passes and verifies throughout; for how long they wait is printed, because it is the machine's.
+/// Another user passes and verifies during a storm; the latencies are only printed, because they depend on the machine.
 async fn others_are_served<S: Store>((step_up, _): World<S>, kinds: &[Kind]) {
     println!("p50 and p99 in microseconds, of another user's checks and verifications");
     for &kind in kinds {

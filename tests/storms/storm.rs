@@ -1,4 +1,4 @@
-//! One operation, by many at once.
+//! One operation, by many concurrent requests.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tower_step_up::{
 
 pub(crate) const RIGHT: &str = "123456";
 
-/// What is done.
+/// The operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     StartOtp,
@@ -46,7 +46,7 @@ impl Kind {
         Self::Status,
     ];
 
-    /// What the session holds before: a code and a push that are pending, a grant, and for a transfer only the grant.
+    /// Prepares the session: a pending code, a pending push and a grant; for a transfer only the grant.
     pub(crate) async fn prepare(self, step_up: &StepUp, caller: &Caller) -> String {
         step_up.record_proof(caller, Proof::new("PASSKEY")).await.unwrap();
         if !matches!(self, Self::StartOtp) {
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// Does it once; whether the store was said to be down.
+    /// Runs the operation once; returns whether the store was reported as down.
     async fn act(self, step_up: &StepUp, caller: &Caller, push: &str) -> bool {
         let challenged = |answer: Result<(), ChallengeError>| answer == Err(ChallengeError::Unavailable);
         let answered = |answer: Result<(), PushReplyError>| answer == Err(PushReplyError::Unavailable);
@@ -86,7 +86,7 @@ impl Kind {
         }
     }
 
-    /// Does it once in each of the sessions, all at once; how many were told that the store is down.
+    /// Runs the operation concurrently in each session; returns how often the store was reported as down.
     pub(crate) async fn at_once(self, step_up: &StepUp, sessions: &[(Caller, String)]) -> usize {
         let barrier = Arc::new(Barrier::new(sessions.len()));
         let tasks: Vec<_> = sessions

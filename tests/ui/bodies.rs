@@ -1,4 +1,4 @@
-//! Services whose bodies a guard cannot build, each where a server asks for a service.
+//! Services with bodies that a guard cannot build, each passed to a server.
 
 use std::convert::Infallible;
 
@@ -7,19 +7,19 @@ use http::{Request, Response};
 use tower::{Layer, Service, service_fn};
 use tower_step_up::{Binding, RequireStepUp, StepUp};
 
-/// tonic's body is not made of bytes.
+/// tonic's body is not `From<Bytes>`.
 async fn tonic(_: Request<()>) -> Result<Response<tonic::body::Body>, Infallible> {
     Ok(Response::default())
 }
 
-/// A body of nobody else's.
+/// A custom body.
 struct Other(&'static str);
 
 async fn other(_: Request<()>) -> Result<Response<Other>, Infallible> {
     Ok(Response::new(Other("")))
 }
 
-/// A request that is read cannot be made again of its bytes.
+/// A request body that cannot be rebuilt from its bytes.
 async fn asked_by_tonic(_: Request<tonic::body::Body>) -> Result<Response<Bytes>, Infallible> {
     Ok(Response::default())
 }

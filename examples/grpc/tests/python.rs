@@ -69,7 +69,7 @@ impl Drop for Example {
 }
 
 #[test]
-fn grpcio_steps_up_and_reads_why_it_had_to() {
+fn grpcio_steps_up_and_reads_the_reason() {
     let python = python();
     let example = Example::start();
     let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client.py");

@@ -35,7 +35,7 @@ async fn wrong(client: &Client) -> String {
 }
 
 #[tokio::test]
-async fn a_code_opens_the_session_that_typed_it_and_is_taken_once() {
+async fn a_code_counts_for_its_session_and_once() {
     let (clock, app, _) = app();
     let alice = Client::new(&app, "alice-1");
     assert_eq!(alice.post("/transfers").await.why(), refused("missing"));
@@ -43,7 +43,7 @@ async fn a_code_opens_the_session_that_typed_it_and_is_taken_once() {
 
     let first = code(&alice).await;
     assert_eq!(verify(&Client::new(&app, ""), &first).await, 401);
-    assert_eq!(verify(&Client::new(&app, "bob-1"), &first).await, 409, "bob has a secret of his own");
+    assert_eq!(verify(&Client::new(&app, "bob-1"), &first).await, 409, "bob has another secret");
     assert_eq!(verify(&alice, &first).await, 204);
     assert_eq!(alice.post("/transfers").await.status, 200);
 
@@ -56,7 +56,7 @@ async fn a_code_opens_the_session_that_typed_it_and_is_taken_once() {
 }
 
 #[tokio::test]
-async fn no_code_from_before_the_last_one_is_taken() {
+async fn codes_older_than_the_last_one_are_refused() {
     let (clock, app, _) = app();
     let alice = Client::new(&app, "alice-1");
     let before = code(&alice).await;
@@ -97,7 +97,7 @@ async fn five_wrong_codes_lock_the_user() {
 }
 
 #[tokio::test]
-async fn a_right_code_begins_the_count_anew() {
+async fn a_right_code_resets_the_count() {
     let (clock, app, _) = app();
     let alice = Client::new(&app, "alice-1");
     for _ in 0..3 {
@@ -110,7 +110,7 @@ async fn a_right_code_begins_the_count_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_at_once_one_is_taken() {
+async fn of_concurrent_codes_one_is_accepted() {
     let (_, app, _) = app();
     let code = code(&Client::new(&app, "alice-1")).await;
     let sessions = ["alice-1", "alice-2", "alice-3", "alice-4"].map(|session| {

@@ -1,7 +1,7 @@
-//! Makes the seeds of the target `record` anew: the records that a user's life leaves in a store, as this version
-//! writes them. A field that was added since would otherwise have every seed refused as unreadable.
+//! Regenerates the seeds of the target `record`: records of a user in typical states, as this version writes them.
+//! Without that, a new field would make every seed unreadable.
 //!
-//! The names of the files are always the same; the records hold random numbers.
+//! The file names are always the same; the records contain random numbers.
 
 use std::{
     convert::Infallible,
@@ -26,8 +26,8 @@ use tower_step_up::{
 };
 use tower_step_up_fuzz::{Answer, Shelf, run};
 
-/// Which records stand beside the seed's, in the first byte of an input. `SUBJECT` makes the seed the user's record, and
-/// `CHANGES` makes it changes to what stands there.
+/// The first byte of an input: the other records in the store. With `SUBJECT` the seed is the user's record, with
+/// `CHANGES` it contains changes to an existing record.
 const STARTED: u8 = 0;
 const FAILED: u8 = 1;
 const STEPPED_UP: u8 = 2;
@@ -35,12 +35,12 @@ const PUSHED: u8 = 3;
 const SUBJECT: u8 = 4;
 const CHANGES: u8 = 8;
 
-/// In front of a record's JSON: its revision and its version.
+/// The length of the revision and the version before a record's JSON.
 const FRONT: usize = 17;
-/// What `fuzz/smoke.sh` passes as the longest input.
+/// The maximum input length that `fuzz/smoke.sh` passes.
 const LONGEST: usize = 5_000;
 
-/// A user, a session of theirs and the store that keeps both.
+/// A user, one of the user's sessions, and the store of both.
 struct Life {
     step_up: StepUp,
     shelf: Shelf,
@@ -55,7 +55,7 @@ type Handled = Ready<Result<Response<Full<Bytes>>, Infallible>>;
 type Handler = ServiceFn<fn(Request<Full<Bytes>>) -> Handled>;
 
 impl Life {
-    /// As the target's own engine has it, so that the keys are the same.
+    /// Like the target's own engine, so that the keys are the same.
     fn new() -> Self {
         Self::with(|engine| engine)
     }
@@ -64,7 +64,7 @@ impl Life {
         Self::of(|engine| settings(engine.sandbox().otp("SMS", discard)))
     }
 
-    /// Outside of the sandbox, where a sender is asked, and every key is another one.
+    /// Outside the sandbox, where a sender is called and the keys differ.
     fn outside() -> (Self, Arc<AtomicBool>) {
         let works = Arc::new(AtomicBool::new(true));
         let asked = Arc::clone(&works);
@@ -85,7 +85,7 @@ impl Life {
         Self { step_up, shelf, clock, alice, session, subject }
     }
 
-    /// Its clock begins that far from the target's, which stands still.
+    /// Its clock starts at this offset from the target's, which is stopped.
     fn before(self, by: Duration) -> Self {
         let now = self.clock.now().as_millis() - u64::try_from(by.as_millis()).expect("it is short");
         self.clock.set(Timestamp::from_millis(now));
@@ -102,7 +102,7 @@ impl Life {
         self
     }
 
-    /// Another code in place of the last, as soon as one may be started.
+    /// Replaces the last code as soon as another may be started.
     fn resend(self) -> Self {
         self.clock.advance(Duration::from_secs(15));
         self.start()
@@ -157,7 +157,7 @@ impl Life {
         self
     }
 
-    /// A code for the one operation that a refusal names.
+    /// Starts a code for the operation of a refusal.
     fn bound(self) -> Self {
         let describe = |_: &Parts, _: &[u8]| Some("Pay 5 EUR".to_owned());
         let guard = RequireStepUp::new(&self.step_up).bind(Binding::new(Binding::uri_as_received, describe));
@@ -167,7 +167,7 @@ impl Life {
         self
     }
 
-    /// The answer to a request behind a guard.
+    /// The response to a guarded request.
     fn pay<L>(&self, guard: L) -> Response<Full<Bytes>>
     where
         L: Layer<Handler>,
@@ -186,7 +186,7 @@ impl Life {
         record
     }
 
-    /// The only record that is neither the session's nor the user's.
+    /// The record that is neither the session's nor the user's.
     fn of_recipient(&self) -> Vec<u8> {
         let other = |key: &Key| *key != self.session && *key != self.subject;
         let key = self.shelf.kept().records.keys().copied().find(other).expect("the enrollment names one");
@@ -204,7 +204,7 @@ impl Seeds {
         self.0.push((name.to_owned(), seed));
     }
 
-    /// Both records, each beside what the target has for the other.
+    /// Both records, each with the target's own record for the other.
     fn both(&mut self, name: &str, beside: u8, life: &Life) {
         self.add(name, beside, &life.record(life.session));
         self.user(name, beside, life);
@@ -214,8 +214,8 @@ impl Seeds {
         self.add(&format!("{name}_user"), beside | SUBJECT, &life.record(life.subject));
     }
 
-    /// Changes to the record that stands there: where a name stands in the JSON of one like it, the first digit of its
-    /// value is dealt with. Behind the first random number every place is another one each time.
+    /// Changes to an existing record: the first digit of a member's value, at its position in the JSON of a similar
+    /// record. After the first random number the positions differ in each run.
     fn change(&mut self, name: &str, how: u8, record: &[u8], member: &str, what: u8, byte: u8) {
         let at = String::from_utf8_lossy(&record[FRONT..]).find(member).expect("it has such a member");
         let at = u16::try_from(FRONT + at + member.len()).expect("a record is short").to_be_bytes();
@@ -261,7 +261,7 @@ fn main() -> std::io::Result<()> {
     number.push();
     seeds.both("number", PUSHED, &number);
 
-    // A grant of ten minutes has just ended; one that is just too far ahead; and a code.
+    // A grant that has just expired, one that is just too far in the future, and a code.
     seeds.both("expired", STEPPED_UP, &Life::new().before(Duration::from_secs(600)).start().verify());
     seeds.both("ahead", STEPPED_UP, &Life::new().after(Duration::from_millis(2_001)).start().verify());
     seeds.both("code_ahead", STARTED, &Life::new().after(Duration::from_millis(2_001)).start());
@@ -270,12 +270,12 @@ fn main() -> std::io::Result<()> {
     seeds.both("recipient", STARTED, &recipient);
     seeds.both("known", STEPPED_UP, &Life::with(enrolled).start().verify());
 
-    // A record under the key of another kind cannot be read.
+    // A record under a key of another kind is unreadable.
     seeds.add("user_as_session", STARTED, &started.record(started.subject));
     seeds.add("session_as_user", STARTED | SUBJECT, &started.record(started.session));
     seeds.add("recipient_as_user", STARTED | SUBJECT, &recipient.of_recipient());
 
-    // Another challenge than the user's record knows, and another generation than the challenge was started in.
+    // A challenge that the user's record does not know, and a generation other than the challenge's.
     let (session, subject) = (started.record(started.session), started.record(started.subject));
     seeds.change("changed", STARTED, &session, r#"{"challenge_id":"#, 3, b'2');
     seeds.change("changed_user", STARTED | SUBJECT, &subject, r#"{"generation":"#, 2, 0);

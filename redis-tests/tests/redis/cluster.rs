@@ -1,4 +1,4 @@
-//! Three masters that divide the keys, over a connection of the crate `redis`.
+//! Three masters with sharded keys, over a cluster connection of the crate `redis`.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,17 +9,17 @@ use tower_step_up::{
 };
 
 use crate::{
-    nodes::{one_truth, patient},
+    nodes::{patient, share_one_state},
     secured::{PASSWORD, make_user},
     server::{Server, until},
 };
 
 const SLOTS: usize = 16_384;
 
-/// What is not lost goes on, whoever is down; and nodes have a minute to meet: those that have not by then never do.
+/// Options: the remaining slots are served if a master is down, and nodes have a minute to meet.
 const OPTIONS: [&str; 6] =
     ["--cluster-enabled", "yes", "--cluster-node-timeout", "60000", "--cluster-require-full-coverage", "no"];
-/// What the connection needs besides the rights of the documented user.
+/// The rights that a cluster connection needs besides those of the documented user.
 const BESIDES: [&str; 3] = ["+cluster|slots", "+ping", "+asking"];
 
 struct Cluster([Server; 3]);
@@ -42,7 +42,7 @@ impl Cluster {
         cluster
     }
 
-    /// Every node knows of every slot.
+    /// Waits until every node knows every slot.
     async fn is_whole(&self) {
         for server in &self.0 {
             until(async || {
@@ -55,7 +55,7 @@ impl Cluster {
         }
     }
 
-    /// As `docs/operations.md` says.
+    /// As documented in `docs/operations.md`.
     async fn connection(&self) -> ClusterConnection {
         let addresses = self.0.iter().map(|server| format!("redis://step-up:{PASSWORD}@127.0.0.1:{}/", server.port()));
         ClusterClientBuilder::new(addresses)
@@ -91,12 +91,12 @@ impl Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_holds_the_contract_of_stores() {
+async fn conformance() {
     let cluster = Cluster::start().await;
     conformance::all(cluster.store().await).await;
 }
 
-/// Each master is asked, so that one which evicts is found.
+/// The configuration of each master is checked.
 #[tokio::test]
 async fn one_master_of_three_evicts() {
     let cluster = Cluster::start().await;
@@ -111,15 +111,15 @@ async fn one_master_of_three_evicts() {
 }
 
 #[tokio::test]
-async fn two_nodes_are_one_truth() {
+async fn two_nodes_share_one_state() {
     let cluster = Cluster::start().await;
-    one_truth(cluster.node(patient()).await, cluster.node(patient()).await).await;
+    share_one_state(cluster.node(patient()).await, cluster.node(patient()).await).await;
 }
 
-/// Two users that are stepped up: all that is known of one lies on the first master, and nothing of the other.
+/// Two stepped-up users: all records of one are on the first master, and none of the other's.
 async fn two_users(cluster: &Cluster) -> [Caller; 2] {
     let node = cluster.node(patient()).await;
-    let (mut there, mut elsewhere) = (None, None);
+    let (mut there, mut other) = (None, None);
     for number in 0.. {
         let caller = Caller::user(format_args!("user {number}")).session("1");
         let before = cluster.keys();
@@ -129,17 +129,17 @@ async fn two_users(cluster: &Cluster) -> [Caller; 2] {
         let new = [0, 1, 2].map(|server| after[server].difference(&before[server]).count());
         assert_eq!(new.iter().sum::<usize>(), 2, "a session and a user");
         match new[0] {
-            0 => elsewhere = Some(caller),
+            0 => other = Some(caller),
             2 => there = Some(caller),
             _ => {}
         }
         if after.iter().all(|keys| !keys.is_empty())
-            && let (Some(there), Some(elsewhere)) = (&there, &elsewhere)
+            && let (Some(there), Some(other)) = (&there, &other)
         {
-            return [there.clone(), elsewhere.clone()];
+            return [there.clone(), other.clone()];
         }
     }
-    unreachable!("somebody has their records there")
+    unreachable!("some user has all records there")
 }
 
 type Node = StepUp;
@@ -148,17 +148,17 @@ async fn check(node: &Node, caller: &Caller) -> Result<(), AuthorizeError> {
     node.authorize(caller, &Requirement::new()).await.map(drop)
 }
 
-/// Refused, and within a time that no request may take.
+/// Asserts a refusal in bounded time.
 async fn is_refused(node: &Node, caller: &Caller) {
     let refused = async {
         assert_eq!(check(node, caller).await, Err(AuthorizeError::Unavailable));
         let started = node.start_otp(&Caller::user(caller.subject()).session("2"), "SMS", None).await;
         assert_eq!(started, Err(ChallengeError::Unavailable));
     };
-    tokio::time::timeout(Duration::from_secs(5), refused).await.expect("it is answered in time");
+    tokio::time::timeout(Duration::from_secs(5), refused).await.expect("a response in time");
 }
 
-/// One master is killed: who has a record there is refused in time, and others go on.
+/// One master is killed: users with a record there are refused in time, others are not affected.
 #[tokio::test]
 async fn one_master_of_three_is_killed() {
     let mut cluster = Cluster::start().await;
@@ -180,7 +180,7 @@ async fn one_master_of_three_is_killed() {
     until(async || check(&node, &kept).await.is_ok()).await;
 }
 
-/// One master hangs: who has a record there is refused in time, and others go on.
+/// One master hangs: users with a record there are refused in time, others are not affected.
 #[tokio::test]
 async fn one_master_of_three_hangs() {
     let cluster = Cluster::start().await;
@@ -210,7 +210,7 @@ async fn one_master_of_three_is_killed_and_its_replica_takes_over() {
     let node = cluster.node(Policy::new()).await;
     until(async || check(&node, &lost).await.is_ok() && check(&node, &kept).await.is_ok()).await;
     cluster.0[0].is_copied_to(&replica).await;
-    // Every master knows whose replica it is, and so lets it be one.
+    // Every master knows the replica, so that it can be elected.
     for server in &cluster.0 {
         until(async || server.say(&["CLUSTER", "NODES"]).contains(&format!("slave {id}"))).await;
     }
@@ -221,13 +221,13 @@ async fn one_master_of_three_is_killed_and_its_replica_takes_over() {
     cluster.0[0].kill();
     is_refused(&node, &lost).await;
     until(async || check(&node, &lost).await.is_ok()).await;
-    assert!(replica.say(&["ROLE"]).contains("master"), "by the one that was the replica");
+    assert!(replica.say(&["ROLE"]).contains("master"), "the replica was promoted");
     until(async || check(&node, &kept).await.is_ok()).await;
     until(async || node.revoke(&lost).await.is_ok()).await;
     cluster.0[0].again();
     make_user(&cluster.0[0], &BESIDES);
     until(async || cluster.0[0].say(&["ROLE"]).contains("slave")).await;
-    // Nobody, whoever is asked, gives back what was revoked.
+    // No node revives what was revoked.
     let missing = AuthorizeError::StepUpRequired(UnmetReason::Missing.into());
     until(async || {
         let checked = check(&node, &lost).await;

@@ -12,7 +12,7 @@ use tower_step_up::SystemClock;
 
 use crate::{bank, server::Server};
 
-async fn ask(demo: &Router, method: &str, path: &str, token: &str, body: &str) -> (u16, Value) {
+async fn send_once(demo: &Router, method: &str, path: &str, token: &str, body: &str) -> (u16, Value) {
     let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
     let request = request.header(CONTENT_TYPE, "application/json").body(Body::from(body.to_owned())).unwrap();
     let answer = demo.clone().oneshot(request).await.unwrap();
@@ -21,11 +21,10 @@ async fn ask(demo: &Router, method: &str, path: &str, token: &str, body: &str) -
     (status, serde_json::from_slice(&body).unwrap_or_default())
 }
 
-/// A machine with many tests on it is slower than the store's deadline at times: what is 503 is asked again, as a
-/// client would.
-async fn patiently(demo: &Router, method: &str, path: &str, token: &str, body: &str) -> (u16, Value) {
+/// Repeats requests on a 503, as a client would, because a busy machine may exceed the store's deadline.
+async fn send(demo: &Router, method: &str, path: &str, token: &str, body: &str) -> (u16, Value) {
     for _ in 0..20 {
-        let answer = ask(demo, method, path, token, body).await;
+        let answer = send_once(demo, method, path, token, body).await;
         if answer.0 != 503 {
             return answer;
         }
@@ -39,29 +38,29 @@ async fn two_demos_are_one() {
     let url = server.address();
     let [a, b] = [(); 2].map(|()| bank::app_on(SystemClock, &url).unwrap());
     let credentials = r#"{"username":"alice","password":"alice"}"#;
-    let (status, login) = patiently(&a, "POST", "/login", "", credentials).await;
+    let (status, login) = send(&a, "POST", "/login", "", credentials).await;
     assert_eq!(status, 200);
     let token = login["token"].as_str().unwrap();
-    let card = async |demo: &Router| patiently(demo, "GET", "/cards/1", token, "").await.0;
+    let card = async |demo: &Router| send(demo, "GET", "/cards/1", token, "").await.0;
     assert_eq!([card(&a).await, card(&b).await], [403, 403]);
 
     let (code, verify) = ("/stepup/challenges/otp/SMS", "/stepup/challenges/otp/SMS/verify");
-    assert_eq!(patiently(&a, "POST", code, token, "").await.0, 204);
-    assert_eq!(patiently(&b, "POST", verify, token, r#"{"verificationCode":"123456"}"#).await.0, 204);
+    assert_eq!(send(&a, "POST", code, token, "").await.0, 204);
+    assert_eq!(send(&b, "POST", verify, token, r#"{"verificationCode":"123456"}"#).await.0, 204);
     assert_eq!([card(&a).await, card(&b).await], [200, 200]);
     let transfer = r#"{"to":"bob","amount":10}"#;
-    assert_eq!(patiently(&a, "POST", "/transfers", token, transfer).await.0, 201);
-    let balance = patiently(&b, "GET", "/accounts", token, "").await.1["accounts"][0]["balance"].clone();
-    assert_eq!(balance, "12490.00", "what was sent on one is gone on the other");
+    assert_eq!(send(&a, "POST", "/transfers", token, transfer).await.0, 201);
+    let balance = send(&b, "GET", "/accounts", token, "").await.1["accounts"][0]["balance"].clone();
+    assert_eq!(balance, "12490.00", "a transfer on one shows on the other");
 
-    assert_eq!(patiently(&b, "DELETE", "/stepup/challenges", token, "").await.0, 204);
+    assert_eq!(send(&b, "DELETE", "/stepup/challenges", token, "").await.0, 204);
     assert_eq!(card(&a).await, 403);
 
-    let (_, push) = patiently(&a, "POST", "/stepup/challenges/push/BIOMETRIC", token, "").await;
+    let (_, push) = send(&a, "POST", "/stepup/challenges/push/BIOMETRIC", token, "").await;
     let accept = format!("/simulate/push/{}/accept", push["id"].as_str().unwrap());
-    assert_eq!(patiently(&b, "POST", &accept, "", "").await.0, 204);
+    assert_eq!(send(&b, "POST", &accept, "", "").await.0, 204);
     assert_eq!(card(&a).await, 200);
 
-    assert_eq!(patiently(&b, "POST", "/logout", token, "").await.0, 204);
+    assert_eq!(send(&b, "POST", "/logout", token, "").await.0, 204);
     assert_eq!([card(&a).await, card(&b).await], [401, 401]);
 }

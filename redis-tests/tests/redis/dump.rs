@@ -1,11 +1,11 @@
-//! T37: what a copy of the database tells of its users.
+//! T37: what a copy of the database reveals.
 
 use redis::AsyncTypedCommands;
 use tower_step_up::StepUp;
 
 use crate::{life::whole_life, server::Server};
 
-/// Every key and value, as the server gives them and as it would write them to a file.
+/// Every key and value, as read and as dumped.
 async fn dump(server: &Server) -> Vec<Vec<u8>> {
     let client = redis::Client::open(server.address()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -16,7 +16,7 @@ async fn dump(server: &Server) -> Vec<Vec<u8>> {
             redis::cmd("SCAN").arg(cursor).arg("COUNT").arg(1000).query_async(&mut connection).await.unwrap();
         for name in names {
             let kind = connection.key_type(&name).await.unwrap();
-            assert_eq!(format!("{kind:?}"), "String", "nothing else is read here");
+            assert_eq!(format!("{kind:?}"), "String", "only strings are expected");
             for command in ["GET", "DUMP"] {
                 copies.push(redis::cmd(command).arg(&name).query_async(&mut connection).await.unwrap());
             }
@@ -30,9 +30,9 @@ async fn dump(server: &Server) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_dump_tells_neither_recipients_nor_sessions_nor_operations() {
+async fn a_dump_reveals_neither_recipients_nor_sessions_nor_operations() {
     let server = Server::start();
-    // As short as a value may be, it is not compressed, so that what DUMP gives can be searched.
+    // Values are not compressed, so that the output of DUMP can be searched.
     assert_eq!(server.say(&["CONFIG", "SET", "rdbcompression", "no"]), "+OK\r\n");
     whole_life(StepUp::builder().store(server.store()), async |step, traces| {
         let copies = dump(&server).await;

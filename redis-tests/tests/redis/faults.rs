@@ -1,4 +1,4 @@
-//! T24: what happens to the server, and what a client sees. Nothing passes, nothing hangs, and all of it heals.
+//! T24: faults of the server, and the responses to a client. No request passes wrongly or hangs, and every fault heals.
 //!
 //! | fault | guard | start | afterwards |
 //! |---|---|---|---|
@@ -7,7 +7,7 @@
 //! | `CLIENT PAUSE` | 503 within the deadline | 503 | passes again |
 //! | made a replica (read-only) | passes: it reads | 503 | starts again, once it is a master |
 //! | the same, with `replica-serve-stale-data no` | 503 | 503 | passes again, once it is a master |
-//! | out of memory | passes: it reads; revocations and locks are written | 503 for who is new | starts again, once there is room |
+//! | out of memory | passes: it reads; revocations and locks are written | 503 for new users | starts again, once there is room |
 //! | scripts flushed | passes | starts: the script is sent again | – |
 //! | slow network | 503 within the deadline | 503 | passes again |
 //! | a replica that lagged is promoted | `missing` for what it has not seen | starts | guesses count on |
@@ -39,7 +39,7 @@ async fn passes(node: &StepUp) -> bool {
     node.authorize(&alice(), &Requirement::new()).await.is_ok()
 }
 
-/// Refused, and within a time that no request may take, however busy the machine is.
+/// Asserts refusals in bounded time, also on a busy machine.
 async fn is_down(node: &StepUp, what: &str) {
     for _ in 0..3 {
         let both = async {
@@ -48,8 +48,8 @@ async fn is_down(node: &StepUp, what: &str) {
             let started = node.start_otp(&Caller::user("bob").session("1"), "SMS", None).await;
             assert_eq!(started, Err(ChallengeError::Unavailable), "{what}");
         };
-        // Two operations of 250 ms each.
-        tokio::time::timeout(Duration::from_secs(5), both).await.expect("it is answered in time");
+        // Two operations with a deadline of 250 ms each.
+        tokio::time::timeout(Duration::from_secs(5), both).await.expect("a response in time");
     }
 }
 
@@ -68,7 +68,7 @@ async fn killed_and_restarted_empty() {
     until(async || node.start_otp(&alice(), "SMS", None).await.is_ok()).await;
 }
 
-/// With its log (`appendonly yes`), as the page asks for.
+/// With its log (`appendonly yes`), as documented.
 #[tokio::test]
 async fn killed_and_restarted_with_its_log() {
     let mut server = Server::with(&["--appendonly", "yes", "--appendfsync", "everysec"]);
@@ -106,7 +106,7 @@ async fn paused() {
 async fn made_a_replica_and_a_master_again() {
     let server = Server::start();
     let node = stepped_up(&server).await;
-    // Of nobody: it keeps its data, and takes no writes.
+    // A replica of a server that does not exist: it keeps its data and refuses writes.
     server.say(&["CONFIG", "SET", "replica-serve-stale-data", "yes"]);
     server.say(&["REPLICAOF", "127.0.0.1", "1"]);
     let started = node.start_otp(&Caller::user("bob").session("1"), "SMS", None).await;
@@ -116,7 +116,7 @@ async fn made_a_replica_and_a_master_again() {
     until(async || node.start_otp(&Caller::user("bob").session("1"), "SMS", None).await.is_ok()).await;
 }
 
-/// With `replica-serve-stale-data no`, as the page asks for: what a replica without its master holds may be old.
+/// With `replica-serve-stale-data no`, as documented, because the data of a replica without its master may be stale.
 #[tokio::test]
 async fn a_replica_without_its_master_is_not_read() {
     let server = Server::start();
@@ -136,22 +136,22 @@ async fn out_of_memory() {
     until(async || passes(&node).await).await;
     let started = node.start_otp(&Caller::user("bob").session("1"), "SMS", None).await;
     assert_eq!(started, Err(ChallengeError::Unavailable));
-    // As any store that is full says so.
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let tells = Arc::clone(&told);
+    // The error of any full store.
+    let errors = Arc::new(Mutex::new(Vec::new()));
+    let observed = Arc::clone(&errors);
     let patient = server.builder(Policy::new().store_deadline(Duration::from_secs(10)));
     let patient = patient.observe(move |event: &Event<'_>| {
         if let Event::StoreFailed { error, .. } = event {
-            tells.lock().unwrap().push(error.to_string());
+            observed.lock().unwrap().push(error.to_string());
         }
     });
     let started = patient.build().unwrap().start_otp(&Caller::user("bob").session("1"), "SMS", None).await;
     assert_eq!(started, Err(ChallengeError::Unavailable));
-    assert_eq!(*told.lock().unwrap(), ["the store has no room for another record"]);
+    assert_eq!(*errors.lock().unwrap(), ["the store has no room for another record"]);
     for answer in [node.lock("bob").await, node.unlock("bob").await] {
-        assert_eq!(answer, Err(ChallengeError::Unavailable), "nothing is known of him yet");
+        assert_eq!(answer, Err(ChallengeError::Unavailable), "a new user");
     }
-    // T36: what exists is changed all the same, so that nothing that denies is refused.
+    // T36: existing records can be updated, so that revocations and locks work.
     until(async || node.revoke(&alice()).await.is_ok()).await;
     assert!(!passes(&node).await, "it was revoked");
     node.revoke_all("alice").await.unwrap();
@@ -169,9 +169,9 @@ async fn scripts_flushed() {
     until(async || node.start_otp(&Caller::user("bob").session("1"), "SMS", None).await.is_ok()).await;
 }
 
-/// What the server has lost, this process has not: a restart gives nobody a second limit of guesses.
+/// The process remembers what the server has lost: a restart of the server does not raise the limit of attempts.
 #[tokio::test]
-async fn a_server_that_forgets_gives_no_more_guesses() {
+async fn a_server_that_loses_records_allows_no_more_attempts() {
     let (server, clock) = (Server::start(), ManualClock::new());
     let policy = Policy::new().store_deadline(Duration::from_secs(10)).wrong_codes_a_day(12).lockout_every(10);
     let node = || server.builder(policy.clone()).clock(clock.clone()).build().unwrap();
@@ -194,17 +194,17 @@ async fn a_server_that_forgets_gives_no_more_guesses() {
         evaluated += guess(&first).await;
         server.say(&["FLUSHALL"]);
     }
-    assert_eq!(evaluated, 12, "the limit of a day, whatever is lost");
+    assert_eq!(evaluated, 12, "the limit of a day");
     let second = node();
     for _ in 0..10 {
         evaluated += guess(&second).await;
         server.say(&["FLUSHALL"]);
     }
-    assert_eq!(evaluated, 24, "another process has its own");
-    // What the first one writes again, the second sees.
+    assert_eq!(evaluated, 24, "another process counts separately");
+    // The second sees what the first writes again.
     assert_eq!(guess(&first).await, 0);
     first.unlock("alice").await.unwrap();
-    assert!(guess(&first).await > 0, "the application's word counts for what is remembered, too");
+    assert!(guess(&first).await > 0, "unlocking clears the remembered attempts, too");
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn a_slow_network() {
     until(async || passes(&node).await).await;
 }
 
-/// The replica that is promoted has not seen the last writes: what it lacks is refused, and guesses count on.
+/// The promoted replica lacks the last writes: missing grants are refused, and attempts stay counted.
 #[tokio::test]
 async fn a_replica_that_lagged_is_promoted() {
     let mut master = Server::start();
@@ -247,10 +247,10 @@ async fn a_replica_that_lagged_is_promoted() {
 
     master.kill();
     replica.say(&["REPLICAOF", "NO", "ONE"]);
-    proxy.lead_to(replica.port());
+    proxy.switch_to(replica.port());
     let missing = || AuthorizeError::StepUpRequired(UnmetReason::Missing.into());
     until(async || node.authorize(&bob, &Requirement::new()).await == Err(missing())).await;
-    // Four of the five of a day are gone from the store, and not from this process.
+    // Four of the day's five attempts are missing in the store, but not in this process.
     let fifth = node.verify_otp(&alice(), "SMS", "000000").await.map(drop);
     assert!(matches!(fifth, Err(ChallengeError::CodeInvalid)), "{fifth:?}");
     let right = node.verify_otp(&alice(), "SMS", "123456").await.map(drop);

@@ -1,7 +1,7 @@
-//! The store in Redis, on servers that these tests start: the same contract as in process, several nodes, and faults.
+//! The store in Redis, on servers started by the tests: conformance, several nodes, and faults.
 
 #[path = "../../../examples/demo/bank.rs"]
-#[allow(dead_code, reason = "the demo of one process is another test's")]
+#[allow(dead_code, reason = "only other tests use the demo of one process")]
 mod bank;
 mod cluster;
 mod demo;
@@ -20,11 +20,11 @@ use testkit::{life, server, server::Server};
 use tower_step_up::store::{RedisStore, conformance};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_holds_the_contract_of_stores() {
+async fn conformance() {
     conformance::all(Server::start().store()).await;
 }
 
-/// A mistake that would show at the first request shows when the store is opened.
+/// Mistakes in the address are found when the store is opened.
 #[test]
 fn mistakes_are_found_when_opened() {
     let outside = RedisStore::open("redis://127.0.0.1/").unwrap_err();
@@ -35,9 +35,9 @@ fn mistakes_are_found_when_opened() {
     assert!(RedisStore::open("redis://127.0.0.1/").is_ok());
 }
 
-/// Any other way of connecting has the same contract.
+/// Conformance over a connection that the application has opened.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_holds_it_over_a_connection_of_the_applications_own() {
+async fn conformance_over_the_applications_own_connection() {
     let server = Server::start();
     let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();

@@ -1,4 +1,4 @@
-//! Several nodes on one server: one truth.
+//! Several nodes share the state on one server.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use tower_step_up::{
 
 use crate::server::Server;
 
-/// Long enough for a machine with many tests on it.
+/// Deadlines long enough for a busy machine.
 pub(crate) fn patient() -> Policy {
     Policy::new().store_deadline(Duration::from_secs(10))
 }
 
 #[tokio::test]
-async fn what_one_node_does_every_other_sees_at_once() {
+async fn what_one_node_writes_every_other_sees_at_once() {
     let server = Server::start();
-    one_truth(server.node_with(patient()), server.node_with(patient())).await;
+    share_one_state(server.node_with(patient()), server.node_with(patient())).await;
 }
 
-pub(crate) async fn one_truth(a: StepUp, b: StepUp) {
+pub(crate) async fn share_one_state(a: StepUp, b: StepUp) {
     let any = Requirement::new();
     a.start_otp(&alice(), "SMS", None).await.unwrap();
     assert!(b.authorize(&alice(), &any).await.is_err());
@@ -39,7 +39,7 @@ pub(crate) async fn one_truth(a: StepUp, b: StepUp) {
     assert_eq!(b.start_otp(&alice(), "SMS", None).await, Err(ChallengeError::Forbidden));
 }
 
-/// T1: 32 guesses on two nodes at once count as on one, and then the right code fails.
+/// T1: 32 concurrent attempts on two nodes are counted as on one, and then the right code fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guesses_on_two_nodes_count_together() {
     let server = Server::start();
@@ -61,9 +61,9 @@ async fn guesses_on_two_nodes_count_together() {
     }
 }
 
-/// T2, T27: one of many right codes on two nodes succeeds, and one of many requests spends the grant.
+/// T2, T27: of many right codes on two nodes one succeeds, and of many requests one consumes the grant.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn codes_and_grants_are_spent_once_over_all_nodes() {
+async fn codes_and_grants_are_consumed_once_over_all_nodes() {
     let server = Server::start();
     let nodes = [server.node_with(patient()), server.node_with(patient())];
     let once = Requirement::new().once();
@@ -83,7 +83,7 @@ async fn codes_and_grants_are_spent_once_over_all_nodes() {
     }
 }
 
-/// T16: whoever comes first, nothing is left of what was verified while it was revoked elsewhere.
+/// T16: verifying on one node while another revokes leaves no grant, in any order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoking_on_one_node_races_verifying_on_another() {
     let server = Server::start();
@@ -101,8 +101,8 @@ async fn revoking_on_one_node_races_verifying_on_another() {
     }
 }
 
-/// The secret of the codes is rotated as `docs/operations.md` says, node after node: no code that is under way is void,
-/// no step-up ends, and nothing that denies is forgotten.
+/// The secret of the codes is rotated node by node, as documented in `docs/operations.md`: pending codes and step-ups
+/// stay valid, and no lock or count is lost.
 #[tokio::test]
 async fn the_secret_is_rotated_node_by_node() {
     let (server, clock) = (Server::start(), ManualClock::new());
@@ -127,16 +127,16 @@ async fn the_secret_is_rotated_node_by_node() {
     for (current, previous) in steps.into_iter().skip(1) {
         for which in [0, 1] {
             number += 1;
-            // Codes that each node has made before one of them is replaced.
+            // Codes that each node created before one of them is replaced.
             let (by_a, by_b) = (user("a", number), user("b", number));
             nodes[0].start_otp(&by_a, "SMS", None).await.unwrap();
             nodes[1].start_otp(&by_b, "SMS", None).await.unwrap();
             nodes[which] = node(current, previous);
-            // Each is verified by the other node, or by its successor.
+            // Each is verified by the other node or its successor.
             nodes[1].verify_otp(&by_a, "SMS", "123456").await.unwrap();
             nodes[0].verify_otp(&by_b, "SMS", "123456").await.unwrap();
 
-            // Wrong codes are counted on, whoever compares them.
+            // Wrong codes are counted over both nodes.
             clock.advance(Duration::from_secs(100));
             nodes[which].start_otp(&mallory, "SMS", None).await.unwrap_or_default();
             for node in &nodes {
@@ -145,11 +145,11 @@ async fn the_secret_is_rotated_node_by_node() {
                 wrong += i32::from(matches!(answer, Err(CodeInvalid | OneTryRemaining | ChallengeLimitExceeded)));
             }
             for node in &nodes {
-                assert!(node.authorize(&stepped_up, &Requirement::new()).await.is_ok(), "nobody is logged out");
+                assert!(node.authorize(&stepped_up, &Requirement::new()).await.is_ok(), "the step-up stays valid");
                 let locked = Caller::user("locked").session("1");
                 assert_eq!(node.start_otp(&locked, "SMS", None).await, Err(ChallengeError::Forbidden));
             }
-            // A code's life passes before the old secret is left out.
+            // The lifetime of a code passes before the old secret is removed.
             if (current, which) == (new, 1) && previous.is_some() {
                 clock.advance(Duration::from_secs(300));
                 nodes[0].start_otp(&stepped_up, "SMS", None).await.unwrap();
@@ -160,7 +160,7 @@ async fn the_secret_is_rotated_node_by_node() {
     assert_eq!(wrong, 8, "the limit of a day, over all nodes and secrets");
 }
 
-/// Nodes that do not share the secret would share nothing: that is found when built.
+/// Without a secret, a node on a shared store is not built.
 #[tokio::test]
 async fn without_a_secret_no_node_is_built() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! The network between an app and its server: it may be slow, lose an answer, and lead elsewhere from now on.
+//! A proxy between an app and its server, which can delay packets, lose a response, and switch to another server.
 
 use std::{
     sync::{
@@ -22,12 +22,12 @@ struct State {
     port: u16,
     target: AtomicU16,
     delay_millis: AtomicU64,
-    /// How many scripts are still to be sent until the answer to one is lost, that one included; 0 loses none.
+    /// The number of scripts until the response to one is lost, including that one; 0 loses none.
     scripts_to_loss: AtomicU32,
     lost: AtomicU32,
-    /// Whether a connection that has lost an answer is kept open.
+    /// Whether a connection that has lost a response is kept open.
     held: watch::Sender<bool>,
-    /// Changes when every connection is to be cut.
+    /// Changes to close every connection.
     cut: watch::Sender<u32>,
 }
 
@@ -62,36 +62,35 @@ impl Proxy {
         format!("redis://127.0.0.1:{}/", self.0.port)
     }
 
-    /// Every packet comes so much later from now on.
+    /// Delays every packet from now on.
     pub(crate) fn delay(&self, delay: Duration) {
         self.0.delay_millis.store(u64::try_from(delay.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
-    /// The script that is the `nth` from now reaches the server, which runs it; its answer is lost, and the connection
-    /// with it.
-    pub(crate) fn lose_answer_to_script(&self, nth: u32) {
+    /// The `nth` script from now reaches the server, which runs it; its response and the connection are lost.
+    pub(crate) fn lose_response_to_script(&self, nth: u32) {
         self.0.scripts_to_loss.store(nth, Ordering::SeqCst);
     }
 
-    /// Keeps open the connections that lose an answer, or breaks them.
+    /// Keeps connections that lose a response open, or closes them.
     pub(crate) fn hold(&self, held: bool) {
         self.0.held.send_replace(held);
     }
 
-    /// How many answers were lost so far.
+    /// Number of lost responses.
     pub(crate) fn lost(&self) -> u32 {
         self.0.lost.load(Ordering::SeqCst)
     }
 
-    /// Whether the answer to one of these requests is to be lost.
+    /// Whether the response to one of these requests must be lost.
     fn is_to_be_lost(&self, requests: &[u8]) -> bool {
         let scripts = requests.windows(7).filter(|window| window == b"EVALSHA").count();
         let left = &self.0.scripts_to_loss;
         (0..scripts).any(|_| left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) == Ok(1))
     }
 
-    /// Leads to another server; what is connected is cut.
-    pub(crate) fn lead_to(&self, target: u16) {
+    /// Switches to another server; open connections are closed.
+    pub(crate) fn switch_to(&self, target: u16) {
         self.0.target.store(target, Ordering::SeqCst);
         self.0.cut.send_modify(|cut| *cut += 1);
     }
@@ -123,7 +122,7 @@ impl Proxy {
         }
     }
 
-    /// Forwards for as long as `goes_on` says so of what has come.
+    /// Forwards while `goes_on` returns true for the received bytes.
     async fn forward(&self, mut from: tcp::ReadHalf<'_>, mut to: tcp::WriteHalf<'_>, goes_on: impl Fn(&[u8]) -> bool) {
         let mut buffer = [0; 4096];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {

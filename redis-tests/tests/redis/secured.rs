@@ -1,4 +1,4 @@
-//! TLS, and a user of the server that may do what `docs/operations.md` says, and no more.
+//! TLS, and a server user with exactly the rights in `docs/operations.md`.
 
 use std::{
     fs,
@@ -17,25 +17,25 @@ use crate::server::{Claim, Server, until};
 
 pub(crate) const PASSWORD: &str = "canary-password";
 
-/// Makes the documented user on a server, with the rights that a way to connect needs besides.
+/// Creates the documented user on a server, with additional rights.
 pub(crate) fn make_user(server: &Server, besides: &[&'static str]) {
     assert_eq!(server.say(&[&documented(), besides].concat()), "+OK\r\n");
 }
 
-/// The command that the documentation names.
+/// The documented command.
 fn documented() -> Vec<&'static str> {
     let lines = include_str!("../../../docs/operations.md").lines();
     let line = lines.map(str::trim).find(|line| line.starts_with("ACL SETUSER step-up ")).expect("it is documented");
     line.split(' ').map(|word| if word == ">PASSWORD" { ">canary-password" } else { word }).collect()
 }
 
-/// A certificate for `localhost`, signed by nobody else, and its key.
+/// A self-signed certificate for `localhost`, and its key.
 fn certificate() -> (String, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
-/// A server that takes TLS on one more port, with the documented user.
+/// A server with TLS on a second port, and the documented user.
 struct Secured {
     server: Server,
     tls: Claim,
@@ -81,13 +81,13 @@ impl Secured {
     }
 }
 
-/// What a node tells of its store's failures.
+/// The store errors of a node.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
+struct Reported(Arc<Mutex<Vec<String>>>);
 
-impl Told {
+impl Reported {
     fn node(&self, store: RedisStore) -> StepUp {
-        let told = self.clone();
+        let reported = self.clone();
         StepUp::builder()
             .sandbox()
             .otp("SMS", discard)
@@ -98,28 +98,31 @@ impl Told {
             .secret(Secret::new([2; 32]).unwrap())
             .observe(move |event: &Event<'_>| {
                 if let Event::StoreFailed { error, .. } = event {
-                    told.0.lock().unwrap().push(format!("{error} {error:?}"));
+                    reported.0.lock().unwrap().push(format!("{error} {error:?}"));
                 }
             })
             .build()
             .unwrap()
     }
 
-    /// Everything is refused, for this reason, and no secret is told.
+    /// Asserts that everything is refused, for this reason, and that no error contains a secret.
     async fn refuses(&self, node: &StepUp, why: &str) {
         let alice = Caller::user("alice").session("1");
         assert_eq!(node.authorize(&alice, &Requirement::new()).await.unwrap_err(), AuthorizeError::Unavailable);
         assert_eq!(node.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Unavailable));
-        let told = std::mem::take(&mut *self.0.lock().unwrap());
-        assert!(!told.is_empty());
-        for told in told {
-            assert!(told.contains(why), "{told}");
-            assert!(!told.contains("canary") && !told.contains("localhost") && !told.contains("step-up:"), "{told}");
+        let reported = std::mem::take(&mut *self.0.lock().unwrap());
+        assert!(!reported.is_empty());
+        for reported in reported {
+            assert!(reported.contains(why), "{reported}");
+            assert!(
+                !reported.contains("canary") && !reported.contains("localhost") && !reported.contains("step-up:"),
+                "{reported}"
+            );
         }
     }
 }
 
-/// Everything that a store is asked for; whether it could be done.
+/// Runs every store operation; returns whether they succeeded.
 async fn everything(node: &StepUp) -> bool {
     let (alice, new) = (Caller::user("alice").session("1"), Caller::user("alice").session("2"));
     let push = async {
@@ -139,9 +142,9 @@ async fn everything(node: &StepUp) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_documented_user_may_do_all_that_is_needed_over_tls() {
+async fn the_documented_user_has_all_needed_rights_over_tls() {
     let secured = Secured::start();
-    assert!(everything(&Told::default().node(secured.trusted())).await);
+    assert!(everything(&Reported::default().node(secured.trusted())).await);
     let store = secured.trusted().prefix("step-up:suite:");
     conformance::records_are_kept_whole(store.clone()).await;
     conformance::one_swap_of_many_is_done(store.clone()).await;
@@ -159,28 +162,28 @@ async fn each_right_of_the_documented_user_but_info_is_needed() {
     for right in rights {
         let secured = Secured::start();
         secured.server.say(&["ACL", "SETUSER", "step-up", &format!("-{right}")]);
-        let told = Told::default();
-        let node = told.node(secured.trusted());
+        let reported = Reported::default();
+        let node = reported.node(secured.trusted());
         assert!(!everything(&node).await, "without {right}");
-        let told = told.0.lock().unwrap().join(" ");
-        assert!(told.contains("NOPERM") || told.contains("ERR"), "without {right}: {told}");
+        let reported = reported.0.lock().unwrap().join(" ");
+        assert!(reported.contains("NOPERM") || reported.contains("ERR"), "without {right}: {reported}");
     }
 }
 
 #[tokio::test]
-async fn other_keys_are_not_the_documented_users() {
+async fn the_documented_user_has_no_rights_on_other_keys() {
     let secured = Secured::start();
-    let told = Told::default();
-    told.refuses(&told.node(secured.trusted().prefix("other:")), "redis: NOPERM").await;
+    let reported = Reported::default();
+    reported.refuses(&reported.node(secured.trusted().prefix("other:")), "redis: NOPERM").await;
 }
 
 #[tokio::test]
-async fn another_database_takes_one_more_right() {
+async fn another_database_needs_one_more_right() {
     for (besides, works) in [(&[][..], false), (&["+select"], true)] {
         let server = Server::start();
         make_user(&server, besides);
         let address = format!("redis://step-up:{PASSWORD}@127.0.0.1:{}/1", server.port());
-        let node = Told::default().node(RedisStore::open(address).unwrap());
+        let node = Reported::default().node(RedisStore::open(address).unwrap());
         assert_eq!(everything(&node).await, works, "{besides:?}");
     }
 }
@@ -188,24 +191,26 @@ async fn another_database_takes_one_more_right() {
 #[tokio::test]
 async fn a_wrong_password_is_refused() {
     let secured = Secured::start();
-    let told = Told::default();
-    told.refuses(&told.node(secured.store("canary-wrong", &secured.authority)), "redis: authentication failed").await;
+    let reported = Reported::default();
+    reported
+        .refuses(&reported.node(secured.store("canary-wrong", &secured.authority)), "redis: authentication failed")
+        .await;
 }
 
 #[tokio::test]
-async fn a_certificate_of_somebody_else_is_refused() {
+async fn an_untrusted_certificate_is_refused() {
     let secured = Secured::start();
-    let told = Told::default();
+    let reported = Reported::default();
     let (another, _) = certificate();
-    told.refuses(&told.node(secured.store(PASSWORD, &another)), "redis: certificate not accepted").await;
-    // Nor do the authorities of the system know it, and a plain connection is none.
-    let system = told.node(RedisStore::open(secured.address(PASSWORD)).unwrap());
-    told.refuses(&system, "redis: ").await;
+    reported.refuses(&reported.node(secured.store(PASSWORD, &another)), "redis: certificate not accepted").await;
+    // The system's authorities do not know it either, and a plain connection fails.
+    let system = reported.node(RedisStore::open(secured.address(PASSWORD)).unwrap());
+    reported.refuses(&system, "redis: ").await;
     let plain = format!("redis://step-up:{PASSWORD}@localhost:{}/", secured.tls.port());
-    told.refuses(&told.node(RedisStore::open(plain).unwrap()), "redis: ").await;
+    reported.refuses(&reported.node(RedisStore::open(plain).unwrap()), "redis: ").await;
 }
 
-/// A password is rotated: the new one is asked for where the old one has no place any more.
+/// After a password rotation, the new password is used for new connections.
 #[tokio::test]
 async fn a_password_may_be_rotated() {
     let secured = Secured::start();
@@ -216,7 +221,7 @@ async fn a_password_may_be_rotated() {
         let certificates = TlsCertificates { client_tls: None, root_cert: Some(authority.clone().into()) };
         ready(Client::build_with_tls(address, certificates))
     };
-    let node = Told::default().node(RedisStore::discover(find).unwrap());
+    let node = Reported::default().node(RedisStore::discover(find).unwrap());
     assert!(everything(&node).await);
     secured.server.say(&["ACL", "SETUSER", "step-up", "resetpass", ">canary-next"]);
     secured.server.say(&["CLIENT", "KILL", "USER", "step-up"]);

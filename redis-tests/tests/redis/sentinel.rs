@@ -1,4 +1,4 @@
-//! T24: one master, one replica and three sentinels. The master is killed, and a node finds the next by itself.
+//! T24: one master, one replica and three sentinels. The master is killed, and a node finds the next one.
 
 use std::{sync::Arc, time::Instant};
 
@@ -21,7 +21,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// The time-outs are long: a machine with many tests on it must not make a master seem down that is not.
+    /// The timeouts are long, so that a busy machine does not make a master look down.
     async fn start() -> Self {
         let master = Server::start();
         let replica = Server::with(&["--replicaof", "127.0.0.1", &master.port().to_string()]);
@@ -97,12 +97,12 @@ async fn the_master_is_killed_and_the_next_is_found() {
     })
     .await;
     println!("passes again after {:?}", killed.elapsed());
-    assert!(watched.replica.say(&["ROLE"]).contains("master"), "by the one that was the replica");
+    assert!(watched.replica.say(&["ROLE"]).contains("master"), "the replica was promoted");
     until(async || node.start_otp(&bob, "SMS", None).await.is_ok()).await;
     until(async || node.verify_otp(&bob, "SMS", "123456").await.is_ok() || passes(&bob).await.is_ok()).await;
     println!("steps up again after {:?}", killed.elapsed());
 
-    // The old one comes back, empty, and is made a replica; who asks anew finds the new one.
+    // The old one returns, empty, and becomes a replica; new connections go to the new one.
     watched.master.again();
     make_user(&watched.master, &["+role"]);
     until(async || watched.master.say(&["INFO", "replication"]).contains("master_link_status:up")).await;

@@ -1,4 +1,4 @@
-//! What goes over the wire, and what stands in the database.
+//! Round trips, and the contents of the database.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use tower_step_up::{Caller, Policy, PushReply, Recipient, Requirement, StepUp};
 
 use crate::server::Server;
 
-/// The commands that a server has taken so far, by its own count, those that asked for it left out.
+/// The number of commands that a server has run, by its own statistics.
 fn commands(server: &Server, name: &str) -> u64 {
     let stats = server.say(&["INFO", "commandstats"]);
     let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
     line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
 }
 
-/// A start and a verification take 3 and 4 round trips: both loads go together. A guard takes one. A
-/// push takes 5: it is noted as sent afterwards. Its approval takes 5 as well.
+/// A start and a verification take 3 and 4 round trips, because both loads are sent together. A guard takes one. A push
+/// takes 5, because it is marked as sent afterwards; its approval also takes 5.
 #[tokio::test]
 async fn round_trips_are_few() {
     let server = Server::start();
     let node = server.node_with(Policy::new().store_deadline(Duration::from_secs(10)));
-    // The connection, and both scripts, which the server learns once: for what is new, and for what exists.
+    // Opens the connection and loads both scripts, for new and for existing records.
     let first = Caller::user("first").session("1");
     node.start_otp(&first, "SMS", None).await.unwrap();
     node.verify_otp(&first, "SMS", "123456").await.unwrap();
@@ -30,11 +30,11 @@ async fn round_trips_are_few() {
     node.verify_otp(&alice, "SMS", "123456").await.unwrap();
     let after = (count("get"), count("evalsha"));
     // Two pairs of loads, two swaps of the start, three of the verification.
-    assert_eq!((after.0 - before.0, after.1 - before.1), (4, 5), "that is 2 + 5 round trips");
+    assert_eq!((after.0 - before.0, after.1 - before.1), (4, 5), "2 + 5 round trips");
     node.authorize(&alice, &Requirement::new()).await.unwrap();
     assert_eq!((count("get"), count("evalsha")), (after.0 + 1, after.1), "a guard is one GET");
     node.authorize(&alice, &Requirement::new().once()).await.unwrap();
-    assert_eq!((count("get"), count("evalsha")), (after.0 + 2, after.1 + 1), "one that spends its grant writes, too");
+    assert_eq!((count("get"), count("evalsha")), (after.0 + 2, after.1 + 1), "a one-time guard also writes");
 
     let bob = Caller::user("bob").session("1");
     let mut last = (count("get"), count("evalsha"));
@@ -43,14 +43,14 @@ async fn round_trips_are_few() {
         (last.0 - before.0, last.1 - before.1)
     };
     let push = node.start_push(&bob, "BIO", None).await.unwrap();
-    assert_eq!(since(), (3, 3), "a push is started: a pair of loads, two swaps, and it is noted as sent");
+    assert_eq!(since(), (3, 3), "starting a push: a pair of loads, two swaps, and the mark that it was sent");
     node.push_status(&bob, "BIO", &push.id).await.unwrap();
-    assert_eq!(since(), (1, 0), "it is polled");
+    assert_eq!(since(), (1, 0), "a poll");
     node.answer_push("bob", &push.id, PushReply::Approve).await.unwrap();
-    assert_eq!(since(), (3, 2), "it is approved: the user's record is looked at again once the session's was read");
+    assert_eq!(since(), (3, 2), "an approval: the user's record is loaded again after the session's");
 
     enrolled(&server).start_otp(&Caller::user("carol").session("1"), "SMS", None).await.unwrap();
-    assert_eq!(since(), (3, 3), "a code to a recipient who is named: one more record");
+    assert_eq!(since(), (3, 3), "a code to a named recipient: one more record");
 }
 
 /// A node whose enrollment names every user's recipient.
@@ -62,12 +62,12 @@ fn enrolled(server: &Server) -> StepUp {
         .unwrap()
 }
 
-/// As long as the application's lock is kept, in milliseconds.
+/// How long a lock by the application is kept, in milliseconds.
 const TEN_YEARS: i64 = 315_360_000_000;
 
-/// T25: every key ends by itself. T12: no user, session or code stands in a name or a value.
+/// T25: every key expires. T12: no key or value contains a user, session or code.
 #[tokio::test]
-async fn every_key_ends_and_names_nobody() {
+async fn every_key_expires_and_names_no_user() {
     let server = Server::start();
     let node = server.node_with(Policy::new().store_deadline(Duration::from_secs(10)));
     let alice = Caller::user("canary-user").session("canary-session");
@@ -75,7 +75,7 @@ async fn every_key_ends_and_names_nobody() {
         let keys = server.keys();
         assert!(!keys.is_empty(), "{step}");
         for key in keys {
-            assert!(server.number(&["PTTL", &key]) > 0, "{step}: {key} has no end");
+            assert!(server.number(&["PTTL", &key]) > 0, "{step}: {key} does not expire");
             assert_eq!(key.len(), "step-up:".len() + 43, "{step}: {key}");
             let value = server.say(&["GET", &key]);
             for canary in ["canary-user", "canary-session", "123456"] {
@@ -99,9 +99,9 @@ async fn every_key_ends_and_names_nobody() {
     look("revoked");
 }
 
-/// How long the records of a user are kept, by what has happened to them.
+/// The lifetimes of a user's records, by their contents.
 #[tokio::test]
-async fn records_are_kept_as_long_as_the_page_says() {
+async fn records_are_kept_as_long_as_documented() {
     const MINUTE: i64 = 60_000;
     const DAY: i64 = 24 * 60 * MINUTE;
     let kept = |server: &Server| {
@@ -112,7 +112,7 @@ async fn records_are_kept_as_long_as_the_page_says() {
     let are = |server: &Server, expected: &[i64], what: &str| {
         let kept = kept(server);
         assert_eq!(kept.len(), expected.len(), "{what}: {kept:?}");
-        // A machine with many tests on it takes its time.
+        // A busy machine takes longer.
         let is = kept.iter().zip(expected).all(|(kept, expected)| (expected - 2 * MINUTE..=*expected).contains(kept));
         assert!(is, "{what}: {kept:?}");
     };
@@ -135,5 +135,5 @@ async fn records_are_kept_as_long_as_the_page_says() {
     node.verify_otp(&alice, "SMS", "000000").await.unwrap_err();
     are(&server, &[65 * MINUTE, DAY, 400 * DAY], "a wrong code; the recipient's record is between the two others");
     node.verify_otp(&alice, "SMS", "123456").await.unwrap();
-    are(&server, &[70 * MINUTE, DAY, 30 * DAY], "and the right one to a recipient, who is known by then");
+    are(&server, &[70 * MINUTE, DAY, 30 * DAY], "the right code, after which the recipient is known");
 }

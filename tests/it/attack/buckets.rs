@@ -1,4 +1,4 @@
-//! What one process sends, in all and to recipients that begin alike: no more than the limit in any window.
+//! Budgets of messages per process, in total and per prefix of the recipient: in no window more than the limit.
 
 use std::future::ready;
 
@@ -8,7 +8,7 @@ use tower_step_up::{
 
 use super::{caller, limited, secs};
 
-/// A user's number is their name. The provider fails for those whose name ends with `down`.
+/// A user's number is their name. The provider fails for names that end with `down`.
 fn bank(policy: Policy) -> (StepUp, ManualClock) {
     let clock = ManualClock::new();
     let deliver = |user: &str| ready(if user.ends_with("down") { Err(DeliveryError::Failed) } else { Ok(()) });
@@ -28,7 +28,7 @@ async fn push(step_up: &StepUp, user: &str) -> Result<(), ChallengeError> {
 }
 
 #[tokio::test]
-async fn in_all() {
+async fn per_process() {
     let (step_up, clock) = bank(Policy::new().sends_in_process(5, secs(60)));
     for user in ["+49 1", "+49 2", "+43 1"] {
         code(&step_up, user).await.unwrap();
@@ -36,7 +36,7 @@ async fn in_all() {
     for user in ["+49 3", "+44 1"] {
         push(&step_up, user).await.unwrap();
     }
-    // Codes and pushes, whoever asks and wherever it goes.
+    // Codes and pushes, of all users and recipients.
     assert_eq!(limited(code(&step_up, "+1 1").await), (5, Some(60), 60));
     assert_eq!(limited(push(&step_up, "+1 2").await), (5, Some(60), 60));
     clock.advance(secs(59));
@@ -46,7 +46,7 @@ async fn in_all() {
         code(&step_up, user).await.unwrap();
     }
     assert_eq!(limited(push(&step_up, "+1 2").await), (5, Some(60), 60));
-    // A refusal took nothing: neither of the bucket, nor of the user.
+    // A refusal took nothing from the bucket or the user's budget.
     clock.advance(secs(3600));
     for user in ["+1 2", "+1 3", "+1 4", "+1 5", "+1 6"] {
         push(&step_up, user).await.unwrap();
@@ -55,7 +55,7 @@ async fn in_all() {
 }
 
 #[tokio::test]
-async fn of_those_that_begin_alike() {
+async fn per_prefix() {
     let (step_up, clock) = bank(Policy::new().sends_per_prefix(3, 2, secs(60)));
     code(&step_up, "+49 1").await.unwrap();
     push(&step_up, "+49 1").await.unwrap();
@@ -72,9 +72,9 @@ async fn of_those_that_begin_alike() {
     assert_eq!(limited(code(&step_up, "+49 4").await), (2, Some(60), 60));
 }
 
-/// A refusal of the one takes nothing of the other.
+/// A refusal by one budget takes nothing from the other.
 #[tokio::test]
-async fn both() {
+async fn both_budgets() {
     let (step_up, _) = bank(Policy::new().sends_in_process(3, secs(60)).sends_per_prefix(3, 2, secs(60)));
     code(&step_up, "+49 1").await.unwrap();
     code(&step_up, "+49 2").await.unwrap();
@@ -85,9 +85,9 @@ async fn both() {
     assert_eq!(limited(code(&step_up, "+43 2").await), (3, Some(60), 60));
 }
 
-/// What the sender returned as an error was not sent.
+/// A message that the sender reports as unsent is restored.
 #[tokio::test]
-async fn given_back() {
+async fn unsent_messages_are_restored() {
     let (step_up, _) = bank(Policy::new().sends_in_process(3, secs(60)).sends_per_prefix(3, 2, secs(60)));
     for user in 0..20 {
         for failed in
@@ -103,9 +103,9 @@ async fn given_back() {
     assert_eq!(limited(code(&step_up, "+43 2").await).0, 3);
 }
 
-/// What a user's own limit refuses costs the process nothing.
+/// A start refused by the user's budget takes nothing from the process's budget.
 #[tokio::test]
-async fn a_user_alone_cannot_use_them_up() {
+async fn one_user_cannot_use_them_up() {
     let (step_up, clock) = bank(Policy::new().sends_in_process(6, secs(3600)));
     for session in 0..50 {
         let _ = step_up.start_otp(&caller("+49 1", session), "SMS", None).await;

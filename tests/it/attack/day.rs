@@ -1,8 +1,8 @@
 //! T4, T5, T13, T26: an attacker with fifty sessions, for more than a day of virtual time.
 //!
-//! They have read the code and everything that the server says: they come back in the moment in which a wait is over,
-//! guess sixteen at once, ask for codes and pushes, log out and in, drop their elevation and have it moved. Meanwhile
-//! the owner steps up and answers pushes, which resets what a success resets.
+//! They know the code and every response: they return at the moment a wait ends, guess sixteen codes concurrently,
+//! start codes and pushes, log out and in, drop their elevation and transfer it. Meanwhile the owner steps up and
+//! answers pushes, which resets what a success resets.
 
 use std::time::Duration;
 
@@ -12,35 +12,35 @@ use tower_step_up::{
 
 use super::{
     DAY, HOUR, MINUTE, SECOND, caller,
-    post::{Post, most_within},
+    outbox::{Outbox, most_within},
     secs, together, was_wrong,
 };
 
 const CHANNELS: [&str; 2] = ["SMS", "EMAIL"];
 const SESSIONS: usize = 50;
-/// More than a day, so that the day's window slides.
+/// More than a day, so that the window of a day slides.
 const LONG: u64 = 27 * HOUR;
 
 struct Attack {
     step_up: StepUp,
     clock: ManualClock,
-    post: Post,
+    outbox: Outbox,
     random: u64,
-    /// The ids of the sessions that the attacker holds.
+    /// The ids of the attacker's sessions.
     sessions: Vec<usize>,
     logins: usize,
-    /// Where a code was started.
+    /// The session whose code was started last.
     started: Vec<(usize, &'static str)>,
-    /// Pushes that nobody has answered.
+    /// Unanswered pushes.
     pushes: Vec<String>,
-    /// When a wait that somebody was told is over.
+    /// When the reported waits end.
     agenda: Vec<u64>,
-    /// When a code was compared and was wrong.
+    /// When wrong codes were compared.
     wrong: Vec<u64>,
     bob: Neighbour,
 }
 
-/// Somebody else, who wants to go on working: a step-up each hour.
+/// Another user, who steps up every hour.
 #[derive(Default)]
 struct Neighbour {
     next: u64,
@@ -50,17 +50,17 @@ struct Neighbour {
 impl Attack {
     fn new(policy: Policy, seed: u64) -> Self {
         let clock = ManualClock::new();
-        let post = Post::new(&clock);
+        let outbox = Outbox::new(&clock);
         let phone = async |caller: Caller, _: String| Ok(Recipient::new(format!("+1 {}", caller.subject())));
-        let mut builder = StepUp::builder().push("BIO", post.push()).enrollment(phone);
+        let mut builder = StepUp::builder().push("BIO", outbox.push()).enrollment(phone);
         builder = builder.policy(policy).clock(clock.clone());
         for channel in CHANNELS {
-            builder = builder.otp(channel, post.otp());
+            builder = builder.otp(channel, outbox.otp());
         }
         Self {
             step_up: builder.build().unwrap(),
             clock,
-            post,
+            outbox,
             random: seed,
             sessions: (0..SESSIONS).collect(),
             logins: SESSIONS,
@@ -93,12 +93,12 @@ impl Attack {
     }
 
     fn note(&mut self, wait: u128) {
-        assert!(wait > 0, "a wait that is over is none");
+        assert!(wait > 0, "a wait of zero");
         let at = self.now() + u64::try_from(wait).unwrap();
         self.agenda.push(at);
     }
 
-    /// To the moment at which the next wait is over, or a little on.
+    /// Advances to the end of the next wait, or by a short time.
     fn step_clock(&mut self) {
         let now = self.now();
         self.agenda.retain(|at| *at > now);
@@ -106,7 +106,7 @@ impl Attack {
             Some(next) if self.below(4) > 0 => next,
             _ => now + u64::try_from(self.below(40)).unwrap() * SECOND + 1,
         };
-        // No further than the neighbour's next step-up.
+        // At most until the neighbour's next step-up.
         self.clock.advance(Duration::from_millis(until.min(self.bob.next.max(now + 1)) - now));
     }
 
@@ -148,7 +148,7 @@ impl Attack {
             15 if self.below(50) == 0 => self.step_up.revoke_all("alice").await.unwrap(),
             16 => {
                 if let Some(id) = self.pushes.pop() {
-                    // The owner asked for none of these; it may be too late.
+                    // The owner started none of these; they may have expired.
                     let _ = self.step_up.answer_push("alice", &id, PushReply::Decline).await;
                 }
             }
@@ -158,7 +158,7 @@ impl Attack {
         }
     }
 
-    /// Asks for a code in so many sessions at once.
+    /// Starts a code in this many sessions concurrently.
     async fn start(&mut self, at_once: usize) {
         let (first, channel) = (self.below(self.sessions.len()), CHANNELS[self.below(2)]);
         let sessions: Vec<usize> = self.sessions.iter().cycle().skip(first).take(at_once).copied().collect();
@@ -177,7 +177,7 @@ impl Attack {
         }
     }
 
-    /// Sixteen wrong codes at once, in the session whose code was started last. Of twelve digits none is hit by chance.
+    /// Sixteen concurrent wrong codes for the code started last. With twelve digits none is right by chance.
     async fn guess(&mut self) {
         let Some((session, channel)) = self.started.last().copied() else { return };
         let (step_up, first) = (self.step_up.clone(), self.below(1_000_000_000_000 - 16));
@@ -200,9 +200,9 @@ impl Attack {
     async fn owner_verifies(&mut self) {
         let (owner, channel) = (caller("alice", "owner"), CHANNELS[self.below(2)]);
         if self.step_up.start_otp(&owner, channel, None).await.is_ok() {
-            let code = self.post.last().secret;
+            let code = self.outbox.last().secret;
             if self.step_up.verify_otp(&owner, channel, &code).await.is_ok() {
-                self.post.verified();
+                self.outbox.verified();
             }
         }
     }
@@ -212,27 +212,27 @@ impl Attack {
         if let Ok(push) = self.step_up.start_push(&owner, "BIO", None).await
             && self.step_up.answer_push("alice", &push.id, PushReply::Approve).await.is_ok()
         {
-            self.post.verified();
+            self.outbox.verified();
         }
     }
 
-    /// Nothing that is done to Alice is felt by Bob.
+    /// Bob is not affected by the attack on Alice.
     async fn neighbour(&mut self) {
         if self.now() < self.bob.next {
             return;
         }
         let (bob, channel) = (caller("bob", self.bob.step_ups % 3), CHANNELS[self.bob.step_ups % 2]);
         self.step_up.start_otp(&bob, channel, None).await.unwrap();
-        let code = self.post.last().secret;
+        let code = self.outbox.last().secret;
         self.step_up.verify_otp(&bob, channel, &code).await.unwrap();
-        self.post.verified();
+        self.outbox.verified();
         self.bob.step_ups += 1;
         self.bob.next = self.now() + HOUR;
     }
 
-    /// Messages to Alice: all of them, and those of one kind that led to nothing.
+    /// The most messages to Alice in a window: all, or only unverified ones, or ones of one kind.
     fn messages(&self, window: u64, unverified: bool, push: Option<bool>) -> usize {
-        let times = self.post.times(|sent| {
+        let times = self.outbox.times(|sent| {
             sent.subject == "alice" && !(unverified && sent.verified) && push.is_none_or(|push| push == sent.is_push)
         });
         most_within(window, &times)
@@ -260,12 +260,12 @@ async fn a_day_with_the_defaults() {
         most = std::array::from_fn(|i| most[i].max(seen[i]));
         assert!(attack.bob.step_ups >= 27, "{}", attack.bob.step_ups);
     }
-    // Or else the attacker was not trying.
+    // Otherwise the attacker did not reach the limits.
     assert!(most[0] >= 50, "{most:?}");
     assert_eq!(most[1..], LIMITS[1..], "{most:?}");
 }
 
-/// With the most generous policy: only the cap of a hundred is left.
+/// With the most generous policy, only the cap of a hundred remains.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_with_the_most_generous_policy() {
     let policy = || {

@@ -1,13 +1,14 @@
-//! T13: a thousand starts at once. The budget is taken before the sender runs, so it never sees more than it allows.
+//! T13: a thousand concurrent starts. The budget is taken before the sender runs, so the sender gets no more messages
+//! than the budget allows.
 
 use tower_step_up::{Caller, ManualClock, Policy, Recipient, SendBudget, StepUp};
 
-use super::{caller, post::Post, secs, together};
+use super::{caller, outbox::Outbox, secs, together};
 
 const ROUNDS: usize = 20;
 const STARTS: usize = 1000;
 
-/// Whom the starts are for: fifty sessions of one user, or ten sessions of each of a hundred users.
+/// The caller of each start: fifty sessions of one user, or ten sessions of each of a hundred users.
 type Who = fn(usize) -> Caller;
 
 fn fifty_sessions(i: usize) -> Caller {
@@ -18,14 +19,14 @@ fn hundred_users(i: usize) -> Caller {
     caller(&format!("user {}", i % 100), i / 100)
 }
 
-/// How many messages went out, each round from nothing.
+/// The number of messages sent in each round; every round begins with an empty store.
 async fn flood(rounds: usize, policy: Policy, who: Who, push: bool) -> Vec<usize> {
     let mut sent = Vec::new();
     for _ in 0..rounds {
         let clock = ManualClock::new();
-        let post = Post::new(&clock);
+        let outbox = Outbox::new(&clock);
         let shared = async |_: Caller, _: String| Ok(Recipient::new("+44 1"));
-        let step_up = StepUp::builder().otp("SMS", post.otp()).push("BIO", post.push()).enrollment(shared);
+        let step_up = StepUp::builder().otp("SMS", outbox.otp()).push("BIO", outbox.push()).enrollment(shared);
         let step_up = step_up.policy(policy.clone()).clock(clock).build().unwrap();
         let answers = together(STARTS, |i| {
             let (step_up, caller) = (step_up.clone(), who(i));
@@ -38,13 +39,13 @@ async fn flood(rounds: usize, policy: Policy, who: Who, push: bool) -> Vec<usize
             }
         })
         .await;
-        assert_eq!(post.len(), answers.into_iter().filter(|started| *started).count());
-        sent.push(post.len());
+        assert_eq!(outbox.len(), answers.into_iter().filter(|started| *started).count());
+        sent.push(outbox.len());
     }
     sent
 }
 
-/// Of ten challenges that may live at once, so that it is the budget that refuses.
+/// Ten live challenges allowed, so that only the budget refuses.
 fn roomy() -> Policy {
     Policy::new().live_challenges(10)
 }
@@ -59,7 +60,7 @@ async fn pushes_to_one_user() {
     assert_eq!(flood(ROUNDS, roomy(), fifty_sessions, true).await, [3; ROUNDS]);
 }
 
-/// A hundred users have enrolled one number: three times one user's budget.
+/// A hundred users have enrolled one number: its budget is three times a user's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn codes_to_one_recipient() {
     assert_eq!(flood(ROUNDS, roomy(), hundred_users, false).await, [9; ROUNDS]);
@@ -70,7 +71,7 @@ async fn pushes_to_one_recipient() {
     assert_eq!(flood(ROUNDS, roomy(), hundred_users, true).await, [9; ROUNDS]);
 }
 
-/// Where messages are plenty, no more challenges live at once than may.
+/// With a large budget, the number of live challenges is still limited.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_challenges() {
     let plenty = || {
@@ -82,7 +83,7 @@ async fn live_challenges() {
     assert_eq!(flood(5, plenty(), fifty_sessions, true).await, [3; 5]);
 }
 
-/// What a process sends, whoever asks.
+/// The budget of a process over all users.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process() {
     let policy = roomy()

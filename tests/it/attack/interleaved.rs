@@ -1,5 +1,5 @@
-//! T15, T16: what races, stepped by hand. Every operation of the store is a step, and hundreds of orders are tried,
-//! the same in each run.
+//! T15, T16: races stepped by hand. Every store operation is a step, and hundreds of orders are tried, the same in each
+//! run.
 
 use std::{
     future::Future,
@@ -7,8 +7,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use testkit::Elsewhere;
-use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, PushReply, PushReplyError, Secret, StepUp, discard};
+use testkit::FaultyStore;
+use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, PushReply, PushReplyError, StepUp, discard};
 
 use super::{caller, limited, passes};
 
@@ -17,7 +17,7 @@ const ORDERS: u64 = 200;
 
 type Act<'a> = Pin<Box<dyn Future<Output = bool> + 'a>>;
 
-/// Polls them in turns that the seed decides, to their end.
+/// Polls the futures in an order given by the seed until all have completed.
 fn interleave(seed: u64, mut acts: Vec<Act<'_>>) -> Vec<bool> {
     let mut random = (seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut done = vec![None; acts.len()];
@@ -27,7 +27,7 @@ fn interleave(seed: u64, mut acts: Vec<Act<'_>>) -> Vec<bool> {
         random ^= random >> 7;
         random ^= random << 17;
         let turn = usize::try_from((random >> 20) % u64::try_from(acts.len()).unwrap()).unwrap();
-        // Sometimes one gets far ahead of the others.
+        // Sometimes one runs far ahead of the others.
         for _ in 0..=(random >> 40) % 4 {
             if done[turn].is_none()
                 && let Poll::Ready(output) = acts[turn].as_mut().poll(&mut cx)
@@ -41,8 +41,7 @@ fn interleave(seed: u64, mut acts: Vec<Act<'_>>) -> Vec<bool> {
 
 fn bank() -> StepUp {
     let builder = StepUp::builder().sandbox().otp("SMS", discard).push("BIO", discard).clock(ManualClock::new());
-    let builder = builder.policy(Policy::new().pushes(100)).store(Elsewhere::default().clone());
-    builder.record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
+    FaultyStore::default().on(builder.policy(Policy::new().pushes(100))).build().unwrap()
 }
 
 async fn elevate(step_up: &StepUp, caller: &Caller) {
@@ -50,7 +49,7 @@ async fn elevate(step_up: &StepUp, caller: &Caller) {
     step_up.verify_otp(caller, "SMS", RIGHT).await.unwrap();
 }
 
-/// What may happen while everything of the user is revoked, or the one session.
+/// Operations concurrent with a revocation of all sessions or of one session.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Meanwhile {
     Verify,
@@ -59,7 +58,7 @@ enum Meanwhile {
     StartAndVerify,
 }
 
-/// Whatever comes first, nothing is left when everything is revoked.
+/// In any order, no grant is left after revoking all sessions.
 #[tokio::test]
 async fn revoking_all() {
     use Meanwhile::{Approve, StartAndVerify, Transfer, Verify};
@@ -81,7 +80,7 @@ async fn revoking_all() {
                 Verify => Box::pin(async { step_up.verify_otp(&old, "SMS", RIGHT).await.is_ok() }),
                 Approve => Box::pin(async { step_up.answer_push(user, &id, PushReply::Approve).await.is_ok() }),
                 Transfer => Box::pin(async { step_up.transfer(&old, &new).await.is_ok() }),
-                // Whoever starts anew may have done so after everything was revoked.
+                // A new start may have come after the revocation.
                 StartAndVerify => Box::pin(async { step_up.start_otp(&new, "SMS", None).await.is_ok() }),
             };
             let acts = interleave(order, vec![revoke, other]);
@@ -91,12 +90,12 @@ async fn revoking_all() {
                 leaks.push((meanwhile, order));
             }
         }
-        assert!(worked > 0, "{meanwhile:?} came first sometimes");
+        assert!(worked > 0, "{meanwhile:?} never came first");
     }
     assert!(leaks.is_empty(), "{} left a grant: {:?}", leaks.len(), leaks.first());
 }
 
-/// The same of the one session that is revoked. One that is moved at the same time may be moved before.
+/// The same for revoking one session. A concurrent transfer may come first.
 #[tokio::test]
 async fn revoking_one() {
     let step_up = bank();
@@ -118,9 +117,9 @@ async fn revoking_one() {
     }
 }
 
-/// An elevation that is moved to two places at once stands in one of them, and is left nowhere else.
+/// An elevation transferred to two sessions concurrently ends up in exactly one of them.
 #[tokio::test]
-async fn moving() {
+async fn transferring() {
     let step_up = bank();
     for order in 0..ORDERS {
         let user = &*format!("alice {order}");
@@ -137,7 +136,7 @@ async fn moving() {
     }
 }
 
-/// Denials that race, each said twice: of two pushes they are two, of three they are three.
+/// Concurrent denials, each sent twice, are counted once for each push.
 #[tokio::test]
 async fn denials() {
     let step_up = bank();
@@ -165,7 +164,7 @@ async fn denials() {
     assert!(wrong.is_empty(), "{} were miscounted: {:?}", wrong.len(), wrong.first());
 }
 
-/// T14: one answer is taken, and it decides, whichever order they come in.
+/// T14: one answer is accepted and decides, in any order.
 #[tokio::test]
 async fn answers() {
     let step_up = bank();
@@ -185,7 +184,7 @@ async fn answers() {
     }
 }
 
-/// T13: starts that race are one challenge a session at most, and those that came too late have given theirs back.
+/// T13: concurrent starts create at most one challenge per session, and the losers restore their messages.
 #[tokio::test]
 async fn starts() {
     let step_up = bank();
@@ -199,7 +198,7 @@ async fn starts() {
         let acts = interleave(order, sessions.iter().map(start).collect());
         let started = acts.iter().filter(|started| **started).count();
         assert!((1..=2).contains(&started), "order {order}: {acts:?}");
-        // Three in five minutes, and three alive.
+        // Three in five minutes, and three live challenges.
         for session in started..3 {
             let more = step_up.start_otp(&caller(user, format!("more {session}")), "SMS", None).await;
             assert_eq!(more, Ok(()), "order {order}: {started} were started");

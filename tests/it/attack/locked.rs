@@ -1,12 +1,12 @@
-//! T9: while a lock holds, nothing is compared. Right and wrong codes are told the same, byte for byte, for the same
-//! work in the store, in which nothing changes; and when it is over the right code still verifies.
+//! T9: during a lockout, no code is compared. Right and wrong codes get byte-identical responses after the same number
+//! of store operations, without a write; after the lockout the right code still verifies.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tower::ServiceExt;
-use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, PushReply, Secret, StepUp, discard};
+use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, PushReply, StepUp, discard};
 
 use super::{caller, passes, secs, was_wrong};
 
@@ -14,25 +14,23 @@ const RIGHT: &str = "123456";
 const WRONG: &str = "000000";
 
 struct Locked {
-    store: Elsewhere,
+    store: FaultyStore,
     clock: ManualClock,
     step_up: StepUp,
 }
 
-/// All that a client sees, but for what is random in every answer.
+/// Everything that a client sees, except what is random in every response.
 type Seen = (StatusCode, Vec<(String, String)>, Bytes);
 
 impl Locked {
     fn new(policy: Policy) -> Self {
-        let (store, clock) = (Elsewhere::default(), ManualClock::new());
+        let (store, clock) = (FaultyStore::default(), ManualClock::new());
         let step_up = StepUp::builder().sandbox().otp("SMS", discard).otp("EMAIL", discard).push("BIO", discard);
-        let step_up = step_up.policy(policy).clock(clock.clone()).store(store.clone());
-        let step_up =
-            step_up.record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap()).build().unwrap();
+        let step_up = store.on(step_up.policy(policy).clock(clock.clone())).build().unwrap();
         Self { store, clock, step_up }
     }
 
-    /// Wrong codes in another session than the one that is looked at.
+    /// Wrong codes in a session other than the observed one.
     async fn fail(&self, times: usize) {
         let thief = caller("alice", "thief");
         self.step_up.start_otp(&thief, "SMS", None).await.unwrap();
@@ -41,7 +39,7 @@ impl Locked {
         }
     }
 
-    /// The answer to a code, and how many operations of the store it took.
+    /// The response to a code, and the number of store operations.
     async fn verify(&self, caller: &Caller, code: &str) -> (Seen, usize) {
         let body = Full::new(Bytes::from(format!(r#"{{"verificationCode":"{code}"}}"#)));
         let request = Request::post("/otp/SMS/verify").header("content-type", "application/json");
@@ -57,7 +55,7 @@ impl Locked {
     }
 }
 
-/// How a user comes to be locked, what they are told then, and how it ends.
+/// How a user is locked, the response during the lock, and how it ends.
 #[derive(Clone, Copy, Debug)]
 enum Lock {
     Wait,
@@ -67,7 +65,7 @@ enum Lock {
 }
 
 #[tokio::test]
-async fn a_lock_answers_right_and_wrong_alike() {
+async fn a_lock_responds_to_right_and_wrong_codes_alike() {
     for lock in [Lock::Wait, Lock::Disabled, Lock::AllDay, Lock::Application] {
         let policy = match lock {
             Lock::Disabled => Policy::new().disable_after(4),
@@ -102,7 +100,7 @@ async fn a_lock_answers_right_and_wrong_alike() {
     }
 }
 
-/// What the locks refuse beside codes: a start on the channel, and an approval where the application locked.
+/// Besides codes, a lockout refuses starts on the channel, and a lock by the application also approvals.
 #[tokio::test]
 async fn a_lock_refuses_starts_and_approvals() {
     let locked = Locked::new(Policy::new().disable_after(4));
@@ -110,7 +108,7 @@ async fn a_lock_refuses_starts_and_approvals() {
     let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
     locked.fail(4).await;
     assert_eq!(step_up.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Forbidden));
-    // A failure belongs to its channel, and a push needs no code.
+    // Failures are counted per channel, and a push needs no code.
     step_up.start_otp(&alice, "EMAIL", None).await.unwrap();
     step_up.verify_otp(&alice, "EMAIL", RIGHT).await.unwrap();
 

@@ -1,18 +1,18 @@
-//! An attacker who holds sessions of a user and combines whatever they can: guesses, messages and locks over a day,
-//! floods, strangers, and what is given back. The limits hold, to the number, and nobody else notices.
+//! An attacker who holds sessions of a user and combines operations: attempts, messages and locks over a day, floods,
+//! other users, and restored messages. The limits hold exactly, and other users are not affected.
 
-mod post;
+mod outbox;
 
 mod buckets;
 mod day;
 mod floods;
-mod forgotten;
-mod given_back;
 mod interleaved;
 mod locked;
+mod lost_records;
+mod other_users;
 mod races;
 mod resends;
-mod strangers;
+mod restored;
 mod windows;
 
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// The limit, its window and the wait, in seconds.
+/// The limit of a refusal, its window and the wait, in seconds.
 fn limited<T: std::fmt::Debug>(answer: Result<T, ChallengeError>) -> (u32, Option<u64>, u64) {
     match answer {
         Err(ChallengeError::RateLimited(RateLimit { limit, window, wait, .. })) => {
@@ -43,13 +43,13 @@ fn limited<T: std::fmt::Debug>(answer: Result<T, ChallengeError>) -> (u32, Optio
     }
 }
 
-/// Whether a code was compared and was wrong.
+/// Whether a code was compared and wrong.
 fn was_wrong<T>(answer: &Result<T, ChallengeError>) -> bool {
     use ChallengeError::{ChallengeLimitExceeded, CodeInvalid, OneTryRemaining};
     matches!(answer, Err(CodeInvalid | OneTryRemaining | ChallengeLimitExceeded))
 }
 
-/// A code of the same length that is another one, and another for each `by` from 1 to 9.
+/// Another code of the same length, a different one for each `by` from 1 to 9.
 fn other(code: &str, by: u8) -> String {
     code.bytes().map(|digit| char::from(b'0' + (digit - b'0' + by) % 10)).collect()
 }

@@ -1,5 +1,5 @@
-//! T14, T15, T16: answers, revocations and transfers that race. Whatever comes first, a challenge is answered once, and
-//! what was ended leaves nothing.
+//! T14, T15, T16: concurrent answers, revocations and transfers. In any order, a challenge is answered once, and a
+//! revocation leaves no grant.
 
 use tower_step_up::{ChallengeError, ManualClock, Policy, PushReply, PushReplyError, StepUp, discard};
 
@@ -13,7 +13,7 @@ fn sandbox(policy: Policy) -> StepUp {
     builder.clock(ManualClock::new()).build().unwrap()
 }
 
-/// T14: of all answers to one push exactly one is taken, and it decides.
+/// T14: of all answers to one push exactly one is accepted, and it decides.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_push_one_answer() {
     let mut approved = 0;
@@ -34,12 +34,12 @@ async fn one_push_one_answer() {
         assert_eq!(passes(&step_up, &alice).await, was_approved, "round {round}");
         approved += usize::from(was_approved);
     }
-    assert!(approved > 0 && approved < ROUNDS, "both were seen: {approved}");
+    assert!(approved > 0 && approved < ROUNDS, "always the same outcome: {approved}");
 }
 
-/// No more than three numbers are compared, however many are typed at once; then the right one comes too late.
+/// At most three of many concurrent numbers are compared; then the right one fails, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_numbers_a_push() {
+async fn three_numbers_per_push() {
     for round in 0..50 {
         let step_up = sandbox(Policy::new().number_matching(2));
         let alice = caller("alice", 1);
@@ -66,7 +66,7 @@ async fn three_numbers_a_push() {
     }
 }
 
-/// Three denials at once are three: neither two nor six.
+/// Three concurrent denials are counted exactly.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn denials_are_counted_exactly() {
     for round in 0..100 {
@@ -89,7 +89,8 @@ async fn denials_are_counted_exactly() {
     }
 }
 
-/// T15, T16: everything is revoked while codes are verified, pushes approved and sessions moved. Nothing is left.
+/// T15, T16: no grant is left if all sessions are revoked while codes are verified, pushes approved, and sessions
+/// transferred.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoking_all_leaves_nothing() {
     let step_up = sandbox(Policy::new());
@@ -130,11 +131,11 @@ async fn revoking_all_leaves_nothing() {
         let expected = if acts[0] { ChallengeError::AlreadyVerified } else { ChallengeError::StateInvalid };
         assert_eq!(again, Err(expected), "round {round}");
     }
-    assert!(verified.iter().all(|count| *count > 0), "some came first: {verified:?}");
-    assert!(verified.iter().any(|count| *count < 300), "and some after: {verified:?}");
+    assert!(verified.iter().all(|count| *count > 0), "never verified first: {verified:?}");
+    assert!(verified.iter().any(|count| *count < 300), "never revoked first: {verified:?}");
 }
 
-/// T15: an elevation that is moved to several places at once, or while it is verified, stands in one at most.
+/// T15: an elevation transferred to several sessions concurrently, or during its verification, is in at most one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_doubles_nothing() {
     let step_up = sandbox(Policy::new());
@@ -161,6 +162,6 @@ async fn a_transfer_doubles_nothing() {
         }
         assert!(elevated <= 1, "round {round}: {elevated}");
         assert!(round % 2 != 0 || elevated == 1, "round {round}: it was lost");
-        assert!(!passes(&step_up, &old).await, "round {round}: the old id is left with nothing");
+        assert!(!passes(&step_up, &old).await, "round {round}: the old id keeps a grant");
     }
 }

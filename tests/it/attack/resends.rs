@@ -1,5 +1,5 @@
-//! A code is sent again, and its sender says that nothing was sent: what had arrived before is what it was, and whoever
-//! makes a sender fail gains neither tries nor calls.
+//! A code is resent and its sender reports that nothing was sent: the earlier code stays valid, and a failing sender
+//! gains neither attempts nor calls.
 
 use std::sync::{
     Arc, Mutex,
@@ -13,12 +13,12 @@ use tower_step_up::{
 
 use super::{caller, limited, other, passes, secs, was_wrong};
 
-/// What the next message comes to.
+/// The result of the next message.
 #[derive(Clone, Copy, PartialEq)]
 enum Next {
     Arrives,
     NotSent,
-    /// Not sent, which the sender says once it is told to.
+    /// Not sent; the sender waits for a signal before it reports that.
     NotSentLater,
 }
 
@@ -27,10 +27,10 @@ struct Bank {
     clock: ManualClock,
     next: Arc<Mutex<Next>>,
     later: Arc<Notify>,
-    /// Codes that were handed to a sender.
+    /// Codes given to a sender.
     codes: Arc<Mutex<Vec<String>>>,
     phone: Arc<Mutex<&'static str>>,
-    /// How often the enrollment was asked.
+    /// Number of calls of the enrollment.
     asked: Arc<AtomicUsize>,
 }
 
@@ -81,7 +81,7 @@ impl Bank {
         self.step_up.start_otp(caller, channel, None).await
     }
 
-    /// Starts a code that arrives.
+    /// Starts a code that arrives; returns it.
     async fn code(&self, caller: &Caller) -> String {
         self.start(caller, "SMS", Next::Arrives).await.unwrap();
         self.codes.lock().unwrap().last().unwrap().clone()
@@ -96,13 +96,13 @@ const NOT_SENT: Result<(), ChallengeError> = Err(ChallengeError::Unavailable);
 const STATE_INVALID: Result<(), ChallengeError> = Err(ChallengeError::StateInvalid);
 
 #[tokio::test]
-async fn the_code_that_arrived_goes_on_with_all_that_was_wrong_since() {
+async fn the_earlier_code_stays_valid_and_keeps_its_wrong_attempts() {
     for channel in ["SMS", "EMAIL"] {
         let (bank, alice) = (Bank::new(Policy::new()), caller("alice", 1));
         let first = bank.code(&alice).await;
         bank.clock.advance(secs(20));
         for _ in 0..2 {
-            // At once again: what was not sent holds no interval.
+            // Immediately: an unsent message does not start the resend interval.
             assert_eq!(bank.start(&alice, channel, Next::NotSent).await, NOT_SENT);
             assert!(was_wrong(&bank.verify(&alice, &other(&first, 1)).await), "{channel}");
         }
@@ -118,13 +118,17 @@ async fn the_code_that_arrived_goes_on_with_all_that_was_wrong_since() {
         }
         assert_eq!(bank.verify(&alice, &other(&first, 1)).await, Err(ChallengeError::OneTryRemaining), "{channel}");
         bank.clock.advance(secs(240));
-        assert_eq!(bank.verify(&alice, &first).await, Err(ChallengeError::CodeExpired), "{channel}: its own deadline");
+        assert_eq!(
+            bank.verify(&alice, &first).await,
+            Err(ChallengeError::CodeExpired),
+            "{channel}: at its own deadline"
+        );
     }
 }
 
-/// While the message is out only the new code compares, and its tries are those of both.
+/// While the message is being sent, only the new code is compared, and its attempts count for both.
 #[tokio::test]
-async fn what_is_done_while_the_message_is_out_counts() {
+async fn operations_while_a_message_is_being_sent_count() {
     type Meanwhile = (&'static str, Result<(), ChallengeError>);
     let table: [Meanwhile; 8] = [
         ("nothing", Ok(())),
@@ -175,9 +179,9 @@ async fn what_is_done_while_the_message_is_out_counts() {
     }
 }
 
-/// A provider that fails is called five times in ten minutes for one user, whatever is asked and where.
+/// A failing provider is called five times in ten minutes for one user, over all channels and sessions.
 #[tokio::test]
-async fn starts_that_send_nothing_have_a_budget_of_their_own() {
+async fn unsent_starts_have_their_own_budget() {
     let bank = Bank::new(Policy::new().live_challenges(10));
     *bank.next.lock().unwrap() = Next::NotSent;
     for i in 0..5 {
@@ -197,13 +201,13 @@ async fn starts_that_send_nothing_have_a_budget_of_their_own() {
     assert_eq!(limited(bank.step_up.start_otp(&caller("alice", 9), "SMS", None).await).2, 1);
     bank.clock.advance(secs(1));
     bank.step_up.start_otp(&caller("alice", 9), "SMS", None).await.unwrap();
-    // Four failed within the last ten minutes, and this one may fail yet.
+    // Four failed within the last ten minutes, and this one may still fail.
     assert_eq!(limited(bank.step_up.start_otp(&caller("alice", 8), "SMS", None).await), (5, Some(600), 1));
 }
 
-/// T38: what was sent to the old phone opens nothing once the user has another, and costs no try.
+/// T38: after the user's phone changes, a code sent to the old one is refused and costs no attempt.
 #[tokio::test]
-async fn a_code_verifies_only_where_its_recipient_is_still_the_users() {
+async fn a_code_verifies_only_while_its_recipient_is_the_users() {
     let (bank, alice) = (Bank::new(Policy::new()), caller("alice", 1));
     let code = bank.code(&alice).await;
     *bank.phone.lock().unwrap() = "+1 555 0222";
@@ -217,9 +221,9 @@ async fn a_code_verifies_only_where_its_recipient_is_still_the_users() {
     assert_eq!(bank.verify(&alice, &code).await, Ok(()));
 }
 
-/// T38: with another phone, only the session in which it was changed stays stepped up.
+/// T38: after the phone changes, only the session in which it was changed stays stepped up.
 #[tokio::test]
-async fn changed_factors_end_everything_but_the_callers_own_elevation() {
+async fn changed_factors_end_all_elevations_but_the_callers() {
     let bank = Bank::new(Policy::new().live_challenges(10));
     let (laptop, tablet) = (caller("alice", "laptop"), caller("alice", "tablet"));
     for session in [&laptop, &tablet] {
@@ -233,38 +237,38 @@ async fn changed_factors_end_everything_but_the_callers_own_elevation() {
     assert!(passes(&bank.step_up, &laptop).await && !passes(&bank.step_up, &tablet).await);
     assert_eq!(bank.verify(&laptop, &pending).await, STATE_INVALID);
     assert!(bank.step_up.answer_push("alice", &push.id, PushReply::Approve).await.is_err());
-    // It is a grant as any other: it moves, and ends.
+    // It is an ordinary grant: it can be transferred, and it ends.
     let moved = caller("alice", "moved");
     bank.step_up.transfer(&laptop, &moved).await.unwrap();
     assert!(passes(&bank.step_up, &moved).await);
     bank.step_up.revoke_all("alice").await.unwrap();
     assert!(!passes(&bank.step_up, &moved).await);
-    // A session that holds nothing gains nothing, and nor does a user who is not known.
+    // A session without a grant gains none, and neither does an unknown user.
     bank.step_up.factors_changed(&tablet).await.unwrap();
     bank.step_up.factors_changed(&caller("nobody", 1)).await.unwrap();
     assert!(!passes(&bank.step_up, &tablet).await && !passes(&bank.step_up, &caller("nobody", 1)).await);
 }
 
-/// T40: whoever is locked makes the application no work.
+/// T40: the application is not called for a locked user.
 #[tokio::test]
-async fn the_application_is_not_asked_for_what_the_records_refuse() {
+async fn the_application_is_not_called_for_what_the_records_refuse() {
     let (bank, alice) = (Bank::new(Policy::new()), caller("alice", 1));
     let asked = |more: usize, what: &str| assert_eq!(bank.asked.swap(0, SeqCst), more, "{what}");
     for _ in 0..100 {
         assert_eq!(bank.verify(&alice, "123456").await, STATE_INVALID);
     }
-    asked(0, "nothing is in flight");
+    asked(0, "no pending code");
     let push = bank.step_up.start_push(&alice, "BIO", None).await.unwrap();
     asked(1, "a push");
     for _ in 0..100 {
         assert_eq!(bank.step_up.start_push(&alice, "BIO", None).await.map(drop), STATE_INVALID);
     }
-    asked(0, "one is in flight");
+    asked(0, "one pending code");
     let code = bank.code(&alice).await;
     for by in 1..=5 {
         assert!(was_wrong(&bank.verify(&alice, &other(&code, by)).await));
     }
-    asked(6, "a code, and five guesses");
+    asked(6, "a code, and five attempts");
     let again = caller("alice", 2);
     for _ in 0..100 {
         assert_eq!(limited(bank.step_up.start_otp(&again, "SMS", None).await).0, 5);

@@ -1,6 +1,5 @@
-//! All budgets at once, as a property: an attacker chooses users, sessions, times, spellings and how the provider
-//! fares. In any window no more messages have reached the provider, and no more wrong codes were compared, than the
-//! policy says.
+//! All budgets together, as a property: an attacker chooses users, sessions, times, spellings and the provider's
+//! results. In no window do more messages reach the provider, or are more wrong codes compared, than the policy allows.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,7 +23,7 @@ use super::{DAY, HOUR, MINUTE, SECOND, caller, other, was_wrong};
 
 const USERS: usize = 5;
 const SESSIONS: usize = 4;
-/// The first is four users', in several spellings, and the second another's.
+/// The first belongs to four users, in several spellings, the second to other users.
 const RECIPIENTS: [&str; 2] = ["+441234567", "+491234567"];
 
 const IN_PROCESS: (usize, u64) = (12, 10 * MINUTE);
@@ -36,7 +35,7 @@ const WRONG_A_DAY: u8 = 12;
 enum How {
     #[default]
     Sends,
-    /// Says that nothing was sent.
+    /// Reports that nothing was sent.
     Fails,
     Hangs,
     Panics,
@@ -44,7 +43,7 @@ enum How {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// In so many sessions at once.
+    /// In this many sessions concurrently.
     Start {
         user: usize,
         session: usize,
@@ -71,7 +70,7 @@ enum Step {
         session: usize,
     },
     Wait(u64),
-    /// A new code, wrong ones and perhaps the right one, again and again.
+    /// Repeats: a new code, wrong ones, and perhaps the right one.
     Guesser {
         user: usize,
         times: usize,
@@ -79,7 +78,7 @@ enum Step {
         right: bool,
         wait: u64,
     },
-    /// Starts again and again, by turns in each session, as soon as the next may be allowed.
+    /// Starts repeatedly, in each session in turn, as soon as the next start may be allowed.
     Patient {
         user: usize,
         times: usize,
@@ -114,34 +113,34 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 20..120)
 }
 
-/// A message that the sender was given.
+/// A message given to the sender.
 #[derive(Clone, Debug)]
 struct Message {
     at: u64,
     user: String,
     session: String,
-    /// The number, whatever its spelling.
+    /// The canonical number.
     recipient: &'static str,
     push: bool,
     how: How,
     secret: String,
-    /// When its challenge was verified.
+    /// Time at which its challenge was verified.
     verified: Option<u64>,
 }
 
 impl Message {
-    /// Whether it reached the provider, or may have.
+    /// Whether it reached, or may have reached, the provider.
     fn is_out(&self) -> bool {
         self.how != How::Fails
     }
 
-    /// Whether it counts against the next message at this time: a verified one does for the day alone.
+    /// Whether it counts in this window for the next message: a verified one counts only for a day.
     fn counts(&self, at: u64, window: u64) -> bool {
         at < self.at + window && (window == DAY || self.verified.is_none_or(|verified| at < verified))
     }
 }
 
-/// The provider, and what it was given.
+/// The provider, with all messages.
 #[derive(Clone, Default)]
 struct Provider {
     clock: ManualClock,
@@ -157,7 +156,7 @@ impl Provider {
             How::Sends => Ok(()),
             How::Fails => Err(DeliveryError::Failed),
             How::Hangs => std::future::pending().await,
-            // As a panic, without its message.
+            // A panic without a message on stderr.
             How::Panics => std::panic::resume_unwind(Box::new(())),
         }
     }
@@ -170,7 +169,7 @@ impl Provider {
         Message { at, user, session, recipient, push, how, secret, verified: None }
     }
 
-    /// The newest message of a session that may have arrived, and its place.
+    /// The newest message of a session that may have arrived, with its index.
     fn newest(&self, caller: &(String, String), push: bool) -> Option<(usize, String)> {
         let messages = self.messages.lock().unwrap();
         let is_it = |message: &Message| {
@@ -184,7 +183,7 @@ impl Provider {
     }
 }
 
-/// However it is spelled, one number.
+/// One number in several spellings.
 fn recipient_of(user: &str, spelling: usize) -> Recipient {
     let number = RECIPIENTS[user.parse::<usize>().expect("a user") / 4];
     let spelled = match spelling % 3 {
@@ -195,12 +194,12 @@ fn recipient_of(user: &str, spelling: usize) -> Recipient {
     Recipient::phone(spelled).expect("a number in E.164")
 }
 
-/// An attacker at work, and what they have had.
+/// The attacker, with everything that was sent and compared.
 struct Attack {
     step_up: StepUp,
     provider: Provider,
     clock: ManualClock,
-    /// When wrong codes were compared, by user, with the failures in a row before.
+    /// Times of compared wrong codes, by user, with the number of failures in a row before.
     wrong_at: BTreeMap<String, Vec<u64>>,
     row: HashMap<String, usize>,
 }
@@ -242,7 +241,7 @@ impl Attack {
         Self { step_up, provider, clock, wrong_at: BTreeMap::new(), row: HashMap::new() }
     }
 
-    /// Whether anything was sent is looked up afterwards.
+    /// Whether a message was sent is checked later.
     async fn start(&self, user: usize, session: usize, push: bool) {
         let (user, session) = (user.to_string(), session.to_string());
         let (caller, scope) = (caller(&user, &session), Some(&*session));
@@ -318,7 +317,7 @@ impl Attack {
         Ok(())
     }
 
-    /// A wrong code was compared: no more than a day's, and none in a wait.
+    /// Records a compared wrong code: at most a day's limit, and none during a wait.
     fn compared(&mut self, user: &str) -> Result<(), TestCaseError> {
         let now = self.clock.now().as_millis();
         let wrong = self.wrong_at.entry(user.to_owned()).or_default();
@@ -334,7 +333,7 @@ impl Attack {
         reach("wrong codes", in_a_day, WRONG_A_DAY.into())
     }
 
-    /// Looks at every window that ends with a message.
+    /// Checks every window that ends with a message.
     fn check(&self, rates: bool) -> Result<(), TestCaseError> {
         let messages = self.provider.messages.lock().unwrap();
         for (place, last) in messages.iter().enumerate() {
@@ -357,7 +356,7 @@ impl Attack {
             };
             let mine = |message: &Message| message.is_out() && message.user == last.user;
             let my_like = |message: &Message| mine(message) && message.push == last.push;
-            // Whoever has verified with a recipient before has their own budget there, whatever strangers send.
+            // A user who has verified with a recipient has their own budget for it.
             let theirs = |message: &Message| {
                 message.is_out() && message.recipient == last.recipient && !verified_before(message)
             };
@@ -376,7 +375,7 @@ impl Attack {
             reach("an hour of a recipient", count(HOUR, &theirs), 45)?;
             reach("a day of a recipient", count(DAY, &theirs), 90)?;
             if rates {
-                // What was verified is not given back to these.
+                // Verified messages are not restored to these budgets.
                 let any = |window: u64, which: &dyn Fn(&Message) -> bool| {
                     let in_it =
                         |message: &&Message| last.at < message.at + window && message.is_out() && which(message);
@@ -391,7 +390,7 @@ impl Attack {
     }
 }
 
-/// Which limits were reached, so that the property says something of each.
+/// The limits that were reached, so that each is known to be tested.
 static REACHED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
 
 fn reach(name: &'static str, count: usize, limit: usize) -> Result<(), TestCaseError> {
@@ -412,7 +411,7 @@ fn no_window_holds_more_than_its_limit() {
         config.cases = 200;
     }
     let run = TestRunner::new(config).run(&(any::<bool>(), steps()), |(rates, steps)| {
-        // The senders' deadlines pass by themselves where nothing else is to be done.
+        // tokio's paused clock advances to the senders' deadlines.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let mut attack = Attack::new(rates);

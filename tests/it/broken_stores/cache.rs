@@ -1,5 +1,4 @@
-//! A moka cache in process: alone, as a store that needs no fast reads would use it, and with the mistakes
-//! that it lends itself to.
+//! A moka cache in process: correct, as a store without fast reads would use it, and with typical mistakes.
 
 #![expect(clippy::disallowed_methods, reason = "shows what they do")]
 
@@ -12,18 +11,18 @@ use moka::{Expiry, ops::compute::Op, sync::Cache};
 use testkit::stopped;
 use tower_step_up::store::{Change, Key, Revision, Store, StoreError, Stored, Swapped};
 
-/// What is wrong with a cache.
+/// The mistake of a cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Slip {
     /// Nothing.
     None,
-    /// An update keeps what was left of the earlier life.
+    /// An update keeps the remaining lifetime of the old record.
     KeepsExpiry,
     /// Evicts when it is full.
     Evicts,
-    /// Reads an index and compares the cache.
+    /// Loads from an index, but compares with the cache.
     PartsFromIndex,
-    /// Compares in a compute, and deletes beside it.
+    /// Compares in `compute`, and deletes outside of it.
     DeletesBeside,
 }
 

@@ -9,42 +9,42 @@ use testkit::stopped;
 use tokio::task::yield_now;
 use tower_step_up::store::{Change, Key, Revision, Store, StoreError, Stored, Swapped};
 
-/// What is wrong with a map.
+/// The fault of a map.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
     /// Nothing.
     None,
-    /// Compares, and writes later.
+    /// Compares and writes in two steps.
     ChecksThenWrites,
-    /// Compares version numbers that begin anew with each record, instead of revisions.
+    /// Compares version numbers that restart with each record, instead of revisions.
     CountsVersions,
-    /// Compares only that there is a record.
+    /// Compares only the existence of a record.
     IgnoresRevisions,
-    /// Inserts without looking.
+    /// Inserts without a comparison.
     InsertsOver,
-    /// Makes an insert of an update.
+    /// Treats an update as an insert.
     UpdatesNothing,
-    /// Keeps what it loaded, for the next load; a swap drops it, but not what is on its way there.
+    /// Caches loads; a swap invalidates the cache, but not loads in progress.
     CachesLoads,
     /// Forgets one write in fifty.
     LosesUpdates,
-    /// Takes a lock over a wait, and keeps it where the caller goes away.
+    /// Holds a lock across an await, and keeps it if the future is dropped.
     KeepsLocks,
-    /// Loads what is too large for it as nothing.
+    /// Loads large records as absent.
     ForgetsLarge,
-    /// Says of an insert that it is done, and writes nothing.
+    /// Reports an insert as done, and writes nothing.
     InsertsNothing,
-    /// Says of a delete that it is done, and leaves the record.
+    /// Reports a delete as done, and keeps the record.
     DeletesNothing,
     /// Writes with the next swap.
     WritesLater,
     /// Keeps everything under one key.
     MixesKeys,
-    /// Answers a swap that was sent again with a conflict.
+    /// Reports a resent swap as a conflict.
     ConflictsWithItself,
-    /// Makes the changes after one that conflicts.
+    /// Applies the changes after one that conflicts.
     StopsNowhere,
-    /// Names the first change, whichever it was that conflicts.
+    /// Always reports the first change as the conflicting one.
     NamesTheFirst,
 }
 
@@ -155,7 +155,7 @@ impl FaultyMap {
 }
 
 impl State {
-    /// Whether the very record that is to be written is there.
+    /// Whether the record to be written is already stored.
     fn holds(&self, key: &Key, next: Option<&Stored>) -> Result<bool, StoreError> {
         let current = self.records.get(key).map(|bytes| Revision::of(bytes)).transpose()?;
         Ok(current.is_some() && current == next.map(Stored::revision))

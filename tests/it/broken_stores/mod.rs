@@ -1,4 +1,4 @@
-//! Stores that keep the contract, and what becomes of each by one mistake.
+//! Stores that fulfil the contract, and variants of each with one mistake.
 
 mod cache;
 mod faulty_map;

@@ -10,7 +10,7 @@ use testkit::client::{Client, refused};
 #[allow(dead_code, reason = "its main")]
 mod example;
 
-/// What the phone shows: the operation, and the code.
+/// The phone's display: the operation, and the code.
 type Phone = Arc<Mutex<Option<(String, String)>>>;
 
 fn app() -> (Router, Phone) {
@@ -24,7 +24,7 @@ fn app() -> (Router, Phone) {
     (example::app(sender).unwrap(), phone)
 }
 
-/// Steps up for what was refused: what the phone showed.
+/// Steps up for the refused request; returns the text on the phone.
 async fn approve(client: &Client, phone: &Phone, refusal: &Value) -> String {
     let code = async || phone.lock().unwrap().clone().unwrap().1;
     client.step_up(&json!({ "binding": refusal["binding"] }), code).await;
@@ -32,7 +32,7 @@ async fn approve(client: &Client, phone: &Phone, refusal: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_payout_is_opened_by_its_own_approval_once() {
+async fn an_approved_payout_passes_once() {
     let (app, phone) = app();
     let alice = Client::new(&app, "alice-1");
     let payout = json!({ "to": "carol", "cents": 25_000 });
@@ -50,7 +50,7 @@ async fn a_payout_is_opened_by_its_own_approval_once() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_told_is_not_asked() {
+async fn indescribable_payouts_are_invalid() {
     let (app, _) = app();
     let alice = Client::new(&app, "alice-1");
     let bodies =
@@ -64,7 +64,7 @@ async fn what_cannot_be_told_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_card_is_shown_by_the_path_that_the_client_sent() {
+async fn a_card_is_bound_by_its_original_path() {
     let (app, phone) = app();
     let alice = Client::new(&app, "alice-1");
     let refusal = alice.post("/eu/cards/1/reveal").await;

@@ -1,4 +1,4 @@
-//! The examples that show one thing each: every one is driven as its own lines say, and where it has to refuse.
+//! The examples that show one feature each: every one as its comments describe, and where it must refuse.
 
 mod dynamic_linking;
 mod one_time;

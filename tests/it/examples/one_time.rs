@@ -14,7 +14,7 @@ use testkit::client::{Client, refused};
 mod example;
 
 #[tokio::test]
-async fn given_back_before_an_effect_and_spent_after_one() {
+async fn restored_before_an_effect_and_consumed_after_one() {
     let (clock, ledger) = (ManualClock::new(), Arc::<Ledger>::default());
     let app = example::app(clock.clone(), Arc::clone(&ledger)).unwrap();
     let alice = Client::new(&app, "alice-1");
@@ -36,9 +36,9 @@ async fn given_back_before_an_effect_and_spent_after_one() {
     assert_eq!(ledger.paid.load(SeqCst), 2);
 }
 
-/// A ledger that stays down is asked twice, not for ever.
+/// A ledger that stays down is called twice, not forever.
 #[tokio::test]
-async fn given_back_once() {
+async fn restored_once() {
     let app = example::app(ManualClock::new(), Arc::default()).unwrap();
     let alice = Client::new(&app, "alice-1");
     alice.step_up_in_the_sandbox(&json!({})).await;
@@ -50,7 +50,7 @@ async fn given_back_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_at_once_one_is_paid() {
+async fn of_concurrent_requests_one_is_paid() {
     let ledger = Arc::<Ledger>::default();
     let app = example::app(ManualClock::new(), Arc::clone(&ledger)).unwrap();
     let alice = Client::new(&app, "alice-1");

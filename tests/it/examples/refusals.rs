@@ -9,7 +9,7 @@ mod example;
 const NAVIGATES: (&str, &str) = ("sec-fetch-mode", "navigate");
 
 #[tokio::test]
-async fn a_problem_says_what_the_default_says_and_its_type() {
+async fn a_problem_contains_the_default_fields_and_its_type() {
     let app = example::app().unwrap();
     let alice = Client::new(&app, "alice-1");
     let refusal = alice.send("POST /transfers", &[NAVIGATES], ()).await;
@@ -34,7 +34,7 @@ async fn a_problem_says_what_the_default_says_and_its_type() {
 }
 
 #[tokio::test]
-async fn a_navigation_goes_to_the_page_and_everything_else_gets_json() {
+async fn a_navigation_is_redirected_and_everything_else_gets_json() {
     let app = example::app().unwrap();
     let alice = Client::new(&app, "alice-1");
     let html = ("accept", "text/html,application/xhtml+xml;q=0.9");
@@ -56,13 +56,13 @@ async fn a_navigation_goes_to_the_page_and_everything_else_gets_json() {
         assert_eq!(refusal.header("content-type"), "application/json");
     }
     let nobody = Client::new(&app, "").send("GET /statements/2026", &[NAVIGATES], ()).await;
-    assert_eq!(nobody.status, 401, "who is not logged in has no session to step up");
+    assert_eq!(nobody.status, 401, "without a login there is no session to step up");
     alice.step_up_in_the_sandbox(&json!({})).await;
     assert_eq!(alice.send("GET /statements/2026", &[NAVIGATES], ()).await.status, 200);
 }
 
 #[tokio::test]
-async fn the_page_leads_nowhere_else() {
+async fn the_page_redirects_to_no_other_host() {
     let app = example::app().unwrap();
     let nobody = Client::new(&app, "");
     for (given, back) in [
@@ -83,9 +83,9 @@ async fn the_page_leads_nowhere_else() {
     }
 }
 
-/// A target may begin with two slashes: what is sent back to is another host no more than the page is.
+/// A request target may begin with two slashes: `return_to` must not be another host.
 #[tokio::test]
-async fn no_target_makes_a_way_out() {
+async fn no_target_leads_to_another_host() {
     use axum::{Router, routing::get};
     use tower_step_up::{Caller, RequireStepUp, StepUp, discard};
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).build().unwrap();

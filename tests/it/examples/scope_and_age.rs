@@ -10,7 +10,7 @@ use testkit::client::{Client, refused};
 mod example;
 
 #[tokio::test]
-async fn a_route_gets_the_scope_and_the_age_that_it_asks_for() {
+async fn a_route_requires_its_scope_and_age() {
     let clock = ManualClock::new();
     let app = example::app(clock.clone()).unwrap();
     let alice = Client::new(&app, "alice-1");
@@ -42,7 +42,7 @@ async fn a_route_gets_the_scope_and_the_age_that_it_asks_for() {
 }
 
 #[tokio::test]
-async fn a_scope_is_enough_where_the_session_would_do_too() {
+async fn a_scope_is_enough_with_or_session() {
     let app = example::app(ManualClock::new()).unwrap();
     let alice = Client::new(&app, "alice-1");
     assert_eq!(alice.get("/limits").await.why(), refused("missing"));

@@ -1,4 +1,4 @@
-//! What may happen, and how often it does.
+//! Random commands, and their weights.
 
 use std::time::Duration;
 
@@ -32,26 +32,26 @@ impl Channel {
     }
 }
 
-/// What becomes of a message.
+/// The result of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Post {
     #[default]
     Arrives,
-    /// The sender says that it was not sent.
+    /// The sender reports that it was not sent.
     Fails,
-    /// The sender says that there is no such number.
+    /// The sender reports that there is no such number.
     NoSuchNumber,
 }
 
-/// A code that is typed. Only the first is right.
+/// A typed code. Only the first is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guess {
-    /// The last that was sent to this session.
+    /// The last code sent to this session.
     Right,
     Wrong,
-    /// The one before the last.
+    /// The code before the last.
     Old,
-    /// The last of the session after this one.
+    /// The last code of the next session.
     OfAnother,
     TooShort,
 }
@@ -76,7 +76,7 @@ impl Route {
     pub(crate) const ALL: [Self; 4] = [Self::Any, Self::Payments, Self::Fresh, Self::Biometric];
 }
 
-/// Pushes are counted from the last that anybody started, backwards.
+/// Pushes are numbered backwards from the last one of all sessions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Command {
     Start {
@@ -116,7 +116,7 @@ pub(crate) enum Command {
     RevokeAll {
         session: usize,
     },
-    /// The session gets another id.
+    /// The session is transferred to another id.
     Rotate {
         session: usize,
     },
@@ -133,7 +133,7 @@ pub(crate) enum Command {
 const STEPS: &[u64] = &[SECOND, 14_500, 15 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE];
 const LEAPS: &[u64] = &[10 * MINUTE, 30 * MINUTE, HOUR, DAY];
 
-/// Commands at random, among them short runs that belong together: what needs many of them would else be too rare.
+/// Random commands, and short sequences of related ones, which would otherwise be too rare.
 pub(crate) fn commands() -> impl Strategy<Value = Vec<Command>> {
     let run = prop_oneof![
         4 => start(any_channel()).prop_map(|start| vec![start]),
@@ -141,7 +141,7 @@ pub(crate) fn commands() -> impl Strategy<Value = Vec<Command>> {
         2 => guesses().prop_map(|guesses| vec![guesses]),
         5 => (start(pushes()), answer(Just(0))).prop_map(|(start, answer)| vec![start, answer]),
         2 => answer(0_usize..4).prop_map(|answer| vec![answer]),
-        1 => bombing(),
+        1 => flood(),
         4 => look().prop_map(|look| vec![look]),
         2 => intervene().prop_map(|intervene| vec![intervene]),
     ];
@@ -151,7 +151,7 @@ pub(crate) fn commands() -> impl Strategy<Value = Vec<Command>> {
     prop::collection::vec(pace, 1..120).prop_map(|paces| paces.concat())
 }
 
-/// The first two are of different users, and do the most.
+/// The first two, of different users, are the most frequent.
 fn session() -> impl Strategy<Value = usize> + Clone {
     prop_oneof![5 => Just(0), 2 => Just(1), 1 => 2..SESSIONS]
 }
@@ -186,7 +186,7 @@ fn guesses() -> impl Strategy<Value = Command> {
     })
 }
 
-/// The guesses where the start was.
+/// The attempts in the session and on the channel of the start.
 fn with(guesses: Command, start: Command) -> Command {
     match (guesses, start) {
         (Command::Verify { guess, times, .. }, Command::Start { session, channel, .. }) => {
@@ -206,8 +206,8 @@ fn answer(push: impl Strategy<Value = usize>) -> impl Strategy<Value = Command> 
     })
 }
 
-/// Pushes in several sessions, mostly of one user, before any is answered.
-fn bombing() -> impl Strategy<Value = Vec<Command>> {
+/// Pushes in several sessions, mostly of one user, before any of them is answered.
+fn flood() -> impl Strategy<Value = Vec<Command>> {
     let start = |session| {
         let (channel, payments, post) = (Channel::Biometric, false, Post::Arrives);
         Command::Start { session, channel, payments, post }

@@ -1,5 +1,5 @@
-//! The companion and guarded routes: requests go through tower, answers come back as lines. Where there are several nodes,
-//! they take turns.
+//! The challenge endpoints and guarded routes, called through tower; responses are summarized as lines. Several nodes
+//! take turns.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ use super::{
     rules::Rules,
 };
 
-/// What the senders were handed last, and what becomes of it.
+/// What the senders got last, and the results they report.
 #[derive(Default)]
 struct Outbox {
     post: Post,
@@ -35,14 +35,14 @@ struct Outbox {
 
 pub(crate) struct Companion {
     nodes: Vec<StepUp>,
-    /// How often a node was asked.
+    /// Number of requests, which selects the node.
     turn: AtomicUsize,
     pub(crate) clock: ManualClock,
     outbox: Arc<Mutex<Outbox>>,
     callers: Vec<Caller>,
-    /// Every code that was handed to a sender, by session.
+    /// Every code given to a sender, by session.
     codes: HashMap<usize, Vec<String>>,
-    /// Every push that was: its id and its number.
+    /// Every push given to a sender: its id and its number.
     pushes: Vec<(String, String)>,
     rotations: usize,
 }
@@ -69,7 +69,7 @@ impl Companion {
 }
 
 impl Companion {
-    /// Of so many nodes, which share the clock.
+    /// With this many nodes, which share the clock.
     pub(crate) fn new(rules: Rules, nodes: usize, node: impl Fn(StepUpBuilder) -> StepUp) -> Self {
         let (clock, outbox) = (ManualClock::new(), Arc::<Mutex<Outbox>>::default());
         let text = || {
@@ -104,13 +104,13 @@ impl Companion {
         }
     }
 
-    /// Whose turn it is.
+    /// The node whose turn it is.
     fn step_up(&self) -> &StepUp {
         &self.nodes[self.turn.fetch_add(1, Ordering::Relaxed) % self.nodes.len()]
     }
 
-    /// Asks the companion: the line of its answer, and its body.
-    async fn ask(&self, session: usize, method: Method, path: &str, body: Value) -> (String, Value) {
+    /// Calls a challenge endpoint; returns the summary of the response, and its body.
+    async fn send(&self, session: usize, method: Method, path: &str, body: Value) -> (String, Value) {
         let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
@@ -128,16 +128,16 @@ impl Companion {
         *self.outbox.lock().unwrap() = Outbox { post, sent: None };
         let kind = if channel.is_push() { "push" } else { "otp" };
         let scope = if payments { serde_json::json!({"scope": "payments"}) } else { Value::Null };
-        let (mut line, body) = self.ask(session, Method::POST, &format!("/{kind}/{}", channel.name()), scope).await;
+        let (mut line, body) = self.send(session, Method::POST, &format!("/{kind}/{}", channel.name()), scope).await;
         let Some(sent) = self.outbox.lock().unwrap().sent.take() else { return line };
         if channel.is_push() {
-            assert!(!line.starts_with('2') || body["id"] == sent, "the id that was sent is the one that is told");
+            assert!(!line.starts_with('2') || body["id"] == sent, "the sent id is the returned one");
             let number = body["number"].as_str().map(str::to_owned);
             line += number.as_ref().map_or("", |_| " number");
             self.pushes.push((sent, number.unwrap_or_else(|| "00".into())));
         } else {
             let codes = self.codes.entry(session).or_default();
-            // Of two codes, the one that was not sent is the older: the other came back.
+            // The unsent code is the older of two: the other is restored.
             let place = codes.len().saturating_sub(usize::from(post != Post::Arrives));
             codes.insert(place, sent);
         }
@@ -157,13 +157,13 @@ impl Companion {
         let code = code.unwrap_or_else(|| another(&right));
         let path = format!("/otp/{}/verify", channel.name());
         let body = serde_json::json!({"verificationCode": code});
-        self.ask(session, Method::POST, &path, body).await.0
+        self.send(session, Method::POST, &path, body).await.0
     }
 
-    /// `push` counts from the first that a sender was handed.
+    /// `push` is numbered from the first one given to a sender.
     pub(crate) async fn poll(&self, session: usize, channel: Channel, push: usize) -> String {
         let path = format!("/push/{}/{}", channel.name(), self.pushes[push].0);
-        let (line, body) = self.ask(session, Method::GET, &path, Value::Null).await;
+        let (line, body) = self.send(session, Method::GET, &path, Value::Null).await;
         let Some(status) = body["status"].as_str() else { return line };
         format!("{line} {status} {}", body["expiresIn"])
     }
@@ -178,7 +178,7 @@ impl Companion {
         };
         match self.step_up().answer_push(&format!("user {user}"), id, answer).await {
             Ok(()) => "taken".into(),
-            // How long an answered push is known is nobody's business.
+            // How long an answered push is remembered is not specified.
             Err(PushReplyError::Unknown | PushReplyError::Closed) => "gone".into(),
             Err(PushReplyError::NumberRequired) => "number required".into(),
             Err(PushReplyError::WrongNumber { left }) => format!("wrong number, {left} left"),
@@ -187,7 +187,7 @@ impl Companion {
     }
 
     pub(crate) async fn status(&self, session: usize) -> String {
-        let (line, body) = self.ask(session, Method::GET, "/", Value::Null).await;
+        let (line, body) = self.send(session, Method::GET, "/", Value::Null).await;
         let mut words = vec![line, body["status"].as_str().unwrap().to_owned()];
         for grant in body["grants"].as_array().unwrap() {
             let scope = grant["scope"].as_str().map_or(String::new(), |scope| format!("/{scope}"));
@@ -197,7 +197,7 @@ impl Companion {
         words.join(" ")
     }
 
-    /// A request to a route behind a guard.
+    /// A request to a guarded route.
     pub(crate) async fn guarded(&self, session: usize, route: Route) -> String {
         let requirement = match route {
             Route::Any => Requirement::new(),
@@ -218,14 +218,14 @@ impl Companion {
     }
 
     pub(crate) async fn drop_elevation(&self, session: usize) -> String {
-        self.ask(session, Method::DELETE, "/", Value::Null).await.0
+        self.send(session, Method::DELETE, "/", Value::Null).await.0
     }
 
     pub(crate) async fn revoke(&self, session: usize) {
         self.step_up().revoke(&self.callers[session]).await.unwrap();
     }
 
-    /// The session goes on under another id, and the old one is left with nothing.
+    /// The session continues under another id, and the old one has nothing.
     pub(crate) async fn rotate(&mut self, session: usize, users: usize) -> String {
         self.rotations += 1;
         let new = caller(session, users, self.rotations);
@@ -248,13 +248,13 @@ impl Companion {
     }
 }
 
-/// Another code or number, as long.
+/// Another code or number of the same length.
 fn another(code: &str) -> String {
     let (front, last) = code.split_at(code.len() - 1);
     format!("{front}{}", (last.parse::<u8>().unwrap() + 1) % 10)
 }
 
-/// The status, the error code, and what goes with it.
+/// The status, the error code, and its parameters.
 fn line(status: StatusCode, headers: &HeaderMap, body: &Value) -> String {
     let header = |name| headers.get(name).map(|value| value.to_str().unwrap());
     let mut words = vec![status.as_str().to_owned()];

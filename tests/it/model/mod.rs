@@ -1,9 +1,8 @@
-//! The whole companion against a naive reference of its contract: random commands from many sessions, over time.
+//! The challenge endpoints compared with a naive reference of their contract: random commands from many sessions.
 //!
-//! The reference keeps everything that ever happened in lists and finds each answer by going through them. Every
-//! answer must be the same on both sides, so every limit holds for any sequence. The sequences are the same in every
-//! run; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` ask for others and for more. With the feature `redis`, two nodes on a
-//! server answer in turns, by the same reference.
+//! The reference keeps all past events in lists and derives each response from them. Both sides must give the same
+//! responses, so every limit holds for any sequence. The sequences are the same in every run; `PROPTEST_RNG_SEED` and
+//! `PROPTEST_CASES` select others and more. With the feature `redis`, two nodes on a server take turns.
 
 use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
@@ -22,15 +21,15 @@ use self::{
     rules::Rules,
 };
 
-/// What both sides answer to one command.
+/// The responses of both sides to one command.
 type Answers = (Vec<String>, Vec<String>);
 
-/// A refusal is an answer, too.
+/// A refusal is a response, too.
 fn line(answer: Result<String, String>) -> String {
     answer.unwrap_or_else(|refusal| refusal)
 }
 
-/// Where there is no answer to compare, both say nothing.
+/// The responses are empty if there is nothing to compare.
 async fn both(companion: &mut Companion, reference: &mut Reference, users: usize, command: Command) -> Answers {
     let (mut given, mut due) = (Vec::new(), Vec::new());
     reference.now = companion.clock.now().as_millis();
@@ -82,7 +81,7 @@ async fn both(companion: &mut Companion, reference: &mut Reference, users: usize
         Command::Rotate { session } => {
             given.push(companion.rotate(session, users).await);
             reference.rotate(session);
-            // The old id is left with nothing.
+            // The old id has nothing.
             due.push("200 STANDARD".into());
         }
         Command::Lock { session } => {
@@ -98,7 +97,7 @@ async fn both(companion: &mut Companion, reference: &mut Reference, users: usize
     (given, due)
 }
 
-/// Runs the commands on both sides; every answer that was given, or the first that differs.
+/// Runs the commands on both sides; returns all responses, or the first difference.
 fn run(
     rules: Rules,
     companion: impl Fn(Rules) -> Companion,
@@ -111,7 +110,8 @@ fn run(
         for (i, command) in commands.iter().enumerate() {
             let (given, due) = both(&mut companion, &mut reference, rules.users, *command).await;
             if given != due {
-                let text = format!("command {i}, {command:?}: the companion said {given:?}, and the reference {due:?}");
+                let text =
+                    format!("command {i}, {command:?}: the response is {given:?}, the reference expects {due:?}");
                 return Err(TestCaseError::fail(text));
             }
             answers.extend(given);
@@ -120,7 +120,7 @@ fn run(
     })
 }
 
-/// Runs so many random sequences, which between them must meet all of these answers: else they would prove little.
+/// Runs this many random sequences, which together must contain all of these responses.
 fn answers_as_the_reference(rules: Rules, companion: impl Fn(Rules) -> Companion, cases: u32, met: &[&str]) {
     let mut config = Config { failure_persistence: None, max_shrink_iters: 200 * cases, ..Config::default() };
     if config.rng_seed == RngSeed::Random {
@@ -136,7 +136,7 @@ fn answers_as_the_reference(rules: Rules, companion: impl Fn(Rules) -> Companion
     });
     run.unwrap_or_else(|error| panic!("{error}"));
     for expected in met {
-        assert!(answers.borrow().iter().any(|answer| answer.starts_with(expected)), "nobody was told {expected}");
+        assert!(answers.borrow().iter().any(|answer| answer.starts_with(expected)), "no response was {expected}");
     }
 }
 
@@ -151,7 +151,7 @@ mod in_redis {
 
     use super::{Companion, Rules, answers_as_the_reference};
 
-    /// Runs fewer sequences than in process: each waits for a server thousands of times.
+    /// Runs fewer sequences than in process, because each waits for a server thousands of times.
     pub(crate) fn answers(rules: Rules, cases: u32, met: &[&str]) {
         let (server, case) = (Server::start(), Cell::new(0));
         let companion = |rules: Rules| {
@@ -168,7 +168,7 @@ mod in_redis {
     }
 }
 
-/// Makes the tests of a set of rules; the numbers are of sequences in process and in Redis.
+/// The tests of a set of rules; the numbers are the sequences in process and in Redis.
 macro_rules! by_the_rules {
     ($($name:ident: $rules:ident, $in_process:literal, $in_redis:literal, meets $met:expr;)*) => {$(
         mod $name {
@@ -208,13 +208,12 @@ by_the_rules! {
     ];
 }
 
-/// Three wrong guesses, and then starts that are not sent: whoever makes a sender fail does not get their tries back
-/// before their time.
+/// Three wrong attempts, then unsent starts: making a sender fail does not restore attempts early.
 #[test]
-fn tries_pass_through_starts_that_were_not_sent() {
+fn attempts_survive_unsent_starts() {
     const VOID: Command = start(Post::Fails);
     const ONE_LEFT: &str = "409 ONE_CHALLENGE_LIMIT_REMAINING";
-    const ANEW: &str = "409 VERIFICATION_CODE_INVALID";
+    const FRESH: &str = "409 VERIFICATION_CODE_INVALID";
     let table: [(&str, &[Command], &str); 8] = [
         ("one", &[wait(15), VOID, wait(15)], ONE_LEFT),
         ("no such number", &[wait(15), start(Post::NoSuchNumber), wait(15)], ONE_LEFT),
@@ -225,9 +224,9 @@ fn tries_pass_through_starts_that_were_not_sent() {
             ONE_LEFT,
         ),
         ("under another id", &[wait(15), VOID, Command::Rotate { session: 0 }, wait(15)], ONE_LEFT),
-        ("the first has expired by now", &[wait(299), VOID, wait(299)], ANEW),
-        ("the first had expired", &[wait(300), VOID, wait(15)], ANEW),
-        ("the one that was not sent would have expired", &[wait(15), VOID, wait(300)], ANEW),
+        ("the first has expired since", &[wait(299), VOID, wait(299)], FRESH),
+        ("the first had expired", &[wait(300), VOID, wait(15)], FRESH),
+        ("the one that was not sent would have expired", &[wait(15), VOID, wait(300)], FRESH),
     ];
     for (name, between, expected) in table {
         let wrong = |times| Command::Verify { session: 0, channel: Channel::Sms, guess: Guess::Wrong, times };

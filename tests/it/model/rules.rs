@@ -1,4 +1,4 @@
-//! The numbers that both sides go by.
+//! The policies used by both sides.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) struct Rules {
     pub(crate) longest_wait: u64,
     pub(crate) disable_after: usize,
     pub(crate) wrong_a_day: usize,
-    /// In 5 and 10 minutes, in an hour, and in a day.
+    /// Messages in 5 and 10 minutes, in an hour, and in a day.
     pub(crate) sends: [usize; 4],
     pub(crate) pushes: usize,
     pub(crate) alive: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// As in the table of defaults.
+    /// The defaults.
     pub(crate) const DEFAULT: Self = Self {
         users: 2,
         tries: 5,
@@ -45,7 +45,7 @@ impl Rules {
         starts: None,
         number: false,
     };
-    /// Every limit is near, and typing numbers is asked for.
+    /// Low limits, and number matching.
     pub(crate) const SMALL: Self = Self {
         tries: 3,
         lockout_every: 4,
@@ -58,7 +58,7 @@ impl Rules {
         number: true,
         ..Self::DEFAULT
     };
-    /// Messages and challenges abound, so that guesses and denials come far.
+    /// Many messages and challenges, so that attempts and denials reach their limits.
     pub(crate) const GUESSING: Self = Self {
         tries: 3,
         lockout_every: 2,
@@ -71,10 +71,10 @@ impl Rules {
         denials: 5,
         ..Self::DEFAULT
     };
-    /// A session starts four challenges in its life.
+    /// At most four starts per session.
     pub(crate) const FEW_STARTS: Self =
         Self { users: 1, sends: [1000; 4], pushes: 100, alive: 10, starts: Some(4), number: true, ..Self::DEFAULT };
-    /// Six users with one telephone.
+    /// Six users who share one telephone.
     pub(crate) const SHARED_PHONE: Self = Self { users: 6, sends: [1, 2, 3, 4], pushes: 1, ..Self::DEFAULT };
 
     pub(crate) fn policy(&self) -> Policy {

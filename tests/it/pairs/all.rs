@@ -1,5 +1,5 @@
-//! Every pair of all operations, with an end of the elevation injected as a third: the first is stopped at each of its
-//! store operations, the second and the third run to their ends, and then the first goes on.
+//! Every pair of operations, with a third operation that ends the elevation: the first is stopped at each of its store
+//! operations, the second and the third run to their ends, and then the first continues.
 
 use std::{
     cell::{Cell, RefCell},
@@ -8,9 +8,9 @@ use std::{
 };
 
 use serde_json::Value;
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tower_step_up::{
-    Caller, ChallengeError, Grant, ManualClock, Policy, Proof, PushReply, Requirement, Secret, SendBudget, StepUp,
+    Caller, ChallengeError, Grant, ManualClock, Policy, Proof, PushReply, Requirement, SendBudget, StepUp,
 };
 
 use super::{Act, Engine, interleave, to_the_end};
@@ -52,42 +52,42 @@ const ALL: [Operation; 13] = [
     Lock,
 ];
 
-/// Those that may leave a grant, or compare a code: a third operation comes between those only, to save time.
+/// Operations that may leave a grant or compare a code; only these are combined with a third, to save time.
 const MAY_GRANT: [Operation; 8] =
     [StartOtp, VerifyRight, VerifyWrong, StartPush, Approve, Operation::Grant, Transfer, Restore];
 
-/// What comes between as a third.
+/// The third operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Injected {
     Nothing,
     Revocation,
     RevocationOfAll,
     Lock,
-    /// Sixteen other sessions push this one off the list.
+    /// Sixteen other sessions displace this one from the list.
     Displacement,
 }
 
-/// An operation of the store takes three polls, and what it does, it does in the second.
+/// A store operation takes three polls, and is applied in the second.
 const A_STEP: usize = 2;
 
-/// A user with a grant, a spent grant, a code and, where it does not stand in the way, a push.
+/// A user with a live and a consumed grant, a code and, unless the pair starts one, a push.
 struct World {
     nodes: [Engine; 2],
-    store: Elsewhere,
+    store: FaultyStore,
     clock: ManualClock,
     here: Caller,
     next: Caller,
     push: Option<String>,
     spent: Grant,
-    /// Operations that succeeded, by their kinds.
+    /// Operations that succeeded.
     succeeded: RefCell<Vec<Operation>>,
-    /// Wrong codes that were compared.
+    /// Number of compared wrong codes.
     compared: Cell<usize>,
 }
 
 impl World {
     async fn new(pair: [Operation; 2]) -> Self {
-        let (clock, store) = (ManualClock::new(), Elsewhere::default());
+        let (clock, store) = (ManualClock::new(), FaultyStore::default());
         let policy = Policy::new()
             .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
             .pushes(100)
@@ -95,8 +95,7 @@ impl World {
         let node = || {
             let builder = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard);
             let builder = builder.push("BIO", tower_step_up::discard).proof("PASSKEY");
-            let builder = builder.clock(clock.clone()).policy(policy.clone()).store(store.clone());
-            builder.record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap()).build().unwrap()
+            store.on(builder.clock(clock.clone()).policy(policy.clone())).build().unwrap()
         };
         let nodes = [node(), node()];
         let [here, next] = ["here", "next"].map(|session| Caller::user("alice").session(session));
@@ -111,10 +110,10 @@ impl World {
             None
         };
         if pair.contains(&Transfer) {
-            // So that its place stays where it is revoked.
+            // Keeps the session's record when it is revoked.
             nodes[0].start_otp(&next, "SMS", None).await.unwrap();
         }
-        // Another code may be started.
+        // The resend interval has passed.
         clock.advance(Duration::from_secs(15));
         let (succeeded, compared) = Default::default();
         Self { nodes, store, clock, here, next, push, spent, succeeded, compared }
@@ -165,7 +164,7 @@ impl World {
             Injected::Displacement => {
                 for i in 0..16 {
                     self.clock.advance(Duration::from_millis(1));
-                    // Of a user who is locked no session is listed any more.
+                    // A locked user has no listed sessions.
                     let _ = to_the_end(node.record_proof(
                         &Caller::user("alice").session(format_args!("other {i}")),
                         Proof::new("PASSKEY"),
@@ -180,7 +179,7 @@ impl World {
         self.store.written(kind).iter().map(|(_, bytes)| decode(bytes)).collect()
     }
 
-    /// The ids and generations of the grants in the store, and whether each is unspent.
+    /// The ids and generations of the grants in the store, and whether each is unconsumed.
     fn grants(&self) -> Vec<(u64, u64, bool)> {
         let number = |grant: &Value, name: &str| grant[name].as_u64().unwrap();
         let unspent = |grant: &Value| ["Unused", "GivenBack"].contains(&grant["usage"].as_str().unwrap());
@@ -202,14 +201,14 @@ impl World {
         self.succeeded.borrow().iter().filter(|done| **done == operation).count()
     }
 
-    /// What must hold whatever came between; `known` are the grants that there were before.
+    /// What must hold for every order; `known` are the earlier grants.
     fn check(&self, run: &Run, known: &BTreeSet<u64>) {
         let user = &self.records("Subject")[0];
         let generation = user["generation"].as_u64().unwrap();
         let old = self.grants().iter().any(|(_, of, unspent)| *unspent && *of != generation);
         assert!(!old, "a grant of an older generation is alive: {run:?}");
 
-        // Every code that was compared and was wrong is counted.
+        // Every compared wrong code is counted.
         let compared = self.compared.get();
         assert!(user["wrong"].as_array().unwrap().len() >= compared, "{run:?}: {user}");
         if self.succeeded(VerifyRight) == 0 {
@@ -218,7 +217,7 @@ impl World {
             assert!(failed >= compared, "{run:?}: {user}");
         }
         for once in [VerifyRight, Approve, Spend, Restore] {
-            // Another proof makes another grant.
+            // Another proof creates another grant.
             let again = once == Spend && run.pair.contains(&Operation::Grant);
             assert!(self.succeeded(once) <= 1 || again, "{once:?} twice: {run:?}");
         }
@@ -240,7 +239,7 @@ impl World {
             }
         }
         to_the_end(self.nodes[1].revoke_all("alice")).unwrap();
-        assert_eq!(self.alive(), 0, "a grant is left that revoking all does not find: {run:?}");
+        assert_eq!(self.alive(), 0, "revoking all leaves a grant: {run:?}");
     }
 }
 
@@ -255,7 +254,7 @@ struct Run {
 }
 
 impl Run {
-    /// Whether the first had read anything: else it is as if it had begun after the others.
+    /// Whether the first operation had read anything; otherwise it counts as begun after the others.
     fn has_read(&self) -> bool {
         self.polls >= A_STEP
     }

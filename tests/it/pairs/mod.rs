@@ -1,5 +1,5 @@
-//! Every pair of operations on one user, the second run to its end at every await point of the first: whatever the
-//! order, no grant of an older generation is left alive, and none in a session that was revoked (T32).
+//! Every pair of operations on one user, the second run to its end at every await point of the first: in no order is a
+//! grant of an older generation live, or one in a revoked session (T32).
 
 mod all;
 
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tower_step_up::{
     Caller, ChallengeError, ManualClock, Policy, Proof, PushReply, PushReplyError, Requirement, Secret, StepUp,
 };
@@ -18,7 +18,7 @@ use tower_step_up::{
 type Engine = StepUp;
 type Act<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// A world with one user, who has stepped up in other sessions and has challenges pending in this one.
+/// One user, who has stepped up in other sessions and has pending challenges in this one.
 struct World {
     /// Two nodes on one store.
     nodes: [Engine; 2],
@@ -26,7 +26,7 @@ struct World {
     here: Caller,
     next: Caller,
     push: String,
-    store: Elsewhere,
+    store: FaultyStore,
 }
 
 /// What the session holds before the two operations.
@@ -41,7 +41,7 @@ const BEFORE: [Before; 3] = [Before::Nothing, Before::Pending, Before::Granted];
 
 impl World {
     async fn new(before: Before) -> Self {
-        let (clock, store) = (ManualClock::new(), Elsewhere::default());
+        let (clock, store) = (ManualClock::new(), FaultyStore::default());
         let node = || {
             StepUp::builder()
                 .sandbox()
@@ -49,7 +49,7 @@ impl World {
                 .push("BIO", tower_step_up::discard)
                 .proof("PASSKEY")
                 .clock(clock.clone())
-                // A machine with many tests on it is no store that is down.
+                // Long, so that a busy machine does not look like a store that is down.
                 .policy(Policy::new().store_deadline(Duration::from_secs(10)))
                 .store(store.clone())
                 .record_key(Secret::new([1; 32]).unwrap())
@@ -72,7 +72,7 @@ impl World {
     }
 }
 
-/// Begins an operation on one of the nodes.
+/// Starts an operation on one of the nodes.
 type Begin = fn(&World, usize) -> Act<'_>;
 
 /// Operations that may leave a grant.
@@ -117,11 +117,11 @@ fn to_the_end<F: Future>(future: F) -> F::Output {
             return output;
         }
     }
-    panic!("it does not end");
+    panic!("the future does not complete");
 }
 
-/// Runs `first` up to its `polls`th await point, then `second` to its end, then `first` to its end; whether the first
-/// was still under way.
+/// Runs `first` up to its `polls`th await point, then `second` to its end, then `first` to its end; returns whether the
+/// first was still running.
 fn interleave(polls: usize, mut first: Act<'_>, second: impl FnOnce()) -> bool {
     let early = (0..polls).any(|_| first.as_mut().poll(&mut context()).is_ready());
     second();
@@ -131,8 +131,8 @@ fn interleave(polls: usize, mut first: Act<'_>, second: impl FnOnce()) -> bool {
     !early
 }
 
-/// Runs two operations in turns: so many polls of the first, of the second, of the first again and so on, and then the
-/// second and the first to their ends, unless the second is dropped. The first of the turns in which an operation ended.
+/// Runs two operations in turns, each for the given polls, and then the second (unless it is dropped) and the first to
+/// their ends. Returns the first turn in which an operation completed.
 fn take_turns<'a>(polls: &[usize], mut first: Act<'a>, mut second: Act<'a>, is_dropped: bool) -> Option<usize> {
     let ended = polls.iter().enumerate().find_map(|(turn, polls)| {
         let act = if turn % 2 == 1 { &mut second } else { &mut first };
@@ -150,7 +150,7 @@ fn take_turns<'a>(polls: &[usize], mut first: Act<'a>, mut second: Act<'a>, is_d
     ended
 }
 
-/// The user's generation may have changed and the grant be of the old one: it cannot be given back, then.
+/// Whether a grant of an older generation is live: such a grant cannot be restored.
 async fn alive_of_an_old_generation(node: &StepUp, caller: &Caller) -> bool {
     match node.authorize(caller, &Requirement::new().once()).await {
         Ok(grant) => grant.restore().await == Ok(false),
@@ -183,9 +183,9 @@ async fn no_grant_of_an_older_generation_outlives_revoke_all() {
     assert!(orders > 300, "{orders} orders");
 }
 
-/// The same the other way round: the revocation is stopped, and the operation runs to its end.
+/// The reverse: the revocation is stopped, and the operation runs to its end.
 #[tokio::test]
-async fn a_revocation_that_is_under_way_ends_what_is_granted_meanwhile() {
+async fn a_revocation_in_progress_ends_concurrent_grants() {
     let mut orders = 0;
     for before in BEFORE {
         for (name, act) in GRANTING {
@@ -207,9 +207,9 @@ async fn a_revocation_that_is_under_way_ends_what_is_granted_meanwhile() {
     assert!(orders > 100, "{orders} orders");
 }
 
-/// B5: a proof that has read anything of its user or session before a revocation grants nothing after it.
+/// B5: a proof that has read a record of its user or session before a revocation grants nothing after it.
 #[tokio::test]
-async fn a_proof_does_not_begin_anew_after_a_revocation() {
+async fn a_proof_is_not_retried_after_a_revocation() {
     for everywhere in [true, false] {
         for polls in 2.. {
             let world = World::new(Before::Granted).await;
@@ -230,9 +230,9 @@ async fn a_proof_does_not_begin_anew_after_a_revocation() {
     }
 }
 
-/// A2: a session that sixteen others have pushed off the list keeps no grant that a revocation would not find.
+/// A2: a session displaced by sixteen others keeps no grant that a revocation would miss.
 #[tokio::test]
-async fn a_session_that_was_displaced_meanwhile_keeps_no_grant() {
+async fn a_displaced_session_keeps_no_grant() {
     for (name, act) in GRANTING {
         for before in BEFORE {
             for polls in 0.. {
@@ -259,7 +259,7 @@ async fn a_session_that_was_displaced_meanwhile_keeps_no_grant() {
     }
 }
 
-/// A2, the push: approved in a session that was displaced before its record was written.
+/// A2 for a push: approved in a session that was displaced before its record was written.
 #[tokio::test]
 async fn a_push_of_a_displaced_session_cannot_be_approved() {
     let world = World::new(Before::Pending).await;
@@ -274,7 +274,7 @@ async fn a_push_of_a_displaced_session_cannot_be_approved() {
     assert_eq!(approved, Err(PushReplyError::Closed));
 }
 
-/// B2: nothing under way is granted once the user is locked, and what was granted before goes on.
+/// B2: operations in progress grant nothing after a lock, and existing grants stay valid.
 #[tokio::test]
 async fn nothing_is_granted_after_a_lock() {
     for (name, act) in GRANTING {
@@ -302,12 +302,12 @@ async fn nothing_is_granted_after_a_lock() {
     assert!(world.nodes[1].authorize(&world.here, &Requirement::new()).await.is_ok(), "a lock ends no grant (T26)");
     world.nodes[0].unlock("alice").await.unwrap();
     let verified = world.nodes[1].verify_otp(&world.here, "SMS", "123456").await.map(drop);
-    assert_eq!(verified, Ok(()), "what was pending may be verified once the user is unlocked");
+    assert_eq!(verified, Ok(()), "a pending code can be verified after the unlock");
 }
 
-/// B4: the attacker's `DELETE` before the victim's "No" spares nobody the pause.
+/// B4: an attacker's `DELETE` before the victim declines does not prevent the pause.
 #[tokio::test]
-async fn a_refusal_counts_whatever_became_of_the_push() {
+async fn a_denial_counts_in_any_state_of_the_push() {
     type End = for<'a> fn(&'a World) -> Act<'a>;
     let ends: [(&str, End); 3] = [
         ("revoked", |world| Box::pin(async { world.nodes[0].revoke(&world.here).await.unwrap() })),
@@ -333,13 +333,13 @@ async fn a_refusal_counts_whatever_became_of_the_push() {
     }
 }
 
-/// A4: a sandbox on the store of production opens, counts and ends nothing outside.
+/// A4: a sandbox on the production store grants, counts and revokes nothing outside the sandbox.
 #[tokio::test]
 async fn a_sandbox_shares_nothing_with_production() {
-    let store = Elsewhere::default();
+    let store = FaultyStore::default();
     let builder = || {
         let builder = StepUp::builder().otp("SMS", async |_| Ok(())).proof("PASSKEY");
-        builder.store(store.clone()).record_key(Secret::new([1; 32]).unwrap()).secret(Secret::new([7; 32]).unwrap())
+        store.on(builder)
     };
     let (production, sandbox) = (builder().build().unwrap(), builder().sandbox().build().unwrap());
     let (alice, bob) = (Caller::user("alice").session("1"), Caller::user("bob").session("1"));
@@ -354,10 +354,10 @@ async fn a_sandbox_shares_nothing_with_production() {
     production.start_otp(&bob, "SMS", None).await.unwrap();
 }
 
-/// T32: a proof or a transfer that goes on between the steps of a revocation leaves no grant in a session that nobody
-/// lists: a revocation of everything finds it.
+/// T32: a proof or a transfer interleaved with a revocation leaves no grant in an unlisted session: revoking all
+/// sessions ends it.
 #[tokio::test]
-async fn a_revocation_of_everything_finds_what_a_revocation_was_too_early_for() {
+async fn revoking_all_ends_what_a_revocation_missed() {
     type Revoked = fn(&World) -> &Caller;
     let pairs: [(usize, Revoked); 2] = [(0, |world| &world.here), (3, |world| &world.next)];
     let mut orders = 0;
@@ -368,7 +368,7 @@ async fn a_revocation_of_everything_finds_what_a_revocation_was_too_early_for() 
                 for third in 1.. {
                     let world = World::new(Before::Granted).await;
                     let node = &world.nodes[0];
-                    // So that the record stays where its grants go.
+                    // Keeps the record when its grants are removed.
                     node.start_otp(&world.next, "SMS", None).await.unwrap();
                     let revoke = Box::pin(async { node.revoke(revoked(&world)).await.unwrap() });
                     let ended = take_turns(&[first, second, third], act(&world, 1), revoke, false);
@@ -393,9 +393,9 @@ async fn a_revocation_of_everything_finds_what_a_revocation_was_too_early_for() 
     assert!(orders > 100, "{orders}");
 }
 
-/// B2: a verification that has met a conflict sees a lock also where the session's record comes later than the user's.
+/// B2: a verification retried after a conflict sees a lock, also if the session's record is loaded after the user's.
 #[tokio::test]
-async fn nothing_is_granted_after_a_lock_whatever_is_read_late() {
+async fn nothing_is_granted_after_a_lock_with_slow_loads() {
     let mut orders = 0;
     'first: for first in 1.. {
         for second in 1.. {
@@ -407,7 +407,7 @@ async fn nothing_is_granted_after_a_lock_whatever_is_read_late() {
             if ends_within(first) {
                 break 'first;
             }
-            // It meets the conflict that this makes.
+            // This causes the conflict.
             node.record_proof(&world.here, Proof::new("PASSKEY")).await.unwrap();
             if ends_within(second) {
                 break;
@@ -423,9 +423,9 @@ async fn nothing_is_granted_after_a_lock_whatever_is_read_late() {
     assert!(orders > 100, "{orders}");
 }
 
-/// The same where the client goes away in the middle of the revocation.
+/// The same if the revocation is dropped half-way.
 #[tokio::test]
-async fn a_revocation_of_everything_finds_what_a_dropped_revocation_has_left() {
+async fn revoking_all_ends_what_a_dropped_revocation_left() {
     let proof = GRANTING[0].1;
     let some = || (2..=12).step_by(2);
     for first in some() {
@@ -444,13 +444,13 @@ async fn a_revocation_of_everything_finds_what_a_dropped_revocation_has_left() {
     }
 }
 
-/// T32, T33: where the store has not said that a generation has begun, and another has ended it, the first does not begin
-/// again: what was under way in it grants nothing.
+/// T32, T33: if the response to starting a generation is lost, and another revocation has ended that generation, it is
+/// not started again: operations in progress grant nothing.
 #[tokio::test]
-async fn a_generation_that_has_ended_does_not_come_back() {
+async fn an_ended_generation_does_not_come_back() {
     let mut orders = 0;
     for changed_polls in 1.. {
-        // The first poll of a proof comes before it has read anything.
+        // The first poll of a proof reads nothing.
         for proof_polls in 2..20 {
             let world = World::new(Before::Granted).await;
             let [node, other] = &world.nodes;

@@ -1,4 +1,4 @@
-//! What is asked, and what is heard: a router in process or behind a socket, and its answers in a few words.
+//! Test app: a router in process or behind a socket, and short summaries of its responses.
 
 use std::{convert::Infallible, net::SocketAddr};
 
@@ -21,34 +21,34 @@ use serde_json::Value;
 use tower::{Service, ServiceExt};
 use tower_step_up::{Caller, Refusal, StepUp};
 
-use super::COMPANION;
+use super::CHALLENGES;
 
-/// An app: some routes, the companion, and callers who are who they say (`who: USER/SESSION`).
+/// An app: some routes, the challenge endpoints, and a caller from the header `who: USER/SESSION`, which is trusted.
 #[derive(Clone)]
 pub(crate) enum App {
-    Here(Router),
-    There(SocketAddr),
+    InProcess(Router),
+    Socket(SocketAddr),
 }
 
-/// What was heard.
+/// A response with its body read.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
-    /// What a layer outside of the guard would see.
+    /// The refusal in the extensions, as a layer outside of the guard sees it.
     pub(crate) refusal: Option<Refusal>,
 }
 
 impl App {
     pub(crate) fn new(step_up: &StepUp, routes: Router) -> Self {
-        Self::Here(routes.nest_service(COMPANION, step_up.challenges()).layer(from_fn(authenticate)))
+        Self::InProcess(routes.nest_service(CHALLENGES, step_up.challenges()).layer(from_fn(authenticate)))
     }
 
     /// The same app behind a socket, served by hyper.
     pub(crate) async fn served(&self) -> Self {
-        let Self::Here(router) = self.clone() else { return self.clone() };
+        let Self::InProcess(router) = self.clone() else { return self.clone() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -60,13 +60,13 @@ impl App {
                 });
             }
         });
-        Self::There(address)
+        Self::Socket(address)
     }
 
-    pub(crate) async fn ask(&self, mut request: Request) -> Answer {
+    pub(crate) async fn send(&self, mut request: Request) -> Answer {
         match self {
-            Self::Here(router) => hear(router.clone(), request).await,
-            Self::There(address) => {
+            Self::InProcess(router) => oneshot(router.clone(), request).await,
+            Self::Socket(address) => {
                 let path = request.uri().path_and_query().unwrap().clone();
                 let uri = Uri::builder().scheme("http").authority(address.to_string()).path_and_query(path);
                 *request.uri_mut() = uri.build().unwrap();
@@ -77,8 +77,7 @@ impl App {
     }
 }
 
-/// Asks a service.
-pub(crate) async fn hear<T: Service<Request, Response = Response, Error = Infallible>>(
+pub(crate) async fn oneshot<T: Service<Request, Response = Response, Error = Infallible>>(
     service: T,
     request: Request,
 ) -> Answer {
@@ -94,8 +93,8 @@ async fn authenticate(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// A request with a body of JSON; none where it is empty.
-pub(crate) fn ask(method: &str, path: &str, who: &str, json: &str) -> Request {
+/// A request with a JSON body; with no body if `json` is empty.
+pub(crate) fn json_request(method: &str, path: &str, who: &str, json: &str) -> Request {
     let mut request = http::Request::builder().method(method).uri(path);
     if !who.is_empty() {
         request = request.header("who", who);
@@ -106,10 +105,10 @@ pub(crate) fn ask(method: &str, path: &str, who: &str, json: &str) -> Request {
     request.body(json.to_owned().into()).unwrap()
 }
 
-/// A request of the companion.
-pub(crate) fn companion(method: &str, path: &str, who: &str, json: &Value) -> Request {
+/// A request to a challenge endpoint.
+pub(crate) fn challenge_request(method: &str, path: &str, who: &str, json: &Value) -> Request {
     let json = if json.is_null() { String::new() } else { json.to_string() };
-    ask(method, &format!("{COMPANION}{path}"), who, &json)
+    json_request(method, &format!("{CHALLENGES}{path}"), who, &json)
 }
 
 impl Answer {
@@ -127,16 +126,16 @@ impl Answer {
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("JSON: {self:?}"))
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The token that a refusal of a bound route hands out.
+    /// The binding token in the refusal of a bound route.
     pub(crate) fn binding(&self) -> String {
-        self.json()["binding"].as_str().unwrap_or_else(|| panic!("a binding: {self:?}")).to_owned()
+        self.json()["binding"].as_str().unwrap_or_else(|| panic!("no binding: {self:?}")).to_owned()
     }
 
-    /// The answer in a line: the status, then the reason, or the fields that are wrong and how, or the error code.
-    pub(crate) fn says(&self) -> String {
+    /// The response in one line: the status, then the reason, the error code, or the invalid fields with their errors.
+    pub(crate) fn summary(&self) -> String {
         let mut words = vec![self.status.to_string()];
         let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let word = |value: &Value| value.as_str().map(str::to_owned);
@@ -151,7 +150,7 @@ impl Answer {
         words.join(" ")
     }
 
-    /// Everything that a client could tell two answers apart by, but what is fresh on each.
+    /// Everything by which a client can distinguish two responses, except `request-ref`, which is new on each.
     pub(crate) fn bytes(&self) -> (u16, HeaderMap, Bytes, Option<HeaderMap>) {
         let mut headers = self.headers.clone();
         headers.remove("request-ref");

@@ -1,4 +1,4 @@
-//! Bodies of bound requests: read once a caller is known, up to a limit and a deadline, and handed on as they were.
+//! Bodies of bound requests: read only for a known caller, up to a limit and a deadline, and passed on unchanged.
 
 use std::{
     convert::Infallible,
@@ -20,20 +20,20 @@ use tower_step_up::{Binding, ManualClock, Proof, Purpose, Refusal, RequireStepUp
 
 use super::{
     alice,
-    app::{Answer, App, companion, hear},
+    app::{Answer, App, challenge_request, oneshot},
     local, of, secs,
 };
 
 const LIMIT: usize = 64 * 1024;
 const APPROVED: &str = "Approve this";
 
-/// Answers with the body and the trailers that it got.
+/// Responds with the body and the trailers of the request.
 fn echo() -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
     service_fn(async |request: Request<Body>| Ok(Response::new(request.into_body())))
 }
 
-/// A bound guard around a handler that repeats what it hears.
+/// A bound guard around a handler that echoes the request.
 fn bound(
     step_up: &StepUp,
     binding: Binding,
@@ -47,13 +47,13 @@ fn described(text: impl Into<Option<&'static str>>) -> Binding {
 }
 
 async fn call(step_up: &StepUp, binding: Binding, request: Request<Body>) -> Answer {
-    hear(bound(step_up, binding), request).await
+    oneshot(bound(step_up, binding), request).await
 }
 
-/// Steps up for what a refusal names.
+/// Steps up for the operation that a refusal names.
 async fn approve(step_up: &StepUp, refused: &Answer) {
     let Some(Refusal::StepUpRequired(unmet)) = &refused.refusal else { panic!("{refused:?}") };
-    let purpose = Purpose::new().binding(unmet.binding().expect("a binding"));
+    let purpose = Purpose::new().binding(unmet.binding().expect("no binding"));
     step_up.record_proof(&alice(), Proof::new("KEY").purpose(purpose)).await.unwrap();
 }
 
@@ -64,9 +64,9 @@ fn stream(bytes: usize) -> Body {
     Body::new(StreamBody::new(tokio_stream::iter(frames)))
 }
 
-/// What is handed on says how long it is, and when it is over, as the body that came did.
+/// The body passed on has the same size hint and the same `is_end_stream` as the original.
 #[tokio::test]
-async fn a_body_that_is_handed_on_knows_its_length_and_its_end() {
+async fn a_body_passed_on_keeps_its_length_and_its_end() {
     let step_up = local(&ManualClock::new());
     let measure = service_fn(async |request: Request<Body>| {
         let mut body = request.into_body();
@@ -89,13 +89,13 @@ async fn a_body_that_is_handed_on_knows_its_length_and_its_end() {
     for (body, expected) in table {
         let guarded =
             RequireStepUp::new(&step_up).bind(described(APPROVED)).rebuild_with(Body::new::<Replayed>).layer(measure);
-        let ask = async || hear(guarded.clone(), of(&alice(), Request::new(body()))).await;
-        approve(&step_up, &ask().await).await;
-        assert_eq!(ask().await.body, expected);
+        let send = async || oneshot(guarded.clone(), of(&alice(), Request::new(body()))).await;
+        approve(&step_up, &send().await).await;
+        assert_eq!(send().await.body, expected);
     }
 }
 
-/// A body that must not be touched.
+/// A body that must not be polled.
 struct Untouched;
 
 impl http_body::Body for Untouched {
@@ -107,7 +107,7 @@ impl http_body::Body for Untouched {
     }
 }
 
-/// A body that says how long it is, and is not read for that.
+/// A body with a size hint, which must not be polled.
 struct Claims(u64);
 
 impl http_body::Body for Claims {
@@ -131,50 +131,50 @@ async fn the_limit_is_64_kib() {
         let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(body(LIMIT)))).await;
         approve(&step_up, &refused).await;
         let passed = call(&step_up, described(APPROVED), of(&alice(), Request::new(body(LIMIT)))).await;
-        assert_eq!((passed.says().as_str(), passed.body.len()), ("200", LIMIT));
+        assert_eq!((passed.summary().as_str(), passed.body.len()), ("200", LIMIT));
         let larger = call(&step_up, described(APPROVED), of(&alice(), Request::new(body(LIMIT + 1)))).await;
-        assert_eq!((larger.says().as_str(), &larger.refusal), ("413", &Some(Refusal::TooLarge)));
+        assert_eq!((larger.summary().as_str(), &larger.refusal), ("413", &Some(Refusal::TooLarge)));
         assert_eq!(larger.json(), serde_json::json!({ "message": "Request body too large" }));
     }
     let claims = call(&step_up, described(APPROVED), of(&alice(), Request::new(Body::new(Claims(1 << 40))))).await;
-    assert_eq!(claims.says(), "413");
+    assert_eq!(claims.summary(), "413");
 }
 
-/// A limit outside of the guard is found in a body of unknown length, too: by the guard, and by the companion.
+/// An outer body limit applies to bodies of unknown length, too: guard and challenge endpoints respond with 413.
 #[tokio::test]
-async fn a_limit_outside_says_too_large() {
+async fn an_outer_limit_responds_with_too_large() {
     let step_up = local(&ManualClock::new());
     let limited = || Body::new(Limited::new(stream(2000), 1999));
     let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(limited()))).await;
-    assert_eq!((refused.says().as_str(), &refused.refusal), ("413", &Some(Refusal::TooLarge)));
+    assert_eq!((refused.summary().as_str(), &refused.refusal), ("413", &Some(Refusal::TooLarge)));
     let app = App::new(&step_up, Router::new());
-    let mut start = companion("POST", "/otp/SMS", "alice/1", &serde_json::Value::Null);
+    let mut start = challenge_request("POST", "/otp/SMS", "alice/1", &serde_json::Value::Null);
     *start.body_mut() = limited();
-    let refused = app.ask(start).await;
-    assert_eq!(refused.says(), "413");
+    let refused = app.send(start).await;
+    assert_eq!(refused.summary(), "413");
 }
 
-/// What has begun and does not end, and what breaks off.
+/// A body that stalls times out, and one that fails is invalid.
 #[tokio::test(start_paused = true)]
-async fn a_body_is_read_in_time_and_whole() {
+async fn a_body_that_stalls_or_fails_is_refused() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let begun = || tokio_stream::iter([Ok::<_, std::io::Error>(Frame::data(Bytes::from("{")))]);
     let slow = Body::new(StreamBody::new(begun().chain(tokio_stream::pending())));
     let start = tokio::time::Instant::now();
     let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(slow))).await;
-    assert_eq!((refused.says().as_str(), &refused.refusal), ("408", &Some(Refusal::TooSlow)));
+    assert_eq!((refused.summary().as_str(), &refused.refusal), ("408", &Some(Refusal::TooSlow)));
     assert_eq!(start.elapsed(), secs(5));
     assert_eq!(refused.json(), serde_json::json!({ "message": "Request body timed out" }));
 
     let broken = begun().chain(tokio_stream::once(Err(std::io::Error::other("broken"))));
     let broken = Body::new(StreamBody::new(broken));
     let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(broken))).await;
-    assert_eq!((refused.says().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)));
+    assert_eq!((refused.summary().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)));
     assert_eq!(refused.json(), serde_json::json!({ "message": "Invalid request" }));
 }
 
-/// What is slow to send its body holds nothing that the inner service counts.
+/// While a slow body is read, the request holds no permit of the inner service.
 #[tokio::test(start_paused = true)]
 async fn a_slow_body_holds_no_permit_of_the_inner_service() {
     let step_up = local(&ManualClock::new());
@@ -182,66 +182,66 @@ async fn a_slow_body_holds_no_permit_of_the_inner_service() {
     let guarded = RequireStepUp::new(&step_up).bind(described(APPROVED)).rebuild_with(Body::new::<Replayed>);
     let guarded = guarded.layer(inner.clone());
     let slow = Body::new(StreamBody::new(tokio_stream::pending::<Result<Frame<Bytes>, Infallible>>()));
-    let mut first = Box::pin(hear(guarded.clone(), of(&alice(), Request::new(slow))));
+    let mut first = Box::pin(oneshot(guarded.clone(), of(&alice(), Request::new(slow))));
     assert!(futures_util::poll!(&mut first).is_pending());
 
     let start = tokio::time::Instant::now();
-    approve(&step_up, &hear(guarded.clone(), of(&alice(), get_empty())).await).await;
-    assert_eq!(hear(guarded.clone(), of(&alice(), get_empty())).await.says(), "200");
+    approve(&step_up, &oneshot(guarded.clone(), of(&alice(), get_empty())).await).await;
+    assert_eq!(oneshot(guarded.clone(), of(&alice(), get_empty())).await.summary(), "200");
     assert_eq!(start.elapsed(), secs(0));
-    assert_eq!(first.await.says(), "408");
+    assert_eq!(first.await.summary(), "408");
 
-    // What may pass waits for the inner service.
-    approve(&step_up, &hear(guarded.clone(), of(&alice(), get_empty())).await).await;
+    // A request that may pass waits for the inner service.
+    approve(&step_up, &oneshot(guarded.clone(), of(&alice(), get_empty())).await).await;
     let mut busy = inner;
     std::future::poll_fn(|cx| busy.poll_ready(cx)).await.unwrap();
-    let mut waits = Box::pin(hear(guarded, of(&alice(), get_empty())));
+    let mut waits = Box::pin(oneshot(guarded, of(&alice(), get_empty())));
     for _ in 0..9 {
         tokio::task::yield_now().await;
         assert!(futures_util::poll!(&mut waits).is_pending());
     }
     drop(busy);
-    assert_eq!(waits.await.says(), "200");
+    assert_eq!(waits.await.summary(), "200");
 }
 
-/// Whoever is nobody sends no bytes that are read, and neither does a route that leaves the body out.
+/// Without a caller, or on a route that does not bind the body, no body is read.
 #[tokio::test]
-async fn bodies_that_need_not_be_read_are_not() {
+async fn unneeded_bodies_are_not_read() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let untouched = || Request::new(Body::new(Untouched));
-    assert_eq!(call(&step_up, described(APPROVED), untouched()).await.says(), "401 UNAUTHORIZED");
+    assert_eq!(call(&step_up, described(APPROVED), untouched()).await.summary(), "401 UNAUTHORIZED");
 
-    let drops = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::<Body>::default()));
-    let bodiless = RequireStepUp::new(&step_up).bind(described(APPROVED).without_body()).layer(drops);
-    let refused = hear(bodiless.clone(), of(&alice(), untouched())).await;
-    assert_eq!(refused.says(), "403 missing");
+    let drop_body = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::<Body>::default()));
+    let bodiless = RequireStepUp::new(&step_up).bind(described(APPROVED).without_body()).layer(drop_body);
+    let refused = oneshot(bodiless.clone(), of(&alice(), untouched())).await;
+    assert_eq!(refused.summary(), "403 missing");
     approve(&step_up, &refused).await;
-    assert_eq!(hear(bodiless.clone(), of(&alice(), untouched())).await.says(), "200");
-    assert_eq!(hear(bodiless, of(&alice(), untouched())).await.says(), "403 spent");
+    assert_eq!(oneshot(bodiless.clone(), of(&alice(), untouched())).await.summary(), "200");
+    assert_eq!(oneshot(bodiless, of(&alice(), untouched())).await.summary(), "403 spent");
 
-    let never = RequireStepUp::new(&step_up).when(|_| false).bind(described(APPROVED)).layer(drops);
-    assert_eq!(hear(never, untouched()).await.says(), "200");
-    let shadow = RequireStepUp::new(&step_up).report_only().bind(described(APPROVED)).layer(drops);
-    assert_eq!(hear(shadow, of(&alice(), untouched())).await.says(), "200");
+    let never = RequireStepUp::new(&step_up).when(|_| false).bind(described(APPROVED)).layer(drop_body);
+    assert_eq!(oneshot(never, untouched()).await.summary(), "200");
+    let report_only = RequireStepUp::new(&step_up).report_only().bind(described(APPROVED)).layer(drop_body);
+    assert_eq!(oneshot(report_only, of(&alice(), untouched())).await.summary(), "200");
 }
 
-/// A body that is left out is not bound either, whatever it says; one that is bound is described.
+/// With `without_body`, the content of the body is not bound.
 #[tokio::test]
-async fn what_a_route_without_body_binds() {
+async fn without_body_the_body_is_not_bound() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let binding =
         || Binding::new(Binding::uri_as_received, |_: &Parts, body: &[u8]| Some(format!("{} bytes", body.len())));
     let request = |body: &'static str| of(&alice(), Request::new(Body::from(body)));
     approve(&step_up, &call(&step_up, binding().without_body(), request("one")).await).await;
-    // Not the same as a body that is empty.
-    assert_eq!(call(&step_up, binding(), request("")).await.says(), "403 mismatch");
+    // An omitted body differs from an empty one.
+    assert_eq!(call(&step_up, binding(), request("")).await.summary(), "403 mismatch");
     let passed = call(&step_up, binding().without_body(), request("another")).await;
-    assert_eq!((passed.says().as_str(), &*passed.body), ("200", &b"another"[..]));
+    assert_eq!((passed.summary().as_str(), &*passed.body), ("200", &b"another"[..]));
 }
 
-/// A client that retries a form separates its parts in another way, and the handler gets what was sent.
+/// A retried form with another multipart boundary passes, and the handler gets it unchanged.
 #[tokio::test]
 async fn a_form_passes_with_another_boundary() {
     let step_up = local(&ManualClock::new());
@@ -256,16 +256,16 @@ async fn a_form_passes_with_another_boundary() {
     };
     let binding = || described(APPROVED).content(parts);
     approve(&step_up, &call(&step_up, binding(), form("one", 10)).await).await;
-    assert_eq!(call(&step_up, binding(), form("two", 11)).await.says(), "403 mismatch");
+    assert_eq!(call(&step_up, binding(), form("two", 11)).await.summary(), "403 mismatch");
     let untyped = of(&alice(), Request::post("/pay").body(Body::from("10")).unwrap());
-    assert_eq!(call(&step_up, binding(), untyped).await.says(), "400");
+    assert_eq!(call(&step_up, binding(), untyped).await.summary(), "400");
     let passed = call(&step_up, binding(), form("two", 10)).await;
-    assert_eq!(passed.says(), "200");
+    assert_eq!(passed.summary(), "200");
     assert!(passed.body.starts_with(b"--two\r\n"));
 }
 
 #[tokio::test]
-async fn trailers_are_handed_on() {
+async fn trailers_are_passed_on() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let trailers = HeaderMap::from_iter([("checksum".parse().unwrap(), "1".parse().unwrap())]);
@@ -276,14 +276,14 @@ async fn trailers_are_handed_on() {
         };
         approve(&step_up, &call(&step_up, described(APPROVED), with_trailers()).await).await;
         let passed = call(&step_up, described(APPROVED), with_trailers()).await;
-        assert_eq!((passed.says().as_str(), &*passed.body), ("200", data.as_bytes()));
+        assert_eq!((passed.summary().as_str(), &*passed.body), ("200", data.as_bytes()));
         assert_eq!(passed.trailers.as_ref(), Some(&trailers));
     }
 }
 
-/// Without `rebuild_with`, a body is made of its bytes.
+/// Without `rebuild_with`, the body is built with `From<Bytes>`.
 #[tokio::test]
-async fn a_body_is_made_of_its_bytes() {
+async fn a_body_is_built_from_its_bytes() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let guard = RequireStepUp::new(&step_up).bind(described(APPROVED));
@@ -300,9 +300,9 @@ async fn a_body_is_made_of_its_bytes() {
     assert_eq!(&*Answer::of(request().await.unwrap()).await.body, b"data");
 }
 
-/// What a user could not read, or would read as something else, is not asked for.
+/// Texts that a user could not read, or could misread, are invalid.
 #[tokio::test]
-async fn what_cannot_be_described_is_invalid() {
+async fn misleading_descriptions_are_invalid() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let too_long: &'static str = Box::leak("x".repeat(1025).into_boxed_str());
@@ -326,16 +326,16 @@ async fn what_cannot_be_described_is_invalid() {
     ];
     for text in texts {
         let refused = call(&step_up, described(text), of(&alice(), Request::new(Body::from("{}")))).await;
-        assert_eq!((refused.says().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)), "{text:?}");
+        assert_eq!((refused.summary().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)), "{text:?}");
         assert_eq!(refused.json(), serde_json::json!({ "message": "Invalid request" }), "{text:?}");
     }
-    let panics = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| panic!("the application's own"));
-    assert_eq!(call(&step_up, panics, of(&alice(), get_empty())).await.says(), "400");
+    let panics = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| panic!("in the application's code"));
+    assert_eq!(call(&step_up, panics, of(&alice(), get_empty())).await.summary(), "400");
     let longest: &'static str = Box::leak("ü".repeat(512).into_boxed_str());
-    let asked = call(&step_up, described(longest), of(&alice(), get_empty())).await;
-    assert_eq!(asked.says(), "403 missing");
-    approve(&step_up, &asked).await;
-    assert_eq!(call(&step_up, described(longest), of(&alice(), get_empty())).await.says(), "200");
+    let refused = call(&step_up, described(longest), of(&alice(), get_empty())).await;
+    assert_eq!(refused.summary(), "403 missing");
+    approve(&step_up, &refused).await;
+    assert_eq!(call(&step_up, described(longest), of(&alice(), get_empty())).await.summary(), "200");
 }
 
 fn get_empty() -> Request<Body> {

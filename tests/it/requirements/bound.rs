@@ -1,5 +1,4 @@
-//! A step-up that is bound to one request (T27): what the user is shown, the very request that it opens, once, and
-//! every other, which it does not.
+//! A step-up that is bound to one request (T27): the text shown to the user; exactly this request passes, once.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,18 +11,18 @@ use tower_step_up::{
 };
 
 use super::{
-    COMPANION,
-    app::{Answer, App, ask, companion},
+    CHALLENGES,
+    app::{Answer, App, challenge_request, json_request},
 };
 
-/// What was sent: by which channel, what it says of the operation, and the code or the push's id.
+/// Sent messages: the channel, the text of the operation, and the code or the push id.
 type Sent = Arc<Mutex<Vec<(String, Option<String>, String)>>>;
 
 const PAYOUT: &str = r#"{"amount":10,"to":"DE1"}"#;
 
 pub(crate) type Bound = BindStepUp<Negotiate, fn(Replayed) -> Body>;
 
-/// Binds a header beside the rest, and describes payouts in the language that the request asks for.
+/// Binds the header `currency`, too, and describes payouts in the language of the request.
 pub(crate) fn bound(step_up: &StepUp) -> Bound {
     let describe = |request: &Parts, body: &[u8]| {
         let payout: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -35,22 +34,22 @@ pub(crate) fn bound(step_up: &StepUp) -> Bound {
     RequireStepUp::new(step_up).bind(binding).rebuild_with(Body::new as fn(Replayed) -> Body)
 }
 
-/// An app that sends its messages to a list: everything below `/pay` is bound, `/any` is guarded.
+/// An app that collects its messages in a list: everything below `/pay` is bound, `/any` is guarded.
 fn app(clock: &ManualClock) -> (StepUp, App, Sent) {
     let sent = Sent::default();
     let (codes, pushes) = (sent.clone(), sent.clone());
     let step_up = StepUp::builder()
         .otp("SMS", move |message: OtpMessage| {
-            let says = message.operation().map(Into::into);
-            codes.lock().unwrap().push((message.channel().into(), says, message.code().expose().into()));
+            let text = message.operation().map(Into::into);
+            codes.lock().unwrap().push((message.channel().into(), text, message.code().expose().into()));
             async { Ok::<_, DeliveryError>(()) }
         })
         .push("BIO", move |message: PushMessage| {
-            let says = message.operation().map(Into::into);
-            pushes.lock().unwrap().push((message.channel().into(), says, message.id().into()));
+            let text = message.operation().map(Into::into);
+            pushes.lock().unwrap().push((message.channel().into(), text, message.id().into()));
             async { Ok::<_, DeliveryError>(()) }
         })
-        .public_path(COMPANION)
+        .public_path(CHALLENGES)
         .clock(clock.clone())
         .build()
         .unwrap();
@@ -63,7 +62,7 @@ fn app(clock: &ManualClock) -> (StepUp, App, Sent) {
 }
 
 fn payout(who: &str) -> Request<Body> {
-    with(ask("POST", "/pay/out?x=1", who, PAYOUT), &[("currency", "EUR")])
+    with(json_request("POST", "/pay/out?x=1", who, PAYOUT), &[("currency", "EUR")])
 }
 
 fn with(mut request: Request<Body>, headers: &[(&'static str, &'static str)]) -> Request<Body> {
@@ -73,29 +72,29 @@ fn with(mut request: Request<Body>, headers: &[(&'static str, &'static str)]) ->
     request
 }
 
-/// Starts with what a refusal says, and does what the message asks for.
+/// Starts a challenge and completes it with the message that was sent; returns the text of the message.
 async fn approve(step_up: &StepUp, app: &App, sent: &Sent, who: &str, factor: &str, start: &Value) -> String {
     let user = who.split('/').next().unwrap();
-    let started = app.ask(companion("POST", factor, who, start)).await;
-    let (channel, says, secret) = sent.lock().unwrap().pop().unwrap();
+    let started = app.send(challenge_request("POST", factor, who, start)).await;
+    let (channel, text, secret) = sent.lock().unwrap().pop().unwrap();
     assert!(factor.ends_with(&channel), "{channel}");
     if factor.starts_with("/otp") {
-        assert_eq!(started.says(), "204");
+        assert_eq!(started.summary(), "204");
         let code = json!({ "verificationCode": secret });
-        assert_eq!(app.ask(companion("POST", &format!("{factor}/verify"), who, &code)).await.says(), "204");
+        assert_eq!(app.send(challenge_request("POST", &format!("{factor}/verify"), who, &code)).await.summary(), "204");
     } else {
         assert_eq!(started.json()["id"], secret);
         step_up.answer_push(user, &secret, PushReply::Approve).await.unwrap();
     }
-    says.unwrap_or_default()
+    text.unwrap_or_default()
 }
 
-/// Any one thing that is bound is another.
-fn others() -> Vec<(&'static str, Request<Body>)> {
-    let post = |path: &str, json: &str| with(ask("POST", path, "alice/1", json), &[("currency", "EUR")]);
+/// Requests that differ from the approved one in one bound part.
+fn changed_requests() -> Vec<(&'static str, Request<Body>)> {
+    let post = |path: &str, json: &str| with(json_request("POST", path, "alice/1", json), &[("currency", "EUR")]);
     let same = |path: &str| post(path, PAYOUT);
     vec![
-        ("method", with(ask("PUT", "/pay/out?x=1", "alice/1", PAYOUT), &[("currency", "EUR")])),
+        ("method", with(json_request("PUT", "/pay/out?x=1", "alice/1", PAYOUT), &[("currency", "EUR")])),
         ("path", same("/pay/ouT?x=1")),
         ("host", with(payout("alice/1"), &[("host", "us.example")])),
         ("slash", same("/pay/out/?x=1")),
@@ -105,8 +104,8 @@ fn others() -> Vec<(&'static str, Request<Body>)> {
         ("more query", same("/pay/out?x=1&x=1")),
         ("empty query", same("/pay/out?")),
         ("no query", same("/pay/out")),
-        ("header", with(ask("POST", "/pay/out?x=1", "alice/1", PAYOUT), &[("currency", "USD")])),
-        ("no header", ask("POST", "/pay/out?x=1", "alice/1", PAYOUT)),
+        ("header", with(json_request("POST", "/pay/out?x=1", "alice/1", PAYOUT), &[("currency", "USD")])),
+        ("no header", json_request("POST", "/pay/out?x=1", "alice/1", PAYOUT)),
         ("header twice", with(payout("alice/1"), &[("currency", "EUR")])),
         ("content type", with(payout("alice/1"), &[("content-type", "text/plain")])),
         ("content encoding", with(payout("alice/1"), &[("content-encoding", "gzip")])),
@@ -119,7 +118,7 @@ fn others() -> Vec<(&'static str, Request<Body>)> {
     ]
 }
 
-/// From the refusal to the one success, in process and over a socket, by a code and by a push.
+/// From the refusal to the single success, in process and over a socket, with a code and with a push.
 #[tokio::test]
 async fn the_very_request_passes_once() {
     for factor in ["/otp/SMS", "/push/BIO"] {
@@ -132,98 +131,103 @@ async fn the_very_request_passes_once() {
 }
 
 async fn passes_once(step_up: &StepUp, app: &App, sent: &Sent, factor: &str) {
-    let refused = app.ask(payout("alice/1")).await;
-    assert_eq!(refused.says(), "403 missing");
+    let refused = app.send(payout("alice/1")).await;
+    assert_eq!(refused.summary(), "403 missing");
     let start = json!({ "binding": refused.binding() });
     assert_eq!(approve(step_up, app, sent, "alice/1", factor, &start).await, "Pay 10 EUR to DE1");
 
-    let standing = app.ask(companion("GET", "", "alice/1", &Value::Null)).await.json();
-    assert_eq!(standing["grants"][0]["bound"], true, "{standing}");
-    for (what, request) in others() {
-        let refused = app.ask(request).await;
-        assert_eq!(refused.says(), "403 mismatch", "{what}");
+    let status = app.send(challenge_request("GET", "", "alice/1", &Value::Null)).await.json();
+    assert_eq!(status["grants"][0]["bound"], true, "{status}");
+    for (what, request) in changed_requests() {
+        let refused = app.send(request).await;
+        assert_eq!(refused.summary(), "403 mismatch", "{what}");
         assert!(!refused.binding().is_empty(), "{what}");
     }
     for who in ["alice/2", "bob/1"] {
-        assert_eq!(app.ask(payout(who)).await.says(), "403 missing", "{who}");
+        assert_eq!(app.send(payout(who)).await.summary(), "403 missing", "{who}");
     }
-    assert_eq!(app.ask(ask("GET", "/any", "alice/1", "")).await.says(), "403 mismatch", "it opens no other route");
+    assert_eq!(app.send(json_request("GET", "/any", "alice/1", "")).await.summary(), "403 mismatch", "no other route");
 
-    let passed = app.ask(payout("alice/1")).await;
-    assert_eq!((passed.says().as_str(), &*passed.body), ("200", PAYOUT.as_bytes()), "and nothing was spent");
-    assert!(!passed.headers.contains_key("request-ref"), "an answer of the application is left alone");
+    let passed = app.send(payout("alice/1")).await;
+    assert_eq!(
+        (passed.summary().as_str(), &*passed.body),
+        ("200", PAYOUT.as_bytes()),
+        "no other request has consumed it"
+    );
+    assert!(!passed.headers.contains_key("request-ref"), "the application's response is unchanged");
     for _ in 0..2 {
-        assert_eq!(app.ask(payout("alice/1")).await.says(), "403 spent");
+        assert_eq!(app.send(payout("alice/1")).await.summary(), "403 spent");
     }
-    let standing = app.ask(companion("GET", "", "alice/1", &Value::Null)).await.json();
-    assert_eq!(standing["status"], "STANDARD", "{standing}");
+    let status = app.send(challenge_request("GET", "", "alice/1", &Value::Null)).await.json();
+    assert_eq!(status["status"], "STANDARD", "{status}");
 }
 
-/// What is not bound may be another: a header that is not named, and where the request was sent.
+/// Unbound parts may change: headers that are not named, and the address the request was sent to.
 #[tokio::test]
 async fn what_is_not_bound_may_change() {
     let clock = ManualClock::new();
     let (step_up, app, sent) = app(&clock);
     let here = || with(payout("alice/1"), &[("host", "bank.example")]);
-    let start = json!({ "binding": app.ask(here()).await.binding() });
+    let start = json!({ "binding": app.send(here()).await.binding() });
     approve(&step_up, &app, &sent, "alice/1", "/otp/SMS", &start).await;
     let at = |uri: &str, mut request: Request<Body>| {
         *request.uri_mut() = uri.parse().unwrap();
-        app.ask(request)
+        app.send(request)
     };
-    assert_eq!(at("http://us.example/pay/out?x=1", here()).await.says(), "400", "another authority beside Host");
+    assert_eq!(at("http://us.example/pay/out?x=1", here()).await.summary(), "400", "URI and Host differ");
     let there = at("http://us.example/pay/out?x=1", payout("alice/1")).await;
-    assert_eq!(there.says(), "403 mismatch", "another authority");
-    assert_eq!(app.ask(with(here(), &[("host", "bank.example")])).await.says(), "400", "two of them");
+    assert_eq!(there.summary(), "403 mismatch", "another authority");
+    assert_eq!(app.send(with(here(), &[("host", "bank.example")])).await.summary(), "400", "two Host headers");
     let forwarded = with(payout("alice/1"), &[("x-forwarded-host", "bank.example")]);
-    assert_eq!(app.ask(forwarded).await.says(), "403 mismatch", "none at all");
+    assert_eq!(app.send(forwarded).await.summary(), "403 mismatch", "no Host header");
     let other = with(payout("alice/1"), &[("user-agent", "another"), ("x-forwarded-host", "us.example")]);
-    assert_eq!(at("http://BANK.example:80/pay/out?x=1", other).await.says(), "200");
+    assert_eq!(at("http://BANK.example:80/pay/out?x=1", other).await.summary(), "200");
 }
 
-/// A step-up of the whole session opens no bound route, however fresh; each opens its own.
+/// A session-wide step-up passes no bound route, and a bound one no other route.
 #[tokio::test]
-async fn neither_opens_what_is_the_others() {
+async fn a_session_grant_and_a_bound_grant_do_not_replace_each_other() {
     let clock = ManualClock::new();
     let (step_up, app, sent) = app(&clock);
-    let any = || ask("GET", "/any", "alice/1", "");
-    let start = json!({ "binding": app.ask(payout("alice/1")).await.binding() });
-    assert_eq!(approve(&step_up, &app, &sent, "alice/1", "/push/BIO", &json!({})).await, "", "nothing to show");
-    let standing = app.ask(companion("GET", "", "alice/1", &Value::Null)).await.json();
-    assert_eq!(standing["grants"][0]["bound"], Value::Null, "{standing}");
-    assert_eq!(app.ask(payout("alice/1")).await.says(), "403 mismatch");
-    assert_eq!(app.ask(any()).await.says(), "200");
+    let any = || json_request("GET", "/any", "alice/1", "");
+    let start = json!({ "binding": app.send(payout("alice/1")).await.binding() });
+    assert_eq!(approve(&step_up, &app, &sent, "alice/1", "/push/BIO", &json!({})).await, "", "no text");
+    let status = app.send(challenge_request("GET", "", "alice/1", &Value::Null)).await.json();
+    assert_eq!(status["grants"][0]["bound"], Value::Null, "{status}");
+    assert_eq!(app.send(payout("alice/1")).await.summary(), "403 mismatch");
+    assert_eq!(app.send(any()).await.summary(), "200");
     approve(&step_up, &app, &sent, "alice/1", "/otp/SMS", &start).await;
-    assert_eq!([app.ask(payout("alice/1")).await.says(), app.ask(any()).await.says()], ["200", "200"]);
-    assert_eq!([app.ask(payout("alice/1")).await.says(), app.ask(any()).await.says()], ["403 spent", "200"]);
+    assert_eq!([app.send(payout("alice/1")).await.summary(), app.send(any()).await.summary()], ["200", "200"]);
+    assert_eq!([app.send(payout("alice/1")).await.summary(), app.send(any()).await.summary()], ["403 spent", "200"]);
 }
 
-/// Two operations side by side: each is approved for itself, and a code proves the one that it was started for.
+/// Two concurrent operations are approved separately: each challenge proves the operation that it was started for.
 #[tokio::test]
 async fn two_operations_do_not_mix() {
     let clock = ManualClock::new();
     let (step_up, app, sent) = app(&clock);
-    let large = || with(ask("POST", "/pay/out", "alice/1", r#"{"amount":9000,"to":"DE9"}"#), &[("currency", "EUR")]);
-    let small = app.ask(payout("alice/1")).await.binding();
-    let start = json!({ "binding": app.ask(large()).await.binding() });
+    let large =
+        || with(json_request("POST", "/pay/out", "alice/1", r#"{"amount":9000,"to":"DE9"}"#), &[("currency", "EUR")]);
+    let small = app.send(payout("alice/1")).await.binding();
+    let start = json!({ "binding": app.send(large()).await.binding() });
     assert_eq!(approve(&step_up, &app, &sent, "alice/1", "/otp/SMS", &start).await, "Pay 9000 EUR to DE9");
-    assert_eq!(app.ask(payout("alice/1")).await.says(), "403 mismatch");
-    // A start for the other voids no grant, and its token has stayed good.
+    assert_eq!(app.send(payout("alice/1")).await.summary(), "403 mismatch");
+    // Starting the second operation voids no grant, and its token is still valid.
     let start = json!({ "binding": small });
     assert_eq!(approve(&step_up, &app, &sent, "alice/1", "/push/BIO", &start).await, "Pay 10 EUR to DE1");
-    let both: [Answer; 2] = [app.ask(large()).await, app.ask(payout("alice/1")).await];
-    assert_eq!(both.map(|answer| answer.says()), ["200", "200"]);
-    let both: [Answer; 2] = [app.ask(large()).await, app.ask(payout("alice/1")).await];
-    assert_eq!(both.map(|answer| answer.says()), ["403 spent", "403 spent"]);
+    let both: [Answer; 2] = [app.send(large()).await, app.send(payout("alice/1")).await];
+    assert_eq!(both.map(|answer| answer.summary()), ["200", "200"]);
+    let both: [Answer; 2] = [app.send(large()).await, app.send(payout("alice/1")).await];
+    assert_eq!(both.map(|answer| answer.summary()), ["403 spent", "403 spent"]);
 }
 
-/// An approval ends like any other: with its life, its session, and all of the user's.
+/// A bound grant ends like any other: when it expires, or its session or all of the user's sessions are revoked.
 #[tokio::test]
 async fn an_approval_ends_with_its_cause() {
     for end in ["expired", "revoked", "revoked everywhere"] {
         let clock = ManualClock::new();
         let (step_up, app, sent) = app(&clock);
-        let start = json!({ "binding": app.ask(payout("alice/1")).await.binding() });
+        let start = json!({ "binding": app.send(payout("alice/1")).await.binding() });
         approve(&step_up, &app, &sent, "alice/1", "/otp/SMS", &start).await;
         let expected = match end {
             "expired" => {
@@ -231,7 +235,7 @@ async fn an_approval_ends_with_its_cause() {
                 "403 expired"
             }
             "revoked" => {
-                assert_eq!(app.ask(companion("DELETE", "", "alice/1", &Value::Null)).await.says(), "204");
+                assert_eq!(app.send(challenge_request("DELETE", "", "alice/1", &Value::Null)).await.summary(), "204");
                 "403 missing"
             }
             _ => {
@@ -239,6 +243,6 @@ async fn an_approval_ends_with_its_cause() {
                 "403 missing"
             }
         };
-        assert_eq!(app.ask(payout("alice/1")).await.says(), expected, "{end}");
+        assert_eq!(app.send(payout("alice/1")).await.summary(), expected, "{end}");
     }
 }

@@ -1,14 +1,14 @@
-//! What caches in front of a guard may keep: nothing that a grant has let pass, unless the application says so.
+//! `Cache-Control` of responses that a grant let pass: not to be stored, unless the application opts out.
 
 use std::convert::Infallible;
 
 use axum::{body::Body, response::Response};
 use http::{Request, request::Parts};
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tower::{Layer, service_fn};
 use tower_step_up::{Binding, Caller, ManualClock, Proof, Purpose, RequireStepUp, Requirement, StepUp};
 
-use super::{alice, app::hear, grant, local, of, remote};
+use super::{alice, app::oneshot, grant, local, of, remote};
 
 /// A request with this content type, and the `Cache-Control` that the handler sets.
 fn request(caller: &Caller, content_type: &str, own: Option<&str>) -> Request<Body> {
@@ -28,8 +28,8 @@ async fn handler(request: Request<Body>) -> Result<Response, Infallible> {
     Ok(response)
 }
 
-async fn says(guard: &RequireStepUp, request: Request<Body>) -> Option<String> {
-    let answer = hear(guard.layer(service_fn(handler)), request).await;
+async fn cache_control(guard: &RequireStepUp, request: Request<Body>) -> Option<String> {
+    let answer = oneshot(guard.layer(service_fn(handler)), request).await;
     assert_eq!(answer.status, 200);
     answer.headers.get("cache-control").map(|value| value.to_str().unwrap().to_owned())
 }
@@ -41,33 +41,33 @@ async fn what_a_guard_adds(step_up: &StepUp) {
     }
     let no_store = Some("no-store".to_owned());
     let guard = RequireStepUp::new(step_up);
-    assert_eq!(says(&guard, request(alice, json, None)).await, no_store);
-    assert_eq!(says(&guard, request(alice, json, Some("private"))).await, Some("private".into()));
-    assert_eq!(says(&guard, request(alice, grpc, None)).await, None);
-    assert_eq!(says(&guard.clone().keep_cache_control(), request(alice, json, None)).await, None);
-    assert_eq!(says(&guard.clone().report_only(), request(alice, json, None)).await, None);
-    assert_eq!(says(&guard.keep_cache_control().report_only(), request(alice, json, None)).await, None);
+    assert_eq!(cache_control(&guard, request(alice, json, None)).await, no_store);
+    assert_eq!(cache_control(&guard, request(alice, json, Some("private"))).await, Some("private".into()));
+    assert_eq!(cache_control(&guard, request(alice, grpc, None)).await, None);
+    assert_eq!(cache_control(&guard.clone().keep_cache_control(), request(alice, json, None)).await, None);
+    assert_eq!(cache_control(&guard.clone().report_only(), request(alice, json, None)).await, None);
+    assert_eq!(cache_control(&guard.keep_cache_control().report_only(), request(alice, json, None)).await, None);
     let with = |requirement: Requirement| RequireStepUp::with(step_up, requirement).unwrap();
     let when = |asks: bool| RequireStepUp::new(step_up).when(move |_| asks);
-    assert_eq!(says(&when(false), request(alice, json, None)).await, None);
-    assert_eq!(says(&when(true), request(alice, json, None)).await, no_store);
-    assert_eq!(says(&with(Requirement::new().once()), request(alice, json, None)).await, no_store);
+    assert_eq!(cache_control(&when(false), request(alice, json, None)).await, None);
+    assert_eq!(cache_control(&when(true), request(alice, json, None)).await, no_store);
+    assert_eq!(cache_control(&with(Requirement::new().once()), request(alice, json, None)).await, no_store);
 
     let binding = || Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| Some("Pay".into()));
     let kept = RequireStepUp::new(step_up).keep_cache_control();
     for (guard, expected) in [(RequireStepUp::new(step_up), no_store), (kept, None)] {
         let guarded = guard.bind(binding()).layer(service_fn(handler));
-        let token = hear(guarded.clone(), request(alice, json, None)).await.binding();
+        let token = oneshot(guarded.clone(), request(alice, json, None)).await.binding();
         step_up.record_proof(alice, Proof::new("KEY").purpose(Purpose::new().binding(&token))).await.unwrap();
-        let passed = hear(guarded, request(alice, json, None)).await;
+        let passed = oneshot(guarded, request(alice, json, None)).await;
         assert_eq!(passed.status, 200);
         assert_eq!(passed.headers.get("cache-control").map(|value| value.to_str().unwrap()), expected.as_deref());
     }
 }
 
 #[tokio::test]
-async fn what_a_grant_let_pass_is_not_stored() {
+async fn responses_that_need_a_grant_are_not_stored() {
     let clock = ManualClock::new();
     what_a_guard_adds(&local(&clock)).await;
-    what_a_guard_adds(&remote(&clock, &Elsewhere::default())).await;
+    what_a_guard_adds(&remote(&clock, &FaultyStore::default())).await;
 }

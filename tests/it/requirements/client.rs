@@ -1,4 +1,4 @@
-//! The round trip of a client that knows nothing but what a refusal says: it does what is asked of it until it passes.
+//! A client that only follows what refusals tell it: it completes the challenges they name until the request passes.
 
 use axum::{Router, routing::any};
 use http::{Method, request::Parts};
@@ -6,28 +6,28 @@ use serde_json::{Value, json};
 use tower_step_up::{Binding, Factor, ManualClock, PushReply, RequireStepUp, Requirement, StepUp};
 
 use super::{
-    CODE, COMPANION,
-    app::{App, ask, companion},
+    CHALLENGES, CODE,
+    app::{App, challenge_request, json_request},
     local, secs,
 };
 
 const WHO: &str = "alice/1";
 
-/// A client, the phone of its user, and the time that it waits.
+/// A client, its user's phone (through `step_up`), and the clock that it waits on.
 struct Client<'a> {
     step_up: &'a StepUp,
     app: App,
     clock: &'a ManualClock,
-    /// What it does with the scope that stands beside a binding, which knows it.
+    /// Whether it sends the scope along with a binding, which contains the scope already.
     names_scope: bool,
 }
 
 impl Client<'_> {
-    /// Asks until it is let through: how many step-ups that took.
+    /// Repeats the request until it passes; returns the challenges that this took.
     async fn get_through(&self, method: &str, path: &str) -> Vec<String> {
         let mut done = Vec::new();
         for _ in 0..4 {
-            let answer = self.app.ask(ask(method, path, WHO, r#"{"amount":1}"#)).await;
+            let answer = self.app.send(json_request(method, path, WHO, r#"{"amount":1}"#)).await;
             if answer.status == 200 {
                 return done;
             }
@@ -39,13 +39,13 @@ impl Client<'_> {
             for url in &start[..needed] {
                 let url = url.as_str().unwrap();
                 self.step_up(url, &self.purpose(&refusal)).await;
-                done.push(url.strip_prefix(COMPANION).unwrap().to_owned());
+                done.push(url.strip_prefix(CHALLENGES).unwrap().to_owned());
             }
         }
-        panic!("never through: {path}");
+        panic!("does not pass: {path}");
     }
 
-    /// What a start has to say.
+    /// The body of the start.
     fn purpose(&self, refusal: &Value) -> Value {
         match (&refusal["binding"], &refusal["scope"]) {
             (Value::Null, Value::Null) => Value::Null,
@@ -56,27 +56,30 @@ impl Client<'_> {
     }
 
     async fn step_up(&self, url: &str, purpose: &Value) {
-        let path = url.strip_prefix(COMPANION).unwrap();
-        let mut started = self.app.ask(companion("POST", path, WHO, purpose)).await;
+        let path = url.strip_prefix(CHALLENGES).unwrap();
+        let mut started = self.app.send(challenge_request("POST", path, WHO, purpose)).await;
         if let Some(wait) = started.headers.get("retry-after") {
             self.clock.advance(secs(wait.to_str().unwrap().parse().unwrap()));
-            started = self.app.ask(companion("POST", path, WHO, purpose)).await;
+            started = self.app.send(challenge_request("POST", path, WHO, purpose)).await;
         }
         if started.status == 204 {
             let code = json!({ "verificationCode": CODE });
-            assert_eq!(self.app.ask(companion("POST", &format!("{path}/verify"), WHO, &code)).await.says(), "204");
+            assert_eq!(
+                self.app.send(challenge_request("POST", &format!("{path}/verify"), WHO, &code)).await.summary(),
+                "204"
+            );
         } else {
             assert_eq!(started.status, 200, "{started:?}");
             let id = started.json()["id"].as_str().unwrap().to_owned();
             self.step_up.answer_push("alice", &id, PushReply::Approve).await.unwrap();
-            let outcome = self.app.ask(companion("GET", &format!("{path}/{id}"), WHO, &Value::Null)).await;
+            let outcome = self.app.send(challenge_request("GET", &format!("{path}/{id}"), WHO, &Value::Null)).await;
             assert_eq!(outcome.json()["status"], "VERIFIED");
         }
     }
 }
 
-/// A kind of requirement, whether the route is bound, and which step-ups it takes: at first, at once again, after
-/// 61 seconds, and after another 61.
+/// A requirement, whether the route is bound, and the challenges it takes: for the first request, for an immediate
+/// second one, after 61 seconds, and after another 61.
 type Row = (&'static str, Requirement, bool, [&'static [&'static str]; 4]);
 
 #[tokio::test]
@@ -105,14 +108,14 @@ async fn every_kind_of_requirement_can_be_satisfied() {
         ("bound with scope", new().scope("pay"), true, [SMS, SMS, SMS, SMS]),
         ("bound, scope or session", new().scope("pay").or_session(), true, [SMS, SMS, SMS, SMS]),
         ("bound, all of", new().all_of(aged()).max_age(secs(90)), true, [BOTH, BOTH, BOTH, BOTH]),
-        ("where it applies", new(), false, [SMS, NONE, NONE, NONE]),
+        ("conditional", new(), false, [SMS, NONE, NONE, NONE]),
     ];
     for (name, requirement, is_bound, expected) in rows {
         for names_scope in [false, true] {
             let clock = ManualClock::new();
             let step_up = local(&clock);
             let mut guard = RequireStepUp::with(&step_up, requirement.clone()).unwrap();
-            if name == "where it applies" {
+            if name == "conditional" {
                 guard = guard.when(|request: &Parts| request.method == Method::POST);
             }
             let handler = any(async || "through");
@@ -130,9 +133,9 @@ async fn every_kind_of_requirement_can_be_satisfied() {
     }
 }
 
-/// What a condition leaves out takes nothing.
+/// Requests that the condition exempts need no step-up.
 #[tokio::test]
-async fn where_it_does_not_apply_nobody_steps_up() {
+async fn exempt_requests_need_no_step_up() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let guard = RequireStepUp::with(&step_up, Requirement::new().once()).unwrap();

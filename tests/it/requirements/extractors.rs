@@ -1,4 +1,4 @@
-//! What a handler can ask for in its signature, on a real router.
+//! The extractors of a handler, on a router.
 
 use axum::{
     Router,
@@ -9,7 +9,7 @@ use axum::{
 use http::Request;
 use tower_step_up::{Grant, ManualClock, RequireStepUp, StepUp, extract::SteppedUp};
 
-use super::{alice, app::hear, grant, local, of};
+use super::{alice, app::oneshot, grant, local, of};
 
 #[derive(Clone, FromRef)]
 struct App {
@@ -30,28 +30,28 @@ fn router(step_up: &StepUp) -> Router {
 }
 
 #[tokio::test]
-async fn a_handler_finds_the_grant_or_is_not_run() {
+async fn a_handler_gets_the_grant_or_does_not_run() {
     let step_up = local(&ManualClock::new());
     let app = router(&step_up);
-    let ask = async |path: &str| {
+    let send = async |path: &str| {
         let request = of(&alice(), Request::get(path).body(Body::empty()).unwrap());
-        let answer = hear(app.clone(), request).await;
+        let answer = oneshot(app.clone(), request).await;
         let text = if answer.status == 403 { String::new() } else { String::from_utf8(answer.body.into()).unwrap() };
         (answer.status, text)
     };
     let forbidden = || (403, String::new());
     for path in ["/guarded", "/guarded/optional", "/signature"] {
-        assert_eq!(ask(path).await, forbidden(), "{path}");
+        assert_eq!(send(path).await, forbidden(), "{path}");
     }
-    // Without a guard a handler that wants a grant does not run: 500, for that is the application's mistake.
-    assert_eq!(ask("/open").await, (500, String::new()));
-    assert_eq!(ask("/open/optional").await, (200, "nobody".into()));
+    // Without a guard, a handler that extracts a grant does not run: 500, a mistake of the application.
+    assert_eq!(send("/open").await, (500, String::new()));
+    assert_eq!(send("/open/optional").await, (200, "nobody".into()));
     grant(&step_up, &alice(), "KEY").await;
     for path in ["/guarded", "/guarded/optional", "/signature"] {
-        assert_eq!(ask(path).await, (200, "KEY".into()), "{path}");
+        assert_eq!(send(path).await, (200, "KEY".into()), "{path}");
     }
-    assert_eq!(ask("/open").await, (500, String::new()));
+    assert_eq!(send("/open").await, (500, String::new()));
     let (mut parts, ()) = Request::new(()).into_parts();
-    let said = <Grant as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await.unwrap_err().to_string();
-    assert!(said.contains("RequireStepUp::new"), "{said}");
+    let body = <Grant as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await.unwrap_err().to_string();
+    assert!(body.contains("RequireStepUp::new"), "{body}");
 }

@@ -1,4 +1,4 @@
-//! `testing::assert_guarded` and `assert_open`: a route that lost its guard, or that has one too many, is named.
+//! `testing::assert_guarded` and `assert_open` name each route that lacks a guard or has an unexpected one.
 
 use std::future::Future;
 
@@ -13,19 +13,19 @@ use tower_step_up::{
     testing::{self, assert_guarded, assert_guarded_for, assert_open},
 };
 
-use super::{COMPANION, bank, local};
+use super::{CHALLENGES, bank, local};
 
 const GUARDED: [&str; 4] = ["POST /transfers", "GET /transfers", "GET /cards/{id}", "DELETE /files/{*path}"];
 const OPEN: [&str; 3] = ["GET /accounts", "GET /public/rates", "GET /stepup/challenges/"];
 
-/// What an assertion says, or nothing where it holds.
-async fn says(assertion: impl Future<Output = ()> + Send + 'static) -> String {
+/// The panic message of an assertion, empty if it holds.
+async fn panic_message(assertion: impl Future<Output = ()> + Send + 'static) -> String {
     match tokio::spawn(assertion).await {
         Ok(()) => String::new(),
         Err(error) => {
             let panic = error.into_panic();
             let constant = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            constant.or_else(|| panic.downcast_ref::<String>().cloned()).expect("a message")
+            constant.or_else(|| panic.downcast_ref::<String>().cloned()).expect("the panic has a message")
         }
     }
 }
@@ -41,7 +41,7 @@ fn open(step_up: &StepUp) -> Router {
     Router::new()
         .route("/accounts", get(async || "accounts"))
         .route("/public/rates", get(async || "rates"))
-        .nest_service(COMPANION, step_up.challenges())
+        .nest_service(CHALLENGES, step_up.challenges())
 }
 
 fn login(mut request: Request<Body>) -> Request<Body> {
@@ -50,7 +50,7 @@ fn login(mut request: Request<Body>) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn a_router_in_order() {
+async fn a_correct_router_passes() {
     let step_up = local(&ManualClock::new());
     let guard = RequireStepUp::new(&step_up);
     let bound = guard.clone().bind(Binding::new(Binding::uri_as_received, |_, _| Some("Pay".into())));
@@ -69,7 +69,7 @@ async fn a_router_in_order() {
     }
 }
 
-/// What went wrong, and what the message names.
+/// Mistakes, and what the message names.
 #[tokio::test]
 async fn mistakes_are_named() {
     let step_up = local(&ManualClock::new());
@@ -80,46 +80,49 @@ async fn mistakes_are_named() {
     let late = whole().route("/late", get(async || ""));
     let unauthorized = Router::new().route("/transfers", get(async || http::StatusCode::UNAUTHORIZED));
     let table: [(&str, Router, &[&'static str], &[&str]); 6] = [
-        ("a guard is gone", guarded(), &GUARDED, &["POST /transfers: not guarded: it answered 200", "DELETE /files/"]),
-        ("a route came after it", late, &["GET /late"], &["GET /late: not guarded"]),
-        ("the guard only reports", report_only, &GUARDED, &["GET /cards/{id}: not guarded"]),
-        ("it asks of some methods only", conditional, &GUARDED, &["GET /transfers: not guarded", "GET /cards/{id}"]),
         (
-            "there is no such route",
-            whole(),
-            &["PUT /accounts", "GET /none"],
-            &["PUT /accounts: there is no such", "/none"],
+            "the guard is missing",
+            guarded(),
+            &GUARDED,
+            &["POST /transfers: not guarded: it answered 200", "DELETE /files/"],
         ),
+        ("a route added after the guard", late, &["GET /late"], &["GET /late: not guarded"]),
+        ("the guard only reports", report_only, &GUARDED, &["GET /cards/{id}: not guarded"]),
+        ("a guard for some methods only", conditional, &GUARDED, &["GET /transfers: not guarded", "GET /cards/{id}"]),
+        ("an unknown route", whole(), &["PUT /accounts", "GET /none"], &["PUT /accounts: there is no such", "/none"]),
         ("another layer refuses first", unauthorized, &["GET /transfers"], &["assert_guarded_for"]),
     ];
     for (what, app, routes, names) in table {
         let routes = routes.to_vec();
-        let said = says(async move { assert_guarded::<_, Body, _>(app, routes).await }).await;
+        let message = panic_message(async move { assert_guarded::<_, Body, _>(app, routes).await }).await;
         for name in names {
-            assert!(said.contains(name), "{what}: {said}");
+            assert!(message.contains(name), "{what}: {message}");
         }
-        assert!(!said.contains("PATCH"), "{what}: {said}");
+        assert!(!message.contains("PATCH"), "{what}: {message}");
     }
-    let said = says(assert_open::<_, Body, _>(whole(), ["GET /accounts", "GET /cards/{id}", "PUT /accounts"])).await;
-    assert!(said.contains("GET /cards/{id}: guarded: authentication required"), "{said}");
-    assert!(said.contains("PUT /accounts: there is no such route") && !said.contains("GET /accounts"), "{said}");
+    let message =
+        panic_message(assert_open::<_, Body, _>(whole(), ["GET /accounts", "GET /cards/{id}", "PUT /accounts"])).await;
+    assert!(message.contains("GET /cards/{id}: guarded: authentication required"), "{message}");
+    assert!(
+        message.contains("PUT /accounts: there is no such route") && !message.contains("GET /accounts"),
+        "{message}"
+    );
 }
 
-/// A list without routes must not pass, nor one that cannot be asked.
+/// Empty lists and malformed routes fail.
 #[tokio::test]
-async fn lists_that_name_nothing() {
+async fn empty_and_malformed_lists_fail() {
     let step_up = local(&ManualClock::new());
     let app = || open(&step_up);
-    assert!(says(assert_guarded::<_, Body, _>(app(), [""; 0])).await.contains("no route is named"));
+    assert!(panic_message(assert_guarded::<_, Body, _>(app(), [""; 0])).await.contains("no route is named"));
     for route in ["/transfers", "GET transfers", "G T /transfers", "GET /a b"] {
-        let said = says(assert_open::<_, Body, _>(app(), [route])).await;
-        assert!(said.contains("name a route as `POST /transfers`"), "{route}: {said}");
+        let message = panic_message(assert_open::<_, Body, _>(app(), [route])).await;
+        assert!(message.contains("name a route as `POST /transfers`"), "{route}: {message}");
     }
 }
 
-/// The demo's bank.
 #[tokio::test]
-async fn the_demo() {
+async fn the_routes_of_the_demo() {
     let app = || bank::app(ManualClock::new());
     assert_guarded::<_, Body, _>(app(), ["GET /cards/1", "POST /transfers", "POST /payouts"]).await;
     assert_open::<_, Body, _>(

@@ -1,5 +1,4 @@
-//! Requirements, from outside: what a route asks for, and what lets a request pass, once and for what it was approved.
-//! Time is stepped by hand and nothing sleeps.
+//! Requirements, tested from outside: scope, age, channels, once, bound. The clock is stepped by hand; nothing sleeps.
 
 #[path = "../../../examples/demo/bank.rs"]
 mod bank;
@@ -19,7 +18,7 @@ mod once_store;
 mod panics;
 mod proofs;
 mod replays;
-mod shadow;
+mod report_only;
 mod table;
 mod tokens;
 
@@ -27,19 +26,19 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
-use testkit::{Elsewhere, alice, together};
-use tower_step_up::{Caller, ManualClock, Policy, Proof, Secret, StepUp, StepUpBuilder, discard};
+use testkit::{FaultyStore, alice, together};
+use tower_step_up::{Caller, ManualClock, Policy, Proof, StepUp, StepUpBuilder, discard};
 
-/// Where the companion is mounted.
-const COMPANION: &str = "/stepup/challenges";
-/// The code of the sandbox.
+/// Path of the challenge endpoints.
+const CHALLENGES: &str = "/stepup/challenges";
+/// The code that the sandbox accepts.
 const CODE: &str = "123456";
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Two channels for codes, one for pushes, two for what the application verifies itself.
+/// Two code channels, one push channel, and two channels for proofs that the application verifies itself.
 fn builder(clock: &ManualClock) -> StepUpBuilder {
     StepUp::builder()
         .sandbox()
@@ -49,8 +48,8 @@ fn builder(clock: &ManualClock) -> StepUpBuilder {
         .proof("KEY")
         .proof("CARD")
         .clock(clock.clone())
-        .public_path(COMPANION)
-        // A machine that is busy is no store that is down.
+        .public_path(CHALLENGES)
+        // Long, so that a busy machine does not look like a store that is down.
         .policy(Policy::new().store_deadline(secs(10)))
 }
 
@@ -58,21 +57,15 @@ fn local(clock: &ManualClock) -> StepUp {
     builder(clock).build().unwrap()
 }
 
-fn remote(clock: &ManualClock, store: &Elsewhere) -> StepUp {
-    builder(clock)
-        .store(store.clone())
-        .record_key(Secret::new([1; 32]).unwrap())
-        .secret(Secret::new([7; 32]).unwrap())
-        .build()
-        .unwrap()
+fn remote(clock: &ManualClock, store: &FaultyStore) -> StepUp {
+    store.on(builder(clock)).build().unwrap()
 }
 
-/// Steps a session up.
 async fn grant(step_up: &StepUp, caller: &Caller, channel: &str) {
     step_up.record_proof(caller, Proof::new(channel)).await.unwrap();
 }
 
-/// A request of a caller.
+/// Adds the caller to a request.
 fn of(caller: &Caller, mut request: Request<Body>) -> Request<Body> {
     request.extensions_mut().insert(caller.clone());
     request

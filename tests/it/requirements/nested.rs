@@ -1,4 +1,4 @@
-//! Bound routes in nested routers, where axum strips what stands before: which path is bound.
+//! Bound routes in nested routers, where axum strips the prefix of the path.
 
 use axum::{Router, extract::OriginalUri, routing::post};
 use http::{Uri, request::Parts};
@@ -7,13 +7,13 @@ use tower_step_up::{Binding, ManualClock, RequireStepUp, StepUp};
 
 use super::{
     CODE,
-    app::{App, ask, companion},
+    app::{App, challenge_request, json_request},
     local,
 };
 
 type FindUri = fn(&Parts) -> Option<Uri>;
 
-/// `/eu/cards/{id}/reveal` and `/us/cards/{id}/reveal`, with one text for all.
+/// `/eu/cards/{id}/reveal` and `/us/cards/{id}/reveal`, with the same text.
 fn app(step_up: &StepUp, uri: FindUri) -> App {
     let binding = Binding::new(uri, |_: &Parts, _: &[u8]| Some("Show a card".into())).without_body();
     let guard = RequireStepUp::new(step_up).bind(binding);
@@ -25,24 +25,24 @@ fn as_sent(request: &Parts) -> Option<Uri> {
     Some(request.extensions.get::<OriginalUri>()?.0.clone())
 }
 
-/// Approves `/eu/cards/1/reveal`, and says what each path is told then.
+/// Approves `/eu/cards/1/reveal`, then requests each path; returns the responses.
 async fn after_approving_the_first(uri: FindUri, paths: &[&str]) -> Vec<String> {
     let clock = ManualClock::new();
     let app = app(&local(&clock), uri);
-    let reveal = async |path: &str| app.ask(ask("POST", path, "alice/1", "")).await;
+    let reveal = async |path: &str| app.send(json_request("POST", path, "alice/1", "")).await;
     let start = json!({ "binding": reveal("/eu/cards/1/reveal").await.binding() });
-    assert_eq!(app.ask(companion("POST", "/otp/SMS", "alice/1", &start)).await.says(), "204");
+    assert_eq!(app.send(challenge_request("POST", "/otp/SMS", "alice/1", &start)).await.summary(), "204");
     let code = json!({ "verificationCode": CODE });
-    assert_eq!(app.ask(companion("POST", "/otp/SMS/verify", "alice/1", &code)).await.says(), "204");
-    let mut told = Vec::new();
+    assert_eq!(app.send(challenge_request("POST", "/otp/SMS/verify", "alice/1", &code)).await.summary(), "204");
+    let mut responses = Vec::new();
     for path in paths {
-        told.push(reveal(path).await.says());
+        responses.push(reveal(path).await.summary());
     }
-    told
+    responses
 }
 
 #[tokio::test]
-async fn the_path_that_was_sent_is_bound() {
+async fn the_original_path_is_bound() {
     let table = [
         ("/eu/cards/2/reveal", "403 mismatch"),
         ("/us/cards/1/reveal", "403 mismatch"),
@@ -55,17 +55,18 @@ async fn the_path_that_was_sent_is_bound() {
     assert_eq!(after_approving_the_first(as_sent, &paths).await, expected);
 }
 
-/// What the docs warn of: inside, the two look the same.
+/// What the docs warn of: without the prefix, the two paths are the same.
 #[tokio::test]
-async fn a_path_that_was_stripped_is_bound_as_it_is() {
-    let told = after_approving_the_first(Binding::uri_as_received, &["/eu/cards/2/reveal", "/us/cards/1/reveal"]).await;
-    assert_eq!(told, ["403 mismatch", "200"]);
+async fn a_stripped_path_is_bound_as_received() {
+    let responses =
+        after_approving_the_first(Binding::uri_as_received, &["/eu/cards/2/reveal", "/us/cards/1/reveal"]).await;
+    assert_eq!(responses, ["403 mismatch", "200"]);
 }
 
-/// Where the path cannot be told, nothing can be bound.
+/// Without a path, nothing can be bound.
 #[tokio::test]
-async fn a_path_that_is_not_known_is_refused() {
+async fn a_request_without_a_path_is_refused() {
     let clock = ManualClock::new();
     let app = app(&local(&clock), |_| None);
-    assert_eq!(app.ask(ask("POST", "/eu/cards/1/reveal", "alice/1", "")).await.says(), "400");
+    assert_eq!(app.send(json_request("POST", "/eu/cards/1/reveal", "alice/1", "")).await.summary(), "400");
 }

@@ -1,4 +1,4 @@
-//! The OAuth profile (RFC 9470), read by a parser that takes nothing but what RFC 9110 §11 allows.
+//! The OAuth profile (RFC 9470), read by a strict parser of RFC 9110 §11.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -10,11 +10,11 @@ use tower_step_up::{ConfigError, ManualClock, RequireStepUp, Requirement, StepUp
 
 use super::{
     alice,
-    app::{Answer, hear},
+    app::{Answer, oneshot},
     get, grant, local, secs,
 };
 
-/// One challenge: its scheme, and its parameters in their order.
+/// One challenge: its scheme, and its parameters in order.
 type Challenge = (String, Params);
 type Params = Vec<(String, String)>;
 
@@ -73,7 +73,8 @@ fn quoted(rest: &mut &[u8]) -> Option<String> {
 
 async fn refused(step_up: &StepUp, oauth: OAuth, requirement: Requirement, request: Request<Body>) -> Answer {
     let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::default()));
-    hear(RequireStepUp::with(step_up, requirement).unwrap().with_refusal_response(oauth).layer(handler), request).await
+    oneshot(RequireStepUp::with(step_up, requirement).unwrap().with_refusal_response(oauth).layer(handler), request)
+        .await
 }
 
 fn challenge(answer: &Answer) -> Challenge {
@@ -116,19 +117,19 @@ fn the_parser_is_strict() {
     }
 }
 
-/// What is configured, what is asked for, and the parameters.
+/// Configuration, requirement, and the expected parameters.
 #[tokio::test]
-async fn challenges_are_a_table() {
+async fn challenges() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let new = OAuth::new;
-    let said = "A more recent or a stronger authentication is required";
+    let description = "A more recent or a stronger authentication is required";
     let classes = || new().acr_values(["gold", "urn:x:1"]).unwrap();
     let table = [
-        (new(), Requirement::new(), said, None, None),
-        (new(), Requirement::new().max_age(secs(120)), said, None, Some("120")),
-        (new(), Requirement::new().max_age(Duration::from_millis(1_999)), said, None, Some("1")),
-        (classes(), Requirement::new().once(), said, Some("gold urn:x:1"), None),
+        (new(), Requirement::new(), description, None, None),
+        (new(), Requirement::new().max_age(secs(120)), description, None, Some("120")),
+        (new(), Requirement::new().max_age(Duration::from_millis(1_999)), description, None, Some("1")),
+        (classes(), Requirement::new().once(), description, Some("gold urn:x:1"), None),
         (
             classes().description("Log in again, please: it's 'urgent'").unwrap(),
             Requirement::new().scope("pay").max_age(secs(1)).all_of(["KEY", "SMS"]),
@@ -136,11 +137,11 @@ async fn challenges_are_a_table() {
             Some("gold urn:x:1"),
             Some("1"),
         ),
-        (classes().acr_values(["silver"]).unwrap(), Requirement::new(), said, Some("silver"), None),
+        (classes().acr_values(["silver"]).unwrap(), Requirement::new(), description, Some("silver"), None),
     ];
     for (oauth, requirement, description, acr_values, max_age) in table {
         let answer = refused(&step_up, oauth, requirement, get(&alice())).await;
-        assert_eq!(answer.says(), "401 missing");
+        assert_eq!(answer.summary(), "401 missing");
         assert_eq!(answer.json()["errorCode"], "STEP_UP_REQUIRED");
         assert_eq!(
             (&answer.headers["cache-control"], answer.headers["request-ref"].len()),
@@ -154,24 +155,24 @@ async fn challenges_are_a_table() {
     }
 }
 
-/// Without a caller the challenge is the scheme alone (RFC 6750 §3.1); any other refusal has none, and a pass neither.
+/// Without a caller the challenge is only the scheme (RFC 6750 §3.1); other refusals and passed requests have none.
 #[tokio::test]
-async fn other_refusals() {
+async fn responses_without_parameters() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let nobody = refused(&step_up, OAuth::new(), Requirement::new(), Request::default()).await;
-    assert_eq!((nobody.says().as_str(), params(&nobody)), ("401 UNAUTHORIZED", vec![]));
+    assert_eq!((nobody.summary().as_str(), params(&nobody)), ("401 UNAUTHORIZED", vec![]));
     grant(&step_up, &alice(), "KEY").await;
     let passed = refused(&step_up, OAuth::new(), Requirement::new(), get(&alice())).await;
-    assert_eq!((passed.says().as_str(), passed.headers.get("www-authenticate")), ("200", None));
+    assert_eq!((passed.summary().as_str(), passed.headers.get("www-authenticate")), ("200", None));
 
-    let store = testkit::Elsewhere::default();
+    let store = testkit::FaultyStore::default();
     let step_up = super::remote(&clock, &store);
     store.set_down(true);
     let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::<Body>::default()));
     let guard = RequireStepUp::new(&step_up).with_refusal_response(OAuth::new()).layer(handler);
-    let down = hear(guard, get(&alice())).await;
-    assert_eq!((down.says().as_str(), down.headers.get("www-authenticate")), ("503 UNAVAILABLE", None));
+    let down = oneshot(guard, get(&alice())).await;
+    assert_eq!((down.summary().as_str(), down.headers.get("www-authenticate")), ("503 UNAVAILABLE", None));
 }
 
 fn answer(oauth: OAuth, requirement: Requirement) -> Answer {
@@ -182,9 +183,9 @@ fn answer(oauth: OAuth, requirement: Requirement) -> Answer {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What is accepted comes out as it went in.
+    /// Accepted values are sent unchanged.
     #[test]
-    fn what_is_accepted_is_read_as_it_was_written(
+    fn accepted_values_are_sent_unchanged(
         description in r"[ -!#-\[\]-~]{0,20}[!#-\[\]-~][ -!#-\[\]-~]{0,20}",
         classes in proptest::collection::vec(r"[!#-\[\]-~]{1,12}", 1..5),
         age in 1..10_000_000_u64,
@@ -198,21 +199,23 @@ proptest! {
         ]);
     }
 
-    /// Any string is either refused when built, or comes out as it went in.
+    /// Any string is either refused when built, or sent unchanged.
     #[test]
-    fn any_string_is_refused_or_stands(text in any::<String>()) {
+    fn any_string_is_refused_or_sent_unchanged(text in any::<String>()) {
         if let Ok(oauth) = OAuth::new().description(&text) {
             prop_assert_eq!(&params(&answer(oauth, Requirement::new()))[1].1, &text);
         }
         match OAuth::new().acr_values([&text]) {
             Ok(oauth) => prop_assert_eq!(&params(&answer(oauth, Requirement::new()))[2].1, &text),
-            Err(error) => prop_assert_eq!(error, ConfigError::InvalidOAuthParameter { parameter: "acr_values", value: text }),
+            Err(error) => {
+                prop_assert_eq!(error, ConfigError::InvalidOAuthParameter { parameter: "acr_values", value: text });
+            }
         }
     }
 
-    /// One character that would break the header is one too many, wherever it stands.
+    /// A character that would break the header is refused in any position.
     #[test]
-    fn what_would_break_the_header_is_refused(
+    fn characters_that_would_break_the_header_are_refused(
         before in r"[ -!#-\[\]-~]{0,8}",
         bad in prop_oneof![r#"["\\]"#, r"[\x00-\x1f\x7f]", r"[^\x00-\x7f]"],
         after in r"[ -!#-\[\]-~]{0,8}",
@@ -222,6 +225,6 @@ proptest! {
         prop_assert_eq!(OAuth::new().description(&text).err(), refused("error_description"));
         prop_assert_eq!(OAuth::new().acr_values([&text]).err(), refused("acr_values"));
         prop_assert_eq!(OAuth::new().acr_values(["good", &text]).err(), refused("acr_values"));
-        prop_assert!(OAuth::new().acr_values([format!("a {before}")]).is_err(), "a space is two");
+        prop_assert!(OAuth::new().acr_values([format!("a {before}")]).is_err(), "a space separates two values");
     }
 }

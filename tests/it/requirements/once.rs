@@ -1,4 +1,4 @@
-//! What one request spends (T27), and what its handler gives back: it is live once more, as it was.
+//! Grants consumed by one request (T27) and restored by its handler: live again, with the same expiry.
 
 use std::{
     convert::Infallible,
@@ -10,7 +10,7 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use http::Request;
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tower::{Service, service_fn};
 use tower_step_up::{
     AuthorizeError, Caller, Grant, ManualClock, Policy, Proof, RequireStepUp, Requirement, StepUp, UnmetReason,
@@ -19,14 +19,14 @@ use tower_step_up::{
 
 use super::{alice, builder, grant, local, remote, secs, together};
 
-/// How often handlers ran.
+/// How often the handlers ran.
 pub(crate) type Passed = Arc<AtomicUsize>;
 
 pub(crate) fn passes(passed: &Passed) -> usize {
     passed.load(Ordering::SeqCst)
 }
 
-/// A guarded handler that counts, and takes a while.
+/// A guarded handler that counts its runs and yields once.
 pub(crate) fn guarded(
     step_up: &StepUp,
     requirement: Requirement,
@@ -57,7 +57,7 @@ pub(crate) async fn reason(step_up: &StepUp, caller: &Caller, requirement: Requi
 }
 
 #[tokio::test]
-async fn each_of_several_channels_is_spent() {
+async fn grants_of_all_channels_are_consumed() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     for channel in ["KEY", "CARD"] {
@@ -73,12 +73,12 @@ async fn each_of_several_channels_is_spent() {
     assert_eq!(reason(&step_up, &alice(), by("KEY")).await, None);
     assert_eq!(reason(&step_up, &alice(), by("CARD")).await, None);
     let again = step_up.authorize(&alice(), &both()).await.unwrap();
-    assert!(!again.restore().await.unwrap(), "each was given back before");
+    assert!(!again.restore().await.unwrap(), "both were restored before");
 }
 
-/// What is spent opens nothing else, and nothing else is spent.
+/// A consumed grant lets no other route pass, and no other grant is consumed.
 #[tokio::test]
-async fn what_is_spent_opens_no_other_route() {
+async fn a_consumed_grant_passes_no_other_route() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     grant(&step_up, &alice(), "KEY").await;
@@ -100,118 +100,122 @@ async fn what_is_spent_opens_no_other_route() {
         assert_eq!(reason(&step_up, &alice(), requirement).await, expected, "{shown}");
     }
     grant(&step_up, &alice(), "KEY").await;
-    assert_eq!(reason(&step_up, &alice(), any()).await, None, "a new step-up is a new one");
+    assert_eq!(reason(&step_up, &alice(), any()).await, None, "a new step-up counts");
 }
 
-/// What happens between the request and its handler's giving back, whether that does anything, and what the session's
-/// grant is then.
+/// What happens before the handler restores the grant, whether the restore succeeds, and the state of the session's
+/// grant afterwards.
 #[tokio::test]
-async fn giving_back_is_a_table() {
+async fn restoring() {
     let table = [
         ("nothing", true, None),
         ("almost expired", true, None),
         ("locked", true, None),
-        ("given back", false, None),
-        ("given back and spent", false, Some(UnmetReason::Spent)),
+        ("restored", false, None),
+        ("restored and consumed", false, Some(UnmetReason::Spent)),
         ("expired", false, Some(UnmetReason::Spent)),
-        ("expired and forgotten", false, Some(UnmetReason::WrongScope)),
+        ("expired and removed", false, Some(UnmetReason::WrongScope)),
         ("revoked", false, Some(UnmetReason::Missing)),
         ("revoked everywhere", false, Some(UnmetReason::Missing)),
         ("transferred", false, Some(UnmetReason::Missing)),
-        ("another in its place", false, None),
-        ("another in its place, and spent", false, Some(UnmetReason::Spent)),
+        ("replaced", false, None),
+        ("replaced, and consumed", false, Some(UnmetReason::Spent)),
     ];
-    for (between, gives, expected) in table {
+    for (between, restored, expected) in table {
         let clock = ManualClock::new();
-        let store = Elsewhere::default();
-        gives_back(&local(&clock), &clock, between, gives, expected).await;
-        gives_back(&remote(&clock, &store), &clock, between, gives, expected).await;
+        let store = FaultyStore::default();
+        restores(&local(&clock), &clock, between, restored, expected).await;
+        restores(&remote(&clock, &store), &clock, between, restored, expected).await;
     }
 }
 
-async fn gives_back(step_up: &StepUp, clock: &ManualClock, between: &str, gives: bool, expected: Option<UnmetReason>) {
-    let once_more = async || step_up.authorize(&alice(), &once()).await.unwrap();
+async fn restores(step_up: &StepUp, clock: &ManualClock, between: &str, restored: bool, expected: Option<UnmetReason>) {
+    let consume = async || step_up.authorize(&alice(), &once()).await.unwrap();
     grant(step_up, &alice(), "KEY").await;
-    let spent = once_more().await;
+    let spent = consume().await;
     let ends = spent.expires_at();
-    let elsewhere = Caller::user("alice").session("2");
+    let other_session = Caller::user("alice").session("2");
     match between {
         "almost expired" => clock.advance(secs(599)),
         "locked" => step_up.lock("alice").await.unwrap(),
-        "given back" => assert!(spent.clone().restore().await.unwrap()),
-        "given back and spent" => {
+        "restored" => assert!(spent.clone().restore().await.unwrap()),
+        "restored and consumed" => {
             assert!(spent.restore().await.unwrap());
-            assert!(!once_more().await.restore().await.unwrap(), "by whomever");
+            assert!(!consume().await.restore().await.unwrap(), "also through another handle");
         }
         "expired" => clock.advance(secs(600)),
-        "expired and forgotten" => {
+        "expired and removed" => {
             clock.advance(secs(600 + 3600));
-            // What nobody remembers goes with the next that is written.
+            // Old grants are removed at the next write.
             step_up.record_proof(&alice(), Proof::new("CARD").purpose(Some("x"))).await.unwrap();
         }
         "revoked" => step_up.revoke(&alice()).await.unwrap(),
         "revoked everywhere" => step_up.revoke_all("alice").await.unwrap(),
-        "transferred" => step_up.transfer(&alice(), &elsewhere).await.unwrap(),
-        "another in its place" => grant(step_up, &alice(), "KEY").await,
-        "another in its place, and spent" => {
+        "transferred" => step_up.transfer(&alice(), &other_session).await.unwrap(),
+        "replaced" => grant(step_up, &alice(), "KEY").await,
+        "replaced, and consumed" => {
             grant(step_up, &alice(), "KEY").await;
-            once_more().await;
+            consume().await;
         }
         _ => {}
     }
-    assert_eq!(spent.restore().await, Ok(gives), "{between}");
+    assert_eq!(spent.restore().await, Ok(restored), "{between}");
     assert_eq!(spent.restore().await, Ok(false), "{between}, again");
     assert_eq!(reason(step_up, &alice(), Requirement::new()).await, expected, "{between}");
     if between == "transferred" {
-        assert_eq!(reason(step_up, &elsewhere, Requirement::new()).await, Some(UnmetReason::Spent), "it stays spent");
+        assert_eq!(
+            reason(step_up, &other_session, Requirement::new()).await,
+            Some(UnmetReason::Spent),
+            "it stays consumed"
+        );
     }
-    if gives {
+    if restored {
         clock.set(ends);
         assert_eq!(
             reason(step_up, &alice(), once()).await,
             Some(UnmetReason::Expired),
-            "{between}: its end is the old one"
+            "{between}: the expiry is unchanged"
         );
     }
 }
 
 #[tokio::test]
-async fn what_was_not_spent_cannot_be_given_back() {
+async fn only_a_consumed_grant_can_be_restored() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
-    let given: Grant = step_up.record_proof(&alice(), Proof::new("KEY")).await.unwrap();
+    let recorded: Grant = step_up.record_proof(&alice(), Proof::new("KEY")).await.unwrap();
     let checked = step_up.authorize(&alice(), &Requirement::new()).await.unwrap();
     step_up.authorize(&alice(), &once()).await.unwrap();
-    for grant in [given, checked] {
+    for grant in [recorded, checked] {
         assert_eq!(grant.restore().await, Ok(false));
     }
     assert_eq!(reason(&step_up, &alice(), Requirement::new()).await, Some(UnmetReason::Spent));
 }
 
-/// Many give back at once what was spent once: it is live once, and one passes.
+/// Of concurrent restores of one grant, one succeeds, and one request passes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn it_is_given_back_once() {
+async fn it_is_restored_once() {
     let clock = ManualClock::new();
-    let step_up = remote(&clock, &Elsewhere::default());
+    let step_up = remote(&clock, &FaultyStore::default());
     for round in 0..12 {
         let caller = Caller::user(format_args!("alice {round}")).session("1");
         grant(&step_up, &caller, "KEY").await;
         let spent = step_up.authorize(&caller, &once()).await.unwrap();
-        let given = together(24, |_| {
+        let results = together(24, |_| {
             let (step_up, caller, spent) = (step_up.clone(), caller.clone(), spent.clone());
             async move { (spent.restore().await.unwrap(), step_up.authorize(&caller, &once()).await.is_ok()) }
         })
         .await;
-        assert_eq!(given.iter().filter(|(gave, _)| *gave).count(), 1, "round {round}");
-        assert_eq!(given.iter().filter(|(_, passed)| *passed).count(), 1, "round {round}");
+        assert_eq!(results.iter().filter(|(restored, _)| *restored).count(), 1, "round {round}");
+        assert_eq!(results.iter().filter(|(_, passed)| *passed).count(), 1, "round {round}");
     }
 }
 
-/// Whoever revokes everything while it is given back finds it, or is found.
+/// A restore concurrent with a revocation leaves no live grant.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn giving_back_races_revocation() {
+async fn restoring_races_revocation() {
     let clock = ManualClock::new();
-    let (local, remote) = (local(&clock), remote(&clock, &Elsewhere::default()));
+    let (local, remote) = (local(&clock), remote(&clock, &FaultyStore::default()));
     for round in 0..100 {
         revoked_meanwhile(&local, round).await;
         revoked_meanwhile(&remote, round).await;
@@ -237,9 +241,9 @@ async fn revoked_meanwhile(step_up: &StepUp, round: usize) {
     assert_eq!(spent.restore().await, Ok(false), "round {round}");
 }
 
-/// A policy may have every step-up spent by whatever asks for it, or bound to what it was asked for.
+/// Policies that make every grant one-time, or bound to its operation.
 #[tokio::test]
-async fn policies_that_spend_or_bind_everything() {
+async fn policies_that_consume_or_bind_every_grant() {
     let clock = ManualClock::new();
     let of = |policy| builder(&clock).policy(policy).build().unwrap();
     let table = [
@@ -250,7 +254,7 @@ async fn policies_that_spend_or_bind_everything() {
     for (step_up, expected) in table {
         grant(&step_up, &alice(), "KEY").await;
         let any = Requirement::new;
-        let told = [reason(&step_up, &alice(), any()).await, reason(&step_up, &alice(), any()).await];
-        assert_eq!(told, expected, "{step_up:?}");
+        let reasons = [reason(&step_up, &alice(), any()).await, reason(&step_up, &alice(), any()).await];
+        assert_eq!(reasons, expected, "{step_up:?}");
     }
 }

@@ -1,8 +1,8 @@
-//! Proofs that the application has verified itself, and the scopes that there are.
+//! Proofs verified by the application, and registered scopes.
 
 use axum::{Router, routing::post};
 use serde_json::json;
-use testkit::{Elsewhere, Fails};
+use testkit::{Fails, FaultyStore};
 use tower_step_up::{
     Caller, ChallengeError, ConfigError, Malformed, ManualClock, Proof, ProofError, Purpose, RequireStepUp,
     Requirement, StepUp, Timestamp, UnmetReason,
@@ -10,7 +10,7 @@ use tower_step_up::{
 
 use super::{
     alice,
-    app::{App, ask, companion},
+    app::{App, challenge_request, json_request},
     builder, grant, local,
     once::reason,
     remote, secs,
@@ -20,9 +20,10 @@ fn after(clock: &ManualClock, millis: i64) -> Timestamp {
     Timestamp::from_millis(tower_step_up::Clock::now(clock).as_millis().checked_add_signed(millis).unwrap())
 }
 
-/// When it was verified, in milliseconds from now, and what becomes of it. The skew is two seconds, a life ten minutes.
+/// Time of the verification in milliseconds from now, and the result. The clock skew is two seconds, the lifetime ten
+/// minutes.
 #[tokio::test]
-async fn times_are_a_table() {
+async fn times_of_verification() {
     let table = [
         (i64::MIN, Err(ProofError::Expired)),
         (-600_000, Err(ProofError::Expired)),
@@ -35,13 +36,13 @@ async fn times_are_a_table() {
     ];
     for (millis, expected) in table {
         let clock = ManualClock::new();
-        at(&local(&clock), &clock, millis, expected).await;
-        let store = Elsewhere::default();
-        at(&remote(&clock, &store), &clock, millis, expected).await;
+        record_at(&local(&clock), &clock, millis, expected).await;
+        let store = FaultyStore::default();
+        record_at(&remote(&clock, &store), &clock, millis, expected).await;
     }
 }
 
-async fn at(step_up: &StepUp, clock: &ManualClock, millis: i64, expected: Result<(), ProofError>) {
+async fn record_at(step_up: &StepUp, clock: &ManualClock, millis: i64, expected: Result<(), ProofError>) {
     let now = tower_step_up::Clock::now(clock);
     let verified = Timestamp::from_millis(now.as_millis().saturating_add_signed(millis));
     let granted = step_up.record_proof(&alice(), Proof::new("KEY").verified_at(verified)).await;
@@ -52,7 +53,7 @@ async fn at(step_up: &StepUp, clock: &ManualClock, millis: i64, expected: Result
     };
     assert_eq!((granted.channel(), granted.scope(), granted.is_bound()), ("KEY", None, false));
     assert_eq!(granted.verified_at(), verified);
-    assert_eq!(granted.expires_at(), verified.saturating_add(secs(600)), "its life is counted from when it was proven");
+    assert_eq!(granted.expires_at(), verified.saturating_add(secs(600)), "the lifetime starts at the verification");
     assert_eq!(reason(step_up, &alice(), Requirement::new()).await, None, "{millis}");
     clock.set(Timestamp::from_millis(granted.expires_at().as_millis() - 1));
     assert_eq!(reason(step_up, &alice(), Requirement::new()).await, None, "{millis}");
@@ -61,7 +62,7 @@ async fn at(step_up: &StepUp, clock: &ManualClock, millis: i64, expected: Result
     clock.set(now);
 }
 
-/// An age counts from when it was proven, not from when the application said so.
+/// The age counts from the verification, not from `record_proof`.
 #[tokio::test]
 async fn ages_count_from_the_proof() {
     let clock = ManualClock::new();
@@ -73,11 +74,11 @@ async fn ages_count_from_the_proof() {
     assert_eq!(reason(&step_up, &alice(), fresh(99)).await, Some(UnmetReason::TooOld));
 }
 
-/// Two nodes whose clocks differ: what the one has granted is from the future for the other, and proves nothing there.
+/// Two nodes whose clocks differ: a grant from the future does not count.
 #[tokio::test]
-async fn a_node_that_is_ahead() {
+async fn a_grant_from_a_node_with_a_fast_clock() {
     for (ahead, expected) in [(2_000, None), (2_001, Some(UnmetReason::Missing))] {
-        let store = Elsewhere::default();
+        let store = FaultyStore::default();
         let (behind, ahead_clock) = (ManualClock::new(), ManualClock::new());
         ahead_clock.set(after(&behind, ahead));
         let (here, there) = (remote(&behind, &store), remote(&ahead_clock, &store));
@@ -89,14 +90,14 @@ async fn a_node_that_is_ahead() {
 }
 
 #[tokio::test]
-async fn what_is_refused_grants_nothing() {
+async fn a_refused_proof_grants_nothing() {
     let clock = ManualClock::new();
     let step_up = builder(&clock).scopes(["pay"]).build().unwrap();
     let long = "A".repeat(2049);
     let table = [
         (Proof::new("PASSKEY"), ProofError::UnknownChannel),
         (Proof::new("key"), ProofError::UnknownChannel),
-        // A channel for codes or pushes is proven by a code or a push.
+        // Channels of codes and pushes take no proofs.
         (Proof::new("SMS"), ProofError::UnknownChannel),
         (Proof::new("BIO"), ProofError::UnknownChannel),
         (Proof::new("KEY").purpose(Some("")), ProofError::Scope(Malformed::Blank)),
@@ -116,24 +117,24 @@ async fn what_is_refused_grants_nothing() {
     assert!(step_up.record_proof(&alice(), Proof::new("KEY")).await.is_ok());
 }
 
-/// What ends an elevation ends that of a proof, and a session that gets another id takes it along.
+/// The grant of a proof ends with revocations, and moves with the session to another id.
 #[tokio::test]
 async fn a_proof_ends_like_any_other() {
     for end in ["revoke", "revoke_all", "transfer"] {
         let clock = ManualClock::new();
         ends(&local(&clock), end).await;
-        let store = Elsewhere::default();
+        let store = FaultyStore::default();
         ends(&remote(&clock, &store), end).await;
     }
 }
 
 async fn ends(step_up: &StepUp, end: &str) {
     let (one, two, bob) = (alice(), Caller::user("alice").session("2"), Caller::user("bob").session("1"));
-    let standing = async || {
+    let sessions = async || {
         let any = Requirement::new;
         [&one, &two, &bob].map(|caller| (caller, any()))
     };
-    for (caller, _) in standing().await {
+    for (caller, _) in sessions().await {
         if !(end == "transfer" && std::ptr::eq(caller, &raw const two)) {
             grant(step_up, caller, "KEY").await;
         }
@@ -152,21 +153,21 @@ async fn ends(step_up: &StepUp, end: &str) {
             [false, true, true]
         }
     };
-    for ((caller, requirement), expected) in standing().await.into_iter().zip(expected) {
+    for ((caller, requirement), expected) in sessions().await.into_iter().zip(expected) {
         assert_eq!(step_up.authorize(caller, &requirement).await.is_ok(), expected, "{end}");
     }
     grant(step_up, &one, "KEY").await;
-    assert!(step_up.authorize(&one, &Requirement::new()).await.is_ok(), "{end}: and a new one is a new one");
+    assert!(step_up.authorize(&one, &Requirement::new()).await.is_ok(), "{end}: a new proof counts");
 }
 
-/// Whatever operation fails, an error leaves no grant, but where the answer of the last was lost.
+/// If any store operation fails, there is no grant, unless only the response to the last one was lost.
 #[tokio::test]
 async fn a_proof_while_the_store_fails() {
     let clock = ManualClock::new();
     let mut failed = 0;
     for how in [Fails::Undone, Fails::Unanswered] {
         for skip in 0.. {
-            let store = Elsewhere::default();
+            let store = FaultyStore::default();
             let step_up = remote(&clock, &store);
             store.fail_after(skip, how);
             let granted = step_up.record_proof(&alice(), Proof::new("KEY")).await;
@@ -179,15 +180,15 @@ async fn a_proof_while_the_store_fails() {
             let lost = how == Fails::Unanswered && skip == 6;
             let expected = (!lost).then_some(UnmetReason::Missing);
             assert_eq!(reason(&step_up, &alice(), Requirement::new()).await, expected, "{skip} {how:?}");
-            // The user's record lists the session before, so whatever is there can be ended.
+            // The user's record lists the session already, so its grant can be revoked.
             step_up.revoke_all("alice").await.unwrap();
             assert_eq!(reason(&step_up, &alice(), Requirement::new()).await, Some(UnmetReason::Missing));
         }
     }
-    assert_eq!(failed, 14, "four loads and three swaps, each in both ways");
+    assert_eq!(failed, 14, "four loads and three swaps, failing in two ways");
 }
 
-/// A refusal names the channels that the application has to prove; there is no start for them.
+/// A refusal names the channels of proofs; they have no start endpoint.
 #[tokio::test]
 async fn a_refusal_names_the_channels_of_proofs() {
     let clock = ManualClock::new();
@@ -198,7 +199,7 @@ async fn a_refusal_names_the_channels_of_proofs() {
         .route("/key", post(async || "").layer(guard(Requirement::new().channels(["KEY"]))))
         .route("/both", post(async || "").layer(guard(Requirement::new().all_of(["SMS", "KEY"]))));
     let app = App::new(&step_up, routes);
-    let refused = async |path: &str| app.ask(ask("POST", path, "alice/1", "")).await.json();
+    let refused = async |path: &str| app.send(json_request("POST", path, "alice/1", "")).await.json();
     let any = refused("/any").await;
     assert_eq!(any["channels"], json!({"otp": ["SMS", "EMAIL"], "push": ["BIO"], "proof": ["KEY", "CARD"]}));
     let key = refused("/key").await;
@@ -208,32 +209,35 @@ async fn a_refusal_names_the_channels_of_proofs() {
     assert_eq!(both["start"], json!(["/stepup/challenges/otp/SMS"]));
     grant(&step_up, &alice(), "KEY").await;
     assert_eq!(refused("/both").await["channels"], json!({"otp": ["SMS"], "push": []}));
-    assert_eq!(app.ask(ask("POST", "/key", "alice/1", "")).await.says(), "200");
-    let standing = app.ask(companion("GET", "", "alice/1", &json!(null))).await.json();
-    assert_eq!((&standing["status"], &standing["grants"][0]["channel"]), (&json!("STEPPED_UP"), &json!("KEY")));
-    // There is nothing to start.
+    assert_eq!(app.send(json_request("POST", "/key", "alice/1", "")).await.summary(), "200");
+    let status = app.send(challenge_request("GET", "", "alice/1", &json!(null))).await.json();
+    assert_eq!((&status["status"], &status["grants"][0]["channel"]), (&json!("STEPPED_UP"), &json!("KEY")));
+    // They cannot be started.
     for path in ["/otp/KEY", "/push/KEY"] {
-        assert_eq!(app.ask(companion("POST", path, "alice/1", &json!(null))).await.says(), "400 channel NOT_IN");
+        assert_eq!(
+            app.send(challenge_request("POST", path, "alice/1", &json!(null))).await.summary(),
+            "400 channel NOT_IN"
+        );
     }
 }
 
-/// The scopes that there are: nothing else can be started, proven or asked for.
+/// With registered scopes, no other scope can be started, proven or required.
 #[tokio::test]
-async fn scopes_that_are_registered() {
+async fn registered_scopes() {
     let clock = ManualClock::new();
     let step_up = builder(&clock).scopes(["pay", "look"]).build().unwrap();
     let app = App::new(&step_up, Router::new());
     for path in ["/otp/SMS", "/push/BIO"] {
         for scope in ["buy", "Pay", "pay2", "pa"] {
-            let start = companion("POST", path, "alice/1", &json!({ "scope": scope }));
-            assert_eq!(app.ask(start).await.says(), "400 scope NOT_IN", "{path} {scope}");
+            let start = challenge_request("POST", path, "alice/1", &json!({ "scope": scope }));
+            assert_eq!(app.send(start).await.summary(), "400 scope NOT_IN", "{path} {scope}");
         }
     }
     let refused = step_up.start_otp(&alice(), "SMS", Some("buy")).await;
     assert_eq!(refused, Err(ChallengeError::MalformedScope(Malformed::Unknown)));
-    let start = companion("POST", "/otp/SMS", "alice/1", &json!({"scope": "pay"}));
-    assert_eq!(app.ask(start).await.says(), "204");
-    assert_eq!(app.ask(companion("POST", "/push/BIO", "alice/1", &json!(null))).await.says(), "200");
+    let start = challenge_request("POST", "/otp/SMS", "alice/1", &json!({"scope": "pay"}));
+    assert_eq!(app.send(start).await.summary(), "204");
+    assert_eq!(app.send(challenge_request("POST", "/push/BIO", "alice/1", &json!(null))).await.summary(), "200");
 
     let with = |scope: &str| RequireStepUp::with(&step_up, Requirement::new().scope(scope)).err();
     assert_eq!([with("pay"), with("look")], [None, None]);

@@ -1,16 +1,16 @@
-//! The token that binds: what a start does with any that is not this session's, whole and in time.
+//! Binding tokens: how a start responds to tokens that are altered, expired or of another session.
 
 use axum::{Router, routing::post};
 use http::{Request, request::Parts};
 use serde_json::{Value, json};
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tower_step_up::{
     Binding, Caller, ChallengeError, Malformed, ManualClock, Purpose, RequireStepUp, Requirement, Secret, StepUp,
 };
 
 use super::{
     CODE, alice,
-    app::{App, ask, companion},
+    app::{App, challenge_request, json_request},
     builder, local, secs,
 };
 
@@ -27,21 +27,21 @@ fn app(step_up: &StepUp) -> App {
 }
 
 async fn token(app: &App, path: &str, who: &str) -> String {
-    app.ask(ask("POST", path, who, "")).await.binding()
+    app.send(json_request("POST", path, who, "")).await.binding()
 }
 
 fn start(who: &str, body: &Value) -> Request<axum::body::Body> {
-    companion("POST", "/otp/SMS", who, body)
+    challenge_request("POST", "/otp/SMS", who, body)
 }
 
-/// What stands beside the token or in its place, and what the start is told.
+/// Bodies of starts, and the responses.
 #[tokio::test]
-async fn starts_are_a_table() {
+async fn starts_with_tokens() {
     let clock = ManualClock::new();
     let step_up = local(&clock);
     let app = app(&step_up);
     let (mine, scoped) = (token(&app, "/pay", "alice/1").await, token(&app, "/scoped", "alice/1").await);
-    let elsewhere = self::app(&builder(&clock).secret(Secret::new([8; 32]).unwrap()).build().unwrap());
+    let other_secret = self::app(&builder(&clock).secret(Secret::new([8; 32]).unwrap()).build().unwrap());
     let table = [
         (json!({"binding": ""}), "400 binding HAS_TEXT"),
         (json!({"binding": " \t\n"}), "400 binding HAS_TEXT"),
@@ -61,33 +61,33 @@ async fn starts_are_a_table() {
         (json!({"binding": format!("{mine}=")}), "400 binding REGEX"),
         (json!({"binding": token(&app, "/pay", "alice/2").await}), "400 binding NOT_IN"),
         (json!({"binding": token(&app, "/pay", "bob/1").await}), "400 binding NOT_IN"),
-        (json!({"binding": token(&elsewhere, "/pay", "alice/1").await}), "400 binding NOT_IN"),
+        (json!({"binding": token(&other_secret, "/pay", "alice/1").await}), "400 binding NOT_IN"),
         (json!({"binding": mine, "scope": "payments"}), "400 scope NOT_IN"),
         (json!({"binding": scoped, "scope": "other"}), "400 scope NOT_IN"),
         (json!({"binding": scoped, "scope": "PAYMENTS"}), "400 scope NOT_IN"),
         (json!({"binding": "", "scope": "a b"}), "400 scope REGEX binding HAS_TEXT"),
     ];
-    for (body, says) in table {
-        let answer = app.ask(start("alice/1", &body)).await;
-        assert_eq!(answer.says(), says, "{body}");
+    for (body, expected) in table {
+        let answer = app.send(start("alice/1", &body)).await;
+        assert_eq!(answer.summary(), expected, "{body}");
         assert_eq!(answer.json()["message"], "Invalid request", "{body}");
         assert!(answer.json()["errorCode"].is_null(), "{body}");
     }
-    // Spoilt ones: whether they still have the form of a token is up to their bytes.
-    for spoilt in
+    // Altered tokens: some still have the format of a token.
+    for altered in
         [mine.to_lowercase(), format!("{mine}AA"), format!("AAAA{mine}"), mine.repeat(2), mine.replace('A', "B")]
     {
-        let said = app.ask(start("alice/1", &json!({ "binding": spoilt }))).await.says();
-        assert!(["400 binding NOT_IN", "400 binding REGEX"].contains(&said.as_str()), "{spoilt}: {said}");
+        let summary = app.send(start("alice/1", &json!({ "binding": altered }))).await.summary();
+        assert!(["400 binding NOT_IN", "400 binding REGEX"].contains(&summary.as_str()), "{altered}: {summary}");
     }
-    let wrong_channel = companion("POST", "/otp/BIO", "alice/1", &json!({"binding": "A"}));
-    assert_eq!(app.ask(wrong_channel).await.says(), "400 channel NOT_IN binding REGEX");
-    // None of them was a start, so none stands in the way of the next.
-    assert_eq!(app.ask(start("alice/1", &json!({"binding": mine}))).await.says(), "204");
-    assert_eq!(app.ask(start("alice/1", &json!({"binding": mine}))).await.says(), "409 RETRY_IN_15SEC");
+    let wrong_channel = challenge_request("POST", "/otp/BIO", "alice/1", &json!({"binding": "A"}));
+    assert_eq!(app.send(wrong_channel).await.summary(), "400 channel NOT_IN binding REGEX");
+    // None of them was counted as a start.
+    assert_eq!(app.send(start("alice/1", &json!({"binding": mine}))).await.summary(), "204");
+    assert_eq!(app.send(start("alice/1", &json!({"binding": mine}))).await.summary(), "409 RETRY_IN_15SEC");
 }
 
-/// Any other character in any place, and any part of it.
+/// Every other character in every position, and every prefix, is refused.
 #[tokio::test]
 async fn every_character_of_a_token_counts() {
     let clock = ManualClock::new();
@@ -112,39 +112,39 @@ async fn every_character_of_a_token_counts() {
                 over_http = Some((changed, error));
             }
             let (changed, error) = over_http.unwrap();
-            let answer = app.ask(start("alice/1", &json!({ "binding": changed }))).await;
-            assert_eq!(answer.says(), format!("400 binding {error}"), "{at}");
-            let answer = app.ask(start("alice/1", &json!({ "binding": token[..at] }))).await;
-            assert_eq!(answer.says(), format!("400 binding {}", refused(&token[..at]).await), "{at}");
+            let answer = app.send(start("alice/1", &json!({ "binding": changed }))).await;
+            assert_eq!(answer.summary(), format!("400 binding {error}"), "{at}");
+            let answer = app.send(start("alice/1", &json!({ "binding": token[..at] }))).await;
+            assert_eq!(answer.summary(), format!("400 binding {}", refused(&token[..at]).await), "{at}");
         }
-        assert!(forged > 50 * 63, "most are tokens by their form: {forged}");
+        assert!(forged > 50 * 63, "too few were well-formed: {forged}");
         assert!(step_up.start_otp(&alice(), "SMS", Purpose::new().binding(&token)).await.is_ok());
         clock.advance(secs(15));
     }
 }
 
-/// It can be used for as long as a code lives, and the code that it starts lives as long as any.
+/// A token can be used for the lifetime of a code, and the code that it starts has its full lifetime.
 #[tokio::test]
-async fn a_token_has_its_deadline() {
-    for (millis, says) in [(299_999, "204"), (300_000, "400 binding NOT_IN"), (86_400_000, "400 binding NOT_IN")] {
+async fn a_token_expires() {
+    for (millis, expected) in [(299_999, "204"), (300_000, "400 binding NOT_IN"), (86_400_000, "400 binding NOT_IN")] {
         let clock = ManualClock::new();
         let app = app(&local(&clock));
         let token = token(&app, "/pay", "alice/1").await;
         clock.advance(std::time::Duration::from_millis(millis));
-        assert_eq!(app.ask(start("alice/1", &json!({ "binding": token }))).await.says(), says, "{millis}");
+        assert_eq!(app.send(start("alice/1", &json!({ "binding": token }))).await.summary(), expected, "{millis}");
     }
     let clock = ManualClock::new();
     let app = app(&local(&clock));
     let token = token(&app, "/pay", "alice/1").await;
     clock.advance(secs(299));
-    assert_eq!(app.ask(start("alice/1", &json!({ "binding": token }))).await.says(), "204");
+    assert_eq!(app.send(start("alice/1", &json!({ "binding": token }))).await.summary(), "204");
     clock.advance(secs(299));
     let code = json!({ "verificationCode": CODE });
-    assert_eq!(app.ask(companion("POST", "/otp/SMS/verify", "alice/1", &code)).await.says(), "204");
-    assert_eq!(app.ask(ask("POST", "/pay", "alice/1", "")).await.says(), "200");
+    assert_eq!(app.send(challenge_request("POST", "/otp/SMS/verify", "alice/1", &code)).await.summary(), "204");
+    assert_eq!(app.send(json_request("POST", "/pay", "alice/1", "")).await.summary(), "200");
 }
 
-/// The token knows the scope; whoever names it beside says the same.
+/// The token contains the scope; naming the same scope in addition changes nothing.
 #[tokio::test]
 async fn a_token_carries_its_scope() {
     for named in [json!({}), json!({"scope": "payments"}), json!({"scope": null})] {
@@ -152,24 +152,21 @@ async fn a_token_carries_its_scope() {
         let app = app(&local(&clock));
         let mut body = named.clone();
         body["binding"] = token(&app, "/scoped", "alice/1").await.into();
-        assert_eq!(app.ask(start("alice/1", &body)).await.says(), "204", "{named}");
+        assert_eq!(app.send(start("alice/1", &body)).await.summary(), "204", "{named}");
         let code = json!({ "verificationCode": CODE });
-        assert_eq!(app.ask(companion("POST", "/otp/SMS/verify", "alice/1", &code)).await.says(), "204");
-        let standing = app.ask(companion("GET", "", "alice/1", &Value::Null)).await.json();
-        assert_eq!(
-            (&standing["grants"][0]["scope"], &standing["grants"][0]["bound"]),
-            (&json!("payments"), &json!(true))
-        );
-        assert_eq!(app.ask(ask("POST", "/pay", "alice/1", "")).await.says(), "403 wrong_scope");
-        assert_eq!(app.ask(ask("POST", "/scoped", "alice/1", "")).await.says(), "200");
+        assert_eq!(app.send(challenge_request("POST", "/otp/SMS/verify", "alice/1", &code)).await.summary(), "204");
+        let status = app.send(challenge_request("GET", "", "alice/1", &Value::Null)).await.json();
+        assert_eq!((&status["grants"][0]["scope"], &status["grants"][0]["bound"]), (&json!("payments"), &json!(true)));
+        assert_eq!(app.send(json_request("POST", "/pay", "alice/1", "")).await.summary(), "403 wrong_scope");
+        assert_eq!(app.send(json_request("POST", "/scoped", "alice/1", "")).await.summary(), "200");
     }
 }
 
-/// A token outlives the change of its secret for as long as the old one is kept, and no session's end.
+/// A token stays valid after a rotation while its secret is a previous one, and for no other session.
 #[tokio::test]
 async fn a_token_and_its_secret() {
     let clock = ManualClock::new();
-    let store = Elsewhere::default();
+    let store = FaultyStore::default();
     let secret = |byte: u8| Secret::new([byte; 32]).unwrap();
     let of =
         |byte: u8| builder(&clock).store(store.clone()).record_key(Secret::new([1; 32]).unwrap()).secret(secret(byte));

@@ -32,8 +32,8 @@ async fn refused_then_stepped_up_then_logged_out() {
     assert_eq!(Client::new(&app).transfer().await, 401);
     let mut alice = with(&app, [&log_in(&app, "alice").await]);
     alice.step_up().await;
-    let mut elsewhere = with(&app, [&log_in(&app, "alice").await]);
-    assert_eq!(elsewhere.transfer().await, 403, "another login of the same user has another sid");
+    let mut other = with(&app, [&log_in(&app, "alice").await]);
+    assert_eq!(other.transfer().await, 403, "another login of the same user has another sid");
     alice.succeed("/logout", None).await;
     assert_eq!(alice.transfer().await, 403);
 }

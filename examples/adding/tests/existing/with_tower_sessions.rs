@@ -40,8 +40,8 @@ async fn refused_then_stepped_up_then_logged_out() {
     assert_eq!((alice.transfer().await, alice.accounts().await), (401, 401));
     let mut alice = logged_in(&app, "alice").await;
     alice.step_up().await;
-    let mut elsewhere = logged_in(&app, "alice").await;
-    assert_eq!(elsewhere.transfer().await, 403, "another session of the same user");
+    let mut other = logged_in(&app, "alice").await;
+    assert_eq!(other.transfer().await, 403, "another session of the same user");
     let before = alice.clone();
     alice.succeed("/logout", None).await;
     for mut client in [alice, before] {

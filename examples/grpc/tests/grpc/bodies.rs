@@ -46,7 +46,7 @@ fn stream(bytes: usize) -> Body {
     Body::new(StreamBody::new(tokio_stream::iter(frames)))
 }
 
-/// A body that must not be touched.
+/// A body that must not be polled.
 struct Untouched;
 
 impl http_body::Body for Untouched {
@@ -60,7 +60,7 @@ impl http_body::Body for Untouched {
 
 /// A gRPC client gets every refusal as a gRPC status, with the token in the metadata.
 #[tokio::test(start_paused = true)]
-async fn grpc_clients_are_refused_in_their_terms() {
+async fn grpc_clients_get_grpc_refusals() {
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).proof("KEY").build().unwrap();
     let nobody = |body: Body| {
         let request = Request::post("/bank.v1.Bank/Pay").header("content-type", "application/grpc").body(body);

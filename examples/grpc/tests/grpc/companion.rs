@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body as HttpBody;
 use http::StatusCode;
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tonic::{Code, Response, Status, body::Body, service::Routes, transport::Channel};
 use tonic_types::StatusExt;
 use tower::{Layer, ServiceExt};
@@ -150,7 +150,7 @@ async fn pushes() {
 }
 
 #[tokio::test]
-async fn without_a_caller_nothing_is_said() {
+async fn without_a_caller_nothing_is_revealed() {
     let mut client = Client::of(&step_up()).await.client;
     let unauthorized = (Code::Unauthenticated, "UNAUTHORIZED".to_owned());
     let start = StartOtpRequest { channel: "none".into(), scope: Some(" ".into()), binding: None };
@@ -260,7 +260,7 @@ async fn wrong_codes_and_what_follows() {
 }
 
 #[tokio::test]
-async fn enrolment_delivery_and_budgets() {
+async fn enrollment_delivery_and_budgets() {
     let send = async |message: OtpMessage| match message.subject() {
         "nobody" => Err(DeliveryError::RecipientInvalid),
         "down" => Err(DeliveryError::Failed),
@@ -301,7 +301,7 @@ async fn enrolment_delivery_and_budgets() {
 
 #[tokio::test]
 async fn a_store_that_fails_is_unavailable() {
-    let store = Elsewhere::default();
+    let store = FaultyStore::default();
     let step_up = builder()
         .store(store.clone())
         .record_key(Secret::new([1; 32]).unwrap())
@@ -322,7 +322,7 @@ async fn a_store_that_fails_is_unavailable() {
 
 /// T6: HTTP, gRPC and the Rust API share one lockout.
 #[tokio::test]
-async fn every_way_in_shares_one_lock() {
+async fn all_entry_points_share_one_lockout() {
     let clock = ManualClock::new();
     let step_up = builder().clock(clock.clone()).build().unwrap();
     let mut grpc = Client::of(&step_up).await;
@@ -349,7 +349,7 @@ async fn every_way_in_shares_one_lock() {
 
 /// T6, T13: they also share one send budget. After three codes by any of them, the fourth is refused by all.
 #[tokio::test]
-async fn every_way_in_shares_one_budget() {
+async fn all_entry_points_share_one_budget() {
     for first in 0..3 {
         let clock = ManualClock::new();
         let step_up = builder().clock(clock.clone()).build().unwrap();

@@ -1,4 +1,4 @@
-//! A guard around a tonic service: every kind of method, and exemptions.
+//! A guard around a tonic service: every kind of method, and exempt methods.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::Frame;
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status, Streaming, body::Body, server::NamedService, service::Routes};
@@ -146,7 +146,7 @@ fn call(path: &str, body: Body) -> http::Request<Body> {
 /// Neither if the record is available at once nor while waiting for it.
 #[tokio::test(start_paused = true)]
 async fn a_request_stream_is_not_read_before_the_decision() {
-    let store = Elsewhere::default();
+    let store = FaultyStore::default();
     let secret = Secret::new([7; 32]).unwrap();
     let remote = StepUp::builder()
         .sandbox()
@@ -174,7 +174,7 @@ async fn a_request_stream_is_not_read_before_the_decision() {
 
 /// Exempt methods pass, with or without a login; all others are guarded, including methods added later.
 #[tokio::test]
-async fn open_methods_are_named() {
+async fn exempt_methods_pass() {
     let step_up = step_up();
     let service = Service::default();
     let guard = RequireStepUp::new(&step_up).grpc().exempt(SERVICE_NAME, "Unary").unwrap();
@@ -194,7 +194,7 @@ async fn open_methods_are_named() {
 
 /// T22: paths are compared byte for byte, as tonic dispatches them.
 #[tokio::test]
-async fn nothing_that_only_looks_like_an_exempt_method_passes() {
+async fn paths_similar_to_an_exempt_method_do_not_pass() {
     let step_up = step_up();
     let service = Service::default();
     let guard = RequireStepUp::new(&step_up).grpc().exempt(SERVICE_NAME, "Unary").unwrap();
@@ -235,7 +235,7 @@ async fn nothing_that_only_looks_like_an_exempt_method_passes() {
 }
 
 #[test]
-fn a_name_that_no_method_has_is_a_mistake() {
+fn unknown_exempt_methods_are_a_mistake() {
     let step_up = step_up();
     for (service, method) in [
         ("", "Accounts"),
@@ -274,7 +274,7 @@ fn a_guarded_service_keeps_its_name() {
 /// A gRPC client gets no bare 503, which it would retry at once and without end.
 #[tokio::test]
 async fn a_store_that_fails_is_unavailable() {
-    let store = Elsewhere::default();
+    let store = FaultyStore::default();
     let secret = Secret::new([7; 32]).unwrap();
     let step_up = StepUp::builder()
         .sandbox()
@@ -288,7 +288,7 @@ async fn a_store_that_fails_is_unavailable() {
     let mut client = KindsClient::new(serve(Routes::new(guard.layer(KindsServer::new(service.clone())))).await);
     verify(&step_up, &alice()).await;
     assert!(client.unary(by("alice", note(""))).await.is_ok());
-    for set in [Elsewhere::set_down as fn(&Elsewhere, bool), Elsewhere::set_stuck] {
+    for set in [FaultyStore::set_down as fn(&FaultyStore, bool), FaultyStore::set_stuck] {
         set(&store, true);
         let refused = client.unary(by("alice", note(""))).await.unwrap_err();
         assert_eq!(says(&refused), (Code::Unavailable, "UNAVAILABLE".into()));

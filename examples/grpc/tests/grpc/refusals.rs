@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use http::{HeaderMap, Request};
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetail, ErrorInfo, RetryInfo, StatusExt};
 use tower::{ServiceExt, service_fn};
@@ -104,7 +104,7 @@ async fn no_caller() {
 
 #[tokio::test]
 async fn store_down() {
-    let store = Elsewhere::default();
+    let store = FaultyStore::default();
     store.set_down(true);
     let step_up = builder()
         .store(store.clone())

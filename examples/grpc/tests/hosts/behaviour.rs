@@ -1,4 +1,4 @@
-//! The rows: what holds on every host.
+//! The rows of the table: the behaviour of every host.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
 
 const REFUSED: &str = "STEP_UP_REQUIRED";
 
-/// Steps a session up without the host.
+/// Steps up a session without the host.
 async fn stepped_up(step_up: &StepUp, token: &str) {
     let caller = caller(token).unwrap();
     step_up.start_otp(&caller, "SMS", None).await.unwrap();
@@ -58,11 +58,11 @@ pub(crate) async fn refused_started_verified_passed_and_dropped(host: Host) {
     flow(host, Arrangement::Usual).await;
 }
 
-pub(crate) async fn a_guard_that_is_layered_again_shares_its_state(host: Host) {
+pub(crate) async fn a_guard_applied_again_shares_its_state(host: Host) {
     flow(host, Arrangement::Again).await;
 }
 
-pub(crate) async fn the_guard_outside_of_what_authenticates_refuses_everybody(host: Host) {
+pub(crate) async fn a_guard_outside_the_authentication_refuses_every_request(host: Host) {
     let step_up = step_up();
     let served = Served::new(host, &step_up, Arrangement::WrongOrder).await;
     stepped_up(&step_up, "alice-1").await;
@@ -72,7 +72,7 @@ pub(crate) async fn the_guard_outside_of_what_authenticates_refuses_everybody(ho
     }
 }
 
-pub(crate) async fn a_guard_around_everything_covers_fallbacks_and_the_companion(host: Host) {
+pub(crate) async fn a_guard_around_everything_covers_fallbacks_and_challenge_endpoints(host: Host) {
     let step_up = step_up();
     let served = Served::new(host, &step_up, Arrangement::Everything).await;
     stepped_up(&step_up, "alice-1").await;
@@ -98,7 +98,7 @@ pub(crate) async fn a_guard_around_everything_covers_fallbacks_and_the_companion
     }
 }
 
-pub(crate) async fn what_was_added_later_is_open(host: Host) {
+pub(crate) async fn routes_added_later_are_open(host: Host) {
     let served = Served::new(host, &step_up(), Arrangement::Usual).await;
     assert_eq!(served.ask(served.pay("bob-1")).await, REFUSED);
     for token in ["bob-1", ""] {
@@ -108,7 +108,7 @@ pub(crate) async fn what_was_added_later_is_open(host: Host) {
 }
 
 /// T22: guarded content is returned only with a grant, for every method and path.
-pub(crate) async fn spellings_and_methods_never_reach_what_is_guarded(host: Host) {
+pub(crate) async fn spellings_and_methods_never_bypass_the_guard(host: Host) {
     let step_up = step_up();
     let served = Served::new(host, &step_up, Arrangement::Usual).await;
     stepped_up(&step_up, "alice-1").await;
@@ -171,7 +171,7 @@ pub(crate) async fn headers_that_override_the_method_or_the_path_do_not_count(ho
 }
 
 /// T21: an identity in a second header or in trailers is not accepted.
-pub(crate) async fn only_the_one_source_of_identity_counts(host: Host) {
+pub(crate) async fn only_the_configured_source_of_identity_counts(host: Host) {
     let step_up = step_up();
     let served = Served::new(host, &step_up, Arrangement::Usual).await;
     stepped_up(&step_up, "alice-1").await;
@@ -198,7 +198,7 @@ pub(crate) async fn only_the_one_source_of_identity_counts(host: Host) {
 }
 
 /// T1: over HTTP/2 as streams of one connection, over HTTP/1 as a hundred connections.
-pub(crate) async fn a_hundred_wrong_guesses_at_once_lock_the_user(host: Host) {
+pub(crate) async fn a_hundred_concurrent_wrong_codes_lock_the_user(host: Host) {
     let served = Served::new(host, &step_up(), Arrangement::Usual).await;
     assert_eq!(served.ask(served.start("alice-1")).await, "passed");
     let mut last = served.connect().await;
@@ -231,7 +231,7 @@ pub(crate) async fn a_hundred_wrong_guesses_at_once_lock_the_user(host: Host) {
 }
 
 /// T29: a request that is reset after it was sent is counted, at whatever point it was cancelled.
-pub(crate) async fn a_hundred_cancelled_guesses_lock_the_user(host: Host) {
+pub(crate) async fn a_hundred_cancelled_attempts_lock_the_user(host: Host) {
     let store = Slow::default();
     let secret = Secret::new([7; 32]).unwrap();
     let step_up = StepUp::builder()

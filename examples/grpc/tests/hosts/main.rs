@@ -1,5 +1,5 @@
-//! One behaviour on every host, over real sockets. Each row of the table below is a function in `behaviour.rs`, and runs
-//! on each host of `host.rs`: a host more is an entry in `Host`, and one in `hosts!`.
+//! The same behaviour on every host, over real sockets. Each row of the table below is a function in `behaviour.rs`,
+//! run on each host of `host.rs`. A new host is an entry in `Host` and one in `hosts!`.
 
 mod behaviour;
 mod client;
@@ -36,13 +36,13 @@ macro_rules! table {
 
 table! {
     refused_started_verified_passed_and_dropped
-    the_guard_outside_of_what_authenticates_refuses_everybody
-    a_guard_around_everything_covers_fallbacks_and_the_companion
-    a_guard_that_is_layered_again_shares_its_state
-    what_was_added_later_is_open
-    spellings_and_methods_never_reach_what_is_guarded
+    a_guard_outside_the_authentication_refuses_every_request
+    a_guard_around_everything_covers_fallbacks_and_challenge_endpoints
+    a_guard_applied_again_shares_its_state
+    routes_added_later_are_open
+    spellings_and_methods_never_bypass_the_guard
     headers_that_override_the_method_or_the_path_do_not_count
-    only_the_one_source_of_identity_counts
-    a_hundred_wrong_guesses_at_once_lock_the_user
-    a_hundred_cancelled_guesses_lock_the_user
+    only_the_configured_source_of_identity_counts
+    a_hundred_concurrent_wrong_codes_lock_the_user
+    a_hundred_cancelled_attempts_lock_the_user
 }

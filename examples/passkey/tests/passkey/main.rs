@@ -43,7 +43,7 @@ async fn assert(client: &Client, authenticator: &mut Authenticator) -> u16 {
 }
 
 #[tokio::test]
-async fn registered_behind_a_step_up_and_then_one_itself() {
+async fn registered_after_a_step_up_and_then_used_for_one() {
     let (_, app) = app();
     let alice = Client::new(&app, "alice-1");
     let mut key = Authenticator::new(1);
@@ -72,14 +72,14 @@ async fn registered_behind_a_step_up_and_then_one_itself() {
 }
 
 #[tokio::test]
-async fn an_assertion_is_taken_once_and_by_its_own_session() {
+async fn an_assertion_is_accepted_once_and_in_its_own_session() {
     let (_, app) = app();
     let (alice, other) = (Client::new(&app, "alice-1"), Client::new(&app, "alice-2"));
     let mut key = Authenticator::new(1);
     assert_eq!(register(&alice, &key).await, 204);
 
     let signed = key.get(&options(&alice, "/passkeys/assert").await);
-    assert_eq!(finish(&other, "assert", &signed).await, 409, "it has asked for none");
+    assert_eq!(finish(&other, "assert", &signed).await, 409, "it has no challenge");
     options(&other, "/passkeys/assert").await;
     assert_eq!(finish(&other, "assert", &signed).await, 409, "another challenge");
     assert_eq!(finish(&alice, "assert", &signed).await, 204);
@@ -91,7 +91,7 @@ async fn an_assertion_is_taken_once_and_by_its_own_session() {
 
 /// A registration challenge is accepted once as well.
 #[tokio::test]
-async fn a_registration_is_taken_once_and_a_passkey_is_one_users() {
+async fn a_registration_is_accepted_once_and_a_passkey_has_one_user() {
     let (_, app) = app();
     let (alice, bob) = (Client::new(&app, "alice-1"), Client::new(&app, "bob-1"));
     let key = Authenticator::new(1);
@@ -135,7 +135,7 @@ async fn what_a_phisher_or_a_thief_could_send_is_refused() {
 
 /// Browsers reject `null` as a value of the wrong type.
 #[tokio::test]
-async fn the_options_are_what_a_browser_parses() {
+async fn a_browser_can_parse_the_options() {
     let (_, app) = app();
     let alice = Client::new(&app, "alice-1");
     assert_eq!(register(&alice, &Authenticator::new(1)).await, 204);

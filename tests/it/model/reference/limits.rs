@@ -1,4 +1,4 @@
-//! The rules that refuse for a while, as naively as they can be written.
+//! The rules that refuse for a time, written as naively as possible.
 
 use std::cmp::Reverse;
 
@@ -8,7 +8,7 @@ use super::super::{
 };
 use super::{CODE_LIFE, Challenge, End, Event, Reference, secs};
 
-/// Limits, each with its window and how long it will hold. The longest is told; of two as long, the last.
+/// Limits, each with its window and its wait. The longest wait is reported; of equal ones, the last.
 fn limited(limits: impl IntoIterator<Item = (usize, Option<u64>, u64)>) -> Result<(), String> {
     let Some((limit, window, wait)) = limits.into_iter().filter(|(.., wait)| *wait > 0).max_by_key(|(.., wait)| *wait)
     else {
@@ -19,7 +19,7 @@ fn limited(limits: impl IntoIterator<Item = (usize, Option<u64>, u64)>) -> Resul
 }
 
 impl Reference {
-    /// When such events came to a user since the last that ends their row.
+    /// Times of matching events of a user since the last event that resets their count.
     fn since(&self, user: usize, ends: &[Event], which: impl Fn(Event) -> bool) -> Vec<u64> {
         let mut row = Vec::new();
         for (_, at, event) in self.events.iter().filter(|(of, ..)| *of == user) {
@@ -32,7 +32,7 @@ impl Reference {
         row
     }
 
-    /// How long until fewer than `limit` of these lie in the window.
+    /// The wait until fewer than `limit` of these are in the window.
     fn full(&self, limit: usize, window: u64, mut stamps: Vec<u64>) -> u64 {
         stamps.sort_by_key(|at| Reverse(*at));
         stamps.get(limit - 1).map_or(0, |at| (at + window).saturating_sub(self.now))
@@ -65,7 +65,7 @@ impl Reference {
         limited([(wrong_a_day, Some(DAY), self.full(wrong_a_day, DAY, wrong)), (lockout_every, None, consecutive)])
     }
 
-    /// Counted since the last pause; a day without one forgets them.
+    /// Counted since the last pause, and forgotten after a day without a denial.
     pub(super) fn not_paused(&self, user: usize) -> Result<(), String> {
         let (mut count, mut last, mut paused_until) = (0, 0, 0);
         for at in self.since(user, &[Event::Unlocked, Event::Approved], |event| event == Event::Denied) {
@@ -78,7 +78,7 @@ impl Reference {
         limited([(self.rules.denials, None, paused_until.saturating_sub(self.now))])
     }
 
-    /// Messages of one user, or of everybody: they have one telephone.
+    /// Messages of one user, or of all: they share one telephone.
     pub(super) fn within_budgets(&self, user: Option<usize>, push: bool, factor: usize) -> Result<(), String> {
         let [five_minutes, ten_minutes, hour, day] = self.rules.sends;
         let limit = |limit: usize, window: u64, which: &dyn Fn(&Challenge) -> bool| {
@@ -96,8 +96,7 @@ impl Reference {
         limited(short.into_iter().chain([limit(hour, HOUR, &|c| !given_back(c)), limit(day, DAY, &|_| true)]))
     }
 
-    /// Starts of which the sender said that nothing was sent; from the first on, those count with them that have been
-    /// sent within the sender's deadline, and not verified.
+    /// Starts reported as unsent. From the first one on, unverified messages within the sender's deadline count, too.
     pub(super) fn few_unsent(&self, user: usize) -> Result<(), String> {
         let of_user = |c: &&Challenge| c.user == user;
         let ends = |sent: bool, within: u64| {
@@ -114,13 +113,13 @@ impl Reference {
         limited([(5, Some(10 * MINUTE), all.get(4).map_or(0, |end| end - self.now))])
     }
 
-    /// Whether a user has proven that the one telephone is theirs.
+    /// Whether a user has verified with the shared telephone.
     pub(super) fn has_verified(&self, user: usize) -> bool {
         let proven = |c: &&Challenge| matches!(c.end, End::Verified(at) if self.now < at + 30 * DAY);
         self.challenges.iter().filter(|c| c.user == user).any(|c| proven(&c))
     }
 
-    /// The one that it takes the place of does not count.
+    /// The challenge that the start replaces does not count.
     pub(super) fn few_alive(&self, session: usize, push: bool) -> Result<(), String> {
         let alive = (0..self.challenges.len()).filter(|i| self.is_alive(*i) && Some(*i) != self.last(session, push));
         let of_user = alive.map(|i| &self.challenges[i]).filter(|c| c.user == self.user(session));

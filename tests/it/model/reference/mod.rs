@@ -1,5 +1,5 @@
-//! The contract as naively as it can be written: lists of everything that ever happened, and every answer found by
-//! going through them. An answer is a line: the status, the error code, and what goes with it.
+//! The contract, written as naively as possible: lists of all past events, from which every response is derived. A
+//! response is a line: the status, the error code, and its parameters.
 
 mod limits;
 
@@ -11,7 +11,7 @@ use super::{
 const CODE_LIFE: u64 = 5 * MINUTE;
 const GRANT_LIFE: u64 = 10 * MINUTE;
 
-/// A refusal is an answer, too; it ends the going through the rules.
+/// The first refusal ends the checks.
 pub(crate) type Answer = Result<String, String>;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,7 +21,7 @@ enum End {
     Declined(u64),
     Exhausted,
     Dropped,
-    /// A code of which its sender said that it was not sent: as if it had never been started.
+    /// A code reported as unsent: as if it had never been started.
     Unsent,
 }
 
@@ -33,9 +33,9 @@ struct Challenge {
     at: u64,
     wrong: usize,
     end: End,
-    /// The sender did not say that it was not.
+    /// The sender did not report it as unsent.
     sent: bool,
-    /// Its user said no after it had ended.
+    /// Declined after it had ended.
     denied: bool,
 }
 
@@ -53,12 +53,12 @@ impl Grant {
     }
 }
 
-/// One of all the pushes.
+/// A push.
 #[derive(Clone, Copy)]
 pub(crate) struct Push {
-    /// Its place among the challenges.
+    /// Its index among the challenges.
     at: usize,
-    /// How many came before it.
+    /// The number of pushes before it.
     pub(crate) number: usize,
     pub(crate) channel: Channel,
     pub(crate) user: usize,
@@ -95,7 +95,7 @@ impl Reference {
         session % self.rules.users
     }
 
-    /// The challenge in a session's one place for codes or for pushes.
+    /// A session's last code or push.
     fn last(&self, session: usize, push: bool) -> Option<usize> {
         let is_in_place = |c: &Challenge| c.session == session && c.channel.is_push() == push && c.end != End::Unsent;
         self.challenges.iter().rposition(is_in_place)
@@ -131,7 +131,7 @@ impl Reference {
         if !self.has_verified(user) {
             self.within_budgets(None, push, 3)?;
         }
-        // Whatever ended the last one but its time, a success or its last try, its tries go on.
+        // Attempts carry over unless the last code expired, was verified, or was exhausted.
         let goes_on = |c: &&Challenge| now < c.at + CODE_LIFE && matches!(c.end, End::Pending | End::Dropped);
         let wrong = last.filter(|_| !push).filter(goes_on).map_or(0, |last| last.wrong);
         let (end, sent) = match post {
@@ -192,7 +192,7 @@ impl Reference {
         self.grants.push(grant);
     }
 
-    /// The pushes that anybody started, the last first.
+    /// The pushes of all sessions, the last first.
     pub(crate) fn push(&self, nth: usize) -> Option<Push> {
         let pushes = self.challenges.iter().enumerate().filter(|(_, c)| c.channel.is_push());
         let push =
@@ -228,7 +228,7 @@ impl Reference {
         Ok("taken".into())
     }
 
-    /// A "No" counts whatever became of the push, once, and as long as it could have been answered.
+    /// A denial counts in any state of the push, once, for as long as it could have been answered.
     fn decline_late(&mut self, push: usize) {
         let Challenge { user, at, end, sent, denied, .. } = self.challenges[push];
         if end == End::Dropped && sent && !denied && self.now < at + CODE_LIFE {
@@ -279,7 +279,7 @@ impl Reference {
     }
 
     fn drop_pending(&mut self, which: impl Fn(usize, usize) -> bool) {
-        // Two seconds longer: another node's clock may be so much behind.
+        // Two seconds longer, because another node's clock may be behind.
         let is_pending = |c: &Challenge| c.end == End::Pending && self.now < c.at + CODE_LIFE + 2 * SECOND;
         let pending = self.challenges.iter_mut().filter(|c| is_pending(c) && which(c.user, c.session));
         pending.for_each(|c| c.end = End::Dropped);
@@ -290,7 +290,7 @@ impl Reference {
         self.grants.retain(|grant| grant.session != session);
     }
 
-    /// Everything goes along but what is pending.
+    /// Transfers everything except what is pending.
     pub(crate) fn rotate(&mut self, session: usize) {
         self.drop_pending(|_, of| of == session);
     }

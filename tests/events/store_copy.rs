@@ -1,11 +1,11 @@
-//! T37: what a store that is not this crate's sees, whatever it keeps of it.
+//! T37: what an external store sees.
 
-use testkit::{Elsewhere, life::whole_life};
+use testkit::{FaultyStore, life::whole_life};
 use tower_step_up::StepUp;
 
 #[tokio::test]
-async fn a_store_of_somebody_else_sees_only_keyed_digests() {
-    let store = Elsewhere::default();
+async fn an_external_store_sees_only_keyed_digests() {
+    let store = FaultyStore::default();
     whole_life(StepUp::builder().store(store.clone()), async |step, traces| {
         let seen = store.seen();
         assert!(!seen.is_empty(), "{step}");

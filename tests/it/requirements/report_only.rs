@@ -1,4 +1,4 @@
-//! Shadow mode: it tells what it would refuse, and changes no byte of an answer and no grant.
+//! Report-only guards emit what they would refuse, and change no byte of a response and no grant.
 
 use std::{
     convert::Infallible,
@@ -14,7 +14,7 @@ use axum::{
 use http::{HeaderMap, Request, request::Parts};
 use http_body::Frame;
 use http_body_util::BodyExt;
-use testkit::Elsewhere;
+use testkit::FaultyStore;
 use tower::{Layer, Service, service_fn};
 use tower_step_up::{
     Binding, Caller, Event, Factor, ManualClock, Proof, Purpose, RequireStepUp, Requirement, StepUp, UnmetReason,
@@ -23,33 +23,26 @@ use tower_step_up::{
 
 use super::{
     alice,
-    app::{Answer, hear},
+    app::{Answer, oneshot},
     builder, get, grant, of,
     once::reason,
     secs,
 };
 
-/// What the guards would have refused.
-type Told = Arc<Mutex<Vec<UnmetReason>>>;
+/// The reasons of the `WouldRefuse` events.
+type Reported = Arc<Mutex<Vec<UnmetReason>>>;
 
-fn step_up(clock: &ManualClock, store: &Elsewhere, told: &Told) -> StepUp {
-    let told = told.clone();
+fn step_up(clock: &ManualClock, store: &FaultyStore, reported: &Reported) -> StepUp {
+    let reported = reported.clone();
     let observe = move |event: &Event<'_>| match event {
-        Event::WouldRefuse { reason, .. } => told.lock().unwrap().push(*reason),
-        Event::GuardRefused { .. } | Event::Spent { .. } => panic!("in the shadow: {event:?}"),
+        Event::WouldRefuse { reason, .. } => reported.lock().unwrap().push(*reason),
+        Event::GuardRefused { .. } | Event::Spent { .. } => panic!("a report-only guard emitted {event:?}"),
         _ => {}
     };
-    let secret = tower_step_up::Secret::new([7; 32]).unwrap();
-    builder(clock)
-        .observe(observe)
-        .store(store.clone())
-        .record_key(tower_step_up::Secret::new([1; 32]).unwrap())
-        .secret(secret)
-        .build()
-        .unwrap()
+    store.on(builder(clock).observe(observe)).build().unwrap()
 }
 
-/// An application with an opinion on everything: it repeats the body, the headers and the trailers that it got.
+/// An application that echoes the body, the headers and the trailers, with the status 418.
 fn app() -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
     service_fn(async |request: Request<Body>| {
@@ -62,7 +55,7 @@ fn app() -> impl Service<Request<Body>, Response = Response, Error = Infallible,
     })
 }
 
-/// A request whose every part shows in the answer.
+/// A request whose every part appears in the response.
 fn request(caller: Option<&Caller>, content_type: &str) -> Request<Body> {
     let trailers = HeaderMap::from_iter([("checksum".parse().unwrap(), "1".parse().unwrap())]);
     let body = http_body_util::Full::new(Bytes::from("data")).with_trailers(std::future::ready(Some(Ok(trailers))));
@@ -71,7 +64,7 @@ fn request(caller: Option<&Caller>, content_type: &str) -> Request<Body> {
     if let Some(caller) = caller { of(caller, request) } else { request }
 }
 
-/// How a session stands, what is asked of it, and what a guard would say.
+/// State of a session, requirement, and the reason for which a guard would refuse.
 fn rows() -> Vec<(&'static str, Requirement, Option<UnmetReason>)> {
     let any = Requirement::new;
     vec![
@@ -98,8 +91,8 @@ fn rows() -> Vec<(&'static str, Requirement, Option<UnmetReason>)> {
     ]
 }
 
-/// Brings a session there, through a guard that is no shadow where it takes one.
-async fn bring(step_up: &StepUp, clock: &ManualClock, store: &Elsewhere, to: &str) {
+/// Brings a session into this state, if necessary through a guard that enforces.
+async fn bring(step_up: &StepUp, clock: &ManualClock, store: &FaultyStore, to: &str) {
     match to {
         "nothing" | "nobody" => {}
         "scoped" => drop(step_up.record_proof(&alice(), Proof::new("KEY").purpose(Some("x"))).await.unwrap()),
@@ -125,70 +118,70 @@ fn binding() -> Binding {
 
 async fn token(step_up: &StepUp) -> String {
     let guard = RequireStepUp::new(step_up).bind(binding().without_body()).layer(app());
-    hear(guard, get(&alice())).await.binding()
+    oneshot(guard, get(&alice())).await.binding()
 }
 
-/// Whoever builds the refusals, and whatever the client speaks.
+/// With every kind of refusal response, for HTTP and gRPC clients.
 #[tokio::test]
-async fn no_byte_of_an_answer_changes() {
+async fn no_byte_of_a_response_changes() {
     let mut seen = 0;
     for (to, requirement, would_refuse) in rows() {
         for content_type in ["application/json", "application/grpc"] {
-            let (clock, store, told) = (ManualClock::new(), Elsewhere::default(), Told::default());
-            // Another one of the same store, for what must not be told here.
-            let others = super::remote(&clock, &store);
-            bring(&others, &clock, &store, to).await;
-            let step_up = step_up(&clock, &store, &told);
+            let (clock, store, reported) = (ManualClock::new(), FaultyStore::default(), Reported::default());
+            // A second engine on the same store, whose events are not recorded.
+            let enforcing = super::remote(&clock, &store);
+            bring(&enforcing, &clock, &store, to).await;
+            let step_up = step_up(&clock, &store, &reported);
             let swaps = store.swaps();
             let guard = RequireStepUp::with(&step_up, requirement.clone()).unwrap().report_only();
-            let asks = || request((to != "nobody").then(alice).as_ref(), content_type);
-            let plain = hear(app(), asks()).await;
+            let send = || request((to != "nobody").then(alice).as_ref(), content_type);
+            let plain = oneshot(app(), send()).await;
             let through: [Answer; 5] = [
-                hear(guard.layer(app()), asks()).await,
-                hear(guard.clone().json().layer(app()), asks()).await,
-                hear(guard.clone().grpc().layer(app()), asks()).await,
-                hear(guard.clone().with_refusal_response(OAuth::new()).layer(app()), asks()).await,
-                hear(guard.clone().report_only().layer(guard.layer(app())), asks()).await,
+                oneshot(guard.layer(app()), send()).await,
+                oneshot(guard.clone().json().layer(app()), send()).await,
+                oneshot(guard.clone().grpc().layer(app()), send()).await,
+                oneshot(guard.clone().with_refusal_response(OAuth::new()).layer(app()), send()).await,
+                oneshot(guard.clone().report_only().layer(guard.layer(app())), send()).await,
             ];
             for answer in &through {
                 assert_eq!(answer.bytes(), plain.bytes(), "{to} {requirement:?}");
                 assert!(!answer.headers.contains_key("request-ref") && answer.refusal.is_none());
             }
-            // The last one went through two.
+            // The last request passed two guards.
             let expected = would_refuse.map_or(Vec::new(), |reason| vec![reason; through.len() + 1]);
-            assert_eq!(*told.lock().unwrap(), expected, "{to} {requirement:?}");
-            assert_eq!(store.swaps(), swaps, "{to}: nothing is written");
+            assert_eq!(*reported.lock().unwrap(), expected, "{to} {requirement:?}");
+            assert_eq!(store.swaps(), swaps, "{to}: no write");
             seen += through.len();
         }
     }
     assert!(seen >= 160, "{seen}");
 }
 
-/// What is in order stays so, and passes once where the guard is none any more.
+/// A one-time grant is not consumed, and passes an enforcing guard once.
 #[tokio::test]
-async fn nothing_is_spent() {
-    let (clock, store, told) = (ManualClock::new(), Elsewhere::default(), Told::default());
-    let (others, step_up) = (super::remote(&clock, &store), step_up(&clock, &store, &told));
+async fn no_grant_is_consumed() {
+    let (clock, store, reported) = (ManualClock::new(), FaultyStore::default(), Reported::default());
+    let (enforcing, step_up) = (super::remote(&clock, &store), step_up(&clock, &store, &reported));
     let once = Requirement::new().once();
-    grant(&others, &alice(), "KEY").await;
-    let shadow = RequireStepUp::with(&step_up, once.clone()).unwrap().report_only();
+    grant(&enforcing, &alice(), "KEY").await;
+    let guard = RequireStepUp::with(&step_up, once.clone()).unwrap().report_only();
     for _ in 0..3 {
-        assert_eq!(hear(shadow.layer(app()), get(&alice())).await.status, 418);
+        assert_eq!(oneshot(guard.layer(app()), get(&alice())).await.status, 418);
     }
-    assert!(told.lock().unwrap().is_empty());
-    assert_eq!(reason(&others, &alice(), once.clone()).await, None);
-    assert_eq!(reason(&others, &alice(), once).await, Some(UnmetReason::Spent));
+    assert!(reported.lock().unwrap().is_empty());
+    assert_eq!(reason(&enforcing, &alice(), once.clone()).await, None);
+    assert_eq!(reason(&enforcing, &alice(), once).await, Some(UnmetReason::Spent));
 }
 
-/// The extractor in the shadow lets everything pass, with the grant that there is.
+/// A report-only extractor lets every request pass, with its grant if there is one.
 #[tokio::test]
-async fn check_in_the_shadow() {
-    let (clock, store, told) = (ManualClock::new(), Elsewhere::default(), Told::default());
-    let step_up = step_up(&clock, &store, &told);
-    let shadow = RequireStepUp::with(&step_up, Requirement::new().once()).unwrap().report_only();
+async fn the_extractor_lets_every_request_pass() {
+    let (clock, store, reported) = (ManualClock::new(), FaultyStore::default(), Reported::default());
+    let step_up = step_up(&clock, &store, &reported);
+    let guard = RequireStepUp::with(&step_up, Requirement::new().once()).unwrap().report_only();
     let check = async |caller: Option<&Caller>| {
         let mut parts = request(caller, "application/json").into_parts().0;
-        shadow.authorize::<Body>(&mut parts).await.map(|grant| grant.is_some()).map_err(|_| "refused")
+        guard.authorize::<Body>(&mut parts).await.map(|grant| grant.is_some()).map_err(|_| "refused")
     };
     assert_eq!(check(None).await, Ok(false));
     assert_eq!(check(Some(&alice())).await, Ok(false));
@@ -198,28 +191,28 @@ async fn check_in_the_shadow() {
     }
     store.set_down(true);
     assert_eq!(check(Some(&alice())).await, Ok(false));
-    assert_eq!(*told.lock().unwrap(), [UnmetReason::Missing]);
+    assert_eq!(*reported.lock().unwrap(), [UnmetReason::Missing]);
 }
 
 /// Inside another guard, the grant of that guard is not the one that this guard reports.
 #[tokio::test]
 async fn a_report_only_guard_inside_another_returns_no_grant_of_the_outer_one() {
-    let (clock, store, told) = (ManualClock::new(), Elsewhere::default(), Told::default());
-    let step_up = step_up(&clock, &store, &told);
+    let (clock, store, reported) = (ManualClock::new(), FaultyStore::default(), Reported::default());
+    let step_up = step_up(&clock, &store, &reported);
     let outer = RequireStepUp::new(&step_up);
     let inner = RequireStepUp::with(&step_up, Requirement::new().scope("pay")).unwrap().report_only();
     grant(&step_up, &alice(), "KEY").await;
     let mut parts = request(Some(&alice()), "application/json").into_parts().0;
     assert!(outer.authorize::<Body>(&mut parts).await.unwrap().is_some());
     assert!(inner.authorize::<Body>(&mut parts).await.unwrap().is_none());
-    assert!(parts.extensions.get::<Caller>().unwrap().grant().is_some(), "the outer guard's stays for the handler");
-    assert_eq!(*told.lock().unwrap(), [UnmetReason::WrongScope]);
+    assert!(parts.extensions.get::<Caller>().unwrap().grant().is_some(), "the handler sees the outer guard's grant");
+    assert_eq!(*reported.lock().unwrap(), [UnmetReason::WrongScope]);
 }
 
-/// A body that ends only once somebody else has read what came of it.
-struct Endless(u8);
+/// A body of 200 KiB that fails at its end.
+struct Failing(u8);
 
-impl http_body::Body for Endless {
+impl http_body::Body for Failing {
     type Data = Bytes;
     type Error = std::io::Error;
 
@@ -232,19 +225,19 @@ impl http_body::Body for Endless {
     }
 }
 
-/// A bound guard in the shadow leaves the body as it is: too large, broken off, or not to be described.
+/// A bound report-only guard leaves bodies alone: also too large, failing or indescribable ones.
 #[tokio::test]
-async fn a_bound_guard_in_the_shadow_touches_no_body() {
-    let (clock, store, told) = (ManualClock::new(), Elsewhere::default(), Told::default());
-    let step_up = step_up(&clock, &store, &told);
+async fn a_bound_guard_reads_no_body() {
+    let (clock, store, reported) = (ManualClock::new(), FaultyStore::default(), Reported::default());
+    let step_up = step_up(&clock, &store, &reported);
     let indescribable = Binding::new(|_: &Parts| None, |_: &Parts, _: &[u8]| None);
     for binding in [binding(), indescribable.clone(), indescribable.without_body()] {
-        let rebuild = |_: Replayed| -> Body { panic!("a body was read") };
+        let rebuild = |_: Replayed| -> Body { panic!("the body was read") };
         let guard = RequireStepUp::new(&step_up).report_only().bind(binding).rebuild_with(rebuild);
         for caller in [Some(alice()), None] {
-            let asks = || request(caller.as_ref(), "application/json");
-            assert_eq!(hear(guard.layer(app()), asks()).await.bytes(), hear(app(), asks()).await.bytes());
-            let mut broken = Request::new(Body::new(Endless(0)));
+            let send = || request(caller.as_ref(), "application/json");
+            assert_eq!(oneshot(guard.layer(app()), send()).await.bytes(), oneshot(app(), send()).await.bytes());
+            let mut broken = Request::new(Body::new(Failing(0)));
             if let Some(caller) = &caller {
                 broken.extensions_mut().insert(caller.clone());
             }
@@ -254,24 +247,24 @@ async fn a_bound_guard_in_the_shadow_touches_no_body() {
                 let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
                 assert_eq!((data.len(), data[0]), (1024, number));
             }
-            assert!(body.frame().await.unwrap().is_err(), "as it broke off");
+            assert!(body.frame().await.unwrap().is_err(), "the error is passed on");
         }
     }
-    assert_eq!(*told.lock().unwrap(), [UnmetReason::Mismatch; 6], "where there is a caller");
+    assert_eq!(*reported.lock().unwrap(), [UnmetReason::Mismatch; 6], "only with a caller");
 }
 
-/// Where the body is left out, the guard in the shadow can tell what was approved from what was not, and spends none.
+/// Without the body, a bound report-only guard recognizes an approved request, and consumes no grant.
 #[tokio::test]
-async fn a_bound_guard_without_body_in_the_shadow() {
-    let (clock, store, told) = (ManualClock::new(), Elsewhere::default(), Told::default());
-    let (others, step_up) = (super::remote(&clock, &store), step_up(&clock, &store, &told));
+async fn a_bound_guard_without_body_recognizes_an_approved_request() {
+    let (clock, store, reported) = (ManualClock::new(), FaultyStore::default(), Reported::default());
+    let (enforcing, step_up) = (super::remote(&clock, &store), step_up(&clock, &store, &reported));
     let guard = RequireStepUp::new(&step_up).report_only().bind(binding().without_body());
-    let ask = async || hear(guard.layer(app()), get(&alice())).await.status;
-    assert_eq!(ask().await, 418);
-    let binding = token(&others).await;
-    others.record_proof(&alice(), Proof::new("KEY").purpose(Purpose::new().binding(&binding))).await.unwrap();
-    assert_eq!([ask().await, ask().await], [418, 418]);
+    let send = async || oneshot(guard.layer(app()), get(&alice())).await.status;
+    assert_eq!(send().await, 418);
+    let binding = token(&enforcing).await;
+    enforcing.record_proof(&alice(), Proof::new("KEY").purpose(Purpose::new().binding(&binding))).await.unwrap();
+    assert_eq!([send().await, send().await], [418, 418]);
     store.set_down(true);
-    assert_eq!(ask().await, 418);
-    assert_eq!(*told.lock().unwrap(), [UnmetReason::Missing]);
+    assert_eq!(send().await, 418);
+    assert_eq!(*reported.lock().unwrap(), [UnmetReason::Missing]);
 }

@@ -1,26 +1,21 @@
-//! A store outside that forgets: restarted empty, or failed over to a replica that lagged. It gives nobody a second
-//! limit of guesses, as far as this process goes (T24).
+//! A shared store that loses records: restarted empty, or failed over to a replica that lagged. It does not raise the
+//! limit of attempts within one process (T24).
 
-use testkit::{Elsewhere, alice};
-use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, Secret, StepUp, discard};
+use testkit::{FaultyStore, alice};
+use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, StepUp, discard};
 
 use super::{passes, secs};
 
 const RIGHT: &str = "123456";
 const WRONG: &str = "000000";
 
-fn node(store: &Elsewhere, clock: &ManualClock) -> StepUp {
+fn node(store: &FaultyStore, clock: &ManualClock) -> StepUp {
     let policy = Policy::new().wrong_codes_a_day(12).lockout_every(10).store_deadline(secs(10));
     let builder = StepUp::builder().sandbox().otp("SMS", discard).policy(policy).clock(clock.clone());
-    builder
-        .store(store.clone())
-        .record_key(Secret::new([1; 32]).unwrap())
-        .secret(Secret::new([7; 32]).unwrap())
-        .build()
-        .unwrap()
+    store.on(builder).build().unwrap()
 }
 
-/// A code and five guesses, and how many of them were compared.
+/// Starts a code and tries five wrong ones; returns how many were compared.
 async fn guesses(node: &StepUp, clock: &ManualClock) -> usize {
     clock.advance(secs(400));
     if node.start_otp(&alice(), "SMS", None).await.is_err() {
@@ -35,9 +30,9 @@ async fn guesses(node: &StepUp, clock: &ManualClock) -> usize {
 
 #[tokio::test]
 async fn wrong_codes_are_remembered_by_each_process() {
-    let (store, clock) = (Elsewhere::default(), ManualClock::new());
+    let (store, clock) = (FaultyStore::default(), ManualClock::new());
     let (first, second) = (node(&store, &clock), node(&store, &clock));
-    for (node, name) in [(&first, "one process"), (&second, "another has its own")] {
+    for (node, name) in [(&first, "one process"), (&second, "another process counts separately")] {
         let mut compared = 0;
         for _ in 0..10 {
             compared += guesses(node, &clock).await;
@@ -46,12 +41,12 @@ async fn wrong_codes_are_remembered_by_each_process() {
         assert_eq!(compared, 12, "the limit of a day: {name}");
     }
     first.unlock("alice").await.unwrap();
-    assert_eq!(guesses(&first, &clock).await, 5, "the application's word counts for what is remembered, too");
+    assert_eq!(guesses(&first, &clock).await, 5, "unlocking clears the remembered attempts, too");
 }
 
 #[tokio::test]
-async fn a_right_code_is_no_guess() {
-    let (store, clock) = (Elsewhere::default(), ManualClock::new());
+async fn a_right_code_is_not_counted() {
+    let (store, clock) = (FaultyStore::default(), ManualClock::new());
     let node = node(&store, &clock);
     for round in 0..20 {
         node.start_otp(&alice(), "SMS", None).await.unwrap();
@@ -59,13 +54,13 @@ async fn a_right_code_is_no_guess() {
         assert!(passes(&node, &alice()).await);
         store.forget();
     }
-    assert_eq!(node.verify_otp(&alice(), "SMS", RIGHT).await, Err(ChallengeError::StateInvalid), "nothing is left");
+    assert_eq!(node.verify_otp(&alice(), "SMS", RIGHT).await, Err(ChallengeError::StateInvalid), "the code is gone");
 }
 
-/// What no process remembers: the application's lock, failures in a row and messages. They are only in the store.
+/// Not remembered by a process, only in the store: locks by the application, failures in a row, and messages.
 #[tokio::test]
-async fn the_rest_is_forgotten_with_the_store() {
-    let (store, clock) = (Elsewhere::default(), ManualClock::new());
+async fn everything_else_is_lost_with_the_store() {
+    let (store, clock) = (FaultyStore::default(), ManualClock::new());
     let node = node(&store, &clock);
     let start = async |session: usize| node.start_otp(&Caller::user("alice").session(session), "SMS", None).await;
     for session in 0..3 {

@@ -1,11 +1,11 @@
-//! A provider that keeps a copy of everything it was given, with the time.
+//! A provider that records all messages with their times.
 
 use std::sync::{Arc, Mutex};
 
 use tower_step_up::{Clock as _, DeliveryError, ManualClock, OtpMessage, OtpSender, PushMessage, PushSender};
 
 #[derive(Clone, Default)]
-pub(crate) struct Post {
+pub(crate) struct Outbox {
     clock: ManualClock,
     sent: Arc<Mutex<Vec<Sent>>>,
 }
@@ -15,28 +15,28 @@ pub(crate) struct Sent {
     pub(crate) at: u64,
     pub(crate) subject: String,
     pub(crate) is_push: bool,
-    /// The code, or the push's id.
+    /// The code, or the push id.
     pub(crate) secret: String,
     pub(crate) verified: bool,
 }
 
-impl Post {
+impl Outbox {
     pub(crate) fn new(clock: &ManualClock) -> Self {
         Self { clock: clock.clone(), sent: Arc::default() }
     }
 
     pub(crate) fn otp(&self) -> impl OtpSender + use<> {
-        let post = self.clone();
+        let outbox = self.clone();
         move |message: OtpMessage| {
-            post.take(message.subject(), false, message.code().expose());
+            outbox.take(message.subject(), false, message.code().expose());
             delivered()
         }
     }
 
     pub(crate) fn push(&self) -> impl PushSender + use<> {
-        let post = self.clone();
+        let outbox = self.clone();
         move |message: PushMessage| {
-            post.take(message.subject(), true, message.id());
+            outbox.take(message.subject(), true, message.id());
             delivered()
         }
     }
@@ -56,24 +56,24 @@ impl Post {
         self.sent.lock().unwrap().last().expect("a message").clone()
     }
 
-    /// The last message was verified.
+    /// Marks the last message as verified.
     pub(crate) fn verified(&self) {
         self.sent.lock().unwrap().last_mut().expect("a message").verified = true;
     }
 
-    /// When the messages of this kind went out.
+    /// The times of matching messages.
     pub(crate) fn times(&self, which: impl Fn(&Sent) -> bool) -> Vec<u64> {
         self.sent.lock().unwrap().iter().filter(|sent| which(sent)).map(|sent| sent.at).collect()
     }
 }
 
-/// Takes a moment, so that others come in between.
+/// Yields, so that other tasks run in between.
 async fn delivered() -> Result<(), DeliveryError> {
     tokio::task::yield_now().await;
     Ok(())
 }
 
-/// The most that ever lay within a window that slides. The times are sorted.
+/// The maximum number of events in a sliding window. The times are sorted.
 pub(crate) fn most_within(window: u64, times: &[u64]) -> usize {
     assert!(times.is_sorted());
     let within = |(i, from): (usize, &u64)| times[i..].iter().take_while(|at| **at < from + window).count();

@@ -1,5 +1,5 @@
-//! Which messages are given back: those that were certainly not sent, and those of a challenge that was verified, to
-//! all budgets but the day's. What may have been sent stays counted, whatever became of the request.
+//! Restored messages: those that were certainly not sent, and those of verified challenges, except in the budget of a
+//! day. A message that may have been sent stays counted, also if the request fails.
 
 use std::{
     future::pending,
@@ -9,13 +9,13 @@ use std::{
     },
 };
 
-use testkit::{Elsewhere, poll_at_most};
+use testkit::{FaultyStore, poll_at_most};
 use tower_step_up::{
     Caller, ChallengeError, DeliveryError, EnrollmentError, Event, ManualClock, OtpMessage, Policy, PushMessage,
     PushReply, Recipient, Secret, StepUp,
 };
 
-use super::{caller, limited, other, passes, post::Post, secs};
+use super::{caller, limited, other, outbox::Outbox, passes, secs};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Sender {
@@ -26,7 +26,7 @@ enum Sender {
     Panics,
 }
 
-/// A provider that does what it is told, and how often it was called.
+/// A provider with a configured behaviour, which counts its calls.
 #[derive(Clone)]
 struct Provider(Arc<(Mutex<Sender>, AtomicUsize)>);
 
@@ -56,7 +56,7 @@ impl Provider {
     }
 }
 
-/// With a number of their own for every user, and for every one whose name begins with `shared` the same.
+/// Every user has their own number, but all users whose name begins with `shared` have the same.
 async fn phone(caller: Caller, _: String) -> Result<Recipient, EnrollmentError> {
     let number = if caller.subject().starts_with("shared") { "shared" } else { caller.subject() };
     Ok(Recipient::new(format!("+1 {number}")))
@@ -71,7 +71,7 @@ fn through(provider: &Provider, clock: &ManualClock, policy: Policy) -> StepUp {
     builder.policy(policy.live_challenges(10)).clock(clock.clone()).build().unwrap()
 }
 
-/// So many codes, each in a session of its own. What they were told, and the refusal that follows.
+/// Starts codes, each in a new session, until one is refused; returns their number and the refusal.
 async fn codes_until_refused(step_up: &StepUp, subject: &str, from: usize) -> (usize, (u32, Option<u64>, u64)) {
     for i in 0..1000 {
         let started = step_up.start_otp(&caller(subject, from + i), "SMS", None).await;
@@ -92,10 +92,10 @@ async fn pushes_until_refused(step_up: &StepUp, subject: &str, from: usize) -> (
     panic!("never refused")
 }
 
-/// An error that the sender returned gives the message back, to the user and to the recipient; a sender that is late or
+/// An error from the sender restores the message to the user's and the recipient's budgets; a sender that times out or
 /// panics may have sent it.
 #[tokio::test(start_paused = true)]
-async fn what_a_sender_makes_of_it() {
+async fn results_of_a_sender() {
     const OF_CODES: (u32, Option<u64>, u64) = (3, Some(300), 300);
     const OF_PUSHES: (u32, Option<u64>, u64) = (3, Some(600), 600);
     const OF_UNSENT: (u32, Option<u64>, u64) = (5, Some(600), 600);
@@ -112,7 +112,7 @@ async fn what_a_sender_makes_of_it() {
         let step_up = through(&provider, &clock, Policy::new().sender_deadline(secs(1)));
         let attempts: usize = if given_back { 40 } else { 3 };
         for session in 0..attempts {
-            // Of those that sent nothing there are five in ten minutes, and not more.
+            // Unsent starts have a budget of five in ten minutes.
             if given_back && session.is_multiple_of(2) {
                 clock.advance(secs(600));
             }
@@ -135,10 +135,9 @@ async fn what_a_sender_makes_of_it() {
     }
 }
 
-/// A push of which nobody was told the id leaves its place among the live at once. A code that may have arrived can
-/// still be typed, and keeps it.
+/// A push whose id was not returned is not counted as live. A code that may have arrived can still be typed, and is.
 #[tokio::test(start_paused = true)]
-async fn what_a_late_sender_leaves_alive() {
+async fn a_late_sender_leaves_a_live_code_and_no_push() {
     let provider = Provider::new(Sender::Hangs);
     let (otp, push) = (provider.clone(), provider.clone());
     let step_up = StepUp::builder()
@@ -154,9 +153,9 @@ async fn what_a_late_sender_leaves_alive() {
     assert_eq!(limited(step_up.start_otp(&third, "SMS", None).await).0, 1);
 }
 
-/// The same, of a recipient that several users share.
+/// The same for a recipient that several users share.
 #[tokio::test(start_paused = true)]
-async fn what_a_sender_makes_of_it_for_a_recipient() {
+async fn results_of_a_sender_for_a_shared_recipient() {
     for (how, left) in [(Sender::Fails, 9), (Sender::Hangs, 0), (Sender::Panics, 0)] {
         let provider = Provider::new(how);
         let step_up = through(&provider, &ManualClock::new(), Policy::new().sender_deadline(secs(1)));
@@ -174,14 +173,13 @@ async fn what_a_sender_makes_of_it_for_a_recipient() {
     }
 }
 
-/// A request that is dropped is counted no less than one that is answered: wherever it is cut off, the sender is called
-/// no oftener than the budget allows.
+/// A request dropped at any point is counted: the sender is called no more often than the budget allows.
 #[tokio::test]
-async fn a_dropped_start_is_no_free_message() {
+async fn a_dropped_start_is_counted() {
     for push in [false, true] {
         let mut cut_short = 0;
         for polls in 0..60 {
-            let store = Elsewhere::default();
+            let store = FaultyStore::default();
             let provider = Provider::new(Sender::Hangs);
             let (otp, pushes) = (provider.clone(), provider.clone());
             let step_up = StepUp::builder()
@@ -206,7 +204,7 @@ async fn a_dropped_start_is_no_free_message() {
             }
             assert!(provider.called() <= 3, "{called} and then {} after {polls} polls", provider.called());
         }
-        assert!(cut_short > 0, "no cut fell into the sending");
+        assert!(cut_short > 0, "no request was dropped during sending");
     }
 }
 
@@ -219,13 +217,13 @@ async fn start(step_up: &StepUp, session: usize, push: bool) -> bool {
     }
 }
 
-/// Who verifies their codes is stopped by the day's budget alone: after thirty, whichever way they were verified.
+/// A user who verifies every challenge is limited only by the budget of a day: thirty codes and pushes.
 #[tokio::test]
-async fn thirty_a_day_whatever_is_verified() {
+async fn thirty_a_day_if_all_are_verified() {
     for (name, by_push) in [("codes", [false, false]), ("pushes", [true, true]), ("both", [false, true])] {
         let clock = ManualClock::new();
-        let post = Post::new(&clock);
-        let step_up = StepUp::builder().otp("SMS", post.otp()).push("BIO", post.push()).clock(clock.clone());
+        let outbox = Outbox::new(&clock);
+        let step_up = StepUp::builder().otp("SMS", outbox.otp()).push("BIO", outbox.push()).clock(clock.clone());
         let step_up = step_up.build().unwrap();
         let alice = caller("alice", 1);
         for i in 0..30 {
@@ -235,7 +233,7 @@ async fn thirty_a_day_whatever_is_verified() {
             } else {
                 let started = step_up.start_otp(&alice, "SMS", None).await;
                 started.unwrap_or_else(|error| panic!("{name} {i}: {error}"));
-                step_up.verify_otp(&alice, "SMS", &post.last().secret).await.unwrap();
+                step_up.verify_otp(&alice, "SMS", &outbox.last().secret).await.unwrap();
             }
             assert!(passes(&step_up, &alice).await);
             clock.advance(secs(15));
@@ -243,7 +241,7 @@ async fn thirty_a_day_whatever_is_verified() {
         let day = (30, Some(24 * 3600), 24 * 3600 - 30 * 15);
         assert_eq!(limited(step_up.start_otp(&alice, "SMS", None).await), day, "{name}");
         assert_eq!(limited(step_up.start_push(&alice, "BIO", None).await.map(drop)), day, "{name}");
-        assert_eq!(post.len(), 30, "{name}");
+        assert_eq!(outbox.len(), 30, "{name}");
         clock.advance(secs(day.2 - 1));
         assert_eq!(limited(step_up.start_otp(&alice, "SMS", None).await), (30, Some(24 * 3600), 1), "{name}");
         clock.advance(secs(1));
@@ -251,19 +249,19 @@ async fn thirty_a_day_whatever_is_verified() {
     }
 }
 
-/// A message is given back by its own challenge: not by another's, not by a wrong code, not by dropping it.
+/// Only verifying its own challenge restores a message: not another challenge, a wrong code, or dropping it.
 #[tokio::test]
-async fn only_the_verified_one_is_given_back() {
+async fn only_a_verified_message_is_restored() {
     let clock = ManualClock::new();
-    let post = Post::new(&clock);
+    let outbox = Outbox::new(&clock);
     let step_up =
-        StepUp::builder().otp("SMS", post.otp()).policy(Policy::new().live_challenges(10)).clock(clock.clone());
+        StepUp::builder().otp("SMS", outbox.otp()).policy(Policy::new().live_challenges(10)).clock(clock.clone());
     let step_up = step_up.build().unwrap();
     let [first, second, third] = ["1", "2", "3"].map(|session| caller("alice", session));
     step_up.start_otp(&first, "SMS", None).await.unwrap();
     step_up.start_otp(&second, "SMS", None).await.unwrap();
     step_up.start_otp(&third, "SMS", None).await.unwrap();
-    let code = post.last().secret;
+    let code = outbox.last().secret;
     step_up.revoke(&first).await.unwrap();
     step_up.verify_otp(&second, "SMS", &other(&code, 1)).await.unwrap_err();
     let next = caller("alice", "4");
@@ -271,22 +269,22 @@ async fn only_the_verified_one_is_given_back() {
     step_up.verify_otp(&third, "SMS", &code).await.unwrap();
     step_up.start_otp(&next, "SMS", None).await.unwrap();
     assert_eq!(limited(step_up.start_otp(&caller("alice", "5"), "SMS", None).await), (3, Some(300), 300));
-    // Everything revoked, and the application's unlocking, give nothing back either.
+    // Revoking and unlocking restore nothing either.
     step_up.revoke_all("alice").await.unwrap();
     step_up.unlock("alice").await.unwrap();
     assert_eq!(limited(step_up.start_otp(&caller("alice", "6"), "SMS", None).await), (3, Some(300), 300));
 }
 
-/// A recipient's budgets are given back as the user's are: one user with one phone is never refused for their phone's
-/// sake, and never reported as several.
+/// A recipient's budgets are restored like the user's: one user with one phone is never refused because of the phone,
+/// and the phone is never reported as shared.
 #[tokio::test]
-async fn one_user_with_one_phone_is_not_several() {
+async fn one_user_with_one_phone_is_not_reported_as_several() {
     for by_push in [false, true] {
         let clock = ManualClock::new();
-        let post = Post::new(&clock);
+        let outbox = Outbox::new(&clock);
         let shared = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&shared);
-        let step_up = StepUp::builder().otp("SMS", post.otp()).push("BIO", post.push()).enrollment(phone);
+        let step_up = StepUp::builder().otp("SMS", outbox.otp()).push("BIO", outbox.push()).enrollment(phone);
         let step_up = step_up.clock(clock.clone()).observe(move |event: &Event<'_>| {
             seen.fetch_add(usize::from(matches!(event, Event::RecipientShared { .. })), Ordering::SeqCst);
         });
@@ -300,7 +298,7 @@ async fn one_user_with_one_phone_is_not_several() {
             } else {
                 let started = step_up.start_otp(&alice, "SMS", None).await;
                 started.unwrap_or_else(|error| panic!("code {i}: {error:?}"));
-                step_up.verify_otp(&alice, "SMS", &post.last().secret).await.unwrap();
+                step_up.verify_otp(&alice, "SMS", &outbox.last().secret).await.unwrap();
             }
             clock.advance(secs(15));
         }

@@ -10,13 +10,16 @@ use std::{
     },
 };
 
-use tower_step_up::store::{Change, Key, MemoryStore, Store, StoreError, StoreWarning, Stored, Swapped};
+use tower_step_up::{
+    Secret, StepUpBuilder,
+    store::{Change, Key, MemoryStore, Store, StoreError, StoreWarning, Stored, Swapped},
+};
 
 use crate::stopped;
 
 /// A store that delays every operation before and after it is applied, records its arguments, and can be set to fail.
 #[derive(Clone, Debug, Default)]
-pub struct Elsewhere(Arc<State>);
+pub struct FaultyStore(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -48,7 +51,14 @@ pub enum Fails {
     Unanswered,
 }
 
-impl Elsewhere {
+impl FaultyStore {
+    /// The builder with this store, and with the secrets that a shared store requires.
+    #[must_use]
+    pub fn on(&self, builder: StepUpBuilder) -> StepUpBuilder {
+        let [record_key, secret] = [1, 7].map(|byte| Secret::new([byte; 32]).unwrap());
+        builder.store(self.clone()).record_key(record_key).secret(secret)
+    }
+
     /// Every operation fails from now on.
     pub fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
@@ -198,7 +208,7 @@ impl Elsewhere {
     }
 }
 
-impl Store for Elsewhere {
+impl Store for FaultyStore {
     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
         let late = self.0.late.lock().unwrap().contains(&key);
         for _ in 0..if late { 4 } else { 0 } {

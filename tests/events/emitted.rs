@@ -1,4 +1,4 @@
-//! Every action, and what is told of it: in this order, once, and not before it is written.
+//! The events of every action: in order, once, and only after the write.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use std::{
 
 use axum::body::Body;
 use http::{Request, Response};
-use testkit::{Elsewhere, Fails, poll_at_most};
+use testkit::{Fails, FaultyStore, poll_at_most};
 use tower::{ServiceExt, service_fn};
 use tower_step_up::{
     Caller, DeliveryError, EnrollmentError, Event, ManualClock, OtpMessage, Policy, Purpose, PushMessage, PushReply,
@@ -21,28 +21,28 @@ use crate::page;
 
 const WRONG: &str = "000000";
 
-/// An application, what it was told, and what it sent.
+/// An application, its events, and its sent codes.
 struct App {
     step_up: StepUp,
-    store: Elsewhere,
+    store: FaultyStore,
     clock: ManualClock,
-    told: Arc<Mutex<Vec<String>>>,
+    emitted: Arc<Mutex<Vec<String>>>,
     codes: Arc<Mutex<Vec<String>>>,
     alice: Caller,
 }
 
-/// What senders do, by the recipient.
+/// The behaviour of the senders, by recipient.
 async fn act(recipient: &Recipient) -> Result<(), DeliveryError> {
     match recipient.as_str() {
         Some("invalid") => Err(DeliveryError::RecipientInvalid),
         Some("failing") => Err(DeliveryError::Failed),
         Some("slow") => std::future::pending().await,
-        Some("panicking") => panic!("the application's own"),
+        Some("panicking") => panic!("in the application's code"),
         _ => Ok(()),
     }
 }
 
-/// Where a user's messages go: users are called by it.
+/// The recipient of a user, from the user's name.
 async fn enrolled(caller: Caller, _: String) -> Result<Recipient, EnrollmentError> {
     match caller.subject() {
         "unenrolled" => Err(EnrollmentError::NotEnrolled),
@@ -59,13 +59,13 @@ impl App {
     }
 
     fn with(policy: Policy, more: impl FnOnce(StepUpBuilder) -> StepUpBuilder) -> Self {
-        let (told, codes) = <(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>)>::default();
-        let (store, clock) = (Elsewhere::default(), ManualClock::new());
+        let (emitted, codes) = <(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>)>::default();
+        let (store, clock) = (FaultyStore::default(), ManualClock::new());
         let observe = {
-            let told = told.clone();
+            let emitted = emitted.clone();
             move |event: &Event<'_>| {
                 let words = [Some(event.name()), event.channel(), event.reason()].map(|word| word.unwrap_or("-"));
-                told.lock().unwrap().push(words.join(" "));
+                emitted.lock().unwrap().push(words.join(" "));
             }
         };
         let send_code = {
@@ -83,46 +83,46 @@ impl App {
             .otp("EMAIL", async |_| Ok(()))
             .push("BIO", async |message: PushMessage| act(message.recipient()).await)
             .enrollment(enrolled)
-            .observe(|_: &Event<'_>| panic!("an observer's own: the next is told all the same"))
+            .observe(|_: &Event<'_>| panic!("in an observer: the next one still gets the event"))
             .observe(observe)
             .clock(clock.clone())
             .record_key(Secret::new([1; 32]).unwrap())
             .secret(Secret::new([7; 32]).unwrap())
             .policy(policy);
         let step_up = more(builder).store(store.clone()).build().unwrap();
-        Self { step_up, store, clock, told, codes, alice: Caller::user("alice").session("1") }
+        Self { step_up, store, clock, emitted, codes, alice: Caller::user("alice").session("1") }
     }
 
     fn code(&self) -> String {
         self.codes.lock().unwrap().last().unwrap().clone()
     }
 
-    /// What was told since this was asked last.
-    fn told(&self) -> Vec<String> {
-        std::mem::take(&mut self.told.lock().unwrap())
+    /// The events since the last call.
+    fn emitted(&self) -> Vec<String> {
+        std::mem::take(&mut self.emitted.lock().unwrap())
     }
 }
 
-/// Asserts what was told, and notes the names.
+/// Asserts the events of an action, and collects their names.
 #[derive(Default)]
 struct Rows(BTreeSet<String>);
 
 impl Rows {
     fn row(&mut self, app: &App, action: &str, expected: &[&str]) {
-        let told = app.told();
-        assert_eq!(told, expected, "{action}");
-        self.0.extend(told.iter().filter_map(|told| told.split(' ').next()).map(str::to_owned));
+        let emitted = app.emitted();
+        assert_eq!(emitted, expected, "{action}");
+        self.0.extend(emitted.iter().filter_map(|emitted| emitted.split(' ').next()).map(str::to_owned));
     }
 }
 
-/// What the code calls its events, all of them, is told here, so no event goes without a row.
+/// All events of the code occur here, so no event is without a row.
 #[tokio::test(start_paused = true)]
-async fn every_action_is_told_once_and_in_order() {
+async fn every_action_emits_its_events_once_and_in_order() {
     let mut rows = Rows::default();
     codes(&mut rows).await;
     pushes(&mut rows).await;
     guards(&mut rows).await;
-    lives(&mut rows).await;
+    revocations(&mut rows).await;
     locks(&mut rows).await;
     messages(&mut rows).await;
     stores(&mut rows).await;
@@ -158,7 +158,7 @@ async fn codes(rows: &mut Rows) {
     app.clock.advance(Duration::from_secs(15));
     step_up.start_otp(alice, "SMS", None).await.unwrap();
     app.clock.advance(Duration::from_secs(300));
-    app.told();
+    app.emitted();
     let _ = step_up.verify_otp(alice, "SMS", WRONG).await;
     rows.row(&app, "late", &["refused SMS code_expired"]);
     step_up.status(alice).await.unwrap();
@@ -173,10 +173,10 @@ async fn codes(rows: &mut Rows) {
     rows.row(&app, "one start more", &["refused SMS challenge_limit_exceeded"]);
 }
 
-/// Fields that are invalid are told of once a request, whichever way it came.
+/// Invalid fields are reported once per request, over HTTP as in Rust.
 async fn over_http(rows: &mut Rows) {
     let app = App::new();
-    for (path, body, told) in [
+    for (path, body, emitted) in [
         ("/otp/SMS", r#"{"scope":" "}"#, "refused SMS malformed_scope"),
         ("/otp/SMS", r#"{"scope":" ","binding":"none"}"#, "refused SMS malformed_scope"),
         ("/otp/SMS", r#"{"binding":"none"}"#, "refused SMS malformed_binding"),
@@ -188,7 +188,7 @@ async fn over_http(rows: &mut Rows) {
         let request = Request::post(path).header("content-type", "application/json").extension(app.alice.clone());
         let response = app.step_up.challenges().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
         assert_eq!(response.status(), 400, "{path} {body}");
-        rows.row(&app, &format!("{path} {body}"), &[told]);
+        rows.row(&app, &format!("{path} {body}"), &[emitted]);
     }
 }
 
@@ -209,14 +209,14 @@ async fn pushes(rows: &mut Rows) {
     step_up.answer_push("alice", &push.id, PushReply::Approve).await.unwrap_err();
     rows.row(&app, "too late", &[]);
     let push = step_up.start_push(alice, "BIO", None).await.unwrap();
-    app.told();
+    app.emitted();
     step_up.answer_push("alice", &push.id, PushReply::Approve).await.unwrap();
     rows.row(&app, "approve", &["push_answered BIO approved", "verified BIO -"]);
 
     let app = App::with(Policy::new().pause_after_declines(2, Duration::from_secs(60)), |builder| builder);
     for expected in [&["push_answered BIO declined"][..], &["pushes_paused BIO -", "push_answered BIO declined"]] {
         let push = app.step_up.start_push(&app.alice, "BIO", None).await.unwrap();
-        app.told();
+        app.emitted();
         app.step_up.answer_push("alice", &push.id, PushReply::Decline).await.unwrap();
         rows.row(&app, "decline", expected);
     }
@@ -225,7 +225,7 @@ async fn pushes(rows: &mut Rows) {
 
     let app = App::with(Policy::new().number_matching(2), |builder| builder);
     let push = app.step_up.start_push(&app.alice, "BIO", None).await.unwrap();
-    app.told();
+    app.emitted();
     for expected in
         [&["wrong_code BIO -"][..], &["wrong_code BIO -"], &["wrong_code BIO -", "push_answered BIO declined"]]
     {
@@ -242,7 +242,7 @@ async fn guards(rows: &mut Rows) {
     guard.clone().oneshot(request()).await.unwrap();
     rows.row(&app, "a guard without a caller", &["no_caller - -"]);
     app.step_up.challenges().oneshot(request()).await.unwrap();
-    rows.row(&app, "the companion without a caller", &["no_caller - -"]);
+    rows.row(&app, "a challenge endpoint without a caller", &["no_caller - -"]);
     let with_caller = || {
         let mut request = request();
         request.extensions_mut().insert(app.alice.clone());
@@ -252,21 +252,21 @@ async fn guards(rows: &mut Rows) {
     rows.row(&app, "not stepped up", &["guard_refused - missing"]);
     app.step_up.start_otp(&app.alice, "SMS", None).await.unwrap();
     app.step_up.verify_otp(&app.alice, "SMS", &app.code()).await.unwrap();
-    app.told();
+    app.emitted();
     assert_eq!(guard.clone().oneshot(with_caller()).await.unwrap().status(), 200);
     rows.row(&app, "passed", &[]);
     let shadow = RequireStepUp::with(&app.step_up, Requirement::new().scope("pay")).unwrap().report_only().layer(inner);
     assert_eq!(shadow.oneshot(with_caller()).await.unwrap().status(), 200);
-    rows.row(&app, "in the shadow", &["would_refuse - wrong_scope"]);
+    rows.row(&app, "report-only", &["would_refuse - wrong_scope"]);
     let once = Requirement::new().once();
     let grant = app.step_up.authorize(&app.alice, &once).await.unwrap();
     rows.row(&app, "spent", &["spent SMS -"]);
     app.step_up.authorize(&app.alice, &once).await.unwrap_err();
     rows.row(&app, "spent again", &["guard_refused - spent"]);
     assert_eq!(grant.restore().await, Ok(true));
-    rows.row(&app, "given back", &["given_back - -"]);
+    rows.row(&app, "restored", &["given_back - -"]);
     assert_eq!(grant.restore().await, Ok(false));
-    rows.row(&app, "given back twice", &[]);
+    rows.row(&app, "restored twice", &[]);
     let table = [
         ("wrong_scope", Requirement::new().scope("pay")),
         ("wrong_channel", Requirement::new().channels(["BIO"])),
@@ -285,7 +285,7 @@ async fn guards(rows: &mut Rows) {
     rows.row(&app, "down", &["store_failed - failed"]);
 }
 
-async fn lives(rows: &mut Rows) {
+async fn revocations(rows: &mut Rows) {
     let app = App::new();
     let (step_up, alice, new) = (&app.step_up, &app.alice, &Caller::user("alice").session("2"));
     step_up.revoke(alice).await.unwrap();
@@ -294,7 +294,7 @@ async fn lives(rows: &mut Rows) {
     rows.row(&app, "revoke all, with nothing there", &["revoked - everywhere"]);
     step_up.start_otp(alice, "SMS", None).await.unwrap();
     step_up.verify_otp(alice, "SMS", &app.code()).await.unwrap();
-    app.told();
+    app.emitted();
     step_up.transfer(alice, new).await.unwrap();
     rows.row(&app, "transfer", &[]);
     step_up.revoke(new).await.unwrap();
@@ -318,7 +318,7 @@ async fn locks(rows: &mut Rows) {
         let app = App::with(policy, |builder| builder);
         let (step_up, alice) = (&app.step_up, &app.alice);
         step_up.start_otp(alice, "SMS", None).await.unwrap();
-        app.told();
+        app.emitted();
         for _ in 0..4 {
             let _ = step_up.verify_otp(alice, "SMS", WRONG).await;
             rows.row(&app, "wrong", &["wrong_code SMS -"]);
@@ -354,29 +354,31 @@ async fn messages(rows: &mut Rows) {
         let app = App::new();
         let _ = app.step_up.start_otp(&Caller::user(user).session("1"), "SMS", None).await;
         let _ = app.step_up.verify_otp(&Caller::user(user).session("1"), "SMS", WRONG).await;
-        // Nothing is in flight, whatever the application would say.
+        // There is no pending challenge, so the application is not called.
         rows.row(&app, user, &[&format!("refused SMS {reason}"), "refused SMS state_invalid"]);
     }
 
-    // One number, enrolled by many.
+    // One number, enrolled by several users.
     let app = App::new();
     for (user, shared) in [("x@1", false), ("x@2", false), ("x@3", false), ("x@4", true), ("x@5", true)] {
         app.step_up.start_otp(&Caller::user(user).session("1"), "SMS", None).await.unwrap();
         let all = ["started SMS -", "recipient_shared SMS -", "sent SMS -"];
-        let expected: Vec<_> = all.into_iter().filter(|told| shared || !told.starts_with("recipient")).collect();
+        let expected: Vec<_> = all.into_iter().filter(|emitted| shared || !emitted.starts_with("recipient")).collect();
         rows.row(&app, user, &expected);
     }
 }
 
 async fn stores(rows: &mut Rows) {
-    type Set = fn(&Elsewhere, bool);
-    for (reason, set) in
-        [("failed", Elsewhere::set_down as Set), ("deadline", Elsewhere::set_stuck), ("full", Elsewhere::set_full)]
-    {
+    type Set = fn(&FaultyStore, bool);
+    for (reason, set) in [
+        ("failed", FaultyStore::set_down as Set),
+        ("deadline", FaultyStore::set_stuck),
+        ("full", FaultyStore::set_full),
+    ] {
         let app = App::new();
         set(&app.store, true);
         let failed = format!("store_failed - {reason}");
-        // One for each operation that failed: a start reads two records at once.
+        // One for each failed operation: a start loads two records concurrently.
         let times = if reason == "full" { 1 } else { 2 };
         let _ = app.step_up.start_otp(&app.alice, "SMS", None).await;
         let mut expected = vec![&*failed; times];
@@ -390,11 +392,11 @@ async fn stores(rows: &mut Rows) {
     for (key, bytes) in app.store.written("Session") {
         app.store.plant(key, bytes[..16].to_vec());
     }
-    app.told();
+    app.emitted();
     let _ = app.step_up.authorize(&app.alice, &Requirement::new()).await;
     rows.row(&app, "unreadable", &["store_failed - unreadable"]);
 
-    // How it is configured is asked for beside the first request, once; where it does not say, again after a minute.
+    // The configuration is checked once, along with the first request; if it is unknown, again after a minute.
     let misconfigured = || StoreWarning::Misconfigured { what: "reads from replicas".into() };
     let unknown = || StoreWarning::Unknown { why: "not allowed".into() };
     for (warning, reason, again) in [
@@ -404,17 +406,17 @@ async fn stores(rows: &mut Rows) {
     ] {
         let app = App::new();
         app.store.warn(warning);
-        let told = format!("store_warning - {reason}");
-        for (wait, is_told) in [(0, true), (1, false), (58, false), (1, again), (59, false)] {
+        let emitted = format!("store_warning - {reason}");
+        for (wait, is_emitted) in [(0, true), (1, false), (58, false), (1, again), (59, false)] {
             app.clock.advance(Duration::from_secs(wait));
             let _ = app.step_up.authorize(&app.alice, &Requirement::new()).await;
             tokio::task::yield_now().await;
-            let expected = [Some(&*told).filter(|_| is_told), Some("guard_refused - missing")];
+            let expected = [Some(&*emitted).filter(|_| is_emitted), Some("guard_refused - missing")];
             rows.row(&app, reason, &expected.into_iter().flatten().collect::<Vec<_>>());
         }
         assert_eq!(app.store.checks(), 1 + usize::from(again));
     }
-    // No request waits for the answer; one that does not come is as none.
+    // No request waits for the check; if it hangs, the result is unknown.
     let app = App::new();
     app.store.set_stuck(true);
     let _ = app.step_up.authorize(&app.alice, &Requirement::new()).await;
@@ -423,10 +425,10 @@ async fn stores(rows: &mut Rows) {
     rows.row(&app, "stuck", &["store_warning - unknown"]);
 }
 
-/// Whatever is told is written: where an operation of the store fails, or the request is dropped, what was told until
-/// then is so, and stays so.
+/// Events are emitted only after the write: if a store operation fails or the request is dropped, everything emitted
+/// before is in the store.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_told_before_it_is_written() {
+async fn nothing_is_emitted_before_it_is_written() {
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Action {
         Start,
@@ -453,7 +455,7 @@ async fn nothing_is_told_before_it_is_written() {
         if action == Unlock {
             app.step_up.lock("alice").await.unwrap();
         }
-        app.told();
+        app.emitted();
         (app, push)
     }
 
@@ -472,17 +474,17 @@ async fn nothing_is_told_before_it_is_written() {
         }
     }
 
-    /// The record of that kind, as it was written.
+    /// The stored record of this kind.
     fn record(app: &App, kind: &str) -> serde_json::Value {
         let written = app.store.written(kind);
         let json = written.first().map(|(_, bytes)| serde_json::from_slice(&bytes[17..]).unwrap());
         json.unwrap_or(serde_json::Value::Null)[kind].take()
     }
 
-    fn is_so(app: &App, told: &str) -> bool {
+    fn is_written(app: &App, emitted: &str) -> bool {
         let (session, subject) = (record(app, "Session"), record(app, "Subject"));
         let grants = session["grants"].as_array().map_or(0, Vec::len);
-        match told {
+        match emitted {
             "started SMS -" | "sent SMS -" => {
                 session["otp"]["state"] == "Pending" && app.codes.lock().unwrap().len() <= 1
             }
@@ -505,9 +507,9 @@ async fn nothing_is_told_before_it_is_written() {
     for action in [Start, Wrong, Right, Approve, Decline, Revoke, RevokeAll, Lock, Unlock] {
         let mut seen = BTreeSet::new();
         let mut check = |app: &App, what: &str| {
-            for told in app.told() {
-                assert!(is_so(app, &told), "{action:?}, {what}: {told}");
-                seen.insert(told);
+            for emitted in app.emitted() {
+                assert!(is_written(app, &emitted), "{action:?}, {what}: {emitted}");
+                seen.insert(emitted);
             }
         };
         for how in [Fails::Undone, Fails::Unanswered] {
@@ -530,6 +532,9 @@ async fn nothing_is_told_before_it_is_written() {
                 break;
             }
         }
-        assert!(seen.iter().any(|told| !told.starts_with("store_failed") && !told.starts_with("refused")), "{seen:?}");
+        assert!(
+            seen.iter().any(|emitted| !emitted.starts_with("store_failed") && !emitted.starts_with("refused")),
+            "{seen:?}"
+        );
     }
 }

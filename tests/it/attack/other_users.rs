@@ -1,25 +1,25 @@
-//! T26: a limit is no weapon. Only who holds a session of the user uses up what is theirs, and what was granted goes on
-//! working whatever befalls the user afterwards.
+//! T26: limits cannot be used against a user. Only sessions of the user use up the user's limits, and existing grants
+//! stay valid when the user is refused.
 
 use std::sync::{Arc, Mutex};
 
 use tower_step_up::{Caller, ChallengeError, Event, ManualClock, Policy, PushReply, PushReplyError, Recipient, StepUp};
 
-use super::{caller, limited, other, passes, post::Post, secs, was_wrong};
+use super::{caller, limited, other, outbox::Outbox, passes, secs, was_wrong};
 
 struct Street {
     step_up: StepUp,
     clock: ManualClock,
-    post: Post,
-    /// Who was reported to send to a recipient that is shared.
+    outbox: Outbox,
+    /// Users reported for sending to a shared recipient.
     shared: Arc<Mutex<Vec<String>>>,
 }
 
 impl Street {
-    /// Everybody has a number of their own, but for `mallory…`, who say that Alice's is theirs.
+    /// Every user has their own number, except `mallory…`, who have enrolled Alice's.
     fn new(policy: Policy) -> Self {
         let clock = ManualClock::new();
-        let post = Post::new(&clock);
+        let outbox = Outbox::new(&clock);
         let number = async |caller: Caller, _: String| {
             let user = caller.subject();
             Ok(Recipient::new(if user.starts_with("mallory") { "+44 alice".into() } else { format!("+44 {user}") }))
@@ -27,8 +27,8 @@ impl Street {
         let shared: Arc<Mutex<Vec<String>>> = Arc::default();
         let reported = Arc::clone(&shared);
         let step_up = StepUp::builder()
-            .otp("SMS", post.otp())
-            .push("BIO", post.push())
+            .otp("SMS", outbox.otp())
+            .push("BIO", outbox.push())
             .enrollment(number)
             .policy(policy)
             .clock(clock.clone())
@@ -37,10 +37,10 @@ impl Street {
                     reported.lock().unwrap().push((*subject).to_owned());
                 }
             });
-        Self { step_up: step_up.build().unwrap(), clock, post, shared }
+        Self { step_up: step_up.build().unwrap(), clock, outbox, shared }
     }
 
-    /// Starts codes until the budget of five minutes is used up.
+    /// Starts codes until the budget of five minutes is used up; returns their number.
     async fn exhaust(&self, user: &str) -> usize {
         for session in 0..100 {
             let started = self.step_up.start_otp(&caller(user, format!("exhaust {session}")), "SMS", None).await;
@@ -55,30 +55,30 @@ impl Street {
 
     async fn step_up(&self, alice: &Caller) {
         self.step_up.start_otp(alice, "SMS", None).await.unwrap();
-        let code = self.post.last().secret;
+        let code = self.outbox.last().secret;
         self.step_up.verify_otp(alice, "SMS", &code).await.unwrap();
     }
 
     async fn fail(&self, session: &Caller, times: u8) {
         self.step_up.start_otp(session, "SMS", None).await.unwrap();
-        let code = self.post.last().secret;
+        let code = self.outbox.last().secret;
         for by in 1..=times {
             assert!(was_wrong(&self.step_up.verify_otp(session, "SMS", &other(&code, by)).await));
         }
     }
 }
 
-/// Whatever somebody without a session of Alice's does, hers is left to her: three codes, three pushes, five guesses.
+/// Users without a session of Alice's cannot use up her limits: three codes, three pushes, five attempts.
 #[tokio::test]
-async fn nobody_else_burns_a_users_budgets() {
+async fn other_users_cannot_use_up_a_users_budgets() {
     let street = Street::new(Policy::new().live_challenges(10));
     let step_up = &street.step_up;
     let alice = caller("alice", 1);
     let push = step_up.start_push(&alice, "BIO", None).await.unwrap();
     step_up.start_otp(&alice, "SMS", None).await.unwrap();
-    let code = street.post.last().secret;
+    let code = street.outbox.last().secret;
 
-    // With the id of her session, her code and the id of her push, but as somebody else.
+    // With the id of her session, her code and the id of her push, but as another user.
     for user in ["bob", "Alice", "alice ", "alice2", ""] {
         let stranger = caller(user, 1);
         for by in 0..9 {
@@ -114,17 +114,17 @@ async fn nobody_else_burns_a_users_budgets() {
     assert_eq!(limited(step_up.start_push(&caller("alice", 13), "BIO", None).await.map(drop)).0, 3);
 }
 
-/// Two strangers who say that Alice's number is theirs use up what they have, are reported, and do not block her.
+/// Two other users who have enrolled Alice's number use up their own budgets, are reported, and do not block her.
 #[tokio::test]
-async fn a_stranger_cannot_block_a_number() {
+async fn another_user_cannot_block_a_number() {
     let street = Street::new(Policy::new().live_challenges(10));
     assert_eq!(street.exhaust("mallory 1").await, 3);
-    assert!(street.shared.lock().unwrap().is_empty(), "so far it is one user's");
+    assert!(street.shared.lock().unwrap().is_empty(), "only one user so far");
     assert_eq!(street.exhaust("mallory 2").await, 3);
-    assert_eq!(*street.shared.lock().unwrap(), ["mallory 2"; 3], "one user's whole budget is reached by several");
+    assert_eq!(*street.shared.lock().unwrap(), ["mallory 2"; 3], "several users reach one user's budget");
     assert_eq!(street.exhaust("alice").await, 3);
     assert_eq!(street.shared.lock().unwrap().len(), 6);
-    // The tenth of five minutes is refused, whoever asks; nothing else of theirs is used up by it.
+    // The tenth in five minutes is refused for every user; it uses up no other budget.
     let mallory = caller("mallory 3", 1);
     assert_eq!(limited(street.step_up.start_otp(&mallory, "SMS", None).await), (9, Some(300), 300));
     assert_eq!(street.exhaust("bob").await, 3);
@@ -132,7 +132,7 @@ async fn a_stranger_cannot_block_a_number() {
     assert_eq!(street.exhaust("mallory 3").await, 3);
 }
 
-/// How a user comes to be refused.
+/// Why a user is refused.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     Wait,
@@ -148,7 +148,7 @@ enum Trouble {
 }
 
 #[tokio::test]
-async fn what_was_granted_goes_on() {
+async fn existing_grants_stay_valid() {
     use Trouble::{AllDay, Application, Codes, Denials, Disabled, Live, Prefix, Process, Pushes, Wait};
     for trouble in [Wait, Disabled, AllDay, Application, Codes, Pushes, Denials, Live, Process, Prefix] {
         let policy = Policy::new();
@@ -190,13 +190,13 @@ async fn what_was_granted_goes_on() {
             assert!(!passes(step_up, &thief).await, "{trouble:?}, {wait}");
         }
         street.clock.advance(secs(1));
-        assert!(!passes(step_up, &owner).await, "{trouble:?}: until its own end");
+        assert!(!passes(step_up, &owner).await, "{trouble:?}: it expires");
     }
 }
 
-/// Strangers who say that a number is theirs use up its budget, and not that of the user who has proven it.
+/// Other users who have enrolled a number use up its budget, but not that of a user who has verified with it.
 #[tokio::test]
-async fn whoever_has_proven_a_number_keeps_their_own_budget_there() {
+async fn a_user_who_has_verified_with_a_number_keeps_their_own_budget() {
     let street = Street::new(Policy::new().live_challenges(10));
     let alice = caller("alice", 1);
     street.step_up(&alice).await;
@@ -209,14 +209,14 @@ async fn whoever_has_proven_a_number_keeps_their_own_budget_there() {
     }
     assert_eq!(messages, 9);
     assert_eq!(blocked(street.step_up.start_otp(&caller("mallory 9", 1), "SMS", None).await), 9);
-    // Hers are three in five minutes, as ever.
+    // Her own budget is still three in five minutes.
     assert_eq!(street.exhaust("alice").await, 3);
     street.clock.advance(secs(29 * 24 * 3600 - 1));
     for mallory in 0..3 {
         street.exhaust(&format!("mallory {mallory}")).await;
     }
     street.step_up.start_otp(&caller("alice", 4), "SMS", None).await.unwrap();
-    // Thirty days after she has proven it, she has to prove it again.
+    // Thirty days after her verification it no longer counts.
     street.clock.advance(secs(1));
     assert_eq!(blocked(street.step_up.start_otp(&caller("alice", 5), "SMS", None).await), 9);
 }
