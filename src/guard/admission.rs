@@ -151,7 +151,7 @@ impl<R> GuardConfig<R> {
         R: ResponseForRefusal<ResBody>,
     {
         let mut request = request.into_parts().0;
-        let mut response = self.refuse.response_for_refusal(&refusal, &self.terms, &request);
+        let mut response = self.refuse.response_to_refused(&refusal, &self.terms, &mut request);
         if response.extensions().is_empty() {
             request.extensions.clear();
             *response.extensions_mut() = request.extensions;
