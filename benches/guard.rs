@@ -79,7 +79,8 @@ fn call<S: Service<Request<Body>, Response = Response<Body>>>(service: &mut S, c
 where
     S::Error: std::fmt::Debug,
 {
-    let mut request = Request::get("/").body(Body::empty()).unwrap();
+    // With a header, as every request over HTTP/1.1 has: a refusal reuses the map.
+    let mut request = Request::get("/").header("host", "bank.example").body(Body::empty()).unwrap();
     request.extensions_mut().insert(caller.clone());
     now_or_never(service.call(request)).unwrap().status().as_u16()
 }

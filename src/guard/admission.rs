@@ -143,7 +143,8 @@ impl<R> GuardConfig<R> {
         }
     }
 
-    /// Refuses a whole request.
+    /// Refuses a whole request. The response takes over its map of extensions, emptied: a new one would cost two
+    /// allocations.
     pub(super) fn refuse_request<ReqBody, ResBody>(
         &self,
         refusal: Refusal,
@@ -152,16 +153,26 @@ impl<R> GuardConfig<R> {
     where
         R: ResponseForRefusal<ResBody>,
     {
-        self.refuse(refusal, &request.into_parts().0)
+        let mut request = request.into_parts().0;
+        let mut response = self.refuse.response_to_refused(&refusal, &self.terms, &mut request);
+        if response.extensions().is_empty() {
+            request.extensions.clear();
+            *response.extensions_mut() = request.extensions;
+        }
+        self.complete(response, refusal)
     }
 
-    /// Builds a refusal and adds the headers and the extension that every refusal has, including those built by a
-    /// closure.
+    /// As [`refuse_request`](Self::refuse_request), for a request that is used further.
     pub(super) fn refuse<ResBody>(&self, refusal: Refusal, request: &Parts) -> Response<ResBody>
     where
         R: ResponseForRefusal<ResBody>,
     {
-        let mut response = self.refuse.response_for_refusal(&refusal, &self.terms, request);
+        let response = self.refuse.response_for_refusal(&refusal, &self.terms, request);
+        self.complete(response, refusal)
+    }
+
+    /// Adds the headers and the extension that every refusal has, including those built by a closure.
+    fn complete<B>(&self, mut response: Response<B>, refusal: Refusal) -> Response<B> {
         stamp(response.headers_mut(), &self.engine().wire, self.engine().request_ref());
         response.extensions_mut().insert(refusal);
         response

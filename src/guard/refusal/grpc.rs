@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, Response, header::CONTENT_TYPE, request::Parts};
 
-use super::{Refusal, RefusalTerms, ResponseForRefusal};
+use super::{Refusal, RefusalTerms, ResponseForRefusal, emptied};
 
 /// Refuses as gRPC does: HTTP 200 and trailers only, with code 16, 7 or 14 and a `google.rpc.ErrorInfo`; for
 /// [bound](crate::Binding) routes also 3, 4 and 11.
@@ -17,7 +17,11 @@ pub struct Grpc;
 #[diagnostic::do_not_recommend]
 impl<B: Default> ResponseForRefusal<B> for Grpc {
     fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, _: &Parts) -> Response<B> {
-        terms.grpc(refusal, B::default())
+        terms.grpc(refusal, B::default(), HeaderMap::new())
+    }
+
+    fn response_to_refused(&self, refusal: &Refusal, terms: &RefusalTerms, request: &mut Parts) -> Response<B> {
+        terms.grpc(refusal, B::default(), emptied(request))
     }
 }
 

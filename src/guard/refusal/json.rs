@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use http::{
-    Method, Response, StatusCode,
+    HeaderMap, Method, Response, StatusCode,
     header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 
-use super::{Refusal, RefusalTerms, ResponseForRefusal};
+use super::{Refusal, RefusalTerms, ResponseForRefusal, emptied};
 use crate::wire::{RETRY_SOON, declare_json};
 
 /// Refuses with JSON, regardless of the client's protocol: 401, 403 or 503; for [bound](crate::Binding) routes also
@@ -20,32 +20,50 @@ pub struct Json;
 #[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> ResponseForRefusal<B> for Json {
     fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B> {
-        let json = terms.json(refusal);
-        let length = json.len();
-        // A response to HEAD has no content (RFC 9110 §9.3.2), and over HTTP/2 not every server removes it.
-        let is_head = request.method == Method::HEAD;
-        let mut response = Response::new(B::from(if is_head { Bytes::new() } else { json }));
-        // Room for the headers that the guard adds, so that the map grows only once.
-        response.headers_mut().reserve(5);
-        declare_json(response.headers_mut());
-        if is_head {
-            // A `Content-Length` in a response to HEAD is that of GET (RFC 9110 §8.6).
-            response.headers_mut().insert(CONTENT_LENGTH, length.into());
-        }
-        *response.status_mut() = match refusal {
-            Refusal::NoCaller => {
-                response.headers_mut().insert(WWW_AUTHENTICATE, terms.authenticate().clone());
-                StatusCode::UNAUTHORIZED
-            }
-            Refusal::StepUpRequired(_) => StatusCode::FORBIDDEN,
-            Refusal::Invalid => StatusCode::BAD_REQUEST,
-            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Refusal::Unavailable => {
-                response.headers_mut().insert(RETRY_AFTER, RETRY_SOON);
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-        };
-        response
+        respond(refusal, terms, &request.method, HeaderMap::new())
     }
+
+    fn response_to_refused(&self, refusal: &Refusal, terms: &RefusalTerms, request: &mut Parts) -> Response<B> {
+        let headers = emptied(request);
+        respond(refusal, terms, &request.method, headers)
+    }
+}
+
+/// The response, in a header map that is empty.
+fn respond<B: From<Bytes>>(
+    refusal: &Refusal,
+    terms: &RefusalTerms,
+    method: &Method,
+    mut headers: HeaderMap,
+) -> Response<B> {
+    let json = terms.json(refusal);
+    // Room for the headers that the guard adds, so that the map grows only once.
+    headers.reserve(5);
+    declare_json(&mut headers);
+    // A response to HEAD has no content (RFC 9110 §9.3.2), and over HTTP/2 not every server removes it.
+    let content = if *method == Method::HEAD {
+        // A `Content-Length` in a response to HEAD is that of GET (RFC 9110 §8.6).
+        headers.insert(CONTENT_LENGTH, json.len().into());
+        Bytes::new()
+    } else {
+        json
+    };
+    let status = match refusal {
+        Refusal::NoCaller => {
+            headers.insert(WWW_AUTHENTICATE, terms.authenticate().clone());
+            StatusCode::UNAUTHORIZED
+        }
+        Refusal::StepUpRequired(_) => StatusCode::FORBIDDEN,
+        Refusal::Invalid => StatusCode::BAD_REQUEST,
+        Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        Refusal::Unavailable => {
+            headers.insert(RETRY_AFTER, RETRY_SOON);
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    let mut response = Response::new(content.into());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }

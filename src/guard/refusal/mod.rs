@@ -1,9 +1,9 @@
 //! What a refusal says ([`Refusal`], [`RefusalTerms`]), and who builds it ([`ResponseForRefusal`]).
 
-use std::{fmt, time::Duration};
+use std::{fmt, mem, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, request::Parts};
+use http::{HeaderMap, HeaderValue, Response, request::Parts};
 use serde::Serialize;
 
 use crate::{
@@ -16,6 +16,8 @@ mod grpc;
 mod json;
 mod negotiate;
 mod oauth;
+#[cfg(test)]
+mod tests;
 
 pub(super) use self::grpc::speaks_grpc;
 pub use self::{grpc::Grpc, json::Json, negotiate::Negotiate, oauth::OAuth};
@@ -84,6 +86,13 @@ impl std::error::Error for Refusal {}
 pub trait ResponseForRefusal<B> {
     /// The response.
     fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B>;
+
+    /// As [`response_for_refusal`](Self::response_for_refusal), where the guard needs the request's headers no longer:
+    /// the response may take over their map.
+    #[doc(hidden)]
+    fn response_to_refused(&self, refusal: &Refusal, terms: &RefusalTerms, request: &mut Parts) -> Response<B> {
+        self.response_for_refusal(refusal, terms, request)
+    }
 }
 
 impl<F, B> ResponseForRefusal<B> for F
@@ -93,6 +102,13 @@ where
     fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B> {
         self(refusal, terms, request)
     }
+}
+
+/// The request's header map, emptied for the response: a new one would cost two allocations.
+fn emptied(request: &mut Parts) -> HeaderMap {
+    let mut headers = mem::take(&mut request.headers);
+    headers.clear();
+    headers
 }
 
 /// The terms on which a guard admits a caller: what a refusal can say.
@@ -266,11 +282,11 @@ impl RefusalTerms {
         }
     }
 
-    fn grpc<B>(&self, refusal: &Refusal, empty: B) -> Response<B> {
+    fn grpc<B>(&self, refusal: &Refusal, empty: B, headers: HeaderMap) -> Response<B> {
         let write = |body: Body<'_>| RpcStatus::step_up_required(&self.domain, body.metadata()).trailers();
         match self.grpc.get(refusal) {
-            Ok(built) => built.response(empty),
-            Err(unmet) => self.of_request(unmet, write).response(empty),
+            Ok(built) => built.response(empty, headers),
+            Err(unmet) => self.of_request(unmet, write).response(empty, headers),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Refusals in the client's protocol: a gRPC status for gRPC requests, JSON otherwise.
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::{HeaderMap, Response, request::Parts};
 
-use super::{Json, Refusal, RefusalTerms, ResponseForRefusal, grpc::is_grpc};
+use super::{Json, Refusal, RefusalTerms, ResponseForRefusal, emptied, grpc::is_grpc};
 
 /// Refuses a gRPC request as [`Grpc`](super::Grpc) does and any other as [`Json`]. The default of
 /// [`RequireStepUp`](crate::RequireStepUp).
@@ -19,9 +19,17 @@ pub struct Negotiate;
 impl<B: From<Bytes>> ResponseForRefusal<B> for Negotiate {
     fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B> {
         if is_grpc(request) {
-            terms.grpc(refusal, Bytes::new().into())
+            terms.grpc(refusal, Bytes::new().into(), HeaderMap::new())
         } else {
             Json.response_for_refusal(refusal, terms, request)
+        }
+    }
+
+    fn response_to_refused(&self, refusal: &Refusal, terms: &RefusalTerms, request: &mut Parts) -> Response<B> {
+        if is_grpc(request) {
+            terms.grpc(refusal, Bytes::new().into(), emptied(request))
+        } else {
+            Json.response_to_refused(refusal, terms, request)
         }
     }
 }

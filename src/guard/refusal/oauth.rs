@@ -28,6 +28,8 @@ use crate::rules::ConfigError;
 pub struct OAuth {
     description: Box<str>,
     acr_values: Option<Box<str>>,
+    /// The challenge without `max_age`, which is the guard's.
+    challenge: HeaderValue,
 }
 
 impl Default for OAuth {
@@ -39,7 +41,7 @@ impl Default for OAuth {
 impl OAuth {
     /// With an English description and no `acr_values`.
     pub fn new() -> Self {
-        Self { description: "A more recent or a stronger authentication is required".into(), acr_values: None }
+        Self::saying("A more recent or a stronger authentication is required".into(), None)
     }
 
     /// Sets `error_description`, for the client's developer.
@@ -50,7 +52,7 @@ impl OAuth {
     /// `"` and `\` (RFC 6750 §3).
     pub fn description(self, description: &str) -> Result<Self, ConfigError> {
         let description = checked("error_description", description, |byte| matches!(byte, b' '..=b'~'))?;
-        Ok(Self { description, ..self })
+        Ok(Self::saying(description, self.acr_values))
     }
 
     /// Sets the acceptable authentication context class references, in order of preference (RFC 9470 §3).
@@ -65,20 +67,37 @@ impl OAuth {
             checked_values.push(checked("acr_values", value.as_ref(), |byte| byte.is_ascii_graphic())?);
         }
         let joined = checked("acr_values", &checked_values.join(" "), |_| true)?;
-        Ok(Self { acr_values: Some(joined), ..self })
+        Ok(Self::saying(self.description, Some(joined)))
+    }
+
+    fn saying(description: Box<str>, acr_values: Option<Box<str>>) -> Self {
+        let mut challenge =
+            format!("Bearer error=\"insufficient_user_authentication\", error_description=\"{description}\"");
+        if let Some(values) = &acr_values {
+            challenge.extend([", acr_values=\"", values, "\""]);
+        }
+        // Cannot fail: the setters allow only printable ASCII.
+        let challenge = HeaderValue::try_from(challenge).unwrap_or(BEARER);
+        Self { description, acr_values, challenge }
     }
 
     fn challenge(&self, terms: &RefusalTerms) -> HeaderValue {
-        let acr_values = self.acr_values.as_ref().map(|values| format!(", acr_values=\"{values}\""));
-        let max_age = terms.requirement.max_age.map(|age| format!(", max_age=\"{}\"", age.as_secs()));
-        let challenge = format!(
-            "Bearer error=\"insufficient_user_authentication\", error_description=\"{}\"{}{}",
-            self.description,
-            acr_values.unwrap_or_default(),
-            max_age.unwrap_or_default()
-        );
-        // Cannot fail: the checks above allow only printable ASCII.
+        let Some(max_age) = terms.requirement.max_age else { return self.challenge.clone() };
+        let secs = max_age.as_secs().to_string();
+        let challenge = [self.challenge.as_bytes(), b", max_age=\"", secs.as_bytes(), b"\""].concat();
         HeaderValue::try_from(challenge).unwrap_or(BEARER)
+    }
+
+    /// Makes an OAuth challenge of a refusal as [`Json`].
+    fn challenged<B>(&self, refusal: &Refusal, terms: &RefusalTerms, mut json: Response<B>) -> Response<B> {
+        let challenge = match refusal {
+            Refusal::StepUpRequired(_) => self.challenge(terms),
+            Refusal::NoCaller => BEARER,
+            _ => return json,
+        };
+        *json.status_mut() = StatusCode::UNAUTHORIZED;
+        json.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        json
     }
 }
 
@@ -97,15 +116,11 @@ fn checked(parameter: &'static str, value: &str, may_stand: impl Fn(u8) -> bool)
 #[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> ResponseForRefusal<B> for OAuth {
     fn response_for_refusal(&self, refusal: &Refusal, terms: &RefusalTerms, request: &Parts) -> Response<B> {
-        let mut response = Json.response_for_refusal(refusal, terms, request);
-        let challenge = match refusal {
-            Refusal::StepUpRequired(_) => self.challenge(terms),
-            Refusal::NoCaller => BEARER,
-            _ => return response,
-        };
-        *response.status_mut() = StatusCode::UNAUTHORIZED;
-        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        response
+        self.challenged(refusal, terms, Json.response_for_refusal(refusal, terms, request))
+    }
+
+    fn response_to_refused(&self, refusal: &Refusal, terms: &RefusalTerms, request: &mut Parts) -> Response<B> {
+        self.challenged(refusal, terms, Json.response_to_refused(refusal, terms, request))
     }
 }
 
