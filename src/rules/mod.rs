@@ -3,6 +3,7 @@
 mod budget;
 mod code;
 mod config_error;
+mod encoding;
 mod error;
 mod id;
 mod key;
@@ -21,6 +22,7 @@ pub(crate) use self::budget::{MessageKind, Sends, wait, wait_for};
 pub(crate) use self::code::Code;
 pub use self::code::OneTimeCode;
 pub use self::config_error::ConfigError;
+pub(crate) use self::encoding::{decode, encode};
 pub(crate) use self::error::ErrorKind;
 pub use self::error::{ChallengeError, Malformed, RateLimit};
 pub(crate) use self::id::{ChallengeId, Ids};

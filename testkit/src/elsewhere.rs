@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use serde_json::Value;
 use tower_step_up::store::{Change, Key, MemoryStore, Store, StoreError, StoreWarning, Stored, Swapped};
 
 use crate::stopped;
@@ -37,6 +38,16 @@ struct State {
     planted: Mutex<HashMap<Key, Vec<u8>>>,
     warning: Mutex<Option<StoreWarning>>,
     checks: AtomicUsize,
+}
+
+/// The kind of an encoded record: `Session`, `Subject` or `Recipient`.
+pub fn kind_of(encoded: &[u8]) -> String {
+    inside(encoded).as_object().unwrap().keys().next().unwrap().clone()
+}
+
+/// An encoded record as JSON, with its kind as the only name.
+fn inside(encoded: &[u8]) -> Value {
+    serde_json::from_str(&Stored::decode(encoded).unwrap().to_json()).unwrap()
 }
 
 /// When an operation fails.
@@ -112,9 +123,15 @@ impl Elsewhere {
 
     /// The keys of the records of a kind (`Session`, `Subject`, `Recipient`), each with the last written value.
     pub fn written(&self, kind: &str) -> Vec<(Key, Vec<u8>)> {
-        let is = |bytes: &[u8]| bytes[17..].starts_with(format!("{{\"{kind}\"").as_bytes());
         let written = self.0.written.lock().unwrap();
-        written.iter().filter(|(_, bytes)| is(bytes)).map(|(key, bytes)| (*key, bytes.clone())).collect()
+        let of_kind = written.iter().filter(|(_, bytes)| kind_of(bytes) == kind);
+        of_kind.map(|(key, bytes)| (*key, bytes.clone())).collect()
+    }
+
+    /// The records of a kind, as JSON.
+    pub fn records(&self, kind: &str) -> Vec<Value> {
+        let written = self.0.written.lock().unwrap();
+        written.values().filter_map(|bytes| inside(bytes).get_mut(kind).map(Value::take)).collect()
     }
 
     /// Loads of that record return these bytes.

@@ -21,6 +21,8 @@ pub(crate) struct NewChallenge<P> {
 
 /// One challenge. `P` is the proof to compare with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+// For the field that is skipped, the macro would ask for a default of `P`.
+#[serde(bound(deserialize = "P: Deserialize<'de>"))]
 pub(super) struct SessionChallenge<P> {
     /// Its id, the same as in the user's record.
     pub(super) challenge_id: ChallengeId,
@@ -38,7 +40,9 @@ pub(super) struct SessionChallenge<P> {
     pub(super) wrong: Vec<u64>,
     pub(super) state: State,
     pub(super) proof: P,
-    /// The challenge that it replaced, until it is verified. It is restored if this one was not sent.
+    /// The code that it replaced, until it is verified. It is restored if this one was not sent. Encoded by
+    /// [`chain`](super::chain).
+    #[serde(skip)]
     pub(super) earlier: Option<Box<Self>>,
 }
 

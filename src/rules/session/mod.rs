@@ -4,6 +4,7 @@
 //! that "expired" and "already verified" can be distinguished from "never started", and so that a new code inherits the
 //! attempts of the one that it replaces. A replaced code is restored if the message of the new one was not sent.
 
+mod chain;
 mod challenge;
 mod grants;
 mod otp;
@@ -29,6 +30,7 @@ use crate::rules::{
 /// The record of one session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Session {
+    #[serde(with = "chain")]
     otp: Option<Box<SessionChallenge<CodeDigest>>>,
     push: Option<Box<SessionChallenge<PushProof>>>,
     /// The newest last.
@@ -102,13 +104,10 @@ impl Session {
     pub(crate) fn is_within_bounds(&self) -> bool {
         let codes = std::iter::successors(self.otp.as_deref(), |otp| otp.earlier.as_deref());
         let pushes = self.push.as_deref().into_iter();
+        let mut wrong = codes.clone().map(|otp| otp.wrong.len()).chain(pushes.map(|push| push.wrong.len()));
         self.grants.len() <= GRANTS_PER_SESSION
-            && codes.clone().count() <= CODES_KEPT
-            && pushes.clone().all(|push| push.earlier.is_none())
-            && codes
-                .map(|otp| otp.wrong.len())
-                .chain(pushes.map(|push| push.wrong.len()))
-                .all(|wrong| wrong <= RECORD_LIST_LIMIT)
+            && codes.count() <= CODES_KEPT
+            && wrong.all(|wrong| wrong <= RECORD_LIST_LIMIT)
     }
 
     fn may_start_more(&self, policy: &Policy) -> Result<(), ChallengeError> {

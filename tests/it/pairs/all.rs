@@ -176,8 +176,7 @@ impl World {
     }
 
     fn records(&self, kind: &str) -> Vec<Value> {
-        let decode = |bytes: &[u8]| serde_json::from_slice::<Value>(&bytes[17..]).unwrap()[kind].take();
-        self.store.written(kind).iter().map(|(_, bytes)| decode(bytes)).collect()
+        self.store.records(kind)
     }
 
     /// The ids and generations of the grants in the store, and whether each is unspent.
