@@ -8,6 +8,7 @@ mod error;
 mod id;
 mod key;
 mod keyring;
+mod list;
 mod operation;
 mod policy;
 mod push_id;
@@ -30,6 +31,7 @@ pub use self::key::Key;
 pub(crate) use self::key::{BareKey, RecordKey};
 pub use self::keyring::Secret;
 pub(crate) use self::keyring::{CodeDigest, Keyring};
+pub(crate) use self::list::List;
 #[cfg(test)]
 pub(crate) use self::operation::bare_operation_of;
 #[cfg(any(test, feature = "test-util"))]

@@ -486,16 +486,16 @@ async fn nothing_is_told_before_it_is_written() {
             }
             "wrong_code SMS -" => {
                 session["otp"][0]["wrong"].as_array().unwrap().len() == 1
-                    && subject["wrong"].as_array().unwrap().len() == 1
+                    && subject["rare"]["wrong"].as_array().unwrap().len() == 1
             }
             "verified SMS -" | "verified BIO -" => grants == 1,
             "push_answered BIO approved" => session["push"]["state"]["Verified"].is_u64() && grants == 1,
             "push_answered BIO declined" => {
-                session["push"]["state"]["Declined"].is_u64() && subject["denials"]["count"] == 1
+                session["push"]["state"]["Declined"].is_u64() && subject["rare"]["denials"]["count"] == 1
             }
             "revoked - session" | "revoked - everywhere" => grants == 0 && session["push"]["state"] == "Dropped",
-            "locked - application" => subject["locked"].is_u64(),
-            "unlocked - -" => subject["locked"].is_null(),
+            "locked - application" => subject["rare"]["locked"].is_u64(),
+            "unlocked - -" => subject["rare"]["locked"].is_null(),
             other => other.starts_with("store_failed") || other.starts_with("refused"),
         }
     }

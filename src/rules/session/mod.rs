@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use self::challenge::SessionChallenge;
 use crate::rules::{
-    ChallengeError, CodeDigest, GRANTS_PER_SESSION, Policy, RECORD_LIST_LIMIT, REMEMBRANCE, STARTS_KEPT, Timestamp,
+    ChallengeError, CodeDigest, GRANTS_PER_SESSION, List, Policy, RECORD_LIST_LIMIT, REMEMBRANCE, STARTS_KEPT,
+    Timestamp,
 };
 
 /// The record of one session.
@@ -34,7 +35,7 @@ pub(crate) struct Session {
     otp: Option<Box<SessionChallenge<CodeDigest>>>,
     push: Option<Box<SessionChallenge<PushProof>>>,
     /// The newest last.
-    grants: Vec<Granted>,
+    grants: List<Granted>,
     /// Challenges started, counted only where the policy limits them.
     starts: u32,
 }
@@ -71,7 +72,7 @@ impl Session {
 
     /// Removes grants and drops pending challenges; attempts, start times and counts stay (T4, T15).
     pub(crate) fn without_elevation(&self, policy: &Policy, now: Timestamp) -> Self {
-        Self { grants: Vec::new(), ..self.without_pending(policy, now) }
+        Self { grants: List::default(), ..self.without_pending(policy, now) }
     }
 
     /// The record without pending challenges, with only the grants in `kept`, moved to the next generation.
@@ -127,6 +128,6 @@ impl Session {
 #[cfg(test)]
 impl Session {
     pub(crate) fn with_grants(grants: Vec<Granted>) -> Self {
-        Self { grants, ..Self::default() }
+        Self { grants: grants.into(), ..Self::default() }
     }
 }
