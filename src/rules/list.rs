@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 
-/// A boxed slice that grows and shrinks. A record lies in a store for hours and is changed a few times, so a list that is
-/// allocated again for each change is cheaper than one with room to spare.
+/// A boxed slice that grows and shrinks. A record is kept for hours and changed a few times, so a list that is allocated
+/// again for each change is cheaper than one with room to spare.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct List<T>(Box<[T]>);

@@ -216,8 +216,8 @@ impl Seeds {
         self.add(&format!("{name}_user"), beside | SUBJECT, &life.record(life.subject));
     }
 
-    /// Another number in the record that stands there: the lowest seven bits of the one that begins at this place become
-    /// zero. Behind the first random number every place is another one each time.
+    /// Another number in the record that stands there: the lowest seven bits of the one that begins at this place
+    /// become zero. Behind the first random number every place is another one each time.
     fn change(&mut self, name: &str, how: u8, at: u16) {
         let [high, low] = at.to_be_bytes();
         self.add(name, CHANGES | how, &[3, high, low, 0x80]);

@@ -121,6 +121,21 @@ fn an_attempt_is_taken_out_alone_and_a_success_clears_its_channel() {
     assert_eq!(subject.rare().wrong.len(), 4, "wrong codes stay, the right one was none");
 }
 
+/// The rare part exists only while there is something in it.
+#[test]
+fn what_is_rare_is_freed_with_its_last_entry() {
+    let mut subject = Subject::new(1);
+    subject.withdraw(ChallengeId(1));
+    assert!(subject.rare.is_none());
+    subject.record_failure("SMS", 1, at(0));
+    subject.lock(at(0));
+    subject.retract_failure(1);
+    assert!(subject.rare.is_some() && subject.is_locked());
+    subject.rare_mut().locked = None;
+    assert!(subject.rare.is_none());
+    assert_eq!(subject, Subject::new(1));
+}
+
 #[test]
 fn the_list_of_sessions_is_bounded_and_displaces_the_oldest() {
     let mut subject = Subject::new(1);
