@@ -48,7 +48,9 @@ impl Subject {
         now: Timestamp,
     ) -> Result<(), ChallengeError> {
         self.withdraw(opening.challenge_id);
-        self.rare_mut().challenges.retain(|challenge| now < challenge.deadline);
+        if let Some(mut rare) = self.rare_if_any() {
+            rare.challenges.retain(|challenge| now < challenge.deadline);
+        }
         let kind = opening.kind();
         if kind == MessageKind::Push {
             self.check_denials(policy, now).map_err(ChallengeError::RateLimited)?;
@@ -75,7 +77,9 @@ impl Subject {
     /// Withdraws a start that failed before its message was handed to the sender.
     pub(crate) fn withdraw(&mut self, challenge_id: ChallengeId) {
         self.sends.remove(challenge_id);
-        self.rare_mut().challenges.retain(|challenge| challenge.challenge_id != challenge_id);
+        if let Some(mut rare) = self.rare_if_any() {
+            rare.challenges.retain(|challenge| challenge.challenge_id != challenge_id);
+        }
     }
 
     /// Records that a challenge was verified: its message is restored to the budgets, its recipient counts as proven,
@@ -133,17 +137,14 @@ impl Subject {
         let is_open_to_answers = |challenge: &&mut ListedChallenge| {
             challenge.challenge_id == challenge_id && !challenge.answered && now < challenge.deadline
         };
-        self.rare_mut()
-            .challenges
-            .iter_mut()
-            .find(is_open_to_answers)
-            .map(|challenge| challenge.answered = true)
-            .is_some()
+        let Some(mut rare) = self.rare_if_any() else { return false };
+        rare.challenges.iter_mut().find(is_open_to_answers).map(|challenge| challenge.answered = true).is_some()
     }
 
     /// Closes the challenges that match. Pushes stay in the list, so that a later answer is recognized.
     pub(super) fn close_where(&mut self, which: impl Fn(&ListedChallenge) -> bool) {
-        let challenges = &mut self.rare_mut().challenges;
+        let Some(mut rare) = self.rare_if_any() else { return };
+        let challenges = &mut rare.challenges;
         challenges.iter_mut().filter(|challenge| which(challenge)).for_each(|challenge| challenge.open = false);
         challenges.retain(|challenge| challenge.open || challenge.push.is_some());
         challenges.shrink_to_fit();

@@ -112,7 +112,7 @@ impl Subject {
 
     /// Removes an attempt for which there was no code to compare with.
     pub(crate) fn retract_failure(&mut self, attempt: u64) {
-        let mut rare = self.rare_mut();
+        let Some(mut rare) = self.rare_if_any() else { return };
         rare.wrong.retain(|wrong| wrong.id != attempt);
         for failures in &mut rare.failures {
             failures.attempts.retain(|failure| failure.id != attempt);
@@ -126,7 +126,8 @@ impl Subject {
     /// failures of other channels stay (T4).
     pub(crate) fn clear_failures(&mut self, channel: &str, attempt: u64) {
         self.retract_failure(attempt);
-        let failures = &mut self.rare_mut().failures;
+        let Some(mut rare) = self.rare_if_any() else { return };
+        let failures = &mut rare.failures;
         failures.retain(|failures| *failures.channel != *channel);
         failures.shrink_to_fit();
     }

@@ -44,6 +44,11 @@ impl Subject {
     pub(super) fn rare_mut(&mut self) -> RareMut<'_> {
         RareMut(&mut self.rare)
     }
+
+    /// For a change that adds nothing: where there is nothing, nothing is allocated.
+    pub(super) fn rare_if_any(&mut self) -> Option<RareMut<'_>> {
+        self.rare.is_some().then(|| self.rare_mut())
+    }
 }
 
 /// Allocated at the first change, and freed once nothing is left in it. So equal records are equally encoded.
