@@ -1,4 +1,5 @@
-//! A request that a guard lets through costs no allocation of its own, and a refusal three.
+//! A request that a guard lets through costs no allocation of its own, a refusal three, and bytes that are no record
+//! cost little memory.
 //!
 //! This is a separate binary, because its global allocator counts every allocation of the thread.
 
@@ -26,6 +27,7 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call is forwarded to the system's allocator; only a counter is added.
@@ -33,6 +35,7 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        BYTES.with(|bytes| bytes.set(bytes.get() + layout.size()));
         // SAFETY: the caller upholds the contract.
         unsafe { System.alloc(layout) }
     }
@@ -271,4 +274,21 @@ fn a_caller_costs_two_allocations() {
     let (step_up, alice) = stepped_up();
     assert_eq!(count(|| alice.clone()), 0);
     assert_eq!(count(|| step_up.clone()), 0);
+}
+
+/// A list or a text that claims to be longer than the record is.
+#[test]
+fn a_length_without_its_bytes_allocates_little() {
+    let lengths: [&[u8]; 3] =
+        [&[0x7f], &[0xff, 0xff, 0xff, 0xff, 7], &[255, 255, 255, 255, 255, 255, 255, 255, 255, 1]];
+    for kind in 0..3 {
+        for (at, length) in (0..64).flat_map(|at| lengths.map(|length| (at, length))) {
+            let record = [&[0; 16][..], &[2, kind], &vec![0; at], length, &[0; 64]].concat();
+            let before = BYTES.with(Cell::get);
+            let decoded = Stored::decode(&record);
+            let bytes = BYTES.with(Cell::get) - before;
+            assert!(decoded.is_err(), "kind {kind}, {at}, {length:?}");
+            assert!(bytes < 16 * 1024, "kind {kind}, {at}, {length:?}: {bytes} bytes");
+        }
+    }
 }

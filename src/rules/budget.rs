@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{
-    ChallengeId, DAY, FIVE_MINUTES, HOUR, Policy, RECORD_LIST_LIMIT, RateLimit, TEN_MINUTES, Timestamp,
+    ChallengeId, DAY, FIVE_MINUTES, HOUR, List, Policy, RECORD_LIST_LIMIT, RateLimit, TEN_MINUTES, Timestamp,
 };
 
 /// The messages of the last 24 hours.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Sends(Vec<Send>);
+pub(crate) struct Sends(List<Send>);
 
 /// One message, with the id of the challenge that caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +64,6 @@ impl Sends {
     /// Counts a message, before it is sent.
     pub(crate) fn add(&mut self, challenge_id: ChallengeId, kind: MessageKind, now: Timestamp) {
         self.0.retain(|send| now < send.at.saturating_add(DAY));
-        self.0.reserve_exact(1);
         self.0.push(Send { challenge_id, at: now, kind, verified: false });
     }
 

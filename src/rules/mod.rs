@@ -3,10 +3,12 @@
 mod budget;
 mod code;
 mod config_error;
+mod encoding;
 mod error;
 mod id;
 mod key;
 mod keyring;
+mod list;
 mod name;
 mod operation;
 mod policy;
@@ -22,6 +24,7 @@ pub(crate) use self::budget::{MessageKind, Sends, wait, wait_for};
 pub(crate) use self::code::Code;
 pub use self::code::OneTimeCode;
 pub use self::config_error::ConfigError;
+pub(crate) use self::encoding::{decode, encode};
 pub(crate) use self::error::ErrorKind;
 pub use self::error::{ChallengeError, Malformed, RateLimit};
 pub(crate) use self::id::{ChallengeId, Ids};
@@ -29,6 +32,7 @@ pub use self::key::Key;
 pub(crate) use self::key::{BareKey, RecordKey};
 pub use self::keyring::Secret;
 pub(crate) use self::keyring::{CodeDigest, Keyring};
+pub(crate) use self::list::List;
 pub(crate) use self::name::Name;
 #[cfg(test)]
 pub(crate) use self::operation::bare_operation_of;

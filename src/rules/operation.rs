@@ -6,17 +6,15 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::rules::{Malformed, Timestamp};
+use crate::rules::{Malformed, Timestamp, decode, encode};
 
-/// Most characters of a token. One with the longest text and scope has 1,640.
+/// Most characters of a token. One with the longest text and scope has 1,650.
 const TOKEN_LIMIT: usize = 2048;
 
-const VERSION: u8 = 1;
+/// The version of the encoding of [`Sealed`]. Any other version is refused.
+const VERSION: u8 = 2;
 
 const MAC: usize = 32;
-
-/// Written in place of the scope's length if there is no scope.
-const NO_SCOPE: u8 = u8::MAX;
 
 /// A digest over fields, each prefixed with its length, so that different fields never give the same input.
 pub(crate) struct OperationFields(Sha256);
@@ -83,20 +81,24 @@ pub(crate) struct Token {
     pub(crate) deadline: Timestamp,
 }
 
+/// What is sealed. The id of the secret finds it again among the previous ones.
+#[derive(Serialize, Deserialize)]
+struct Sealed<'a> {
+    key: u32,
+    deadline: Timestamp,
+    digest: [u8; 32],
+    #[serde(borrow)]
+    scope: Option<&'a str>,
+    text: &'a str,
+}
+
 impl Token {
     /// Encodes the token and appends what `seal` computes over its bytes.
     pub(crate) fn write(&self, key: u32, seal: impl FnOnce(&[u8]) -> [u8; MAC]) -> String {
         let Self { operation, scope, deadline } = self;
-        let mut bytes = Vec::with_capacity(512);
-        bytes.push(VERSION);
-        bytes.extend(key.to_be_bytes());
-        bytes.extend(deadline.as_millis().to_be_bytes());
-        bytes.extend(operation.digest.0);
-        // A scope has at most 128 bytes.
-        let length = scope.as_deref().map(|scope| u8::try_from(scope.len()).unwrap_or(NO_SCOPE));
-        bytes.push(length.unwrap_or(NO_SCOPE));
-        bytes.extend(scope.as_deref().unwrap_or_default().as_bytes());
-        bytes.extend(operation.text.as_bytes());
+        let BoundOperation { digest: BareOperation(digest), text } = operation;
+        let sealed = Sealed { key, deadline: *deadline, digest: *digest, scope: scope.as_deref(), text };
+        let mut bytes = encode(Vec::with_capacity(512), VERSION, &sealed);
         let mac = seal(&bytes);
         bytes.extend(mac);
         Base64UrlUnpadded::encode_string(&bytes)
@@ -114,24 +116,13 @@ impl Token {
         let bytes = Base64UrlUnpadded::decode_vec(token).map_err(|_| Malformed::InvalidCharacter)?;
         let (sealed, mac) =
             bytes.len().checked_sub(MAC).map(|at| bytes.split_at(at)).ok_or(Malformed::InvalidCharacter)?;
-        let parsed = Self::parse(sealed).ok_or(Malformed::InvalidCharacter)?;
-        let (key, token) = parsed;
-        if opens(key, sealed, mac) { Ok(token) } else { Err(Malformed::Unknown) }
-    }
-
-    fn parse(sealed: &[u8]) -> Option<(u32, Self)> {
-        let (&version, rest) = sealed.split_first()?;
-        let (key, rest) = rest.split_first_chunk()?;
-        let (deadline, rest) = rest.split_first_chunk()?;
-        let (digest, rest) = rest.split_first_chunk()?;
-        let (&length, rest) = rest.split_first()?;
-        let at = if length == NO_SCOPE { 0 } else { usize::from(length) };
-        let (scope, text) = rest.split_at_checked(at)?;
-        let scope = str::from_utf8(scope).ok()?;
-        let operation = BoundOperation { digest: BareOperation(*digest), text: str::from_utf8(text).ok()?.into() };
-        let scope = (length != NO_SCOPE).then(|| scope.into());
-        let deadline = Timestamp::from_millis(u64::from_be_bytes(*deadline));
-        (version == VERSION).then_some((u32::from_be_bytes(*key), Self { operation, scope, deadline }))
+        let Sealed { key, deadline, digest, scope, text } =
+            decode(sealed, VERSION).ok_or(Malformed::InvalidCharacter)?;
+        if !opens(key, sealed, mac) {
+            return Err(Malformed::Unknown);
+        }
+        let operation = BoundOperation { digest: BareOperation(digest), text: text.into() };
+        Ok(Self { operation, scope: scope.map(Into::into), deadline })
     }
 }
 
@@ -179,10 +170,38 @@ mod tests {
         assert_eq!(Token::read(&"A".repeat(2049), opens), Err(Malformed::WrongLength));
     }
 
+    /// Even under the right seal, which only the engine has.
+    #[test]
+    fn only_exactly_what_is_written_is_read() {
+        let operation = BoundOperation { digest: bare_operation_of("a"), text: "Pay 5 EUR".into() };
+        let token = Token { operation, scope: Some("pay".into()), deadline: Timestamp::from_millis(1_790_000_000_123) };
+        let bytes = Base64UrlUnpadded::decode_vec(&token.write(7, |_| [9; MAC])).unwrap();
+        let sealed = &bytes[..bytes.len() - MAC];
+        let read = |sealed: &[u8]| {
+            let text = Base64UrlUnpadded::encode_string(&[sealed, &[9; MAC]].concat());
+            Token::read(&text, |_, _, mac| *mac == [9; MAC])
+        };
+        assert_eq!(read(sealed), Ok(token.clone()));
+        for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
+            assert_eq!(read(&[&[version], &sealed[1..]].concat()), Err(Malformed::InvalidCharacter), "{version}");
+        }
+        for cut in 0..sealed.len() {
+            assert_eq!(read(&sealed[..cut]), Err(Malformed::InvalidCharacter), "{cut}");
+        }
+        for byte in 0..=u8::MAX {
+            assert_eq!(read(&[sealed, &[byte]].concat()), Err(Malformed::InvalidCharacter), "{byte}");
+        }
+        // A text that is said to be longer than any.
+        let front = sealed.len() - "Pay 5 EUR".len() - 1;
+        let longest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        assert_eq!(read(&[&sealed[..front], &longest, b"Pay"].concat()), Err(Malformed::InvalidCharacter));
+    }
+
     #[test]
     fn the_longest_token_fits() {
         let operation = BoundOperation { digest: bare_operation_of("a"), text: "x".repeat(1024).into() };
-        let token = Token { operation, scope: Some("x".repeat(128).into()), deadline: Timestamp::from_millis(0) };
-        assert_eq!(token.write(0, |_| [0; 32]).len(), 1640);
+        let token =
+            Token { operation, scope: Some("x".repeat(128).into()), deadline: Timestamp::from_millis(u64::MAX) };
+        assert_eq!(token.write(u32::MAX, |_| [0; 32]).len(), 1650);
     }
 }

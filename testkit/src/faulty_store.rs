@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use serde_json::Value;
 use tower_step_up::{
     Secret, StepUpBuilder,
     store::{Change, Key, MemoryStore, Store, StoreError, StoreWarning, Stored, Swapped},
@@ -42,6 +43,16 @@ struct State {
     checks: AtomicUsize,
 }
 
+/// The kind of an encoded record: `Session`, `Subject` or `Recipient`.
+pub fn kind_of(encoded: &[u8]) -> String {
+    inside(encoded).as_object().unwrap().keys().next().unwrap().clone()
+}
+
+/// An encoded record as JSON, with its kind as the only name.
+fn inside(encoded: &[u8]) -> Value {
+    serde_json::from_str(&Stored::decode(encoded).unwrap().to_json()).unwrap()
+}
+
 /// When an operation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fails {
@@ -53,7 +64,6 @@ pub enum Fails {
 
 impl FaultyStore {
     /// The builder with this store, and with the secrets that a shared store requires.
-    #[must_use]
     pub fn on(&self, builder: StepUpBuilder) -> StepUpBuilder {
         let [record_key, secret] = [1, 7].map(|byte| Secret::new([byte; 32]).unwrap());
         builder.store(self.clone()).record_key(record_key).secret(secret)
@@ -122,9 +132,15 @@ impl FaultyStore {
 
     /// The keys of the records of a kind (`Session`, `Subject`, `Recipient`), each with the last written value.
     pub fn written(&self, kind: &str) -> Vec<(Key, Vec<u8>)> {
-        let is = |bytes: &[u8]| bytes[17..].starts_with(format!("{{\"{kind}\"").as_bytes());
         let written = self.0.written.lock().unwrap();
-        written.iter().filter(|(_, bytes)| is(bytes)).map(|(key, bytes)| (*key, bytes.clone())).collect()
+        let of_kind = written.iter().filter(|(_, bytes)| kind_of(bytes) == kind);
+        of_kind.map(|(key, bytes)| (*key, bytes.clone())).collect()
+    }
+
+    /// The records of a kind, as JSON.
+    pub fn records(&self, kind: &str) -> Vec<Value> {
+        let written = self.0.written.lock().unwrap();
+        written.values().filter_map(|bytes| inside(bytes).get_mut(kind).map(Value::take)).collect()
     }
 
     /// Loads of that record return these bytes.

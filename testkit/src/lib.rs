@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use tower_step_up::{Caller, Requirement, StepUp, store::Swapped};
 
-pub use self::faulty_store::{Fails, FaultyStore, poll_at_most};
+pub use self::faulty_store::{Fails, FaultyStore, kind_of, poll_at_most};
 
 /// Alice, in her session 1.
 pub fn alice() -> Caller {

@@ -593,8 +593,8 @@ async fn no_grant_of_the_old_generation_outlives_revoking_all() {
             });
             Race::new(vec![revoke_all(a, "alice"), steps], async move |succeeded| {
                 assert!(succeeded[0]);
-                let user = &records(&store, "Subject")[0];
-                let sessions = records(&store, "Session");
+                let user = &store.records("Subject")[0];
+                let sessions = store.records("Session");
                 let grants = sessions.iter().flat_map(|session| session["grants"].as_array().unwrap());
                 assert!(grants.clone().all(|grant| grant["generation"] == user["generation"]), "{sessions:?}");
                 assert_eq!(grants.count(), usize::from(passes(&nodes, &new).await));
@@ -604,12 +604,6 @@ async fn no_grant_of_the_old_generation_outlives_revoking_all() {
         })
         .await;
     }
-}
-
-/// All records of a kind.
-fn records(store: &FaultyStore, kind: &str) -> Vec<serde_json::Value> {
-    let decode = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(&bytes[17..]).unwrap()[kind].take();
-    store.written(kind).iter().map(|(_, bytes)| decode(bytes)).collect()
 }
 
 /// Of 64 starts in one session one succeeds. Only its message is counted, and the others leave no challenge that would

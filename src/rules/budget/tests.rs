@@ -41,7 +41,7 @@ fn each_window_refuses_exactly_its_number() {
     for (name, sends, now, expected) in table {
         assert_eq!(hit(&sends, MessageKind::Code, now), expected, "{name}");
     }
-    let clock_at_its_end = Sends(vec![
+    let clock_at_its_end = Sends(List::from(vec![
         Send {
             challenge_id: ChallengeId(1),
             at: Timestamp::from_millis(u64::MAX),
@@ -49,7 +49,7 @@ fn each_window_refuses_exactly_its_number() {
             verified: false
         };
         3
-    ]);
+    ]));
     assert!(clock_at_its_end.check(MessageKind::Code, 1, &Policy::new(), at(0)).is_err());
 }
 

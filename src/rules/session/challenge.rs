@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Granted, Use};
-use crate::rules::{ChallengeId, Key, OperationDigest, Policy, REMEMBRANCE, Timestamp};
+use crate::rules::{ChallengeId, Key, List, OperationDigest, Policy, REMEMBRANCE, Timestamp};
 
 /// The challenge that a start asks for.
 #[derive(Clone, Debug)]
@@ -21,24 +21,29 @@ pub(crate) struct NewChallenge<P> {
 
 /// One challenge. `P` is the proof to compare with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+// For the field that is skipped, the macro would ask for a default of `P`.
+#[serde(bound(deserialize = "P: Deserialize<'de>"))]
 pub(super) struct SessionChallenge<P> {
     /// Its id, the same as in the user's record.
     pub(super) challenge_id: ChallengeId,
     pub(super) channel: Box<str>,
     pub(super) scope: Option<Box<str>>,
-    pub(super) operation: Option<OperationDigest>,
+    pub(super) operation: Option<Box<OperationDigest>>,
     /// The recipient of its message. After the user has enrolled another one, it is never verified (T38).
-    pub(super) recipient: Option<Key>,
+    pub(super) recipient: Option<Box<Key>>,
     pub(super) started: Timestamp,
     pub(super) deadline: Timestamp,
     /// The user's generation when it was started. In any other generation it is never verified.
     pub(super) generation: u64,
     /// The ids of the wrong attempts so far. They show whether an attempt was compared if the store's answer was lost
     /// (T33).
-    pub(super) wrong: Vec<u64>,
+    pub(super) wrong: List<u64>,
     pub(super) state: State,
-    pub(super) proof: P,
-    /// The challenge that it replaced, until it is verified. It is restored if this one was not sent.
+    /// `None` once a code was verified: nothing is compared with it any more.
+    pub(super) proof: Option<Box<P>>,
+    /// The code that it replaced, until it is verified. It is restored if this one was not sent. Encoded by
+    /// [`chain`](super::chain).
+    #[serde(skip)]
     pub(super) earlier: Option<Box<Self>>,
 }
 
@@ -61,14 +66,14 @@ impl<P> SessionChallenge<P> {
             challenge_id: new.id,
             channel: new.channel,
             scope: new.scope,
-            operation: new.operation,
-            recipient: new.recipient,
+            operation: new.operation.map(Box::new),
+            recipient: new.recipient.map(Box::new),
             started: now,
             deadline: now.saturating_add(life),
             generation: new.generation,
-            wrong: Vec::new(),
+            wrong: List::default(),
             state: State::Pending,
-            proof: new.proof,
+            proof: Some(Box::new(new.proof)),
             earlier: None,
         }
     }
@@ -118,7 +123,7 @@ impl<P> SessionChallenge<P> {
             id: self.challenge_id.0,
             channel: self.channel.clone(),
             scope: self.scope.clone(),
-            operation: self.operation,
+            operation: self.operation.as_deref().copied(),
             verified_at: now,
             expires_at: now.saturating_add(policy.grant_lifetime),
             generation: self.generation,

@@ -103,7 +103,6 @@ impl Session {
             let Some(oldest) = (0..self.grants.len()).min_by_key(|&i| self.grants[i].verified_at) else { break };
             self.grants.remove(oldest);
         }
-        self.grants.reserve_exact(1);
         self.grants.push(grant);
     }
 }

@@ -4,6 +4,7 @@
 //! that "expired" and "already verified" can be distinguished from "never started", and so that a new code inherits the
 //! attempts of the one that it replaces. A replaced code is restored if the message of the new one was not sent.
 
+mod chain;
 mod challenge;
 mod grants;
 mod otp;
@@ -23,16 +24,18 @@ use serde::{Deserialize, Serialize};
 
 use self::challenge::SessionChallenge;
 use crate::rules::{
-    ChallengeError, CodeDigest, GRANTS_PER_SESSION, Policy, RECORD_LIST_LIMIT, REMEMBRANCE, STARTS_KEPT, Timestamp,
+    ChallengeError, CodeDigest, GRANTS_PER_SESSION, List, Policy, RECORD_LIST_LIMIT, REMEMBRANCE, STARTS_KEPT,
+    Timestamp,
 };
 
 /// The record of one session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Session {
+    #[serde(with = "chain")]
     otp: Option<Box<SessionChallenge<CodeDigest>>>,
     push: Option<Box<SessionChallenge<PushProof>>>,
     /// The newest last.
-    grants: Vec<Granted>,
+    grants: List<Granted>,
     /// Challenges started, counted only where the policy limits them.
     starts: u32,
 }
@@ -69,7 +72,7 @@ impl Session {
 
     /// Removes grants and drops pending challenges; attempts, start times and counts stay (T4, T15).
     pub(crate) fn without_elevation(&self, policy: &Policy, now: Timestamp) -> Self {
-        Self { grants: Vec::new(), ..self.without_pending(policy, now) }
+        Self { grants: List::default(), ..self.without_pending(policy, now) }
     }
 
     /// The record without pending challenges, with only the grants in `kept`, moved to the next generation.
@@ -102,13 +105,10 @@ impl Session {
     pub(crate) fn is_within_bounds(&self) -> bool {
         let codes = std::iter::successors(self.otp.as_deref(), |otp| otp.earlier.as_deref());
         let pushes = self.push.as_deref().into_iter();
+        let mut wrong = codes.clone().map(|otp| otp.wrong.len()).chain(pushes.map(|push| push.wrong.len()));
         self.grants.len() <= GRANTS_PER_SESSION
-            && codes.clone().count() <= CODES_KEPT
-            && pushes.clone().all(|push| push.earlier.is_none())
-            && codes
-                .map(|otp| otp.wrong.len())
-                .chain(pushes.map(|push| push.wrong.len()))
-                .all(|wrong| wrong <= RECORD_LIST_LIMIT)
+            && codes.count() <= CODES_KEPT
+            && wrong.all(|wrong| wrong <= RECORD_LIST_LIMIT)
     }
 
     fn may_start_more(&self, policy: &Policy) -> Result<(), ChallengeError> {
@@ -128,6 +128,6 @@ impl Session {
 #[cfg(test)]
 impl Session {
     pub(crate) fn with_grants(grants: Vec<Granted>) -> Self {
-        Self { grants, ..Self::default() }
+        Self { grants: grants.into(), ..Self::default() }
     }
 }

@@ -64,7 +64,7 @@ impl Session {
     /// Refuses a code that was sent to another recipient than the one now enrolled for the channel, although
     /// [`may_verify`](Self::may_verify) would accept it (T38).
     pub(crate) fn was_sent_to(&self, recipient: Option<&Key>) -> Result<(), ChallengeError> {
-        let is_it = self.otp.as_deref().is_some_and(|otp| otp.recipient.as_ref() == recipient);
+        let is_it = self.otp.as_deref().is_some_and(|otp| otp.recipient.as_deref() == recipient);
         if is_it { Ok(()) } else { Err(ChallengeError::StateInvalid) }
     }
 
@@ -99,7 +99,7 @@ impl Session {
             _ if challenge.is_alive(policy, now)
                 && Some(challenge.generation) == generation
                 && challenge.tries_left(policy.max_attempts) > 0
-                && knows(&challenge.proof) =>
+                && challenge.proof.as_deref().is_some_and(knows) =>
             {
                 Ok(())
             }
@@ -117,8 +117,11 @@ impl Session {
     ) -> Result<(Self, Compared), ChallengeError> {
         let mut next = self.pruned(now);
         let challenge = next.otp.as_deref_mut().ok_or(ChallengeError::StateInvalid)?;
-        if matches(&challenge.proof) {
+        let proof = challenge.proof.as_deref().ok_or(ChallengeError::StateInvalid)?;
+        if matches(proof) {
             let grant = challenge.verify(policy, now);
+            // Only a code that may still be verified needs them, and the record is kept for an hour.
+            (challenge.scope, challenge.operation, challenge.recipient, challenge.proof) = (None, None, None, None);
             next.add_grant(grant);
             return Ok((next, Compared::Right));
         }
@@ -154,8 +157,8 @@ impl Session {
             (State::Pending, Some(earlier)) if earlier.is_voided(slot.started) => {
                 slot = Box::new(SessionChallenge { wrong: slot.wrong, ..*earlier });
                 if slot.state == State::Pending && now < slot.deadline {
-                    let SessionChallenge { challenge_id, deadline, recipient, .. } = *slot;
-                    came_back = Some(CameBack { challenge_id, deadline, recipient });
+                    let SessionChallenge { challenge_id, deadline, ref recipient, .. } = *slot;
+                    came_back = Some(CameBack { challenge_id, deadline, recipient: recipient.as_deref().copied() });
                 }
             }
             (State::Pending, Some(earlier)) if slot.wrong.is_empty() => slot = earlier,

@@ -87,7 +87,7 @@ impl Session {
             && push.is_alive(policy, now)
             && push.generation == generation
             // Twice the deadline, to include the store's operations before and after the sender.
-            && (push.proof.sent || now < push.started.saturating_add(policy.sender_deadline * 2))
+            && (push.is_sent() || now < push.started.saturating_add(policy.sender_deadline * 2))
         {
             return Err(ChallengeError::StateInvalid);
         }
@@ -119,7 +119,7 @@ impl Session {
         policy: &Policy,
         now: Timestamp,
     ) -> Option<PushStatus> {
-        let push = self.push.as_deref().filter(|push| *push.channel == *channel && push.proof.id == *id)?;
+        let push = self.push.as_deref().filter(|push| *push.channel == *channel && push.has_id(id))?;
         let (end, status) = match push.state {
             State::Pending if push.is_alive(policy, now) => {
                 let expires_in = push.deadline.saturating_since(now);
@@ -149,12 +149,12 @@ impl Session {
         now: Timestamp,
     ) -> Result<(Self, ReplyOutcome), ReplyRejected> {
         let mut next = self.pruned(now);
-        let is_it = |push: &&mut SessionChallenge<PushProof>| push.proof.id == *id && push.generation == generation;
+        let is_it = |push: &&mut SessionChallenge<PushProof>| push.has_id(id) && push.generation == generation;
         let push = next.push.as_deref_mut().filter(is_it).ok_or(ReplyRejected::TooLate)?;
         if !push.is_alive(policy, now) {
             return Err(ReplyRejected::TooLate);
         }
-        let (right, attempt) = match (said, &push.proof.number) {
+        let (right, attempt) = match (said, push.number()) {
             (Reply::No, _) => {
                 push.state = State::Declined(now);
                 return Ok((next, ReplyOutcome::Declined));
@@ -186,7 +186,7 @@ impl Session {
         let mut next = self.clone();
         let is_it =
             |push: &&mut SessionChallenge<PushProof>| push.challenge_id == challenge_id && push.state == State::Pending;
-        next.push.as_deref_mut().filter(is_it)?.proof.sent = true;
+        next.push.as_deref_mut().filter(is_it)?.proof.as_deref_mut()?.sent = true;
         Some(next)
     }
 
@@ -195,5 +195,19 @@ impl Session {
         let mut next = self.clone();
         next.push.as_deref_mut().filter(|push| push.challenge_id == challenge_id)?.drop_pending();
         Some(next)
+    }
+}
+
+impl SessionChallenge<PushProof> {
+    fn has_id(&self, id: &PushDigest) -> bool {
+        self.proof.as_deref().is_some_and(|proof| proof.id == *id)
+    }
+
+    fn is_sent(&self) -> bool {
+        self.proof.as_deref().is_some_and(|proof| proof.sent)
+    }
+
+    fn number(&self) -> Option<&CodeDigest> {
+        self.proof.as_deref()?.number.as_deref()
     }
 }

@@ -48,7 +48,9 @@ impl Subject {
         now: Timestamp,
     ) -> Result<(), ChallengeError> {
         self.withdraw(opening.challenge_id);
-        self.challenges.retain(|challenge| now < challenge.deadline);
+        if let Some(mut rare) = self.rare_if_any() {
+            rare.challenges.retain(|challenge| now < challenge.deadline);
+        }
         let kind = opening.kind();
         if kind == MessageKind::Push {
             self.check_denials(policy, now).map_err(ChallengeError::RateLimited)?;
@@ -60,7 +62,7 @@ impl Subject {
         if let Some(replaced) = opening.replaces {
             self.close(replaced);
         }
-        self.challenges.push(ListedChallenge {
+        self.rare_mut().challenges.push(ListedChallenge {
             challenge_id: opening.challenge_id,
             session: *opening.session,
             deadline: opening.deadline,
@@ -75,7 +77,9 @@ impl Subject {
     /// Withdraws a start that failed before its message was handed to the sender.
     pub(crate) fn withdraw(&mut self, challenge_id: ChallengeId) {
         self.sends.remove(challenge_id);
-        self.challenges.retain(|challenge| challenge.challenge_id != challenge_id);
+        if let Some(mut rare) = self.rare_if_any() {
+            rare.challenges.retain(|challenge| challenge.challenge_id != challenge_id);
+        }
     }
 
     /// Records that a challenge was verified: its message is restored to the budgets, its recipient counts as proven,
@@ -84,15 +88,18 @@ impl Subject {
         self.sends.verified(challenge_id);
         if let Some(recipient) = recipient {
             self.known.retain(|known| known.key != *recipient && now < known.until());
-            let surplus = (self.known.len() + 1).saturating_sub(KNOWN_RECIPIENTS);
-            self.known.drain(..surplus);
-            self.known.reserve_exact(1);
+            while self.known.len() >= KNOWN_RECIPIENTS {
+                self.known.remove(0);
+            }
             self.known.push(KnownRecipient { key: *recipient, verified: now });
         }
-        let is_push =
-            self.challenges.iter().any(|challenge| challenge.challenge_id == challenge_id && challenge.push.is_some());
+        let is_push = self
+            .rare()
+            .challenges
+            .iter()
+            .any(|challenge| challenge.challenge_id == challenge_id && challenge.push.is_some());
         if is_push {
-            self.denials = None;
+            self.rare_mut().denials = None;
         }
         self.close(challenge_id);
         self.answer(challenge_id, Timestamp::from_millis(0));
@@ -111,17 +118,17 @@ impl Subject {
     /// Whether a challenge counts as pending.
     #[cfg(test)]
     pub(crate) fn is_registered(&self, challenge_id: ChallengeId) -> bool {
-        self.challenges.iter().any(|challenge| challenge.open && challenge.challenge_id == challenge_id)
+        self.rare().challenges.iter().any(|challenge| challenge.open && challenge.challenge_id == challenge_id)
     }
 
     /// The recipient of a challenge's message.
     pub(crate) fn recipient_of(&self, challenge_id: ChallengeId) -> Option<Key> {
-        self.challenges.iter().find(|challenge| challenge.challenge_id == challenge_id)?.recipient
+        self.rare().challenges.iter().find(|challenge| challenge.challenge_id == challenge_id)?.recipient
     }
 
     /// The session that a push belongs to, and its challenge id.
     pub(crate) fn find_push(&self, id: &PushDigest) -> Option<(&Key, ChallengeId)> {
-        let push = self.challenges.iter().find(|challenge| challenge.push.as_ref() == Some(id))?;
+        let push = self.rare().challenges.iter().find(|challenge| challenge.push.as_ref() == Some(id))?;
         Some((&push.session, push.challenge_id))
     }
 
@@ -130,14 +137,17 @@ impl Subject {
         let is_open_to_answers = |challenge: &&mut ListedChallenge| {
             challenge.challenge_id == challenge_id && !challenge.answered && now < challenge.deadline
         };
-        self.challenges.iter_mut().find(is_open_to_answers).map(|challenge| challenge.answered = true).is_some()
+        let Some(mut rare) = self.rare_if_any() else { return false };
+        rare.challenges.iter_mut().find(is_open_to_answers).map(|challenge| challenge.answered = true).is_some()
     }
 
     /// Closes the challenges that match. Pushes stay in the list, so that a later answer is recognized.
     pub(super) fn close_where(&mut self, which: impl Fn(&ListedChallenge) -> bool) {
-        self.challenges.iter_mut().filter(|challenge| which(challenge)).for_each(|challenge| challenge.open = false);
-        self.challenges.retain(|challenge| challenge.open || challenge.push.is_some());
-        self.challenges.shrink_to_fit();
+        let Some(mut rare) = self.rare_if_any() else { return };
+        let challenges = &mut rare.challenges;
+        challenges.iter_mut().filter(|challenge| which(challenge)).for_each(|challenge| challenge.open = false);
+        challenges.retain(|challenge| challenge.open || challenge.push.is_some());
+        challenges.shrink_to_fit();
     }
 
     /// Refuses if the user has as many pending challenges as the policy allows. All codes of a session count as one,
@@ -147,7 +157,7 @@ impl Subject {
         let same = |challenge: &&ListedChallenge| {
             challenge.session == *opening.session && challenge.push.is_some() == opening.push.is_some()
         };
-        for challenge in self.challenges.iter().filter(|challenge| challenge.open && !same(challenge)) {
+        for challenge in self.rare().challenges.iter().filter(|challenge| challenge.open && !same(challenge)) {
             let place = (challenge.session, challenge.push.is_some());
             match live.iter_mut().find(|(session, is_push, _)| (*session, *is_push) == place) {
                 Some((_, _, deadline)) => *deadline = challenge.deadline.max(*deadline),

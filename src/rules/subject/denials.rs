@@ -25,19 +25,20 @@ impl Subject {
         if !self.answer(challenge_id, now) {
             return false;
         }
-        let before = self.denials.filter(|denials| now < denials.last.saturating_add(DAY));
+        let before = self.rare().denials.filter(|denials| now < denials.last.saturating_add(DAY));
         let before = before.unwrap_or(Denials { count: 0, last: now, paused: None });
         let count = before.count.saturating_add(1);
         let denials = Denials { count, last: now, ..before };
         let pauses = count >= policy.denials;
-        self.denials = Some(if pauses { Denials { count: 0, paused: Some(now), ..denials } } else { denials });
+        self.rare_mut().denials =
+            Some(if pauses { Denials { count: 0, paused: Some(now), ..denials } } else { denials });
         self.close(challenge_id);
         pauses
     }
 
     /// Refuses a push during the pause that follows every `denials` consecutive declined pushes.
     pub(super) fn check_denials(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
-        let paused = self.denials.and_then(|denials| denials.paused);
+        let paused = self.rare().denials.and_then(|denials| denials.paused);
         let wait = paused.map_or(Duration::ZERO, |at| at.saturating_add(policy.denial_pause).saturating_since(now));
         if wait.is_zero() { Ok(()) } else { Err(RateLimit { limit: policy.denials.into(), window: None, wait }) }
     }

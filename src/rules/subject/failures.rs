@@ -32,35 +32,37 @@ impl Subject {
 
     /// Whether the application has locked the user.
     pub(crate) fn is_locked(&self) -> bool {
-        self.locked.is_some()
+        self.rare().locked.is_some()
     }
 
     pub(crate) fn lock(&mut self, now: Timestamp) {
-        self.locked = Some(now);
+        self.rare_mut().locked = Some(now);
     }
 
     /// Lifts every lock: the application's own, failures, wrong codes and denials. Messages stay counted: they limit
     /// costs, not guesses. Entries with timestamps beyond the clock skew are removed too: they would refuse the user
     /// until then.
     pub(crate) fn unlock(&mut self, policy: &Policy, now: Timestamp) {
-        self.locked = None;
-        self.failures = Vec::new();
-        self.wrong = Vec::new();
-        self.forgiven = Some(now);
-        self.denials = None;
         let latest = now.saturating_add(policy.clock_skew);
         self.sends.forget_after(latest);
-        self.unsent.retain(|unsent| unsent.at <= latest);
         let deadline = latest.saturating_add(policy.code_lifetime.max(policy.push_lifetime));
-        self.challenges.retain(|challenge| challenge.deadline <= deadline);
+        let mut rare = self.rare_mut();
+        rare.locked = None;
+        rare.failures = Vec::new();
+        rare.wrong = Vec::new();
+        rare.forgiven = Some(now);
+        rare.denials = None;
+        rare.unsent.retain(|unsent| unsent.at <= latest);
+        rare.challenges.retain(|challenge| challenge.deadline <= deadline);
     }
 
     /// Whether the user was unlocked at `then` or later, and there is nothing left to lift.
     pub(crate) fn is_unlocked_since(&self, then: Timestamp, policy: &Policy, now: Timestamp) -> bool {
         let mut unlocked = self.clone();
         unlocked.unlock(policy, now);
-        unlocked.forgiven = self.forgiven;
-        self.forgiven.is_some_and(|forgiven| then <= forgiven) && unlocked == *self
+        let forgiven = self.rare().forgiven;
+        unlocked.rare_mut().forgiven = forgiven;
+        forgiven.is_some_and(|forgiven| then <= forgiven) && unlocked == *self
     }
 
     /// Refuses a user during a lockout: after every `lockout_every` consecutive failures on this channel, and after
@@ -79,53 +81,60 @@ impl Subject {
     /// Counts a failure, before the code is compared.
     pub(crate) fn record_failure(&mut self, channel: &str, attempt: u64, now: Timestamp) {
         let attempt = Attempt { id: attempt, at: now };
-        self.wrong.retain(|wrong| now < wrong.at.saturating_add(DAY));
-        self.wrong.push(attempt);
-        self.failures.retain(|failures| failures.is_remembered(now));
-        match self.failures.iter_mut().find(|failures| *failures.channel == *channel) {
+        let rare = &mut *self.rare_mut();
+        rare.wrong.retain(|wrong| now < wrong.at.saturating_add(DAY));
+        rare.wrong.push(attempt);
+        rare.failures.retain(|failures| failures.is_remembered(now));
+        match rare.failures.iter_mut().find(|failures| *failures.channel == *channel) {
             Some(failures) => failures.attempts.push(attempt),
-            None => self.failures.push(Failures { channel: channel.into(), attempts: vec![attempt] }),
+            None => rare.failures.push(Failures { channel: channel.into(), attempts: vec![attempt] }),
         }
     }
 
     /// Whether an attempt is counted.
     pub(crate) fn has_failure(&self, attempt: u64) -> bool {
-        self.wrong.iter().any(|wrong| wrong.id == attempt)
+        self.rare().wrong.iter().any(|wrong| wrong.id == attempt)
     }
 
     /// Counts again the wrong codes that this process remembers and the record has lost.
     pub(crate) fn restore_failures(&mut self, wrong: Vec<Attempt>, now: Timestamp) {
+        let rare = self.rare();
         let counts = |attempt: &Attempt| {
-            now < attempt.at.saturating_add(DAY) && self.forgiven.is_none_or(|forgiven| forgiven < attempt.at)
+            now < attempt.at.saturating_add(DAY) && rare.forgiven.is_none_or(|forgiven| forgiven < attempt.at)
         };
         let lost =
-            wrong.into_iter().filter(counts).filter(|attempt| !self.wrong.iter().any(|known| known.id == attempt.id));
+            wrong.into_iter().filter(counts).filter(|attempt| !rare.wrong.iter().any(|known| known.id == attempt.id));
         let lost: Vec<_> = lost.collect();
-        self.wrong.extend(lost);
+        if !lost.is_empty() {
+            self.rare_mut().wrong.extend(lost);
+        }
     }
 
     /// Removes an attempt for which there was no code to compare with.
     pub(crate) fn retract_failure(&mut self, attempt: u64) {
-        self.wrong.retain(|wrong| wrong.id != attempt);
-        for failures in &mut self.failures {
+        let Some(mut rare) = self.rare_if_any() else { return };
+        rare.wrong.retain(|wrong| wrong.id != attempt);
+        for failures in &mut rare.failures {
             failures.attempts.retain(|failure| failure.id != attempt);
         }
-        self.failures.retain(|failures| !failures.attempts.is_empty());
-        self.wrong.shrink_to_fit();
-        self.failures.shrink_to_fit();
+        rare.failures.retain(|failures| !failures.attempts.is_empty());
+        rare.wrong.shrink_to_fit();
+        rare.failures.shrink_to_fit();
     }
 
     /// After a correct code: removes this attempt and the channel's failures. The day's count of wrong codes and the
     /// failures of other channels stay (T4).
     pub(crate) fn clear_failures(&mut self, channel: &str, attempt: u64) {
         self.retract_failure(attempt);
-        self.failures.retain(|failures| *failures.channel != *channel);
-        self.failures.shrink_to_fit();
+        let Some(mut rare) = self.rare_if_any() else { return };
+        let failures = &mut rare.failures;
+        failures.retain(|failures| *failures.channel != *channel);
+        failures.shrink_to_fit();
     }
 
     pub(super) fn failures(&self, channel: &str, now: Timestamp) -> &[Attempt] {
         let of_channel = |failures: &&Failures| *failures.channel == *channel && failures.is_remembered(now);
-        self.failures.iter().find(of_channel).map_or(&[], |failures| &failures.attempts)
+        self.rare().failures.iter().find(of_channel).map_or(&[], |failures| &failures.attempts)
     }
 
     fn consecutive_wait(&self, channel: &str, policy: &Policy, now: Timestamp) -> Duration {
@@ -144,7 +153,7 @@ impl Subject {
     }
 
     fn day_wait(&self, policy: &Policy, now: Timestamp) -> Duration {
-        wait(policy.wrong_codes_a_day.into(), DAY, self.wrong.iter().map(|wrong| wrong.at), now)
+        wait(policy.wrong_codes_a_day.into(), DAY, self.rare().wrong.iter().map(|wrong| wrong.at), now)
     }
 }
 

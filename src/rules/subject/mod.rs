@@ -7,6 +7,7 @@
 mod challenges;
 mod denials;
 mod failures;
+mod rare;
 mod recipients;
 mod sessions;
 #[cfg(test)]
@@ -21,12 +22,9 @@ pub(crate) use self::{
 
 use serde::{Deserialize, Serialize};
 
-use self::{
-    challenges::ListedChallenge, denials::Denials, failures::Failures, recipients::KnownRecipient,
-    sessions::LiveSession,
-};
+use self::{failures::Failures, rare::Rare, recipients::KnownRecipient, sessions::LiveSession};
 use crate::rules::{
-    DAY, FAILURES_KEPT, KNOWN_RECIPIENTS, LOCK_KEPT, RECORD_LIST_LIMIT, SESSIONS_PER_SUBJECT, Sends, TEN_MINUTES,
+    DAY, FAILURES_KEPT, KNOWN_RECIPIENTS, LOCK_KEPT, List, RECORD_LIST_LIMIT, SESSIONS_PER_SUBJECT, Sends, TEN_MINUTES,
     Timestamp,
 };
 
@@ -35,43 +33,19 @@ use crate::rules::{
 pub(crate) struct Subject {
     /// A number that changes when everything of this user is revoked.
     generation: u64,
-    /// When the application locked the user.
-    locked: Option<Timestamp>,
-    /// Consecutive failures, for each channel that has any.
-    failures: Vec<Failures>,
-    /// Wrong codes of the last 24 hours, over all channels.
-    wrong: Vec<Attempt>,
-    /// When the application last unlocked the user, if within 24 hours: wrong codes before that no longer count.
-    forgiven: Option<Timestamp>,
     /// Messages of the last 24 hours.
     sends: Sends,
-    /// Starts of the last ten minutes whose sender reported that nothing was sent.
-    unsent: Vec<Attempt>,
     /// Recipients with which a challenge was verified, the newest last.
-    known: Vec<KnownRecipient>,
-    /// Pushes declined since the last approved one.
-    denials: Option<Denials>,
-    /// Challenges that may be pending; answered pushes stay until their deadline.
-    challenges: Vec<ListedChallenge>,
+    known: List<KnownRecipient>,
     /// Sessions that may hold a grant.
-    sessions: Vec<LiveSession>,
+    sessions: List<LiveSession>,
+    /// Never one that is empty.
+    rare: Option<Box<Rare>>,
 }
 
 impl Subject {
     pub(crate) fn new(generation: u64) -> Self {
-        Self {
-            generation,
-            locked: None,
-            failures: Vec::new(),
-            wrong: Vec::new(),
-            forgiven: None,
-            sends: Sends::default(),
-            unsent: Vec::new(),
-            known: Vec::new(),
-            denials: None,
-            challenges: Vec::new(),
-            sessions: Vec::new(),
-        }
+        Self { generation, sends: Sends::default(), known: List::default(), sessions: List::default(), rare: None }
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -80,14 +54,15 @@ impl Subject {
 
     /// Until when the record must be kept.
     pub(crate) fn keep_until(&self) -> Timestamp {
-        let failures = self.failures.iter().filter_map(Failures::last).map(|at| at.saturating_add(FAILURES_KEPT));
-        let wrong = self.wrong.iter().map(|attempt| attempt.at.saturating_add(DAY));
-        let forgiven = self.forgiven.map(|at| at.saturating_add(DAY));
-        let locked = self.locked.map(|at| at.saturating_add(LOCK_KEPT));
-        let denials = self.denials.map(|denials| denials.last.saturating_add(DAY));
-        let challenges = self.challenges.iter().map(|challenge| challenge.deadline);
+        let rare = self.rare();
+        let failures = rare.failures.iter().filter_map(Failures::last).map(|at| at.saturating_add(FAILURES_KEPT));
+        let wrong = rare.wrong.iter().map(|attempt| attempt.at.saturating_add(DAY));
+        let forgiven = rare.forgiven.map(|at| at.saturating_add(DAY));
+        let locked = rare.locked.map(|at| at.saturating_add(LOCK_KEPT));
+        let denials = rare.denials.map(|denials| denials.last.saturating_add(DAY));
+        let challenges = rare.challenges.iter().map(|challenge| challenge.deadline);
         let sessions = self.sessions.iter().map(|session| session.until);
-        let unsent = self.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
+        let unsent = rare.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
         let known = self.known.iter().map(KnownRecipient::until);
         let denies = failures.chain(wrong).chain(forgiven).chain(locked).chain(denials).chain(unsent);
         denies.chain(challenges).chain(sessions).chain(known).fold(self.sends.keep_until(), Timestamp::max)
@@ -95,8 +70,9 @@ impl Subject {
 
     /// Whether its lists are within the bounds that every write observes.
     pub(crate) fn is_within_bounds(&self) -> bool {
-        let lists = [self.failures.len(), self.wrong.len(), self.challenges.len(), self.unsent.len()];
-        let attempts = self.failures.iter().map(|failures| failures.attempts.len());
+        let rare = self.rare();
+        let lists = [rare.failures.len(), rare.wrong.len(), rare.challenges.len(), rare.unsent.len()];
+        let attempts = rare.failures.iter().map(|failures| failures.attempts.len());
         self.sessions.len() <= SESSIONS_PER_SUBJECT
             && self.known.len() <= KNOWN_RECIPIENTS
             && self.sends.is_within_bounds()

@@ -23,7 +23,7 @@ impl Subject {
 
     /// Forgets all proven recipients, after the user's enrollment has changed.
     pub(crate) fn forget_recipients(&mut self) {
-        self.known = Vec::new();
+        self.known.clear();
     }
 }
 

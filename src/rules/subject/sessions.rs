@@ -65,7 +65,6 @@ impl Subject {
             self.close_session(&oldest);
             displaced = Listed::Displaced(oldest);
         }
-        self.sessions.reserve_exact(1);
         self.sessions.push(LiveSession { key: *session, until, by, revocation: 0, idle: false });
         displaced
     }
@@ -73,7 +72,6 @@ impl Subject {
     /// Removes the session that a start listed, if the start failed before the session's record was written.
     pub(crate) fn untrack_session(&mut self, challenge_id: ChallengeId) {
         self.sessions.retain(|live| live.by != Some(challenge_id));
-        self.sessions.shrink_to_fit();
     }
 
     /// Whether a session is listed: only then does revoking all sessions find a grant in it (T32).

@@ -1,6 +1,6 @@
 //! Lockouts, the list of sessions, pending challenges, denials, and timestamps in the future.
 
-use super::*;
+use super::{challenges::ListedChallenge, *};
 use crate::rules::{ChallengeError, ChallengeId, Key, Policy, PushDigest, RECIPIENT_KNOWN};
 
 fn at(secs: u64) -> Timestamp {
@@ -65,7 +65,7 @@ fn a_hundred_wrong_codes_a_day_whatever_succeeds() {
     assert_eq!(wait(&subject, "SMS", day - 1), Some((100, 1)));
     assert_eq!(wait(&subject, "SMS", day), None);
     subject.record_failure("SMS", 2000, at(day));
-    assert_eq!(subject.wrong.len(), 100, "the oldest was forgotten");
+    assert_eq!(subject.rare().wrong.len(), 100, "the oldest was forgotten");
     assert_eq!(wait(&subject, "SMS", day), Some((100, 100)));
 }
 
@@ -94,7 +94,7 @@ fn what_a_record_has_lost_is_counted_again_unless_it_is_old_forgiven_or_known() 
     let remembered = |subject: &Subject, stamps: &[(u64, u64)], now| {
         let mut subject = subject.clone();
         subject.restore_failures(attempts(stamps), at(now));
-        subject.wrong.iter().map(|attempt| attempt.id).collect::<Vec<_>>()
+        subject.rare().wrong.iter().map(|attempt| attempt.id).collect::<Vec<_>>()
     };
     let day = DAY.as_secs();
     let empty = Subject::new(1);
@@ -113,12 +113,27 @@ fn an_attempt_is_taken_out_alone_and_a_success_clears_its_channel() {
     subject.retract_failure(2);
     subject.retract_failure(99);
     assert_eq!(subject.failures("SMS", at(0)).len(), 3);
-    assert_eq!(subject.wrong.len(), 4);
+    assert_eq!(subject.rare().wrong.len(), 4);
     subject.record_failure("SMS", 60, at(1));
     subject.clear_failures("SMS", 60);
     assert_eq!(subject.failures("SMS", at(1)), []);
     assert_eq!(subject.failures("EMAIL", at(1)).len(), 1);
-    assert_eq!(subject.wrong.len(), 4, "wrong codes stay, the right one was none");
+    assert_eq!(subject.rare().wrong.len(), 4, "wrong codes stay, the right one was none");
+}
+
+/// The rare part exists only while there is something in it.
+#[test]
+fn what_is_rare_is_freed_with_its_last_entry() {
+    let mut subject = Subject::new(1);
+    subject.withdraw(ChallengeId(1));
+    assert!(subject.rare.is_none());
+    subject.record_failure("SMS", 1, at(0));
+    subject.lock(at(0));
+    subject.retract_failure(1);
+    assert!(subject.rare.is_some() && subject.is_locked());
+    subject.rare_mut().locked = None;
+    assert!(subject.rare.is_none());
+    assert_eq!(subject, Subject::new(1));
 }
 
 #[test]
@@ -278,7 +293,7 @@ fn a_push_is_found_until_its_deadline_also_when_it_was_answered() {
 fn decline(subject: &mut Subject, challenge: u64, now: u64) {
     let session = Key::session("a", b"1");
     let deadline = at(now + 300);
-    subject.challenges.push(ListedChallenge {
+    subject.rare_mut().challenges.push(ListedChallenge {
         challenge_id: ChallengeId(challenge),
         session,
         deadline,
@@ -342,7 +357,7 @@ fn the_applications_lock_holds_until_it_unlocks_and_unlocking_lifts_every_lock()
     subject.unlock(&policy, at(0));
     assert!(!disabled(&subject) && !subject.is_locked());
     assert_eq!(wait(&subject, "SMS", 0), None);
-    assert_eq!((subject.wrong.len(), subject.denials), (0, None));
+    assert_eq!((subject.rare().wrong.len(), subject.rare().denials), (0, None));
     assert_eq!(subject.sends.keep_until(), at(86_400), "messages stay counted");
     open(&mut subject, 3, 1, false, 2).unwrap();
     open(&mut subject, 4, 2, true, 3).unwrap();
@@ -370,7 +385,7 @@ fn stamps_from_the_future_prove_nothing_and_can_be_lifted() {
         subject.not_sent(ChallengeId(challenge_id), &session, None, at(1000));
     }
     let refused = |subject: &Subject| subject.check_unsent(&policy, at(0)).map_err(|refused| refused.limit);
-    assert_eq!((subject.unsent.len(), refused(&subject)), (5, Err(5)), "each start counts once");
+    assert_eq!((subject.rare().unsent.len(), refused(&subject)), (5, Err(5)), "each start counts once");
     subject.unlock(&policy, at(0));
     assert_eq!(refused(&subject), Ok(()));
 }

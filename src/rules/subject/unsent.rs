@@ -16,12 +16,14 @@ impl Subject {
         now: Timestamp,
     ) {
         self.withdraw(challenge_id);
-        self.unsent.retain(|unsent| unsent.id != challenge_id.0 && now < unsent.at.saturating_add(TEN_MINUTES));
-        self.unsent.push(Attempt { id: challenge_id.0, at: now });
+        let mut rare = self.rare_mut();
+        rare.unsent.retain(|unsent| unsent.id != challenge_id.0 && now < unsent.at.saturating_add(TEN_MINUTES));
+        rare.unsent.push(Attempt { id: challenge_id.0, at: now });
+        drop(rare);
         if let Some(CameBack { challenge_id, deadline, recipient }) = came_back {
             self.close(challenge_id);
             let (session, push) = (*session, None);
-            self.challenges.push(ListedChallenge {
+            self.rare_mut().challenges.push(ListedChallenge {
                 challenge_id,
                 session,
                 deadline,
@@ -36,7 +38,7 @@ impl Subject {
     /// Refuses if too many starts of the last ten minutes sent nothing. After the first of them, starts whose sender
     /// has not answered yet count as well, so that parallel requests do not exceed the limit.
     pub(super) fn check_unsent(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
-        let unsent = || self.unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
+        let unsent = || self.rare().unsent.iter().map(|unsent| unsent.at.saturating_add(TEN_MINUTES));
         if !unsent().any(|end| now < end) {
             return Ok(());
         }

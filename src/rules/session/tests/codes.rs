@@ -1,6 +1,7 @@
 //! One-time codes: which may be compared, how often, and what is restored if one was not sent.
 
 use super::*;
+use crate::rules::operation_of;
 
 #[test]
 fn what_may_be_verified_is_a_table() {
@@ -224,4 +225,23 @@ fn an_attempt_knows_that_it_was_wrong() {
     assert_eq!(session.without_elevation(&policy(), at(2)).was_wrong(7, &policy()), Some(ChallengeError::CodeInvalid));
     let next = next(&session, 2, "a", 20);
     assert_eq!(next.was_wrong(7, &policy()), Some(ChallengeError::CodeInvalid), "whose code was replaced since");
+    let (verified, _) = session.compare(8, |_| true, &policy(), at(2)).unwrap();
+    assert_eq!(verified.was_wrong(7, &policy()), Some(ChallengeError::CodeInvalid), "whose code was verified since");
+}
+
+/// What is not needed any more takes no memory for the hour in which the code is remembered.
+#[test]
+fn a_verified_code_keeps_nothing_to_compare() {
+    let start = NewChallenge {
+        operation: Some(operation_of("a")),
+        recipient: Some(Key::subject("a")),
+        ..otp("SMS", Some("pay"))
+    };
+    let mut session = Session::default().start_otp(start, &policy(), at(0)).unwrap();
+    assert_eq!(guess(&mut session, true, 1), None);
+    let grant = &session.grants()[0];
+    assert_eq!((grant.scope.as_deref(), grant.operation), (Some("pay"), Some(operation_of("a"))));
+    let code = session.otp.as_deref().unwrap();
+    assert!(code.scope.is_none() && code.operation.is_none() && code.recipient.is_none() && code.proof.is_none());
+    assert_eq!(may_verify(&session, "SMS", 2), Err(ChallengeError::AlreadyVerified));
 }
