@@ -4,14 +4,20 @@ use std::{env::consts, fs, process::Command, time::SystemTime};
 
 use tower_step_up::Timestamp;
 
-/// Date, processor, caches, system and compiler, in a line of Markdown.
+/// Date, compiler, processor, caches, system, and how busy it is, as a paragraph of Markdown.
 pub(crate) fn describe() -> String {
     let date = Timestamp::from(SystemTime::now()).to_string();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let rustc = Command::new("rustc").arg("--version").output().ok();
     let rustc = rustc.and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let busy = match load.split(' ').next().and_then(|load| load.parse::<f64>().ok()) {
+        Some(load) if load < 0.5 => " The machine did nothing else.".into(),
+        Some(load) => format!(" The machine was busy with other work (load average {load:.1}), so expect noise."),
+        None => String::new(),
+    };
     format!(
-        "\nMeasured on {} with {}, on {} cores ({}, {}; caches: L2 {} MiB, last level {} MiB).\n",
+        "\nMeasured on {} with {}, on {} cores ({}, {}; caches: L2 {} MiB, last level {} MiB).{busy}\n",
         &date[..10],
         rustc.split(" (").next().unwrap_or("rustc"),
         cores,

@@ -61,7 +61,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) const FULL: Plan = Plan { rounds: 16, time: Duration::from_millis(1500) };
+    pub(crate) const FULL: Plan = Plan { rounds: 20, time: Duration::from_secs(1) };
     pub(crate) const QUICK: Plan = Plan { rounds: 4, time: Duration::from_millis(300) };
     /// Before the clock is read, so that caches and branch predictors know the route.
     const WARM_UP: Duration = Duration::from_millis(100);
