@@ -22,7 +22,7 @@ valkey:
 bench *args:
     cargo bench -p benches --features servers {{args}}
 
-# Guard and peers over HTTP and with cold caches, such as `just performance --quick`; `--write` updates docs/performance.md
+# Guard and peers over HTTP, and cold caches: `--quick` for a look, `--write` updates docs/performance.md
 performance *args:
     cargo bench --manifest-path benches/http/Cargo.toml --target-dir target -- {{args}}
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::{
     report,
     rounds::{Mode, Rounds, VARIANTS},
-    stats,
+    stats::{self, Summary},
 };
 
 const LEFT: f64 = 330.0;
@@ -22,7 +22,8 @@ pub(crate) fn draw(measured: &[(Mode, Rounds)]) -> String {
          font-size=\"13\">\n<title>Server CPU of a request, by route</title>\n\
          <rect width=\"{total}\" height=\"{height}\" fill=\"#fff\"/>\n"
     );
-    let highest = measured.iter().flat_map(|(_, rounds)| VARIANTS.map(|variant| median(rounds, variant.name)));
+    let quartile = |(_, rounds): &(Mode, Rounds)| VARIANTS.map(|variant| figures(rounds, variant.name).high);
+    let highest = measured.iter().flat_map(quartile);
     let scale = WIDTH / highest.fold(1.0, f64::max);
     let mut top = 0.0;
     for (mode, rounds) in measured {
@@ -38,14 +39,14 @@ pub(crate) fn draw(measured: &[(Mode, Rounds)]) -> String {
     out + "</svg>\n"
 }
 
-fn median(rounds: &Rounds, name: &str) -> f64 {
-    stats::summary(report::nanos(rounds, name)).median
+fn figures(rounds: &Rounds, name: &str) -> Summary {
+    stats::summary(report::nanos(rounds, name))
 }
 
 fn rows(out: &mut String, mut top: f64, scale: f64, rounds: &Rounds) {
-    let bare = median(rounds, "bare") * scale;
+    let bare = figures(rounds, "bare").median * scale;
     for variant in &VARIANTS {
-        let figures = stats::summary(report::nanos(rounds, variant.name));
+        let figures = figures(rounds, variant.name);
         let (width, low, high) = (figures.median * scale, figures.low * scale, figures.high * scale);
         let color = if let "guard" | "refused" = variant.name { "#1a7f37" } else { "#8c959f" };
         let middle = top + ROW / 2.0;

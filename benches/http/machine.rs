@@ -12,8 +12,8 @@ pub(crate) fn describe() -> String {
     let rustc = rustc.and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let busy = match load.split(' ').next().and_then(|load| load.parse::<f64>().ok()) {
-        Some(load) if load < 0.5 => " The machine did nothing else.".into(),
-        Some(load) => format!(" The machine was busy with other work (load average {load:.1}), so expect noise."),
+        Some(load) if load < 0.5 => "\nThe machine did nothing else.".into(),
+        Some(load) => format!("\nThe machine was busy with other work (load average {load:.1}), so expect noise."),
         None => String::new(),
     };
     format!(

@@ -1,8 +1,8 @@
-//! What a guard costs over HTTP, beside a layer that does nothing and beside its peers, and what it costs in process when
-//! the caches are cold. `docs/performance.md` says what is measured, how, and what came out.
+//! What a guard costs over HTTP, beside a layer that does nothing and beside its peers, and what it costs in process
+//! when the caches are cold. `docs/performance.md` says what is measured, how, and what came out.
 //!
-//! `cargo bench --manifest-path benches/http/Cargo.toml`, and after `--`: `--quick` for a short look, `--http` or `--cold`
-//! for one of the two, `--write` to put the results into `docs/performance.md` and `docs/performance/`.
+//! `cargo bench --manifest-path benches/http/Cargo.toml`, and after `--`: `--quick` for a short look, `--http` or
+//! `--cold` for one of the two, `--write` to put the results into `docs/performance.md` and `docs/performance/`.
 
 mod chart;
 mod cold;

@@ -24,9 +24,9 @@ use crate::{
 /// The argument that makes the process the server; the number of sessions, and of those that are requested, follow.
 pub(crate) const COMMAND: &str = "serve";
 
-/// Creates `sessions` of every kind, and prints the port and, in the order of `Known`, the headers by which `used` of them
-/// are known, one a line. Then serves until the standard input ends, and answers every line there with the CPU time that
-/// the process has used, in nanoseconds.
+/// Creates `sessions` of every kind, and prints the port and, in the order of `Known`, the headers by which `used` of
+/// them are known, one a line. Then serves until the standard input ends, and answers every line there with the CPU
+/// time that the process has used, in nanoseconds.
 pub(crate) fn run(sessions: usize, used: usize) {
     machine::pin(machine::Side::Server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -64,8 +64,8 @@ pub(crate) struct Headers {
 }
 
 impl Headers {
-    /// Prints the header of the session if it is one of those that are requested. They are evenly spread, and printed as
-    /// they are made, so that their memory is not between that of the sessions.
+    /// Prints the header of the session if it is one of those that are requested. They are evenly spread, and printed
+    /// as they are made, so that their memory is not between that of the sessions.
     pub(crate) fn print(&mut self, index: usize, header: std::fmt::Arguments<'_>) {
         if index.is_multiple_of(self.every) {
             writeln!(self.out, "{header}").unwrap();
