@@ -22,6 +22,10 @@ valkey:
 bench *args:
     cargo bench -p benches --features servers {{args}}
 
+# Guard and peers over HTTP, and cold caches: `--quick` for a look, `--write` updates docs/performance.md
+performance *args:
+    cargo bench --manifest-path benches/http/Cargo.toml --target-dir target -- {{args}}
+
 # Every fuzz target for some seconds
 fuzz seconds="10":
     fuzz/smoke.sh {{seconds}}
