@@ -84,8 +84,8 @@ const CAPACITY: usize = 1_000_000;
 /// user, and 0.055 for the session (70 minutes of 1,440): a million records are some 850,000 such users a day. If
 /// recipients are named, it is 2.3 records per user, and some 430,000 users.
 ///
-/// A user who has stepped up takes 1.5 KB, their session and all structures included, and 1.9 KB of the process's
-/// memory as the system's allocator rounds it; with a recipient 2.1 KB and 2.7 KB.
+/// A user who has stepped up takes 1.4 KB, their session and all structures included, and 1.8 KB of the process's
+/// memory as the system's allocator rounds it; with a recipient 2.0 KB and 2.5 KB.
 ///
 /// # Security
 ///
@@ -105,7 +105,7 @@ impl MemoryStore {
         Self::with_capacity(CAPACITY)
     }
 
-    /// A store for up to `records` records. Memory is taken as they come, some 900 bytes each.
+    /// A store for up to `records` records. Memory is taken as they come, some 800 bytes each.
     #[must_use]
     pub fn with_capacity(records: usize) -> Self {
         let index = Arc::new(Index::new(records));
