@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    rules::{ChallengeError, Granted, Name, Session, Summary, Timestamp},
+    rules::{ChallengeError, Name, Session, Summary, Timestamp},
     store::{Record, Stored},
     timeout::BoxFuture,
 };
@@ -64,46 +64,31 @@ impl Grant {
     /// The channel of the verified challenge.
     #[must_use]
     pub fn channel(&self) -> &str {
-        match &self.0 {
-            Kind::Recorded { stored, index, .. } => &granted(stored, *index).channel,
-            Kind::Summary(summary) => summary.channel.as_str(),
-        }
+        self.content().channel
     }
 
     /// The scope of the step-up; `None` for the whole session.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
-        match &self.0 {
-            Kind::Recorded { stored, index, .. } => granted(stored, *index).scope.as_deref(),
-            Kind::Summary(summary) => summary.scope.map(Name::as_str),
-        }
+        self.content().scope
     }
 
     /// When the challenge was verified.
     #[must_use]
     pub fn verified_at(&self) -> Timestamp {
-        match &self.0 {
-            Kind::Recorded { stored, index, .. } => granted(stored, *index).verified_at,
-            Kind::Summary(summary) => summary.verified_at,
-        }
+        self.content().verified_at
     }
 
     /// When the grant expires; use does not extend it.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
-        match &self.0 {
-            Kind::Recorded { stored, index, .. } => granted(stored, *index).expires_at,
-            Kind::Summary(summary) => summary.expires_at,
-        }
+        self.content().expires_at
     }
 
     /// Whether the grant is bound to one operation ([`Binding`](crate::Binding)).
     #[must_use]
     pub fn is_bound(&self) -> bool {
-        match &self.0 {
-            Kind::Recorded { stored, index, .. } => granted(stored, *index).operation.is_some(),
-            Kind::Summary(_) => false,
-        }
+        self.content().is_bound
     }
 
     /// Restores a grant that this request has consumed, for a handler that failed before any effect. The grant keeps
@@ -153,18 +138,42 @@ impl Grant {
         }
     }
 
-    fn id(&self) -> u64 {
+    fn content(&self) -> Content<'_> {
         match &self.0 {
-            Kind::Recorded { stored, index, .. } => granted(stored, *index).id,
-            Kind::Summary(summary) => summary.id,
+            Kind::Recorded { stored, index, .. } => {
+                // `of` has checked the index, and a stored record is immutable.
+                let granted = session(stored).and_then(|session| session.grants().get(*index));
+                let granted = granted.expect("the index was checked when the grant was made");
+                Content {
+                    id: granted.id,
+                    channel: &granted.channel,
+                    scope: granted.scope.as_deref(),
+                    verified_at: granted.verified_at,
+                    expires_at: granted.expires_at,
+                    is_bound: granted.operation.is_some(),
+                }
+            }
+            Kind::Summary(summary) => Content {
+                id: summary.id,
+                channel: summary.channel.as_str(),
+                scope: summary.scope.map(Name::as_str),
+                verified_at: summary.verified_at,
+                expires_at: summary.expires_at,
+                is_bound: false,
+            },
         }
     }
 }
 
-fn granted(stored: &Stored, index: usize) -> &Granted {
-    // `Grant::of` has checked the index, and a stored record is immutable.
-    let granted = session(stored).and_then(|session| session.grants().get(index));
-    granted.expect("the index was checked when the grant was made")
+/// What a grant says, however it is kept.
+#[derive(PartialEq)]
+struct Content<'a> {
+    id: u64,
+    channel: &'a str,
+    scope: Option<&'a str>,
+    verified_at: Timestamp,
+    expires_at: Timestamp,
+    is_bound: bool,
 }
 
 fn session(stored: &Stored) -> Option<&Session> {
@@ -177,8 +186,7 @@ fn session(stored: &Stored) -> Option<&Session> {
 /// Two grants are equal if their contents are.
 impl PartialEq for Grant {
     fn eq(&self, other: &Self) -> bool {
-        let content = |grant: &Self| (grant.id(), grant.verified_at(), grant.expires_at(), grant.is_bound());
-        content(self) == content(other) && self.channel() == other.channel() && self.scope() == other.scope()
+        self.content() == other.content()
     }
 }
 

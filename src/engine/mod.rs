@@ -14,7 +14,7 @@ use crate::{
         BareOperation, ChallengeError, CompiledRequirement, Ids, Keyring, Policy, Random, RandomFailed, RecordKey,
         Requirement, Satisfied, Summary, Timestamp, UnmetReason, decide,
     },
-    store::{Backend, Key, Lookup, Permitted, StoreError, Stored},
+    store::{Backend, Key, Lookup, StoreError, Stored},
     timeout::BoxFuture,
     wire::Settings,
 };
@@ -168,8 +168,8 @@ impl Engine {
             Some(compiled) => {
                 let permits = |summary: &Summary| compiled.permits(summary, &self.policy, self.now());
                 match self.begin_load_unless(key, permits) {
-                    Permitted::Summary(summary) => return Decision::Made(Ok(Grant::of_summary(summary))),
-                    Permitted::Record(lookup) => lookup,
+                    Ok(summary) => return Decision::Made(Ok(Grant::of_summary(summary))),
+                    Err(lookup) => lookup,
                 }
             }
         };

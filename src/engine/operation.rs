@@ -61,6 +61,12 @@ pub(crate) enum Rejected {
     Refused(ChallengeError),
 }
 
+impl From<Vec<InvalidField>> for Rejected {
+    fn from(invalid: Vec<InvalidField>) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
 impl From<ChallengeError> for Rejected {
     fn from(error: ChallengeError) -> Self {
         match error {
@@ -84,21 +90,17 @@ impl StepUp {
                 Outcome::Dropped
             }
             ApiCall::StartOtp { channel, scope, binding } => {
-                let (channel, purpose) = engine
-                    .parse_start(caller, &engine.channels.otp, channel, scope, binding)
-                    .map_err(Rejected::Invalid)?;
+                let (channel, purpose) = engine.parse_start(caller, &engine.channels.otp, channel, scope, binding)?;
                 engine.start_otp(caller, channel, purpose).await?;
                 Outcome::OtpStarted
             }
             ApiCall::VerifyOtp { channel, code } => {
-                let (channel, code) = engine.parse_verify(caller, channel, code).map_err(Rejected::Invalid)?;
+                let (channel, code) = engine.parse_verify(caller, channel, code)?;
                 engine.verify_otp(caller, &channel.name, code).await?;
                 Outcome::OtpVerified
             }
             ApiCall::StartPush { channel, scope, binding } => {
-                let (channel, purpose) = engine
-                    .parse_start(caller, &engine.channels.push, channel, scope, binding)
-                    .map_err(Rejected::Invalid)?;
+                let (channel, purpose) = engine.parse_start(caller, &engine.channels.push, channel, scope, binding)?;
                 Outcome::PushStarted(engine.start_push(caller, channel, purpose).await?)
             }
             ApiCall::PushStatus { channel, id } => {

@@ -8,7 +8,7 @@ use super::Engine;
 use crate::{
     engine::{Caller, Event, Recipient},
     rules::{BareKey, ChallengeError, ChallengeId, Listed, ListedBy, Sends, Session, Subject, Summary, Timestamp},
-    store::{Change, Key, Lookup, Permitted, Record, Revision, StoreError, Stored, Swapped},
+    store::{Change, Key, Lookup, Record, Revision, StoreError, Stored, Swapped},
     timeout::within,
 };
 
@@ -80,7 +80,11 @@ impl Engine {
     }
 
     /// As [`begin_load`](Self::begin_load), unless the session's summary is at hand and `permits` accepts it.
-    pub(crate) fn begin_load_unless(&self, key: &Key, permits: impl FnOnce(&Summary) -> bool) -> Permitted {
+    pub(crate) fn begin_load_unless(
+        &self,
+        key: &Key,
+        permits: impl FnOnce(&Summary) -> bool,
+    ) -> Result<Summary, Lookup> {
         self.check_store();
         self.store.load_unless(key, permits)
     }

@@ -31,12 +31,6 @@ pub(crate) enum Lookup {
     Pending(BoxFuture<'static, Loaded>),
 }
 
-/// The answer to [`Backend::load_unless`].
-pub(crate) enum Permitted {
-    Summary(Summary),
-    Record(Lookup),
-}
-
 impl Backend {
     pub(crate) fn new(store: impl Store) -> Self {
         store.into_backend(Seal(()))
@@ -62,14 +56,11 @@ impl Backend {
         }
     }
 
-    /// Loads a session's record, unless its summary is at hand and `permits` accepts it.
-    pub(crate) fn load_unless(&self, key: &Key, permits: impl FnOnce(&Summary) -> bool) -> Permitted {
+    /// The summary of a session if it is at hand and `permits` accepts it; otherwise the record.
+    pub(crate) fn load_unless(&self, key: &Key, permits: impl FnOnce(&Summary) -> bool) -> Result<Summary, Lookup> {
         match &self.0 {
-            Kind::Memory(store) => match store.permitted(key, permits) {
-                Ok(summary) => Permitted::Summary(summary),
-                Err(record) => Permitted::Record(Lookup::Ready(Ok(record))),
-            },
-            Kind::Shared(_) => Permitted::Record(self.load(key)),
+            Kind::Memory(store) => store.permitted(key, permits).map_err(|record| Lookup::Ready(Ok(record))),
+            Kind::Shared(_) => Err(self.load(key)),
         }
     }
 

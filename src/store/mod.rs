@@ -69,7 +69,7 @@ use self::backend::Seal;
 #[cfg(feature = "redis")]
 pub use self::redis::{ManagedConnection, RedisStore};
 pub(crate) use self::{
-    backend::{Backend, Lookup, Permitted},
+    backend::{Backend, Lookup},
     record::Record,
 };
 pub use self::{
