@@ -14,6 +14,7 @@ use std::{
 use axum::{Router, body::Body, middleware::from_fn_with_state, routing::get};
 use cpu_time::ThreadTime;
 use http::{Request, Response};
+use testkit::NoOp;
 use tower::{Service, layer::layer_fn, service_fn};
 use tower_step_up::{Caller, ManualClock, RequireStepUp, Requirement, StepUp, discard, store::MemoryStore};
 
@@ -83,23 +84,6 @@ where
     let mut request = Request::get("/").header("host", "bank.example").body(Body::empty()).unwrap();
     request.extensions_mut().insert(caller.clone());
     now_or_never(service.call(request)).unwrap().status().as_u16()
-}
-
-#[derive(Clone)]
-struct NoOp<S>(S);
-
-impl<S: Service<R>, R> Service<R> for NoOp<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: R) -> S::Future {
-        self.0.call(request)
-    }
 }
 
 fn step_up() -> StepUp {

@@ -16,6 +16,7 @@ use std::{
 use axum::{Router, body::Body, routing::get};
 use http::{HeaderValue, Method, Request, Response, request::Parts};
 use hyper_util::service::TowerToHyperService;
+use testkit::NoOp;
 use tower::{Service, layer::layer_fn, service_fn};
 use tower_step_up::{
     Caller, Refusal, RefusalTerms, RequireStepUp, Requirement, ResponseForRefusal, Secret, StepUp, discard,
@@ -53,24 +54,6 @@ fn count<T>(run: impl FnOnce() -> T) -> usize {
     let before = ALLOCATIONS.with(Cell::get);
     drop(black_box(run()));
     ALLOCATIONS.with(Cell::get) - before
-}
-
-/// A layer that does nothing, for comparison.
-#[derive(Clone)]
-struct NoOp<S>(S);
-
-impl<S: Service<R>, R> Service<R> for NoOp<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: R) -> S::Future {
-        self.0.call(request)
-    }
 }
 
 /// A hyper service as a tower service.

@@ -155,7 +155,7 @@ impl Sweeper {
         Sweeper(vec![[1; 8]; machine::last_level_cache() / 64 * 3 / 2])
     }
 
-    /// Writes to so many bytes of the buffer, line by line.
+    /// Writes to each cache line in the first `bytes` of the buffer.
     fn sweep(&mut self, bytes: usize) {
         for line in self.0.iter_mut().take(bytes / 64) {
             line[0] = line[0].wrapping_add(1);

@@ -2,6 +2,7 @@
 #![allow(
     missing_docs,
     missing_debug_implementations,
+    clippy::missing_errors_doc,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
     clippy::new_without_default,
@@ -11,6 +12,8 @@
 pub mod client;
 mod faulty_store;
 pub mod life;
+mod no_op;
+mod sender;
 pub mod server;
 
 use std::sync::Arc;
@@ -18,7 +21,11 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use tower_step_up::{Caller, Requirement, StepUp, store::Swapped};
 
-pub use self::faulty_store::{Fails, FaultyStore, kind_of, poll_at_most};
+pub use self::{
+    faulty_store::{Fails, FaultyStore, kind_of, poll_at_most},
+    no_op::NoOp,
+    sender::Sender,
+};
 
 /// Alice, in her session 1.
 pub fn alice() -> Caller {

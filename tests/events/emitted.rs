@@ -10,7 +10,7 @@ use std::{
 
 use axum::body::Body;
 use http::{Request, Response};
-use testkit::{Fails, FaultyStore, poll_at_most};
+use testkit::{Fails, FaultyStore, Sender, poll_at_most};
 use tower::{ServiceExt, service_fn};
 use tower_step_up::{
     Caller, DeliveryError, EnrollmentError, Event, ManualClock, OtpMessage, Policy, Purpose, PushMessage, PushReply,
@@ -33,13 +33,14 @@ struct App {
 
 /// The behaviour of the senders, by recipient.
 async fn act(recipient: &Recipient) -> Result<(), DeliveryError> {
-    match recipient.as_str() {
-        Some("invalid") => Err(DeliveryError::RecipientInvalid),
-        Some("failing") => Err(DeliveryError::Failed),
-        Some("slow") => std::future::pending().await,
-        Some("panicking") => panic!("in the application's code"),
-        _ => Ok(()),
-    }
+    let sender = match recipient.as_str() {
+        Some("invalid") => Sender::Refuses,
+        Some("failing") => Sender::Fails,
+        Some("slow") => Sender::Hangs,
+        Some("panicking") => Sender::Panics,
+        _ => Sender::Works,
+    };
+    sender.act().await
 }
 
 /// The recipient of a user, from the user's name.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use testkit::{FaultyStore, passes, poll_at_most, together};
+use testkit::{FaultyStore, Sender, passes, poll_at_most, together};
 use tower_step_up::{
     AuthorizeError, Caller, ChallengeError, Clock as _, DeliveryError, EnrollmentError, ManualClock, OtpMessage,
     Policy, ProofError, Purpose, PushMessage, PushReply, PushReplyError, Recipient, Requirement, Secret, SendBudget,
@@ -358,23 +358,6 @@ type Outbox = Arc<Mutex<Vec<String>>>;
 /// Senders fail in every way; each has its response.
 #[tokio::test(start_paused = true)]
 async fn senders_may_fail_hang_and_panic() {
-    #[derive(Clone, Copy, Debug)]
-    enum Sender {
-        Works,
-        Refuses,
-        Fails,
-        Hangs,
-        Panics,
-    }
-    async fn act(how: Sender) -> Result<(), DeliveryError> {
-        match how {
-            Sender::Works => Ok(()),
-            Sender::Refuses => Err(DeliveryError::RecipientInvalid),
-            Sender::Fails => Err(DeliveryError::Failed),
-            Sender::Hangs => std::future::pending().await,
-            Sender::Panics => panic!("in the application's code"),
-        }
-    }
     let table = [
         (Sender::Works, Ok(()), Ok(())),
         (Sender::Refuses, Err(ChallengeError::RecipientInvalid), Err(ChallengeError::StateInvalid)),
@@ -389,9 +372,9 @@ async fn senders_may_fail_hang_and_panic() {
         let step_up = StepUp::builder()
             .otp("SMS", move |message: OtpMessage| {
                 sent.lock().unwrap().push(message.code().expose().to_owned());
-                act(how)
+                how.act()
             })
-            .push("BIO", move |_: PushMessage| act(how))
+            .push("BIO", move |_: PushMessage| how.act())
             .build()
             .unwrap();
         let alice = caller("alice", 1);

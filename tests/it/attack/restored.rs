@@ -1,30 +1,18 @@
 //! Restored messages: those that were certainly not sent, and those of verified challenges, except in the budget of a
 //! day. A message that may have been sent stays counted, also if the request fails.
 
-use std::{
-    future::pending,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use testkit::{FaultyStore, poll_at_most};
+use testkit::{FaultyStore, Sender, poll_at_most};
 use tower_step_up::{
     Caller, ChallengeError, DeliveryError, EnrollmentError, Event, ManualClock, OtpMessage, Policy, PushMessage,
     PushReply, Recipient, Secret, StepUp,
 };
 
 use super::{caller, limited, other, outbox::Outbox, passes, secs};
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Sender {
-    Works,
-    Refuses,
-    Fails,
-    Hangs,
-    Panics,
-}
 
 /// A provider with a configured behaviour, which counts its calls.
 #[derive(Clone)]
@@ -46,13 +34,7 @@ impl Provider {
     async fn act(self) -> Result<(), DeliveryError> {
         self.0.1.fetch_add(1, Ordering::SeqCst);
         let how = *self.0.0.lock().unwrap();
-        match how {
-            Sender::Works => Ok(()),
-            Sender::Refuses => Err(DeliveryError::RecipientInvalid),
-            Sender::Fails => Err(DeliveryError::Failed),
-            Sender::Hangs => pending().await,
-            Sender::Panics => panic!("the application's own"),
-        }
+        how.act().await
     }
 }
 
