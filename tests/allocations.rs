@@ -275,3 +275,17 @@ fn a_length_without_its_bytes_allocates_little() {
         }
     }
 }
+
+/// An entry takes more memory than its bytes, so reading ends with the longest list that a record may have.
+#[test]
+fn a_list_that_is_far_too_long_is_not_read_to_its_end() {
+    const ENTRIES: [u8; 3] = [0xc0, 0x84, 0x3d]; // 1,000,000
+    // A user's record: generation, three empty lists, the rare part, no lock, and the channels with failures.
+    let front = [&[0; 16][..], &[2, 1], &[0, 0, 0, 0, 1, 0], &ENTRIES].concat();
+    let record = [front, vec![0; 2_000_000]].concat();
+    let before = BYTES.with(Cell::get);
+    let decoded = Stored::decode(&record);
+    let bytes = BYTES.with(Cell::get) - before;
+    assert!(decoded.is_err());
+    assert!(bytes < 2_000_000, "{bytes} bytes");
+}

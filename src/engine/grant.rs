@@ -183,7 +183,8 @@ fn session(stored: &Stored) -> Option<&Session> {
     }
 }
 
-/// Two grants are equal if their contents are.
+/// Two grants are equal if they come from the same challenge and say the same. Whether one has been consumed does not
+/// count.
 impl PartialEq for Grant {
     fn eq(&self, other: &Self) -> bool {
         self.content() == other.content()

@@ -3,8 +3,8 @@
 //! postcard writes the fields of a type in their order and without names: integers as varints, arrays of bytes as they
 //! are, and lists and texts behind their length. So any change of an encoded type needs a new version.
 //!
-//! Decoding suits bytes of unknown origin: a length never allocates more than the bytes that are left, and nothing
-//! recurses as long as no encoded type contains itself. An integer may have several encodings, so different bytes can
+//! Decoding suits bytes of unknown origin: a length allocates nothing by itself, as long as lists are read by
+//! [`read_list`](super::read_list), and nothing recurses as long as no encoded type contains itself. An integer may have several encodings, so different bytes can
 //! decode to the same value; a seal covers the bytes, not the value.
 
 use serde::{Deserialize, Serialize};

@@ -32,7 +32,7 @@ pub use self::key::Key;
 pub(crate) use self::key::{BareKey, RecordKey};
 pub use self::keyring::Secret;
 pub(crate) use self::keyring::{CodeDigest, Keyring};
-pub(crate) use self::list::List;
+pub(crate) use self::list::{List, read_at_most, read_list};
 pub(crate) use self::name::Name;
 #[cfg(test)]
 pub(crate) use self::operation::bare_operation_of;

@@ -3,10 +3,10 @@
 //! In memory each code owns the one that it replaced. Nested as deeply as somebody else may write them, they would
 //! overflow the stack where they are decoded, and again where they are dropped.
 
-use serde::{Deserialize, Deserializer, Serializer, de::Error, ser::SerializeSeq};
+use serde::{Deserializer, Serializer, ser::SerializeSeq};
 
 use super::{CODES_KEPT, challenge::SessionChallenge};
-use crate::rules::CodeDigest;
+use crate::rules::{CodeDigest, read_at_most};
 
 type Code = SessionChallenge<CodeDigest>;
 
@@ -21,9 +21,6 @@ pub(super) fn serialize<S: Serializer>(newest: &Option<Box<Code>>, serializer: S
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Code>>, D::Error> {
-    let codes = Vec::<Code>::deserialize(deserializer)?;
-    if codes.len() > CODES_KEPT {
-        return Err(D::Error::invalid_length(codes.len(), &"the codes of one slot"));
-    }
+    let codes: Vec<Code> = read_at_most(CODES_KEPT, deserializer)?;
     Ok(codes.into_iter().rev().fold(None, |earlier, code| Some(Box::new(Code { earlier, ..code }))))
 }

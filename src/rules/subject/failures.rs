@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
-use crate::rules::{ChallengeError, DAY, FAILURES_KEPT, Policy, RateLimit, Timestamp, wait};
+use crate::rules::{ChallengeError, DAY, FAILURES_KEPT, Policy, RateLimit, Timestamp, read_list, wait};
 
 /// An event that counts against a user, such as a comparison, which is counted before it is made. The id finds it
 /// again.
@@ -19,6 +19,7 @@ pub(crate) struct Attempt {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Failures {
     channel: Box<str>,
+    #[serde(deserialize_with = "read_list")]
     pub(super) attempts: Vec<Attempt>,
 }
 

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, Subject, challenges::ListedChallenge, denials::Denials, failures::Failures};
-use crate::rules::Timestamp;
+use crate::rules::{Timestamp, read_list};
 
 /// Challenges, and what counts against the user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -13,16 +13,20 @@ pub(super) struct Rare {
     /// When the application locked the user.
     pub(super) locked: Option<Timestamp>,
     /// Consecutive failures, for each channel that has any.
+    #[serde(deserialize_with = "read_list")]
     pub(super) failures: Vec<Failures>,
     /// Wrong codes of the last 24 hours, over all channels.
+    #[serde(deserialize_with = "read_list")]
     pub(super) wrong: Vec<Attempt>,
     /// When the application last unlocked the user, if within 24 hours: wrong codes before that no longer count.
     pub(super) forgiven: Option<Timestamp>,
     /// Starts of the last ten minutes whose sender reported that nothing was sent.
+    #[serde(deserialize_with = "read_list")]
     pub(super) unsent: Vec<Attempt>,
     /// Pushes declined since the last approved one.
     pub(super) denials: Option<Denials>,
     /// Challenges that may be pending; answered pushes stay until their deadline.
+    #[serde(deserialize_with = "read_list")]
     pub(super) challenges: Vec<ListedChallenge>,
 }
 
