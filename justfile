@@ -8,6 +8,10 @@ default:
 test:
     cargo test --workspace
 
+# The tests of a store outside the process, where a swap makes all of its changes or none
+atomic:
+    FAULTY_STORE=atomic cargo test --test it --test events --test storms
+
 # Tests on Redis: the store, then races, storms and the model
 redis:
     cargo test -p redis-tests --features servers

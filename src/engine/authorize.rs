@@ -81,7 +81,7 @@ impl Engine {
         let subject = self.load(&self.subject_key(&spent.subject)).await?;
         let Some(generation) = self.subject_of(subject.as_ref())?.map(Subject::generation) else { return Ok(false) };
         let restore = |session: &Session, now| session.restore(&spent.ids, generation, now);
-        let restored = self.change_session(&spent.session, restore).await?;
+        let restored = self.change_session(&spent.session, None, restore).await?;
         if restored {
             self.emit(&Event::GivenBack { subject: &spent.subject });
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use self::{
-    deliver::ErasedEnrollment, local_failures::LocalFailures, rate_limit::RateLimits, records::as_session,
-    store_check::StoreCheck, to_the_end::Unfinished,
+    deliver::ErasedEnrollment, local_failures::LocalFailures, rate_limit::RateLimits, recipient_guess::LastRecipients,
+    records::as_session, store_check::StoreCheck, to_the_end::Unfinished,
 };
 use crate::{
     catch::catch,
@@ -40,13 +40,16 @@ mod purpose;
 mod push;
 mod rate_limit;
 mod recipient;
+mod recipient_guess;
 mod records;
 mod retries;
 mod revoke;
+mod sessions;
 mod start;
 mod store_check;
 mod telemetry;
 mod to_the_end;
+mod verify;
 
 #[cfg(any(test, feature = "test-util"))]
 pub use self::clock::ManualClock;
@@ -97,6 +100,7 @@ pub(crate) struct Engine {
     random: Random,
     rate_limits: RateLimits,
     local_failures: LocalFailures,
+    last_recipients: LastRecipients,
     unfinished: Unfinished,
     store_check: StoreCheck,
     observers: Observers,

@@ -252,12 +252,14 @@ impl Engine {
         if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.to_owned() }).await {
             // The id is never returned, so the push cannot be polled: whether it arrives or not, it must not block the
             // next.
-            self.change_session(&self.session_key(caller), |session, _| session.withdraw_push(challenge_id)).await?;
+            let withdraw = |session: &Session, _| session.withdraw_push(challenge_id);
+            self.change_session(&self.session_key(caller), begun.session.clone(), withdraw).await?;
             self.not_sent(&beginning, begun, None, why).await;
             return Err(ChallengeError::Unavailable);
         }
         // If this fails, the next start may replace the push early.
-        let _ = self.change_session(&self.session_key(caller), |session, _| session.push_sent(challenge_id)).await;
+        let sent = |session: &Session, _| session.push_sent(challenge_id);
+        let _ = self.change_session(&self.session_key(caller), begun.session, sent).await;
         Ok(())
     }
 
@@ -316,7 +318,8 @@ impl Engine {
                 ReplyOutcome::Declined => {}
                 ReplyOutcome::Approved => {
                     // If this fails, the user's record counts too much.
-                    let of_recipient = self.change_recipient(recipient.as_ref(), |sends| sends.verified(challenge_id));
+                    let of_recipient =
+                        self.change_recipient(recipient.as_ref(), None, |sends| sends.verified(challenge_id));
                     let verified = |subject: &mut Subject| {
                         let recipient = recipient.as_ref().filter(|_| subject.generation() == generation);
                         subject.record_verified(challenge_id, recipient, now);

@@ -7,7 +7,7 @@ use futures_util::future::join;
 use super::Engine;
 use crate::{
     engine::{Caller, Event, Recipient},
-    rules::{BareKey, ChallengeError, ChallengeId, Listed, ListedBy, Sends, Session, Subject, Summary, Timestamp},
+    rules::{BareKey, ChallengeError, Sends, Session, Subject, Summary, Timestamp},
     store::{Change, Key, Lookup, Record, Revision, StoreError, Stored, Swapped},
     timeout::within,
 };
@@ -15,17 +15,6 @@ use crate::{
 /// The last time at which records are written: later, an expiry could overflow, and a denial would be forgotten at
 /// once.
 const LATEST: Timestamp = Timestamp::from_millis(u64::MAX / 2);
-
-/// How long an empty record reserves the key of one that is about to be written.
-const PLACE_KEPT: Duration = Duration::from_secs(60);
-
-/// Whether a session's key was free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Taken,
-    /// There is a record already.
-    Occupied,
-}
 
 /// The store failed, or conflicts exhausted the retries. A store failure has been emitted. Every operation then
 /// refuses.
@@ -45,10 +34,17 @@ pub(super) struct Loaded {
 }
 
 /// The result of a swap.
-pub(super) enum Swap {
+pub(super) enum Swap<T = Option<Stored>> {
     /// The state that was written; `None` where nothing had to be kept.
-    Done(Option<Stored>),
+    Done(T),
     Conflict,
+}
+
+/// A record to be written in the place of the one that was read.
+pub(super) struct Write<'a> {
+    pub(super) key: &'a Key,
+    pub(super) expected: Option<&'a Stored>,
+    pub(super) next: Record,
 }
 
 /// Records of the store.
@@ -91,11 +87,11 @@ impl Engine {
 
     /// The key of a session's record, also listed in the user's record.
     pub(crate) fn session_key(&self, caller: &Caller) -> Key {
-        self.record_key.key(caller.session())
+        self.record_key.key_of(caller.subject(), caller.session())
     }
 
     pub(super) fn subject_key(&self, subject: &str) -> Key {
-        self.record_key.key(BareKey::subject(subject))
+        self.record_key.key_of(subject, BareKey::subject(subject))
     }
 
     /// `None` where the enrollment names no recipient.
@@ -113,22 +109,37 @@ impl Engine {
         &self,
         key: &Key,
         expected: Option<&Stored>,
-        record: Record,
+        next: Record,
         now: Timestamp,
     ) -> Result<Swap, StoreDown> {
+        let swapped = self.swap_all([Write { key, expected, next }], now).await?;
+        Ok(match swapped {
+            Swap::Done([written]) => Swap::Done(written),
+            Swap::Conflict => Swap::Conflict,
+        })
+    }
+
+    /// Swaps a user's records in order, and all or none where the store [is atomic](crate::Store::is_atomic).
+    pub(super) async fn swap_all<const N: usize>(
+        &self,
+        writes: [Write<'_>; N],
+        now: Timestamp,
+    ) -> Result<Swap<[Option<Stored>; N]>, StoreDown> {
         if now > LATEST {
             return Err(
                 self.failed(&StoreError::new("nothing is written this close to the end of time: set the clock"))
             );
         }
-        let until = match &record {
-            Record::Session(session) => session.keep_until(&self.policy),
-            Record::Subject(subject) => subject.keep_until(),
-            Record::Recipient(sends) => sends.keep_until(),
-        };
-        let ttl = until.saturating_since(now);
-        let next = (!ttl.is_zero()).then_some((record, ttl));
-        self.swap_for(key, expected, next).await
+        let changes = writes.map(|Write { key, expected, next }| {
+            let until = match &next {
+                Record::Session(session) => session.keep_until(&self.policy),
+                Record::Subject(subject) => subject.keep_until(),
+                Record::Recipient(sends) => sends.keep_until(),
+            };
+            let ttl = until.saturating_since(now);
+            self.change(key, expected, (!ttl.is_zero()).then_some((next, ttl)))
+        });
+        self.make(changes).await
     }
 
     /// Swaps a record that is kept for its TTL, or deletes it.
@@ -137,12 +148,19 @@ impl Engine {
         key: &Key,
         expected: Option<&Stored>,
         next: Option<(Record, Duration)>,
-    ) -> Result<Swap, StoreDown> {
+    ) -> Result<Swap<[Option<Stored>; 1]>, StoreDown> {
+        self.make([self.change(key, expected, next)]).await
+    }
+
+    fn change(&self, key: &Key, expected: Option<&Stored>, next: Option<(Record, Duration)>) -> Change {
         let next = next.map(|(record, ttl)| Stored::new(Revision::new(self.ids.next()), ttl, record));
-        let change = [Change::new(*key, expected.map(Stored::revision), next.clone())];
-        let swapped = within(self.policy.store_deadline, self.store.swap(&change)).await;
+        Change::new(*key, expected.map(Stored::revision), next)
+    }
+
+    async fn make<const N: usize>(&self, changes: [Change; N]) -> Result<Swap<[Option<Stored>; N]>, StoreDown> {
+        let swapped = within(self.policy.store_deadline, self.store.swap(&changes)).await;
         match swapped.unwrap_or_else(|| Err(StoreError::deadline())).map_err(|error| self.failed(&error))? {
-            Swapped::Done => Ok(Swap::Done(next)),
+            Swapped::Done => Ok(Swap::Done(changes.map(|change| change.next))),
             Swapped::Conflict { .. } => Ok(Swap::Conflict),
             Swapped::Full { .. } => Err(self.failed(&StoreError::full())),
         }
@@ -168,15 +186,20 @@ impl Engine {
         self.swap(key, expected, Record::Subject(next), now).await
     }
 
-    /// Changes an existing session's record, unless `change` returns `None`. Returns whether it was written.
+    /// Changes an existing session's record, unless `change` returns `None`, starting with the state that was last read
+    /// or written, if any. Returns whether it was written.
     pub(super) async fn change_session(
         &self,
         key: &Key,
+        mut known: Option<Stored>,
         mut change: impl FnMut(&Session, Timestamp) -> Option<Session>,
     ) -> Result<bool, StoreDown> {
         let mut retries = self.retries();
         while retries.next().await {
-            let stored = self.load(key).await?;
+            let stored = match known.take() {
+                Some(stored) => Some(stored),
+                None => self.load(key).await?,
+            };
             let now = self.now();
             let Some(next) = self.session_of(stored.as_ref())?.and_then(|session| change(session, now)) else {
                 return Ok(false);
@@ -233,16 +256,21 @@ impl Engine {
         Err(StoreDown)
     }
 
-    /// Changes a recipient's record, if there is a recipient and it has a record.
+    /// Changes a recipient's record, if there is a recipient and it has a record, starting with the state that was last
+    /// read, if any.
     pub(super) async fn change_recipient(
         &self,
         key: Option<&Key>,
+        mut known: Option<Stored>,
         change: impl Fn(&mut Sends),
     ) -> Result<(), StoreDown> {
         let Some(key) = key else { return Ok(()) };
         let mut retries = self.retries();
         while retries.next().await {
-            let stored = self.load(key).await?;
+            let stored = match known.take() {
+                Some(stored) => Some(stored),
+                None => self.load(key).await?,
+            };
             let Some(mut next) = self.recipient_of(stored.as_ref())?.cloned() else { return Ok(()) };
             change(&mut next);
             if let Swap::Done(_) = self.swap(key, stored.as_ref(), Record::Recipient(next), self.now()).await? {
@@ -271,74 +299,6 @@ impl Engine {
         }
     }
 
-    /// Lists the session in the user's record before the session's own is written: for one start, which may withdraw
-    /// it, or permanently. If the list is full, the oldest session is displaced: its grants are revoked, or, where it
-    /// has no record yet, its key is reserved, so that an operation about to write it meets a conflict.
-    pub(super) async fn list(
-        &self,
-        subject: &mut Subject,
-        session: &Key,
-        by: ListedBy,
-        now: Timestamp,
-    ) -> Result<(), StoreDown> {
-        let policy = &self.policy;
-        let until =
-            now.saturating_add(policy.code_lifetime.max(policy.push_lifetime)).saturating_add(policy.grant_lifetime);
-        match subject.track_session(session, by, until, now) {
-            Listed::Done => Ok(()),
-            Listed::Displaced(oldest) => {
-                if self.take_place(&oldest).await? == Place::Occupied {
-                    self.revoke_session(&oldest).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Makes sure that a session has a record, so that a later write must swap it, and a revocation in between is
-    /// noticed: a record that contains a grant is never inserted (T32).
-    pub(super) async fn take_place(&self, key: &Key) -> Result<Place, StoreDown> {
-        if self.load(key).await?.is_some() {
-            return Ok(Place::Occupied);
-        }
-        let place = Some((Record::Session(Session::default()), PLACE_KEPT));
-        match self.swap_for(key, None, place).await? {
-            Swap::Done(_) => Ok(Place::Taken),
-            Swap::Conflict => Ok(Place::Occupied),
-        }
-    }
-
-    /// Revokes a session's elevation; returns the ids of its challenges. The record is rewritten even if it holds no
-    /// elevation, so that an operation that has read it before meets a conflict. After a conflict that is ensured
-    /// already: a record that another operation has left without elevation is not written again, so that each of many
-    /// concurrent revocations writes at most once (T40).
-    pub(super) async fn revoke_session(&self, key: &Key) -> Result<Vec<ChallengeId>, StoreDown> {
-        let mut starts = Vec::new();
-        let mut conflicted = false;
-        let revoke = |session: &Session, now| {
-            starts = session.otp_id().into_iter().chain(session.push_challenge_id()).collect();
-            let again = std::mem::replace(&mut conflicted, true);
-            let next = session.without_elevation(&self.policy, now);
-            (!again || next != *session).then_some(next)
-        };
-        self.change_session(key, revoke).await?;
-        Ok(starts)
-    }
-
-    /// Rewrites a session's record unchanged, so that an operation that has read it before meets a conflict and repeats
-    /// its checks. If the swap itself meets a conflict, another write has had that effect; an unreadable record grants
-    /// nothing.
-    pub(super) async fn touch_session(&self, key: &Key) -> Result<(), StoreDown> {
-        let stored = match self.look_up(key).await {
-            Err(error) if error.is_unreadable() => return Ok(()),
-            stored => stored.map_err(|error| self.failed(&error))?,
-        };
-        match as_session(stored.as_ref()) {
-            Ok(Some(session)) => self.swap_session(key, stored.as_ref(), session.clone(), self.now()).await.map(drop),
-            Ok(None) | Err(_) => Ok(()),
-        }
-    }
-
     pub(super) fn session_of<'a>(&self, stored: Option<&'a Stored>) -> Result<Option<&'a Session>, StoreDown> {
         as_session(stored).map_err(|error| self.failed(&error))
     }
@@ -364,7 +324,7 @@ impl Engine {
         }
     }
 
-    fn failed(&self, error: &StoreError) -> StoreDown {
+    pub(super) fn failed(&self, error: &StoreError) -> StoreDown {
         self.emit(&Event::StoreFailed { error });
         StoreDown
     }

@@ -201,7 +201,7 @@ impl Engine {
         for session in &self.sessions_of(key).await? {
             revoked = if own == Some(session) {
                 let keep = |session: &Session, now| Some(session.in_generation(&kept, generation, &self.policy, now));
-                self.change_session(session, keep).await.map(drop)
+                self.change_session(session, None, keep).await.map(drop)
             } else {
                 self.revoke_session(session).await.map(drop)
             }

@@ -5,7 +5,8 @@ use futures_util::future::join;
 use super::{
     Engine,
     rate_limit::Taken,
-    records::{Loaded, Swap},
+    recipient_guess::GuessedRecipient,
+    records::{Loaded, Swap, Write},
 };
 use crate::{
     engine::{Caller, Event, Recipient, SendFailure},
@@ -13,7 +14,7 @@ use crate::{
         CameBack, ChallengeError, ChallengeId, KNOWN_RECIPIENT_FACTOR, ListedBy, MessageKind, PushDigest,
         RECIPIENT_FACTOR, Registration, Sends, Session, Subject, Timestamp,
     },
-    store::{Key, Record},
+    store::{Key, Record, Stored},
 };
 
 /// A challenge that is to be started.
@@ -30,6 +31,8 @@ pub(super) struct StartRequest<'a> {
 /// A challenge that was started and counted; its message has not been sent yet.
 pub(super) struct Started {
     pub(super) recipient: Recipient,
+    /// The session's record, as written.
+    pub(super) session: Option<Stored>,
     recipient_key: Option<Key>,
     taken: Taken,
 }
@@ -38,6 +41,7 @@ pub(super) struct Started {
 pub(super) struct Prechecked {
     pub(super) loaded: Loaded,
     pub(super) enrolled: Result<Recipient, ChallengeError>,
+    pub(super) guessed: Option<GuessedRecipient>,
 }
 
 impl Engine {
@@ -52,7 +56,9 @@ impl Engine {
         may: impl Fn(&Session, Option<&Subject>, Timestamp) -> Result<(), ChallengeError>,
     ) -> Result<Prechecked, ChallengeError> {
         let subject_key = &self.subject_key(caller.subject());
-        let loaded = self.load_both(subject_key, &self.session_key(caller)).await?;
+        let session_key = &self.session_key(caller);
+        let (loaded, guessed) = join(self.load_both(subject_key, session_key), self.guess_recipient(subject_key)).await;
+        let loaded = loaded?;
         let now = self.now();
         let user = self.subject_of(loaded.subject.as_ref())?;
         let denials = self.remembered(subject_key, user, now);
@@ -66,11 +72,15 @@ impl Engine {
             Err(refused) => return Err(refused),
         }
         let enrolled = self.resolve(caller, channel).await?;
-        Ok(Prechecked { loaded, enrolled })
+        if let Ok(recipient) = &enrolled {
+            self.expect_recipient(subject_key, self.recipient_key(recipient));
+        }
+        Ok(Prechecked { loaded, enrolled, guessed })
     }
 
     /// Starts a challenge: applies the checks in the contract's order, then writes the user's record, the recipient's,
-    /// and the session's.
+    /// and the session's. A store that is atomic writes the user's and the session's in one swap, beside the
+    /// recipient's.
     ///
     /// `step` returns the session's next state, for the user's generation and the recipient, or the reason for
     /// refusing.
@@ -85,22 +95,26 @@ impl Engine {
         let begun = self.begin_rounds(beginning, asked, recipient_key.as_ref(), step, &mut progress).await;
         let taken = progress.taken.unwrap_or_default();
         match begun {
-            Ok(recipient) => {
+            Ok((recipient, session)) => {
                 let StartRequest { caller, channel, scope, .. } = *beginning;
                 self.emit(&Event::Started { subject: caller.subject(), channel, scope });
                 if progress.shared {
                     self.emit(&Event::RecipientShared { subject: caller.subject(), channel });
                 }
-                Ok(Started { recipient, recipient_key, taken })
+                Ok(Started { recipient, session, recipient_key, taken })
             }
             Err(refused) => {
                 self.rate_limits.give_back(taken);
-                if progress.written {
-                    let come_to_nothing = |subject: &mut Subject| {
-                        subject.withdraw(beginning.challenge_id);
-                        subject.untrack_session(beginning.challenge_id);
-                    };
-                    self.take_back(beginning, recipient_key.as_ref(), come_to_nothing).await;
+                match progress.written {
+                    Written::Nothing => {}
+                    Written::Counts => {
+                        let come_to_nothing = |subject: &mut Subject| {
+                            subject.withdraw(beginning.challenge_id);
+                            subject.untrack_session(beginning.challenge_id);
+                        };
+                        self.take_back(beginning, recipient_key.as_ref(), come_to_nothing).await;
+                    }
+                    Written::Challenge => self.withdraw(beginning, recipient_key.as_ref()).await,
                 }
                 Err(refused)
             }
@@ -114,19 +128,20 @@ impl Engine {
         recipient_key: Option<&Key>,
         step: impl Fn(&Session, u64, Option<Key>, Timestamp) -> Result<Session, ChallengeError>,
         progress: &mut Undo,
-    ) -> Result<Recipient, ChallengeError> {
+    ) -> Result<(Recipient, Option<Stored>), ChallengeError> {
         let StartRequest { caller, channel, challenge_id, push, .. } = *beginning;
         let policy = &self.policy;
         let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
         let life = if push.is_some() { policy.push_lifetime } else { policy.code_lifetime };
-        let Prechecked { loaded, enrolled } = asked;
-        let mut loaded = Some(loaded);
+        let Prechecked { loaded, enrolled, guessed } = asked;
+        let (mut loaded, mut guessed) = (Some(loaded), guessed);
         let mut retries = self.retries();
         while retries.next().await {
             let load_recipient = async {
-                match recipient_key {
-                    Some(key) => self.load(key).await,
-                    None => Ok(None),
+                let Some(key) = recipient_key else { return Ok(None) };
+                match guessed.take().filter(|guessed| guessed.key == *key) {
+                    Some(guessed) => Ok(guessed.record),
+                    None => self.load(key).await,
                 }
             };
             let load_others = async {
@@ -145,58 +160,121 @@ impl Engine {
             let empty = Session::default();
             let current = self.session_of(session.as_ref())?.unwrap_or(&empty);
             let replaces = if push.is_some() { current.push_challenge_id() } else { current.otp_id() };
+            let recipient = recipient_key.copied();
+            let known = recipient.is_some_and(|recipient| next_subject.knows(&recipient, policy, now));
+            let message = Message { challenge_id, is_push: push.is_some(), known };
             if replaces == Some(challenge_id) {
                 // An earlier swap succeeded, though the store did not confirm it (T33).
-                return Ok(resolved);
+                progress.written = Written::Challenge;
+                if let Some(key) = recipient_key
+                    && !self.recipient_of(stored_recipient.as_ref())?.is_some_and(|sends| sends.counts(challenge_id))
+                {
+                    let counted = self.counted_at_recipient(stored_recipient.as_ref(), &message, now)?;
+                    self.put_recipient(key, stored_recipient, counted, &message, progress).await?;
+                }
+                return Ok((resolved, session));
             }
-            let recipient = recipient_key.copied();
             let next_session = step(current, next_subject.generation(), recipient, now)?;
             next_subject.check_locked(channel, policy, now)?;
             let deadline = now.saturating_add(life);
             let opening = Registration { challenge_id, session: session_key, deadline, push, recipient, replaces };
             next_subject.register(&opening, policy, now)?;
-            let kind = if push.is_some() { MessageKind::Push } else { MessageKind::Code };
-            let mut next_recipient = self.recipient_of(stored_recipient.as_ref())?.cloned().unwrap_or_default();
-            let known = recipient.is_some_and(|recipient| next_subject.knows(&recipient, policy, now));
-            progress.shared = self.count_at_recipient(&mut next_recipient, challenge_id, kind, known, now)?;
+            let counted = self.counted_at_recipient(stored_recipient.as_ref(), &message, now)?;
+            progress.shared = counted.is_shared;
             if progress.taken.is_none() {
                 let taken = self.rate_limits.take(resolved.as_str(), policy, now);
                 progress.taken = Some(taken.map_err(ChallengeError::RateLimited)?);
             }
             self.list(&mut next_subject, session_key, ListedBy::Start(challenge_id), now).await?;
 
-            let Swap::Done(_) = self.swap_subject(subject_key, subject.as_ref(), next_subject, now).await? else {
+            let of_user = Write { key: subject_key, expected: subject.as_ref(), next: Record::Subject(next_subject) };
+            let of_session =
+                Write { key: session_key, expected: session.as_ref(), next: Record::Session(next_session) };
+            if self.store.is_atomic() {
+                let at_recipient = async {
+                    let Some(key) = recipient_key else { return Ok(()) };
+                    self.put_recipient(key, stored_recipient, counted, &message, progress).await
+                };
+                let (swapped, at_recipient) = join(self.swap_all([of_user, of_session], now), at_recipient).await;
+                if let Swap::Done([_, session]) = swapped? {
+                    progress.written = Written::Challenge;
+                    at_recipient?;
+                    return Ok((resolved, session));
+                }
+                at_recipient?;
+                if recipient_key.is_some() {
+                    progress.written = Written::Counts;
+                }
                 continue;
-            };
-            progress.written = true;
-            if let Some(key) = recipient_key {
-                let next = Record::Recipient(next_recipient);
-                let Swap::Done(_) = self.swap(key, stored_recipient.as_ref(), next, now).await? else { continue };
             }
-            if let Swap::Done(_) = self.swap_session(session_key, session.as_ref(), next_session, now).await? {
-                return Ok(resolved);
+            let Swap::Done(_) = self.swap_all([of_user], now).await? else { continue };
+            progress.written = Written::Counts;
+            if let Some(key) = recipient_key {
+                self.put_recipient(key, stored_recipient, counted, &message, progress).await?;
+            }
+            if let Swap::Done([session]) = self.swap_all([of_session], now).await? {
+                return Ok((resolved, session));
             }
         }
         Err(ChallengeError::Unavailable)
     }
 
-    /// Counts a message to a recipient; `true` where the recipient has already had more than one user's budget, and so
-    /// messages from several users. A user alone is refused earlier by their own budget. A user who has verified a code
-    /// at this recipient gets a larger limit, which strangers cannot use up.
-    fn count_at_recipient(
+    /// A recipient's record with a message counted. A user who has verified a code at this recipient gets a larger
+    /// limit, which strangers cannot use up.
+    fn counted_at_recipient(
         &self,
-        sends: &mut Sends,
-        challenge_id: ChallengeId,
-        kind: MessageKind,
-        known: bool,
+        stored: Option<&Stored>,
+        message: &Message,
         now: Timestamp,
-    ) -> Result<bool, ChallengeError> {
-        sends.remove(challenge_id);
-        let factor = if known { KNOWN_RECIPIENT_FACTOR } else { RECIPIENT_FACTOR };
+    ) -> Result<CountedAtRecipient, ChallengeError> {
+        let mut sends = self.recipient_of(stored)?.cloned().unwrap_or_default();
+        sends.remove(message.challenge_id);
+        let kind = if message.is_push { MessageKind::Push } else { MessageKind::Code };
+        let factor = if message.known { KNOWN_RECIPIENT_FACTOR } else { RECIPIENT_FACTOR };
         sends.check(kind, factor, &self.policy, now).map_err(ChallengeError::RateLimited)?;
-        let shared = sends.check(kind, 1, &self.policy, now).is_err();
-        sends.add(challenge_id, kind, now);
-        Ok(shared)
+        let is_shared = sends.check(kind, 1, &self.policy, now).is_err();
+        sends.add(message.challenge_id, kind, now);
+        Ok(CountedAtRecipient { sends, is_shared })
+    }
+
+    /// Writes a recipient's record in the place of the one that was read. After a conflict the message is counted again,
+    /// or refused.
+    async fn put_recipient(
+        &self,
+        key: &Key,
+        mut stored: Option<Stored>,
+        mut counted: CountedAtRecipient,
+        message: &Message,
+        progress: &mut Undo,
+    ) -> Result<(), ChallengeError> {
+        let mut retries = self.retries();
+        while retries.next().await {
+            let now = self.now();
+            let next = Record::Recipient(counted.sends);
+            if let Swap::Done(_) = self.swap(key, stored.as_ref(), next, now).await? {
+                progress.shared = counted.is_shared;
+                return Ok(());
+            }
+            stored = self.load(key).await?;
+            counted = self.counted_at_recipient(stored.as_ref(), message, self.now())?;
+        }
+        Err(ChallengeError::Unavailable)
+    }
+
+    /// Withdraws a start whose challenge is written, but whose message was refused: as after one that was not sent.
+    async fn withdraw(&self, beginning: &StartRequest<'_>, recipient_key: Option<&Key>) {
+        let StartRequest { caller, challenge_id, push, .. } = *beginning;
+        let session_key = &self.session_key(caller);
+        let came_back = if push.is_some() {
+            let withdraw = |session: &Session, _| session.withdraw_push(challenge_id);
+            let _ = self.change_session(session_key, None, withdraw).await;
+            None
+        } else {
+            self.withdraw_otp(caller, challenge_id).await.ok().flatten()
+        };
+        let now = self.now();
+        let withdraw = |subject: &mut Subject| subject.not_sent(challenge_id, session_key, came_back, now);
+        self.take_back(beginning, recipient_key, withdraw).await;
     }
 
     /// Updates the counts after a message was not confirmed: one that was certainly not sent is withdrawn, one that may
@@ -240,16 +318,42 @@ impl Engine {
             let stored = self.load(&subject_key).await?;
             self.change_subject(&subject_key, stored, from_subject).await
         };
-        let of_recipient = self.change_recipient(recipient_key, |sends| sends.remove(challenge_id));
+        let of_recipient = self.change_recipient(recipient_key, None, |sends| sends.remove(challenge_id));
         let _ = join(of_subject, of_recipient).await;
     }
+}
+
+/// A message that is counted at its recipient.
+struct Message {
+    challenge_id: ChallengeId,
+    is_push: bool,
+    /// Whether the user has verified a challenge at this recipient.
+    known: bool,
+}
+
+/// A recipient's record with a message counted.
+struct CountedAtRecipient {
+    sends: Sends,
+    /// Whether the recipient has already had more than one user's budget, and so messages from several users. A user
+    /// alone is refused earlier by their own budget.
+    is_shared: bool,
 }
 
 /// What to undo if the start fails.
 #[derive(Default)]
 struct Undo {
-    /// Whether a record may have been written.
-    written: bool,
+    written: Written,
     taken: Option<Taken>,
     shared: bool,
+}
+
+/// What a start may have written.
+#[derive(Default)]
+enum Written {
+    #[default]
+    Nothing,
+    /// The counts in the user's and the recipient's records.
+    Counts,
+    /// Also the challenge in the session's record.
+    Challenge,
 }

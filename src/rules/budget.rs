@@ -67,6 +67,11 @@ impl Sends {
         self.0.push(Send { challenge_id, at: now, kind, verified: false });
     }
 
+    /// Whether a challenge's message is counted.
+    pub(crate) fn counts(&self, challenge_id: ChallengeId) -> bool {
+        self.0.iter().any(|send| send.challenge_id == challenge_id)
+    }
+
     /// Removes a message that was not sent.
     pub(crate) fn remove(&mut self, challenge_id: ChallengeId) {
         self.0.retain(|send| send.challenge_id != challenge_id);

@@ -16,6 +16,8 @@ use crate::rules::{BareOperation, OperationDigest, PushDigest, Secret};
 /// With a [record key](crate::StepUpBuilder::record_key), which every store outside the process requires, this is an
 /// HMAC-SHA-256 under that key. A store can use the bytes as they are: without the record key, nobody can find the
 /// user, session or recipient by guessing ids. In process it is a SHA-256.
+///
+/// The last two of its bytes are its [group](Self::group).
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key([u8; 32]);
@@ -25,6 +27,15 @@ impl Key {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The last two bytes of the key. They are the same in the keys of a user's record and of the records of their
+    /// sessions, so a store that is spread over several servers can keep these together, and change them in one atomic
+    /// step (see [`Store::is_atomic`](crate::Store::is_atomic)). In process they are not.
+    #[must_use]
+    pub const fn group(&self) -> [u8; 2] {
+        let [.., first, second] = self.0;
+        [first, second]
     }
 }
 
@@ -75,9 +86,22 @@ impl RecordKey {
         Self { mac: secret.map(Secret::mac), sandbox }
     }
 
+    /// The key of a record that belongs to no user.
     pub(crate) fn key(&self, bare: BareKey) -> Key {
         let bare = if self.sandbox { bare.in_sandbox() } else { bare };
         Key(self.digest(b"step-up/record key\0", bare.0))
+    }
+
+    /// The key of a user's record, or of one of their sessions.
+    pub(crate) fn key_of(&self, subject: &str, bare: BareKey) -> Key {
+        let mut key = self.key(bare);
+        // In process records are not grouped, and the digest is spared.
+        if let Some(mac) = &self.mac {
+            let digest = mac.clone().chain_update(b"step-up/record group\0").chain_update(subject).finalize();
+            let [.., first, second] = &mut key.0;
+            [*first, *second, ..] = <[u8; 32]>::from(digest.into_bytes());
+        }
+        key
     }
 
     pub(crate) fn operation(&self, bare: &BareOperation) -> OperationDigest {
@@ -89,7 +113,7 @@ impl RecordKey {
         PushDigest::keyed(subject, id, |bare| self.digest(b"step-up/record push\0", bare))
     }
 
-    /// Labels end in a zero byte and the digest has a fixed length, so no two inputs are equal.
+    /// Labels end in a zero byte and none begins with another, so no two inputs are equal.
     fn digest(&self, label: &[u8], bare: [u8; 32]) -> [u8; 32] {
         match &self.mac {
             Some(mac) => mac.clone().chain_update(label).chain_update(bare).finalize().into_bytes().into(),
@@ -107,6 +131,13 @@ impl Key {
 
     pub(crate) fn subject(subject: &str) -> Self {
         Self(BareKey::subject(subject).0)
+    }
+
+    pub(crate) fn in_group(self, group: [u8; 2]) -> Self {
+        let mut bytes = self.0;
+        let [.., first, second] = &mut bytes;
+        [*first, *second] = group;
+        Self(bytes)
     }
 }
 
@@ -165,6 +196,22 @@ mod tests {
         assert_eq!(one.operation(&operation), one.operation(&operation));
         assert_ne!(one.operation(&operation), other.operation(&operation));
         assert_ne!(one.operation(&operation), alone.operation(&operation));
+    }
+
+    #[test]
+    fn the_records_of_a_user_are_one_group() {
+        let secret = |byte| Secret::new([byte; 32]).unwrap();
+        let [one, other] = [1, 2].map(|byte| RecordKey::new(Some(&secret(byte)), false));
+        let group_of = |keys: &RecordKey, user: &str, bare| keys.key_of(user, bare).group();
+        let user = |user: &str| group_of(&one, user, BareKey::subject(user));
+        for session in [&b"1"[..], b"2"] {
+            assert_eq!(group_of(&one, "alice", BareKey::session("alice", session)), user("alice"));
+        }
+        let groups: std::collections::HashSet<_> = (0..100).map(|i| user(&i.to_string())).collect();
+        assert!(groups.len() > 90, "users are spread");
+        assert_ne!(group_of(&other, "alice", BareKey::subject("alice")), user("alice"), "under another record key");
+        let own = |session: &[u8]| one.key_of("alice", BareKey::session("alice", session));
+        assert_ne!(own(b"1").as_bytes()[..30], own(b"2").as_bytes()[..30]);
     }
 
     /// Equal hashes would put all records into one bucket of a map.

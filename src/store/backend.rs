@@ -72,6 +72,14 @@ impl Backend {
         }
     }
 
+    /// Whether a swap of a user's records makes all of its changes or none.
+    pub(crate) fn is_atomic(&self) -> bool {
+        match &self.0 {
+            Kind::Memory(_) => false,
+            Kind::Shared(store) => store.is_atomic(),
+        }
+    }
+
     pub(crate) async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
         match &self.0 {
             Kind::Memory(store) => Ok(store.swap_all(changes)),
@@ -102,6 +110,8 @@ trait ErasedStore: Send + Sync {
 
     fn swap<'a>(&'a self, changes: &'a [Change]) -> BoxFuture<'a, Result<Swapped, StoreError>>;
 
+    fn is_atomic(&self) -> bool;
+
     fn check(&self) -> BoxFuture<'_, Result<(), StoreWarning>>;
 }
 
@@ -112,6 +122,10 @@ impl<T: Store> ErasedStore for T {
 
     fn swap<'a>(&'a self, changes: &'a [Change]) -> BoxFuture<'a, Result<Swapped, StoreError>> {
         Box::pin(Store::swap(self, changes))
+    }
+
+    fn is_atomic(&self) -> bool {
+        Store::is_atomic(self)
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), StoreWarning>> {

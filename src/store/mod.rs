@@ -104,12 +104,13 @@ impl Change {
 pub enum Swapped {
     /// Everything is written.
     Done,
-    /// A record was not as expected. It was not written, nor any after it.
+    /// A record was not as expected. It was not written, nor any after it; nor, by a store that
+    /// [is atomic](Store::is_atomic), any before it.
     Conflict {
         /// Which of the changes.
         at: usize,
     },
-    /// There is no room for another record. It was not written, nor any after it. Only for an insert.
+    /// There is no room for another record. As after a conflict, it was not written. Only for an insert.
     Full {
         /// Which of the changes.
         at: usize,
@@ -130,13 +131,23 @@ pub trait Store: Send + Sync + 'static {
     /// The record under a key.
     fn load(&self, key: Key) -> impl Future<Output = Result<Option<Stored>, StoreError>> + Send;
 
-    /// Makes the changes in order and stops at the first that cannot be made. A store may make all of them or none, but
-    /// the engine does not rely on it.
+    /// Makes the changes in order and stops at the first that cannot be made. A store may make all of them or none: see
+    /// [`is_atomic`](Self::is_atomic).
     ///
     /// A change writes `next` (`None` deletes) if the record's revision is `expected` (`None`: there is no record). If
     /// the stored record already has the revision of `next`, the change is done for any `expected`, and nothing is
     /// written: the swap was sent again after its answer was lost.
     fn swap(&self, changes: &[Change]) -> impl Future<Output = Result<Swapped, StoreError>> + Send;
+
+    /// Whether a [`swap`](Self::swap) of records of one [group](Key::group) makes all of its changes or none, and no
+    /// other operation sees a part of them. The default is `false`.
+    ///
+    /// Then the engine writes a user's record and a session's in one swap, which halves the round trips: an attempt is
+    /// counted in the write that records its result, and neither without the other. A store that wraps another must
+    /// forward it, or leave the default. It must always give the same answer.
+    fn is_atomic(&self) -> bool {
+        false
+    }
 
     /// Checks that the store is configured to meet the contract of [`Store`]. The default reports no problem.
     ///

@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use futures_util::FutureExt;
 use serde_json::Value;
 use tower_step_up::{
     Secret, StepUpBuilder,
@@ -19,12 +20,28 @@ use tower_step_up::{
 use crate::stopped;
 
 /// A store that delays every operation before and after it is applied, records its arguments, and can be set to fail.
-#[derive(Clone, Debug, Default)]
+///
+/// It makes the changes of a swap one after the other, like the store in process, or all or none, like Redis: the
+/// default with `FAULTY_STORE=atomic` in the environment, so that every test can be run with both.
+#[derive(Clone, Debug)]
 pub struct FaultyStore(Arc<State>);
+
+impl Default for FaultyStore {
+    fn default() -> Self {
+        match std::env::var("FAULTY_STORE").as_deref() {
+            Ok("atomic") => Self::atomic(),
+            Ok(other) => panic!("FAULTY_STORE is {other:?}, and can only be \"atomic\""),
+            Err(_) => Self::sequential(),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
     store: Mutex<MemoryStore>,
+    atomic: bool,
+    /// Held while a swap is applied.
+    applies: Mutex<()>,
     down: AtomicBool,
     stuck: AtomicBool,
     full: AtomicBool,
@@ -67,6 +84,16 @@ impl FaultyStore {
     pub fn on(&self, builder: StepUpBuilder) -> StepUpBuilder {
         let [record_key, secret] = [1, 7].map(|byte| Secret::new([byte; 32]).unwrap());
         builder.store(self.clone()).record_key(record_key).secret(secret)
+    }
+
+    /// A store that makes all changes of a swap or none.
+    pub fn atomic() -> Self {
+        Self(Arc::new(State { atomic: true, ..State::default() }))
+    }
+
+    /// A store that makes the changes of a swap one after the other.
+    pub fn sequential() -> Self {
+        Self(Arc::default())
     }
 
     /// Every operation fails from now on.
@@ -189,26 +216,27 @@ impl FaultyStore {
         if fails == Some(Fails::Unanswered) { Err(StoreError::new("no answer")) } else { done }
     }
 
-    /// Applies one change, with the configured delays and failures.
-    async fn write(&self, change: &Change) -> Result<Swapped, StoreError> {
-        let Change { key, expected, next, .. } = change;
-        let bytes = next.as_ref().map(Stored::encode);
-        self.0.seen.lock().unwrap().extend(bytes.clone());
-        if self.0.full.load(Ordering::SeqCst) && expected.is_none() && next.is_some() {
-            return Ok(Swapped::Full { at: 0 });
+    /// Applies changes, with the configured failures.
+    fn write(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        let encoded = |change: &Change| change.next.as_ref().map(Stored::encode);
+        self.0.seen.lock().unwrap().extend(changes.iter().filter_map(encoded));
+        let is_insert = |change: &Change| change.expected.is_none() && change.next.is_some();
+        if let (true, Some(at)) = (self.0.full.load(Ordering::SeqCst), changes.iter().position(is_insert)) {
+            return Ok(Swapped::Full { at });
         }
-        let one = std::slice::from_ref(change);
-        let mut swapped = self.store().swap(one).await;
+        let mut swapped = self.apply(changes)?;
         if self.0.twice.load(Ordering::SeqCst) {
-            swapped = self.store().swap(one).await;
+            swapped = self.apply(changes)?;
         }
-        if let Ok(Swapped::Done) = swapped {
+        if swapped == Swapped::Done {
             self.0.swaps.fetch_add(1, Ordering::SeqCst);
             let mut written = self.0.written.lock().unwrap();
-            match bytes {
-                Some(bytes) => written.insert(*key, bytes),
-                None => written.remove(key),
-            };
+            for change in changes {
+                match encoded(change) {
+                    Some(bytes) => written.insert(change.key, bytes),
+                    None => written.remove(&change.key),
+                };
+            }
         }
         let mut conflicts = self.0.conflicts.lock().unwrap();
         match *conflicts {
@@ -218,9 +246,23 @@ impl FaultyStore {
             }
             left => {
                 *conflicts = left.map(|left| left - 1);
-                swapped
+                Ok(swapped)
             }
         }
+    }
+
+    /// Applies all changes, or none.
+    fn apply(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        let _applies = self.0.applies.lock().unwrap();
+        let store = self.store();
+        for (at, Change { key, expected, next, .. }) in changes.iter().enumerate() {
+            let stored = store.load(*key).now_or_never().expect("it is in process")?;
+            let revision = stored.as_ref().map(Stored::revision);
+            if revision != *expected && (next.is_none() || revision != next.as_ref().map(Stored::revision)) {
+                return Ok(Swapped::Conflict { at });
+            }
+        }
+        store.swap(changes).now_or_never().expect("it is in process")
     }
 }
 
@@ -241,12 +283,20 @@ impl Store for FaultyStore {
     }
 
     async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        if self.is_atomic() && !changes.is_empty() {
+            return self.operate(changes[0].key, async { self.write(changes) }).await;
+        }
         for (at, change) in changes.iter().enumerate() {
-            if let Some(stop) = stopped(self.operate(change.key, self.write(change)).await?, at) {
+            let made = self.operate(change.key, async { self.write(std::slice::from_ref(change)) }).await?;
+            if let Some(stop) = stopped(made, at) {
                 return Ok(stop);
             }
         }
         Ok(Swapped::Done)
+    }
+
+    fn is_atomic(&self) -> bool {
+        self.0.atomic
     }
 
     async fn check(&self) -> Result<(), StoreWarning> {

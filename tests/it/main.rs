@@ -12,4 +12,5 @@ mod model;
 mod pairs;
 mod races;
 mod requirements;
+mod round_trips;
 mod store;

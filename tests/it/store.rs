@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use testkit::FaultyStore;
 use tower_step_up::{MemoryStore, store::conformance};
 
 use super::broken_stores::{Cached, Fault, FaultyMap, Slip};
@@ -31,6 +32,12 @@ async fn the_memory_store_keeps_it_in_race_after_race() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_remote_store_keeps_the_contract() {
     conformance::all(faulty_map(Fault::None)).await;
+}
+
+/// It makes all changes of a swap or none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_atomic_store_keeps_the_contract() {
+    conformance::all(FaultyStore::atomic()).await;
 }
 
 /// The memory store without its index.
@@ -84,6 +91,10 @@ broken! {
         a_load_sees_the_swap_before_it, "a load sees the swap that was answered before it";
     keeping_all_under_one_key_is_noticed: faulty_map(Fault::MixesKeys) =>
         keys_are_independent, "a record is loaded under its own key only";
+    claiming_to_be_atomic_is_noticed: faulty_map(Fault::ClaimsToBeAtomic) =>
+        a_swap_of_a_group_is_whole, "no change of a swap that conflicts is made";
+    claiming_to_be_atomic_is_noticed_in_a_race: faulty_map(Fault::ClaimsToBeAtomic) =>
+        swaps_of_a_group_race_as_wholes, "have both seen every swap that was done";
     taking_its_own_write_for_a_conflict_is_noticed: faulty_map(Fault::ConflictsWithItself) =>
         a_swap_sent_twice_is_done, "a swap whose record is there already is done";
     the_suite_runs_its_rules: faulty_map(Fault::InsertsNothing) =>

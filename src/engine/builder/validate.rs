@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::StepUpBuilder;
 use crate::{
     engine::{
-        Engine, Monotone, StepUp, local_failures::LocalFailures, rate_limit::RateLimits, store_check::StoreCheck,
-        telemetry, to_the_end::Unfinished,
+        Engine, Monotone, StepUp, local_failures::LocalFailures, rate_limit::RateLimits,
+        recipient_guess::LastRecipients, store_check::StoreCheck, telemetry, to_the_end::Unfinished,
     },
     rules::{ConfigError, Ids, Keyring, RandomFailed, RecordKey, Secret, check_scope, random_bytes},
     wire::Settings,
@@ -79,6 +79,7 @@ impl StepUpBuilder {
             wire,
             rate_limits: RateLimits::default(),
             local_failures: LocalFailures::default(),
+            last_recipients: LastRecipients::default(),
             unfinished: Unfinished::default(),
             store_check: StoreCheck::default(),
             observers: self.observers,

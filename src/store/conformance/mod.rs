@@ -29,6 +29,7 @@ mod probe;
 mod races;
 mod sample;
 mod single;
+mod whole;
 
 pub use self::{
     expiry::{an_update_prolongs, expiry_leaves_load_and_swap_agreed, updates_keep_a_short_lived_record},
@@ -42,6 +43,7 @@ pub use self::{
         an_insert_over_a_record_conflicts, an_update_replaces, bytes_are_read_exactly_or_refused,
         changes_are_made_in_their_order, keys_are_independent, nothing_is_evicted, records_are_kept_whole,
     },
+    whole::{a_swap_of_a_group_is_whole, swaps_of_a_group_race_as_wholes},
 };
 
 /// Number of races, or of steps of each task in a race.
@@ -67,6 +69,7 @@ pub async fn all<S: Store + Clone>(store: S) {
     a_recreated_record_matches_no_old_revision(store.clone()).await;
     keys_are_independent(store.clone()).await;
     changes_are_made_in_their_order(store.clone()).await;
+    a_swap_of_a_group_is_whole(store.clone()).await;
     nothing_is_evicted(store.clone()).await;
     a_load_sees_the_swap_before_it(store.clone()).await;
     loads_never_go_back(store.clone()).await;
@@ -74,6 +77,7 @@ pub async fn all<S: Store + Clone>(store: S) {
     one_swap_of_many_is_done(store.clone()).await;
     one_insert_of_many_is_done(store.clone()).await;
     inserts_and_deletes_take_turns(store.clone()).await;
+    swaps_of_a_group_race_as_wholes(store.clone()).await;
     a_dropped_swap_is_whole(store).await;
     for rule in slow {
         joined(rule).await;

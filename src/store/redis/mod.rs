@@ -17,20 +17,31 @@ use super::{Change, Key, Revision, Store, StoreError, StoreWarning, Stored, Swap
 mod connection;
 mod eviction;
 
-/// Compares the revision, the first 16 bytes, and sets or deletes, atomically. Every key is set with an expiry, so a
-/// crash leaves no key without one. If the record to be written is already there, a client library has sent the script
-/// again after losing the answer: that counts as done, not as a conflict (T33).
+/// Compares the revision of each record, its first 16 bytes, and only then sets or deletes them all, atomically. Every
+/// key is set with an expiry, so a crash leaves no key without one. Returns 0, or the number of the record that is not
+/// as expected. A record that is already the one to be written has been sent before by a client library that lost the
+/// answer: that counts as done, not as a conflict (T33).
 const SWAP: &str = r"
-local revision = redis.call('GETRANGE', KEYS[1], 0, 15)
-if ARGV[2] ~= '' and revision == string.sub(ARGV[2], 1, 16) then return 1 end
-if revision ~= ARGV[1] then return 0 end
-if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
-return 1";
+local due = {}
+for i, key in ipairs(KEYS) do
+  local expected, after = ARGV[3 * i - 2], ARGV[3 * i - 1]
+  local revision = redis.call('GETRANGE', key, 0, 15)
+  if after == '' or revision ~= string.sub(after, 1, 16) then
+    if revision ~= expected then return i end
+    due[#due + 1] = i
+  end
+end
+for _, i in ipairs(due) do
+  local after = ARGV[3 * i - 1]
+  if after == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], after, 'PX', ARGV[3 * i]) end
+end
+return 0";
 
 /// Keeps records in Redis 7 or later, or in Valkey, so that several processes see the same challenges and grants.
 ///
-/// A load is one `GET`; a swap is one script on one key for each change. There is no cache: what one process revokes,
-/// every other process refuses at its next request. The guard costs one round trip.
+/// A load is one `GET`, and a swap is one script, which changes all of a user's records or none. There is no cache: what
+/// one process revokes, every other process refuses at its next request. The guard costs one round trip, a start and a
+/// verification two each.
 ///
 /// # Example
 ///
@@ -139,8 +150,8 @@ impl RedisStore {
 
 impl<C> RedisStore<C> {
     /// A store over the application's own connection, such as a `redis::cluster_async::ClusterConnection`. It is cloned
-    /// for each operation and must reconnect by itself. Every command uses one key, so a cluster needs no hash tags. It
-    /// must not read from replicas.
+    /// for each operation and must reconnect by itself. The records of a user and of their sessions have the same hash
+    /// tag, so that a cluster keeps them in one slot. It must not read from replicas.
     pub fn over(connection: C) -> Self {
         Self {
             connection,
@@ -160,8 +171,35 @@ impl<C> RedisStore<C> {
         Self { shared: Arc::new(shared), ..self }
     }
 
+    /// The group as a hash tag, then the rest of the key.
     fn name(&self, key: &Key) -> String {
-        format!("{}{}", self.shared.prefix, Base64UrlUnpadded::encode_string(key.as_bytes()))
+        let (own, group) = key.as_bytes().split_at(key.as_bytes().len() - key.group().len());
+        let [own, group] = [own, group].map(Base64UrlUnpadded::encode_string);
+        format!("{}{{{group}}}{own}", self.shared.prefix)
+    }
+}
+
+impl<C: ConnectionLike + Clone> RedisStore<C> {
+    /// Swaps all or nothing, on one server.
+    async fn swap_group(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        let insert = changes.iter().position(|change| change.expected.is_none());
+        let script = if insert.is_some() { &self.shared.insert } else { &self.shared.change };
+        let mut swap = script.prepare_invoke();
+        for Change { key, expected, next } in changes {
+            swap.key(self.name(key));
+            swap.arg(expected.map(Revision::to_bytes).as_ref().map_or(&[][..], |bytes| bytes));
+            swap.arg(next.as_ref().map(Stored::encode).unwrap_or_default());
+            // Rounded up: an earlier expiry could lose a lock.
+            let millis = next.as_ref().map_or(1, |next| next.ttl().as_nanos().div_ceil(1_000_000).max(1));
+            swap.arg(u64::try_from(millis).unwrap_or(u64::MAX).min(LONGEST));
+        }
+        match (swap.invoke_async::<usize>(&mut self.connection.clone()).await, insert) {
+            (Ok(0), _) => Ok(Swapped::Done),
+            (Ok(number), _) => Ok(Swapped::Conflict { at: number - 1 }),
+            // The server is out of memory: only new records are refused, as by any full store.
+            (Err(error), Some(at)) if error.code() == Some("OOM") => Ok(Swapped::Full { at }),
+            (Err(error), _) => Err(failed(error)),
+        }
     }
 }
 
@@ -177,26 +215,22 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
         answer.map_err(failed)?.map(|bytes| Stored::decode(&bytes)).transpose()
     }
 
-    /// Runs one script for each change, so that each script uses one key, as a cluster requires.
+    /// Runs one script for all changes of a group, because a cluster may keep another group elsewhere.
     async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
-        let mut connection = self.connection.clone();
-        for (at, Change { key, expected, next }) in changes.iter().enumerate() {
-            let script = if expected.is_none() { &self.shared.insert } else { &self.shared.change };
-            let mut swap = script.key(self.name(key));
-            swap.arg(expected.map(Revision::to_bytes).as_ref().map_or(&[][..], |bytes| bytes));
-            swap.arg(next.as_ref().map(Stored::encode).unwrap_or_default());
-            // Rounded up: an earlier expiry could lose a lock.
-            let millis = next.as_ref().map_or(1, |next| next.ttl().as_nanos().div_ceil(1_000_000).max(1));
-            swap.arg(u64::try_from(millis).unwrap_or(u64::MAX).min(LONGEST));
-            match swap.invoke_async::<i64>(&mut connection).await {
-                Ok(1) => {}
-                Ok(_) => return Ok(Swapped::Conflict { at }),
-                // The server is out of memory: only new records are refused, as by any full store.
-                Err(error) if expected.is_none() && error.code() == Some("OOM") => return Ok(Swapped::Full { at }),
-                Err(error) => return Err(failed(error)),
+        let mut begins_at = 0;
+        for changes in changes.chunk_by(|a, b| self.is_atomic() && a.key.group() == b.key.group()) {
+            match self.swap_group(changes).await? {
+                Swapped::Done => begins_at += changes.len(),
+                Swapped::Conflict { at } => return Ok(Swapped::Conflict { at: begins_at + at }),
+                Swapped::Full { at } => return Ok(Swapped::Full { at: begins_at + at }),
             }
         }
         Ok(Swapped::Done)
+    }
+
+    /// Unless the prefix contains the braces that would make a cluster spread the records of one user.
+    fn is_atomic(&self) -> bool {
+        !self.shared.prefix.contains("{}")
     }
 
     async fn check(&self) -> Result<(), StoreWarning> {

@@ -2,13 +2,19 @@
 //! run.
 
 use std::{
+    collections::HashMap,
     future::Future,
     pin::Pin,
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use testkit::FaultyStore;
-use tower_step_up::{Caller, ChallengeError, ManualClock, Policy, PushReply, PushReplyError, StepUp, discard};
+use tower_step_up::{
+    Caller, ChallengeError, ManualClock, OtpMessage, Policy, PushReply, PushReplyError, Recipient, SendBudget, StepUp,
+    discard,
+};
 
 use super::{caller, limited, passes};
 
@@ -113,6 +119,50 @@ async fn revoking_one() {
             };
             assert!(interleave(order, vec![revoke, verify])[0], "order {order}");
             assert!(!passes(&step_up, &alice).await, "order {order}, push: {push}");
+        }
+    }
+}
+
+/// Two users start at once, and their common recipient may get one more message: one gets it, and the other keeps the
+/// code that was sent before, and the budget.
+#[tokio::test]
+async fn the_last_message_to_a_recipient() {
+    for order in 0..ORDERS {
+        let (clock, codes) = (ManualClock::new(), Arc::new(Mutex::new(HashMap::<String, String>::new())));
+        let sent = Arc::clone(&codes);
+        let policy = Policy::new().send_budget(SendBudget::new().per_5_minutes(2));
+        let builder = StepUp::builder()
+            .otp("SMS", move |message: OtpMessage| {
+                sent.lock().unwrap().insert(message.subject().into(), message.code().expose().into());
+                std::future::ready(Ok(()))
+            })
+            .otp("EMAIL", async |_| Ok(()))
+            .enrollment(async |caller: Caller, channel: String| {
+                Ok(Recipient::new(if channel == "SMS" { "everybody's" } else { caller.subject() }))
+            })
+            .clock(clock.clone())
+            .policy(policy);
+        let step_up = FaultyStore::default().on(builder).build().unwrap();
+        let users = ["alice", "bob", "carol", "dave", "erin"].map(|user| caller(user, 1));
+        for user in &users {
+            step_up.start_otp(user, "SMS", None).await.unwrap();
+        }
+        let before = codes.lock().unwrap().clone();
+        clock.advance(Duration::from_secs(30));
+        let [alice, bob, ..] = &users;
+        let start = async |user| step_up.start_otp(user, "SMS", None).await.is_ok();
+        let started = interleave(order, vec![Box::pin(start(alice)), Box::pin(start(bob))]);
+        assert_eq!(started.iter().filter(|started| **started).count(), 1, "order {order}");
+        let (winner, loser) = if started[0] { (alice, bob) } else { (bob, alice) };
+
+        let code = |codes: &HashMap<String, String>, user: &Caller| codes[user.subject()].clone();
+        let after = codes.lock().unwrap().clone();
+        assert_eq!(code(&after, loser), code(&before, loser), "order {order}: nothing was sent");
+        let elsewhere = |user: &Caller| caller(user.subject(), 2);
+        step_up.start_otp(&elsewhere(loser), "EMAIL", None).await.expect("has had one message of two");
+        step_up.start_otp(&elsewhere(winner), "EMAIL", None).await.expect_err("has had two messages");
+        for user in [winner, loser] {
+            step_up.verify_otp(user, "SMS", &code(&after, user)).await.expect("the last code that was sent");
         }
     }
 }

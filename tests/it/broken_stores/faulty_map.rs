@@ -46,6 +46,8 @@ pub(crate) enum Fault {
     StopsNowhere,
     /// Always reports the first change as the conflicting one.
     NamesTheFirst,
+    /// Claims to make all changes of a swap or none, and makes those before a conflict.
+    ClaimsToBeAtomic,
 }
 
 /// Keeps encoded records.
@@ -111,6 +113,10 @@ impl Store for FaultyMap {
             }
         }
         Ok(stop)
+    }
+
+    fn is_atomic(&self) -> bool {
+        self.fault == Fault::ClaimsToBeAtomic
     }
 }
 
