@@ -30,6 +30,14 @@ bench *args:
 performance *args:
     cargo bench --manifest-path benches/http/Cargo.toml --target-dir target -- {{args}}
 
+# Instruction counts, compared with the baseline
+instructions:
+    .ci/instructions
+
+# Count instructions, and write the baseline
+baseline:
+    .ci/instructions --renew
+
 # Every fuzz target for some seconds
 fuzz seconds="10":
     fuzz/smoke.sh {{seconds}}

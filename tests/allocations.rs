@@ -1,5 +1,5 @@
-//! A request that a guard lets through costs no allocation of its own, a refusal three, and bytes that are no record
-//! cost little memory.
+//! A request that a guard lets through costs no allocation of its own, a refusal three; those of a start and of a
+//! verification have a bound, and bytes that are no record cost little memory.
 //!
 //! This is a separate binary, because its global allocator counts every allocation of the thread.
 
@@ -9,6 +9,7 @@ use std::{
     convert::Infallible,
     hint::black_box,
     io,
+    pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -56,6 +57,13 @@ fn count<T>(run: impl FnOnce() -> T) -> usize {
     ALLOCATIONS.with(Cell::get) - before
 }
 
+fn now_or_never<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("nothing is awaited"),
+    }
+}
+
 /// A hyper service as a tower service.
 struct OnHyper<S>(S);
 
@@ -97,11 +105,7 @@ where
     let mut cx = Context::from_waker(Waker::noop());
     let mut once = |request| {
         assert!(service.poll_ready(&mut cx).is_ready());
-        let mut future = std::pin::pin!(service.call(request));
-        match future.as_mut().poll(&mut cx) {
-            Poll::Ready(response) => response.unwrap(),
-            Poll::Pending => panic!("nothing is awaited"),
-        }
+        now_or_never(service.call(request)).unwrap()
     };
     (0..100).for_each(|_| drop(once(request())));
     let request = request();
@@ -111,11 +115,8 @@ where
 fn stepped_up() -> (StepUp, Caller) {
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).build().unwrap();
     let alice = Caller::user("alice").session("session");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        step_up.start_otp(&alice, "SMS", None).await.unwrap();
-        step_up.verify_otp(&alice, "SMS", "123456").await.unwrap();
-    });
+    now_or_never(step_up.start_otp(&alice, "SMS", None)).unwrap();
+    now_or_never(step_up.verify_otp(&alice, "SMS", "123456")).unwrap();
     (step_up, alice)
 }
 
@@ -249,6 +250,23 @@ fn a_refusal_for_a_store_that_is_down_costs_no_more() {
     };
     let (empty, down) = (of_store(false), of_store(true));
     assert!(down <= empty + 1, "{down} instead of {empty} and the box of the store's error");
+}
+
+/// The median over many users: an operation may also grow a table of the store.
+#[test]
+fn a_start_and_a_verification_allocate_within_bounds() {
+    const USERS: usize = 501;
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).build().unwrap();
+    let (starts, verifications): (Vec<_>, Vec<_>) = (0..USERS)
+        .map(|user| {
+            let caller = Caller::user(user).session("session");
+            let start = count(|| now_or_never(step_up.start_otp(&caller, "SMS", None)).unwrap());
+            (start, count(|| now_or_never(step_up.verify_otp(&caller, "SMS", "123456")).unwrap()))
+        })
+        .unzip();
+    let median = |mut counts: Vec<usize>| *counts.select_nth_unstable(USERS / 2).1;
+    at_most(38, "a start", median(starts));
+    at_most(59, "a verification", median(verifications));
 }
 
 #[test]
