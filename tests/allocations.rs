@@ -270,8 +270,8 @@ fn a_start_and_a_verification_allocate_within_bounds() {
 }
 
 #[test]
-fn a_caller_costs_two_allocations() {
-    assert!(count(|| Caller::user("alice").session("session")) <= 2);
+fn a_caller_costs_one_allocation() {
+    assert_eq!(count(|| Caller::user("alice").session("session")), 1);
     let (step_up, alice) = stepped_up();
     assert_eq!(count(|| alice.clone()), 0);
     assert_eq!(count(|| step_up.clone()), 0);

@@ -35,13 +35,9 @@ use crate::{engine::Grant, rules::BareKey};
 /// `tower_sessions::Session::id()` before the session is loaded, names a session of the client's choice.
 #[derive(Clone)]
 pub struct Caller {
-    identity: Arc<Identity>,
-    grant: Option<Grant>,
-}
-
-struct Identity {
-    subject: Box<str>,
+    subject: Arc<str>,
     session: BareKey,
+    grant: Option<Grant>,
 }
 
 /// A [`Caller`] under construction: [`Caller::user`] sets the user, and [`session`](Self::session) completes it.
@@ -50,7 +46,7 @@ struct Identity {
 #[derive(Clone)]
 #[must_use = "name the session: .session(id)"]
 pub struct CallerOf {
-    subject: Box<str>,
+    subject: Arc<str>,
     /// Whether the user's id could not be printed.
     unprintable: bool,
 }
@@ -83,7 +79,7 @@ impl CallerOf {
         } else {
             BareKey::session(&subject, id.as_ref())
         };
-        Caller { identity: Arc::new(Identity { subject, session }), grant: None }
+        Caller { subject, session, grant: None }
     }
 }
 
@@ -160,7 +156,7 @@ impl Caller {
     /// The user's id, as the application gave it.
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.identity.subject
+        &self.subject
     }
 
     /// The grant with which this request passed a guard; `None` without a guard.
@@ -182,7 +178,7 @@ impl Caller {
 
     /// The engine derives the key of the session's record from it.
     pub(crate) fn session(&self) -> BareKey {
-        self.identity.session
+        self.session
     }
 
     pub(crate) fn set_grant(&mut self, grant: Option<Grant>) {

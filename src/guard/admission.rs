@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri, header::CACHE_CONTROL, request::Parts};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri,
+    header::{CACHE_CONTROL, Entry},
+    request::Parts,
+};
 
 use super::{
     condition::Condition,
@@ -17,8 +21,9 @@ use crate::{
 /// Sets `Cache-Control: no-store` where the response has no `Cache-Control`: a cache in front of the guard would serve
 /// it to clients that have not stepped up.
 pub(super) fn forbid_storing(answer: &mut HeaderMap) {
-    if !answer.contains_key(CACHE_CONTROL) {
-        answer.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(Entry::Vacant(missing)) = answer.try_entry(CACHE_CONTROL) {
+        // Fails only in a map of 32,768 headers.
+        let _ = missing.try_insert(HeaderValue::from_static("no-store"));
     }
 }
 
