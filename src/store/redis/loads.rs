@@ -16,8 +16,9 @@ use super::connection::{Connected, ManagedConnection};
 
 /// Loads in flight that are sent one by one, each by its caller.
 const ALONE: usize = 4;
-/// Tasks that send batches, each one batch at a time: one is sent while another one is answered.
-const TASKS: usize = 2;
+/// Tasks that send batches, each one batch at a time. More make batches small; fewer let a load wait longer for the next
+/// batch, which is at most a round trip divided by them.
+const TASKS: usize = 4;
 /// Loads in a batch.
 const BATCH: usize = 128;
 
