@@ -9,6 +9,7 @@ mod discovery;
 mod dump;
 mod eviction;
 mod faults;
+mod loads;
 mod nodes;
 mod proxy;
 mod resent;

@@ -19,6 +19,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use super::loads::Loads;
 use crate::timeout::BoxFuture;
 
 /// Timeout of connecting and of a command. The engine's own deadline usually ends first.
@@ -45,22 +46,23 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    found: Option<Connected>,
+    found: Option<Arc<Connected>>,
     /// The search in progress, by one task for all waiting operations. It continues if they give up.
     sought: Option<Search>,
     /// When the last search began.
     began: Option<Instant>,
 }
 
-type Search = watch::Receiver<Option<RedisResult<Connected>>>;
+type Search = watch::Receiver<Option<RedisResult<Arc<Connected>>>>;
 
-/// A connection in use.
-#[derive(Clone)]
-struct Connected {
+/// A connection in use. Its address identifies it.
+pub(super) struct Connected {
     connection: MultiplexedConnection,
     since: Instant,
-    /// When this connection last answered, with success or an error. Its address also identifies the connection.
-    answered: Arc<Mutex<Instant>>,
+    /// When this connection last answered, with success or an error.
+    answered: Mutex<Instant>,
+    /// The loads that wait for this connection.
+    pub(super) loads: Loads,
 }
 
 /// The state of a connection as an error shows it.
@@ -88,7 +90,7 @@ impl ManagedConnection {
     }
 
     /// The connection in use, or the result of a search.
-    async fn found(&self) -> RedisResult<Connected> {
+    pub(super) async fn found(&self) -> RedisResult<Arc<Connected>> {
         let mut sought = {
             let mut state = self.state();
             match &state.found {
@@ -113,7 +115,7 @@ impl ManagedConnection {
             sleep_until(begins).await;
             let found = timeout(SEARCH, async { connect(&(managed.0.find)().await?).await }).await;
             let found = found.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-            let found = found.map(Connected::new);
+            let found = found.map(Connected::new).map(Arc::new);
             {
                 let mut state = managed.state();
                 state.sought = None;
@@ -126,29 +128,49 @@ impl ManagedConnection {
     }
 
     /// Awaits an answer, and checks the connection's health by it.
-    async fn watch<T>(&self, found: &Connected, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    pub(super) async fn watch<T>(
+        &self,
+        found: &Arc<Connected>,
+        answer: impl Future<Output = RedisResult<T>>,
+    ) -> RedisResult<T> {
+        let answer = self.wait(found, answer).await;
+        self.check(found, answer.as_ref().err());
+        answer
+    }
+
+    /// Awaits an answer whose sender checks the connection's health.
+    pub(super) async fn wait<T>(&self, found: &Arc<Connected>, answer: impl Future<Output = T>) -> T {
         let mut waiting = Waiting { managed: self, found, since: Some(Instant::now()) };
         let answer = answer.await;
         waiting.since = None;
-        match answer.as_ref().err().map_or(Health::Good, Health::of) {
+        answer
+    }
+
+    /// Checks the connection's health by an answer, which may be an error.
+    pub(super) fn check(&self, found: &Arc<Connected>, error: Option<&RedisError>) {
+        match error.map_or(Health::Good, Health::of) {
             Health::Good => found.has_answered(),
             Health::Wrong if found.since.elapsed() < TRUSTED => found.has_answered(),
             Health::Slow => self.doubt(found),
             Health::Wrong | Health::Lost => self.leave(found),
         }
-        answer
+    }
+
+    /// Runs a task on the runtime of the connection.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.runtime.spawn(task);
     }
 
     /// Stops using a connection: the next operation starts a search.
-    fn leave(&self, left: &Connected) {
-        self.state().found.take_if(|found| found.is(left));
+    fn leave(&self, left: &Arc<Connected>) {
+        self.state().found.take_if(|found| Arc::ptr_eq(found, left));
     }
 
     /// Searches for another connection while this one stays in use, unless a search runs or began less than `TRUSTED`
     /// ago.
-    fn doubt(&self, doubted: &Connected) {
+    fn doubt(&self, doubted: &Arc<Connected>) {
         let mut state = self.state();
-        let is_in_use = state.found.as_ref().is_some_and(|found| found.is(doubted));
+        let is_in_use = state.found.as_ref().is_some_and(|found| Arc::ptr_eq(found, doubted));
         let is_due = [Some(doubted.since), state.began].into_iter().flatten().all(|at| at.elapsed() >= TRUSTED);
         if is_in_use && is_due && state.sought().is_none() {
             self.search(&mut state);
@@ -166,11 +188,17 @@ impl State {
 impl Connected {
     fn new(connection: MultiplexedConnection) -> Self {
         let since = Instant::now();
-        Self { connection, since, answered: Arc::new(Mutex::new(since)) }
+        Self { connection, since, answered: Mutex::new(since), loads: Loads::default() }
     }
 
-    fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.answered, &other.answered)
+    /// Sends one command. The server's errors arrive as values.
+    pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        self.connection.clone().send_packed_command(command).await?.extract_error()
+    }
+
+    /// Sends commands together. The server's errors stay values.
+    pub(super) async fn send_all(&self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+        self.connection.clone().send_packed_commands(commands, 0, commands.len()).await
     }
 
     fn answered(&self) -> MutexGuard<'_, Instant> {
@@ -206,7 +234,7 @@ impl Health {
 /// An operation in progress. Dropping it means that its caller gave up waiting.
 struct Waiting<'a> {
     managed: &'a ManagedConnection,
-    found: &'a Connected,
+    found: &'a Arc<Connected>,
     since: Option<Instant>,
 }
 
@@ -232,10 +260,7 @@ impl ConnectionLike for ManagedConnection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let found = self.found().await?;
-            let mut connection = found.connection.clone();
-            // The server's errors arrive as values.
-            let answer = async { connection.send_packed_command(command).await?.extract_error() };
-            self.watch(&found, answer).await
+            self.watch(&found, found.send(command)).await
         })
     }
 

@@ -1,12 +1,15 @@
 //! Records in Redis or Valkey (feature `redis`), shared by several processes.
 
 use std::{
+    any::Any,
     fmt,
     future::{Future, ready},
     sync::Arc,
 };
 
-use ::redis::{Client, Cmd, IntoConnectionInfo, RedisError, RedisResult, Script, aio::ConnectionLike};
+use ::redis::{
+    Client, Cmd, IntoConnectionInfo, RedisError, RedisResult, Script, aio::ConnectionLike, from_redis_value,
+};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use tokio::runtime::Handle;
 
@@ -16,6 +19,7 @@ use super::{Change, Key, Revision, Store, StoreError, StoreWarning, Stored, Swap
 
 mod connection;
 mod eviction;
+mod loads;
 
 /// Compares the revision of each record, its first 16 bytes, and only then sets or deletes them all, atomically. Every
 /// key is set with an expiry, so a crash leaves no key without one. Returns 0, or the number of the record that is not
@@ -203,14 +207,23 @@ impl<C: ConnectionLike + Clone> RedisStore<C> {
     }
 }
 
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// The bytes under a key. An application's own connection gets one command for each load.
+    async fn get(&self, key: &Key) -> RedisResult<Option<Vec<u8>>> {
+        let get = Cmd::get(self.name(key));
+        match (&self.connection as &dyn Any).downcast_ref::<ManagedConnection>() {
+            Some(managed) => Ok(from_redis_value(managed.get(get).await?)?),
+            None => get.query_async(&mut self.connection.clone()).await,
+        }
+    }
+}
+
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
-        let mut connection = self.connection.clone();
-        let get = Cmd::get(self.name(&key));
-        let mut answer: RedisResult<Option<Vec<u8>>> = get.query_async(&mut connection).await;
+        let mut answer = self.get(&key).await;
         // An idle connection may have been closed; a load has no side effects, so it can be repeated.
         if answer.as_ref().is_err_and(is_lost) {
-            answer = get.query_async(&mut connection).await;
+            answer = self.get(&key).await;
         }
         answer.map_err(failed)?.map(|bytes| Stored::decode(&bytes)).transpose()
     }
