@@ -179,7 +179,7 @@ impl<C> RedisStore<C> {
     fn name(&self, key: &Key) -> String {
         let (own, group) = key.as_bytes().split_at(key.as_bytes().len() - key.group().len());
         let [own, group] = [own, group].map(Base64UrlUnpadded::encode_string);
-        format!("{}{{{group}}}{own}", self.shared.prefix)
+        [&self.shared.prefix, "{", &group, "}", &own].concat()
     }
 }
 
