@@ -1,9 +1,18 @@
 //! Guesses which recipient's record an operation will need, so that it is read together with the others.
 
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+};
+
+use futures_util::future::{MaybeDone, maybe_done};
 use moka::sync::Cache;
 
-use super::Engine;
-use crate::store::{Key, Stored};
+use super::{Engine, records::StoreDown};
+use crate::{
+    store::{Key, Lookup, StoreError, Stored},
+    timeout::{BoxFuture, within},
+};
 
 /// Limit of users. Beyond it, the least used are forgotten.
 const USERS: u64 = 10_000;
@@ -19,22 +28,52 @@ impl Default for LastRecipients {
     }
 }
 
-/// The recipient that was guessed, and its record.
+/// The recipient that was guessed. Its record is read while others are awaited; whether it comes at all matters only to
+/// an operation that needs it.
 pub(super) struct GuessedRecipient {
-    pub(super) key: Key,
-    pub(super) record: Option<Stored>,
+    key: Key,
+    load: MaybeDone<BoxFuture<'static, Result<Option<Stored>, StoreError>>>,
+}
+
+impl GuessedRecipient {
+    /// Awaits a future, and reads the record meanwhile.
+    pub(super) async fn beside<T>(&mut self, others: impl Future<Output = T>) -> T {
+        let mut others = pin!(others);
+        poll_fn(|cx| {
+            let _ = Pin::new(&mut self.load).poll(cx);
+            others.as_mut().poll(cx)
+        })
+        .await
+    }
 }
 
 impl Engine {
-    /// Reads the record of the recipient that a user's operation probably needs.
-    pub(super) async fn guess_recipient(&self, subject_key: &Key) -> Option<GuessedRecipient> {
+    /// Guesses the recipient that a user's operation needs; none in process, where a load costs nothing.
+    pub(super) fn guess_recipient(&self, subject_key: &Key) -> Option<GuessedRecipient> {
         if !self.store.is_shared() {
             return None;
         }
         #[expect(clippy::disallowed_methods, reason = "a lost or older guess costs a round trip")]
         let key = self.last_recipients.0.get(subject_key)?;
-        let record = self.look_up(&key).await.ok()?;
-        Some(GuessedRecipient { key, record })
+        match self.begin_load(&key) {
+            Lookup::Pending(load) => Some(GuessedRecipient { key, load: maybe_done(load) }),
+            Lookup::Ready(_) => None,
+        }
+    }
+
+    /// The record of the recipient, if it was the guess, and otherwise by another load.
+    pub(super) async fn load_recipient(
+        &self,
+        key: &Key,
+        guessed: Option<GuessedRecipient>,
+    ) -> Result<Option<Stored>, StoreDown> {
+        if let Some(mut guessed) = guessed.filter(|guessed| guessed.key == *key)
+            && within(self.policy.store_deadline, &mut guessed.load).await.is_some()
+            && let Some(Ok(record)) = Pin::new(&mut guessed.load).take_output()
+        {
+            return Ok(record);
+        }
+        self.load(key).await
     }
 
     /// Makes this recipient the next guess.

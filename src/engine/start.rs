@@ -57,8 +57,12 @@ impl Engine {
     ) -> Result<Prechecked, ChallengeError> {
         let subject_key = &self.subject_key(caller.subject());
         let session_key = &self.session_key(caller);
-        let (loaded, guessed) = join(self.load_both(subject_key, session_key), self.guess_recipient(subject_key)).await;
-        let loaded = loaded?;
+        let mut guessed = self.guess_recipient(subject_key);
+        let load = self.load_both(subject_key, session_key);
+        let loaded = match &mut guessed {
+            Some(guessed) => guessed.beside(load).await,
+            None => load.await,
+        }?;
         let now = self.now();
         let user = self.subject_of(loaded.subject.as_ref())?;
         let denials = self.remembered(subject_key, user, now);
@@ -138,10 +142,9 @@ impl Engine {
         let mut retries = self.retries();
         while retries.next().await {
             let load_recipient = async {
-                let Some(key) = recipient_key else { return Ok(None) };
-                match guessed.take().filter(|guessed| guessed.key == *key) {
-                    Some(guessed) => Ok(guessed.record),
-                    None => self.load(key).await,
+                match recipient_key {
+                    Some(key) => self.load_recipient(key, guessed.take()).await,
+                    None => Ok(None),
                 }
             };
             let load_others = async {
@@ -196,6 +199,10 @@ impl Engine {
                     self.put_recipient(key, stored_recipient, counted, &message, progress).await
                 };
                 let (swapped, at_recipient) = join(self.swap_all([of_user, of_session], now), at_recipient).await;
+                if swapped.is_err() {
+                    // It may have been written, and the recipient's record was. Nothing is sent, so nothing is owed.
+                    progress.written = Written::Challenge;
+                }
                 if let Swap::Done([_, session]) = swapped? {
                     progress.written = Written::Challenge;
                     at_recipient?;
@@ -261,7 +268,7 @@ impl Engine {
         Err(ChallengeError::Unavailable)
     }
 
-    /// Withdraws a start whose challenge is written, but whose message was refused: as after one that was not sent.
+    /// Withdraws a start whose challenge may be written, and whose sender is not asked.
     async fn withdraw(&self, beginning: &StartRequest<'_>, recipient_key: Option<&Key>) {
         let StartRequest { caller, challenge_id, push, .. } = *beginning;
         let session_key = &self.session_key(caller);
@@ -272,8 +279,10 @@ impl Engine {
         } else {
             self.withdraw_otp(caller, challenge_id).await.ok().flatten()
         };
-        let now = self.now();
-        let withdraw = |subject: &mut Subject| subject.not_sent(challenge_id, session_key, came_back, now);
+        let withdraw = |subject: &mut Subject| {
+            subject.withdraw(challenge_id);
+            subject.reopen(session_key, came_back);
+        };
         self.take_back(beginning, recipient_key, withdraw).await;
     }
 

@@ -106,10 +106,12 @@ impl Attempt<'_> {
             let current = engine.session_of(session.as_ref())?.unwrap_or(&empty);
             if let Some(error) = current.was_wrong(self.id, &engine.policy) {
                 // An earlier swap succeeded, though the store did not confirm it (T33).
+                engine.local_failures.add(&self.subject_key, self.id, now);
                 return Err(self.wrong(loaded.subject.clone(), current.otp_id(), error, now).await);
             }
             if user.is_some_and(|user| user.has_failure(self.id)) {
                 // As before, but the challenge that was compared has been replaced.
+                engine.local_failures.add(&self.subject_key, self.id, now);
                 return Err(ChallengeError::Unavailable.into());
             }
             let (mut next_user, recipient) = self.counted(user, current, &enrolled, now).await?;
@@ -121,12 +123,13 @@ impl Attempt<'_> {
                 Write { key: &self.subject_key, expected: subject.as_ref(), next: Record::Subject(next_user) },
                 Write { key: &self.session_key, expected: session.as_ref(), next: Record::Session(next_session) },
             ];
-            let at_recipient = result.settle_recipient(guessed.take());
-            let (swapped, ()) = join(engine.swap_all(writes, now), at_recipient).await;
-            match swapped {
+            match engine.swap_all(writes, now).await {
                 Ok(Swap::Done([user, session])) => {
                     result.remember_failure();
-                    return result.answer(user, session).await;
+                    // Not beside the swap: only a right code writes it, so it would tell of one that was not counted.
+                    let at_recipient = result.settle_recipient(guessed.take());
+                    let (answer, ()) = join(result.answer(user, session), at_recipient).await;
+                    return answer;
                 }
                 Ok(Swap::Conflict) => loaded = engine.load_both(&self.subject_key, &self.session_key).await?,
                 // It may have been written.
@@ -340,9 +343,10 @@ impl Comparison<'_> {
     async fn settle_recipient(&self, guessed: Option<GuessedRecipient>) {
         let (Compared::Right, Some(challenge_id)) = (&self.outcome, self.challenge_id) else { return };
         let Some(recipient) = &self.recipient else { return };
-        let known = guessed.filter(|guessed| guessed.key == *recipient).and_then(|guessed| guessed.record);
+        let engine = self.attempt.engine;
+        let Ok(known) = engine.load_recipient(recipient, guessed).await else { return };
         let verified = |sends: &mut Sends| sends.verified(challenge_id);
-        let _ = self.attempt.engine.change_recipient(Some(recipient), known, verified).await;
+        let _ = engine.change_recipient(Some(recipient), known, verified).await;
     }
 
     /// Remembers a wrong code in this process, in case that a shared store loses it.

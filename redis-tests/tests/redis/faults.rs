@@ -148,6 +148,12 @@ async fn out_of_memory() {
     let started = patient.build().unwrap().start_otp(&Caller::user("bob").session("1"), "SMS", None).await;
     assert_eq!(started, Err(ChallengeError::Unavailable));
     assert_eq!(*errors.lock().unwrap(), ["the store has no room for another record"]);
+    // A session that is new, of a user who is not: neither record is written.
+    let records = || server.keys().into_iter().map(|key| server.say(&["GET", &key])).collect::<Vec<_>>();
+    let before = records();
+    let started = node.start_otp(&Caller::user("alice").session("another"), "SMS", None).await;
+    assert_eq!(started, Err(ChallengeError::Unavailable));
+    assert_eq!(records(), before);
     for answer in [node.lock("bob").await, node.unlock("bob").await] {
         assert_eq!(answer, Err(ChallengeError::Unavailable), "a new user");
     }

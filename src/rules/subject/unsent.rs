@@ -20,6 +20,11 @@ impl Subject {
         rare.unsent.retain(|unsent| unsent.id != challenge_id.0 && now < unsent.at.saturating_add(TEN_MINUTES));
         rare.unsent.push(Attempt { id: challenge_id.0, at: now });
         drop(rare);
+        self.reopen(session, came_back);
+    }
+
+    /// Lists a code that is pending again.
+    pub(crate) fn reopen(&mut self, session: &Key, came_back: Option<CameBack>) {
         if let Some(CameBack { challenge_id, deadline, recipient }) = came_back {
             self.close(challenge_id);
             let (session, push) = (*session, None);

@@ -24,7 +24,8 @@ mod loads;
 /// Compares the revision of each record, its first 16 bytes, and only then sets or deletes them all, atomically. Every
 /// key is set with an expiry, so a crash leaves no key without one. Returns 0, or the number of the record that is not
 /// as expected. A record that is already the one to be written has been sent before by a client library that lost the
-/// answer: that counts as done, not as a conflict (T33).
+/// answer: that counts as done, not as a conflict (T33). An expiry is from one millisecond to a hundred years: with another
+/// one the server would refuse a record after it has written those before.
 const SWAP: &str = r"
 local due = {}
 for i, key in ipairs(KEYS) do

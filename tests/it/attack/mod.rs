@@ -9,6 +9,7 @@ mod floods;
 mod interleaved;
 mod locked;
 mod lost_records;
+mod one_swap;
 mod other_users;
 mod races;
 mod resends;
