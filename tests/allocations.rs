@@ -9,6 +9,8 @@ use std::{
     convert::Infallible,
     hint::black_box,
     io,
+    pin::pin,
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -19,7 +21,8 @@ use hyper_util::service::TowerToHyperService;
 use testkit::NoOp;
 use tower::{Service, layer::layer_fn, service_fn};
 use tower_step_up::{
-    Caller, Refusal, RefusalTerms, RequireStepUp, Requirement, ResponseForRefusal, Secret, StepUp, discard,
+    Caller, MemoryStore, Refusal, RefusalTerms, RequireStepUp, Requirement, ResponseForRefusal, Secret, StepUp,
+    discard,
     guard::refusal::OAuth,
     store::{Change, Key, Store, StoreError, Stored, Swapped},
 };
@@ -249,6 +252,43 @@ fn a_refusal_for_a_store_that_is_down_costs_no_more() {
     };
     let (empty, down) = (of_store(false), of_store(true));
     assert!(down <= empty + 1, "{down} instead of {empty} and the box of the store's error");
+}
+
+fn now_or_never<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("in process nothing waits"),
+    }
+}
+
+/// Takes the changes of an operation, and makes none.
+#[derive(Clone, Default)]
+struct Takes(Arc<Mutex<Vec<Change>>>);
+
+impl Store for Takes {
+    async fn load(&self, _: Key) -> Result<Option<Stored>, StoreError> {
+        Ok(None)
+    }
+
+    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        self.0.lock().unwrap().extend_from_slice(changes);
+        Err(StoreError::new("full"))
+    }
+}
+
+/// T18: what a full store refuses leaves no garbage that has to be freed later.
+#[test]
+fn an_insert_without_a_place_allocates_nothing() {
+    let takes = Takes::default();
+    let secret = |byte| Secret::new([byte; 32]).unwrap();
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).store(takes.clone());
+    let step_up = step_up.secret(secret(1)).record_key(secret(2)).build().unwrap();
+    assert!(now_or_never(step_up.start_otp(&Caller::user("alice").session("1"), "SMS", None)).is_err());
+    let changes = std::mem::take(&mut *takes.0.lock().unwrap());
+    let full = MemoryStore::with_capacity(0);
+    let refused = || assert_eq!(now_or_never(full.swap(&changes[..1])).unwrap(), Swapped::Full { at: 0 });
+    // Some of the calls look for expired records first.
+    assert_eq!((0..10).map(|_| count(refused)).min(), Some(0));
 }
 
 #[test]
