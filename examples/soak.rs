@@ -17,7 +17,7 @@ use std::{
 };
 
 use tower_step_up::{
-    Caller, ChallengeError, MemoryStore, Policy, Requirement, StepUp, discard,
+    Caller, ChallengeError, MemoryStore, Policy, Requirement, Secret, StepUp, discard,
     store::{Change, Key, Store, StoreError, Stored, Swapped},
 };
 
@@ -37,6 +37,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .otp("SMS", discard)
         .policy(Policy::new().grant_lifetime(Duration::from_secs(12 * 3600)))
         .store(store.clone())
+        // A store that wraps the one in process counts as shared.
+        .secret(Secret::new([1; 32])?)
+        .record_key(Secret::new([2; 32])?)
         .build()?;
 
     for victim in 0..VICTIMS {

@@ -10,6 +10,7 @@ use std::{
     hint::black_box,
     io,
     pin::pin,
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -20,7 +21,8 @@ use hyper_util::service::TowerToHyperService;
 use testkit::NoOp;
 use tower::{Service, layer::layer_fn, service_fn};
 use tower_step_up::{
-    Caller, Refusal, RefusalTerms, RequireStepUp, Requirement, ResponseForRefusal, Secret, StepUp, discard,
+    Caller, MemoryStore, Refusal, RefusalTerms, RequireStepUp, Requirement, ResponseForRefusal, Secret, StepUp,
+    discard,
     guard::refusal::OAuth,
     store::{Change, Key, Store, StoreError, Stored, Swapped},
 };
@@ -252,10 +254,40 @@ fn a_refusal_for_a_store_that_is_down_costs_no_more() {
     assert!(down <= empty + 1, "{down} instead of {empty} and the box of the store's error");
 }
 
-/// The median over many users: an operation may also grow a table of the store.
+/// Takes the changes of an operation, and makes none.
+#[derive(Clone, Default)]
+struct Takes(Arc<Mutex<Vec<Change>>>);
+
+impl Store for Takes {
+    async fn load(&self, _: Key) -> Result<Option<Stored>, StoreError> {
+        Ok(None)
+    }
+
+    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
+        self.0.lock().unwrap().extend_from_slice(changes);
+        Err(StoreError::new("full"))
+    }
+}
+
+/// T18: what a full store refuses leaves no garbage that has to be freed later.
+#[test]
+fn an_insert_without_a_place_allocates_nothing() {
+    let takes = Takes::default();
+    let secret = |byte| Secret::new([byte; 32]).unwrap();
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).store(takes.clone());
+    let step_up = step_up.secret(secret(1)).record_key(secret(2)).build().unwrap();
+    assert!(now_or_never(step_up.start_otp(&Caller::user("alice").session("1"), "SMS", None)).is_err());
+    let changes = std::mem::take(&mut *takes.0.lock().unwrap());
+    let full = MemoryStore::with_capacity(0);
+    let refused = || assert_eq!(now_or_never(full.swap(&changes[..1])).unwrap(), Swapped::Full { at: 0 });
+    // Some of the calls look for expired records first.
+    assert_eq!((0..10).map(|_| count(refused)).min(), Some(0));
+}
+
+/// The median over many users: an operation may also grow one of the tables of the store.
 #[test]
 fn a_start_and_a_verification_allocate_within_bounds() {
-    const USERS: usize = 501;
+    const USERS: usize = 4_001;
     let step_up = StepUp::builder().sandbox().otp("SMS", discard).build().unwrap();
     let (starts, verifications): (Vec<_>, Vec<_>) = (0..USERS)
         .map(|user| {

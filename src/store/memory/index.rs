@@ -103,6 +103,11 @@ impl Index {
         }
     }
 
+    /// Whether there is no place for another record at the moment.
+    pub(super) fn is_full(&self) -> bool {
+        self.live.load(Ordering::Relaxed) >= self.capacity
+    }
+
     fn take_place(&self) -> bool {
         let more = |live: usize| live.checked_add(1).filter(|live| *live <= self.capacity);
         self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()

@@ -1,4 +1,4 @@
-//! The in-process store: a moka cache that orders writes, and a lock-free index for reads.
+//! The in-process store: moka caches that order writes, and a lock-free index for reads.
 //!
 //! moka orders the writes of a key, frees expired records, and never evicts for size. Its `get` costs four to ten times
 //! a lock-free map's read and may run its clean-up in the caller, so [`load`](Store::load) reads only the index.
@@ -20,6 +20,20 @@
 //! So a record is in the index from the swap that wrote it until it is replaced, deleted or expires, and every record
 //! in the index has its deadline in moka. Writing to moka without the entry API would break this; `clippy.toml` forbids
 //! it.
+//!
+//! # Why there are several caches
+//!
+//! moka 0.12 frees everything that has expired in a cache in one go, and moves its timers in one go when a minute, an hour
+//! or a day of its wheel ends. Meanwhile other writers of that cache wait as soon as 384 writes are queued; and a load
+//! that was interrupted in its middle frees what has left the index since. So each cache has a small part of the keys,
+//! and the upkeep pauses between them.
+//!
+//! # Why the memory of a process grows in steps
+//!
+//! moka 0.12 hands its garbage over after every compute, in a bag of 2 KiB. Bags are freed once no thread is in the middle
+//! of an operation that began before; where the system interrupts one there, all computes meanwhile leave theirs. The
+//! system's allocator keeps the pages of such a peak, so the resident memory steps up to it, once; what is allocated
+//! returns to what the records need.
 //!
 //! (papaya 0.2 frees a table that it has replaced once the thread that replaced it has also replaced or removed 31
 //! records; until then each thread may hold as many old tables, at 9 bytes a place.)
@@ -109,7 +123,7 @@ impl MemoryStore {
     #[must_use]
     pub fn with_capacity(records: usize) -> Self {
         let index = Arc::new(Index::new(records));
-        let expiry = Arc::new(Expiring::new(Arc::clone(&index)));
+        let expiry = Arc::new(Expiring::new(&index));
         Self { index, expiry }
     }
 
@@ -156,7 +170,7 @@ impl MemoryStore {
         Swapped::Done
     }
 
-    /// Swaps; if the store is full, frees expired records and swaps again.
+    /// Swaps; if the store is full, frees a part of the expired records and swaps again.
     fn swap_or_purge(&self, key: &Key, expected: Option<Revision>, next: Option<&Stored>) -> Changed {
         match self.swap_now(key, expected, next) {
             Changed::Full if self.expiry.purge() => self.swap_now(key, expected, next),
@@ -170,8 +184,12 @@ impl MemoryStore {
         if current != expected && (current.is_none() || current != next.map(Stored::revision)) {
             return Changed::Conflict;
         }
+        // Nor need an insert without a place: each compute leaves 2 KiB of garbage, and a flood has many of them.
+        if current.is_none() && next.is_some() && self.index.is_full() {
+            return Changed::Full;
+        }
         let mut swapped = Changed::Conflict;
-        self.expiry.cache.entry_by_ref(key).and_compute_with(|_| {
+        self.expiry.cache(key).entry_by_ref(key).and_compute_with(|_| {
             swapped = self.index.swap(key, expected, next);
             match (swapped, next) {
                 (Changed::Done, Some(next)) => Op::Put(next.clone()),

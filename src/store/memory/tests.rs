@@ -1,6 +1,9 @@
 //! Tests of the memory store, its index and its expiry.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::AtomicUsize,
+    time::{Duration, Instant},
+};
 
 use super::{
     expiry::{PURGE_INTERVAL, spread},
@@ -26,9 +29,13 @@ fn rev(revision: u128) -> Revision {
 fn eventually(mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(60), "still not so after a minute");
+        assert!(started.elapsed() < Duration::from_secs(120), "still not so after two minutes");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+fn run_pending_tasks(store: &MemoryStore) {
+    store.expiry.caches.iter().for_each(moka::sync::Cache::run_pending_tasks);
 }
 
 #[test]
@@ -99,7 +106,7 @@ fn a_record_is_kept_up_to_a_quarter_longer_by_its_key() {
 }
 
 #[test]
-fn a_full_store_purges_at_most_once_a_second() {
+fn a_full_store_purges_at_most_once_in_an_interval() {
     let store = MemoryStore::with_capacity(0);
     assert!(store.expiry.purge());
     let again = store.expiry.purge();
@@ -118,7 +125,7 @@ fn what_has_expired_is_swapped_as_it_is_loaded() {
         assert!(swapped == Changed::Done || store.index.revision(&key("a")) != loaded);
     }
     eventually(|| {
-        store.expiry.cache.run_pending_tasks();
+        run_pending_tasks(&store);
         store.is_empty()
     });
     assert_eq!(store.swap_now(&key("a"), None, Some(&stored(200, HOUR))), Changed::Done);
@@ -133,7 +140,7 @@ fn an_update_gives_its_own_expiry() {
     assert_eq!(store.swap_now(&key("shortened"), None, Some(&stored(3, HOUR))), Changed::Done);
     assert_eq!(store.swap_now(&key("shortened"), Some(rev(3)), Some(&stored(4, short))), Changed::Done);
     eventually(|| {
-        store.expiry.cache.run_pending_tasks();
+        run_pending_tasks(&store);
         store.index.revision(&key("shortened")).is_none()
     });
     assert_eq!(store.index.revision(&key("prolonged")), Some(rev(2)));
@@ -181,14 +188,58 @@ fn the_count_and_moka_end_with_what_the_index_holds() {
     });
     let short_lived = |key: &Key| store.index.get(key).is_some_and(|stored| stored.ttl() < HOUR);
     eventually(|| {
-        store.expiry.cache.run_pending_tasks();
+        run_pending_tasks(&store);
         !keys.iter().any(short_lived)
     });
     assert_eq!(store.len(), store.index.records.len());
-    for (key, stored) in &store.expiry.cache {
+    for (key, stored) in store.expiry.caches.iter().flatten() {
         assert!(store.index.get(&key).is_some_and(|current| current.is(&stored)));
     }
-    assert_eq!(store.expiry.cache.entry_count(), store.len() as u64);
+    assert_eq!(store.expiry.caches.iter().map(moka::sync::Cache::entry_count).sum::<u64>(), store.len() as u64);
+}
+
+/// moka frees what has expired in a cache in one go, and until then its writers may have to wait.
+#[test]
+fn no_cache_has_more_than_a_small_part_of_the_records() {
+    const RECORDS: u64 = 4_096;
+    let store = MemoryStore::new();
+    for i in 0..RECORDS {
+        assert_eq!(store.swap_now(&key(&i.to_string()), None, Some(&stored(1, HOUR))), Changed::Done);
+    }
+    run_pending_tasks(&store);
+    let parts: Vec<_> = store.expiry.caches.iter().map(moka::sync::Cache::entry_count).collect();
+    assert_eq!(parts.iter().sum::<u64>(), RECORDS);
+    assert!(parts.iter().all(|part| *part < RECORDS / 8), "{parts:?}");
+}
+
+/// T18: users who come, are refused or expire leave nothing behind.
+#[test]
+fn nothing_is_left_of_a_churn_at_capacity() {
+    const CAPACITY: usize = 500;
+    let store = MemoryStore::with_capacity(CAPACITY);
+    let (refused, short) = (AtomicUsize::new(0), Duration::from_millis(1));
+    std::thread::scope(|threads| {
+        for thread in 0..2 {
+            let (store, refused) = (&store, &refused);
+            threads.spawn(move || {
+                for i in 0..10_000_u128 {
+                    let key = key(&format!("{thread} {i}"));
+                    if store.swap_or_purge(&key, None, Some(&stored(2 * i + 1, short))) == Changed::Full {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                    if i % 3 == 0 {
+                        store.swap_now(&key, Some(rev(2 * i + 1)), Some(&stored(2 * i + 2, short)));
+                    }
+                    assert!(store.len() <= CAPACITY, "more records than the store takes");
+                }
+            });
+        }
+    });
+    assert!(refused.load(Ordering::Relaxed) > 0, "the store was never full");
+    eventually(|| store.is_empty());
+    run_pending_tasks(&store);
+    assert_eq!(store.index.records.len(), 0);
+    assert_eq!(store.expiry.caches.iter().map(moka::sync::Cache::entry_count).sum::<u64>(), 0);
 }
 
 #[test]
