@@ -71,7 +71,8 @@ const CAPACITY: usize = 1_000_000;
 /// The default store: keeps records in this process. Clones share the same records.
 ///
 /// A load takes no lock and allocates nothing. Each record is freed after its [`ttl`](Stored::ttl), at most a quarter
-/// of it later, by one thread per process that runs five times a second, so no request has to free expired records.
+/// of it later, by one thread per process that runs five times a second. Only where writes come faster than that, a
+/// request frees a sixteenth of what has expired.
 ///
 /// # Example
 ///
