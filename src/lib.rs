@@ -46,8 +46,8 @@ pub use crate::{
         refusal::{Refusal, RefusalTerms, ResponseForRefusal},
     },
     rules::{
-        ChallengeError, ConfigError, Factor, Malformed, OneTimeCode, Policy, PushStatus, RateLimit, Requirement,
-        Secret, SendBudget, Timestamp, Unmet, UnmetPart, UnmetReason,
+        ChallengeError, ConfigError, Factor, Limited, Malformed, OneTimeCode, Policy, PushStatus, RateLimit,
+        Requirement, Secret, SendBudget, Timestamp, Unmet, UnmetPart, UnmetReason,
     },
     store::{MemoryStore, Store},
 };

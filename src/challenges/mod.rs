@@ -43,7 +43,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, request::Parts};
+use http::{Method, Request, Response, request::Parts};
 use tower::Service;
 
 use self::{
@@ -119,6 +119,9 @@ where
         ResponseFuture(Box::pin(async move {
             let (parts, body) = request.into_parts();
             let mut answer = service.answer(&parts, body).await;
+            if parts.method == Method::HEAD {
+                response::without_content(&mut answer);
+            }
             let engine = &service.step_up.0;
             stamp(answer.headers_mut(), &engine.wire, engine.request_ref());
             answer
@@ -149,7 +152,10 @@ impl ChallengeService {
             Ok(body) => body.data,
             Err(unread) => return response::unread(unread),
         };
-        let Ok(fields) = parse(&request.headers, &body) else { return response::invalid(&[]) };
+        let fields = match parse(&request.headers, &body) {
+            Ok(fields) => fields,
+            Err(unparsed) => return response::unparsed(unparsed),
+        };
         match self.step_up.perform(&caller, call(operation, &fields)).await {
             Ok(outcome) => response::outcome(&outcome),
             Err(rejected) => response::rejected(&rejected),

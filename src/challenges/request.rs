@@ -10,9 +10,14 @@ use serde::{
 
 use crate::rules::Malformed;
 
-/// The body is not one JSON object, or not declared as JSON.
+/// Why a body was not parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotAnObject;
+pub(super) enum Unparsed {
+    /// It is not declared as JSON.
+    NotDeclared,
+    /// It is not one JSON object.
+    NotAnObject,
+}
 
 /// A member of the object, as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,16 +59,16 @@ pub(super) struct Fields {
 
 /// Parses a body: absent and empty ones are objects without members; any other must be declared
 /// `application/json`, which also keeps HTML forms out (T30).
-pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Fields, NotAnObject> {
+pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Fields, Unparsed> {
     if body.is_empty() {
         return Ok(Fields::default());
     }
     if !is_json(headers) {
-        return Err(NotAnObject);
+        return Err(Unparsed::NotDeclared);
     }
     let mut json = serde_json::Deserializer::from_slice(body);
-    let fields = json.deserialize_map(Object).map_err(|_| NotAnObject)?;
-    json.end().map_err(|_| NotAnObject)?;
+    let fields = json.deserialize_map(Object).map_err(|_| Unparsed::NotAnObject)?;
+    json.end().map_err(|_| Unparsed::NotAnObject)?;
     Ok(fields)
 }
 
@@ -181,7 +186,7 @@ mod tests {
         types.iter().map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))).collect()
     }
 
-    fn code(body: &str) -> Result<Member, NotAnObject> {
+    fn code(body: &str) -> Result<Member, Unparsed> {
         parse(&headers(&["application/json"]), body.as_bytes()).map(|fields| fields.verification_code)
     }
 
@@ -201,29 +206,29 @@ mod tests {
             (r#"{"verificationCode":["123456"]}"#, Ok(Member::NotText)),
             (r#"{"verificationCode":{"a":1}}"#, Ok(Member::NotText)),
             (r#"{"verificationCode":true}"#, Ok(Member::NotText)),
-            (r#"{"verificationCode":"1","verificationCode":"2"}"#, Err(NotAnObject)),
-            (r#"{"verificationCode":"1","verificationCod\u0065":"2"}"#, Err(NotAnObject)),
-            (r#"{"a":1,"a":1}"#, Err(NotAnObject)),
-            (r#"{"b":[{"a":1,"a":1}]}"#, Err(NotAnObject)),
-            (r#"["123456"]"#, Err(NotAnObject)),
-            (r#""123456""#, Err(NotAnObject)),
-            ("123456", Err(NotAnObject)),
-            ("null", Err(NotAnObject)),
-            (" ", Err(NotAnObject)),
-            ("{", Err(NotAnObject)),
-            ("{} {}", Err(NotAnObject)),
-            ("{}x", Err(NotAnObject)),
-            (r#"{"verificationCode":"1",}"#, Err(NotAnObject)),
-            ("\u{feff}{}", Err(NotAnObject)),
-            ("{'verificationCode':'1'}", Err(NotAnObject)),
-            (r#"{"verificationCode":"\ud800"}"#, Err(NotAnObject)),
+            (r#"{"verificationCode":"1","verificationCode":"2"}"#, Err(Unparsed::NotAnObject)),
+            (r#"{"verificationCode":"1","verificationCod\u0065":"2"}"#, Err(Unparsed::NotAnObject)),
+            (r#"{"a":1,"a":1}"#, Err(Unparsed::NotAnObject)),
+            (r#"{"b":[{"a":1,"a":1}]}"#, Err(Unparsed::NotAnObject)),
+            (r#"["123456"]"#, Err(Unparsed::NotAnObject)),
+            (r#""123456""#, Err(Unparsed::NotAnObject)),
+            ("123456", Err(Unparsed::NotAnObject)),
+            ("null", Err(Unparsed::NotAnObject)),
+            (" ", Err(Unparsed::NotAnObject)),
+            ("{", Err(Unparsed::NotAnObject)),
+            ("{} {}", Err(Unparsed::NotAnObject)),
+            ("{}x", Err(Unparsed::NotAnObject)),
+            (r#"{"verificationCode":"1",}"#, Err(Unparsed::NotAnObject)),
+            ("\u{feff}{}", Err(Unparsed::NotAnObject)),
+            ("{'verificationCode':'1'}", Err(Unparsed::NotAnObject)),
+            (r#"{"verificationCode":"\ud800"}"#, Err(Unparsed::NotAnObject)),
         ];
         for (body, expected) in table {
             assert_eq!(code(body), expected, "{body}");
         }
-        assert_eq!(parse(&headers(&["application/json"]), b"{\"a\":\"\xff\"}"), Err(NotAnObject));
+        assert_eq!(parse(&headers(&["application/json"]), b"{\"a\":\"\xff\"}"), Err(Unparsed::NotAnObject));
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(2000), "]".repeat(2000));
-        assert_eq!(code(&deep), Err(NotAnObject));
+        assert_eq!(code(&deep), Err(Unparsed::NotAnObject));
     }
 
     #[test]
@@ -240,7 +245,8 @@ mod tests {
             (&["application/x-www-form-urlencoded"], false),
         ];
         for (types, ok) in table {
-            assert_eq!(parse(&headers(types), b"{}").is_ok(), ok, "{types:?}");
+            let expected = if ok { Ok(Fields::default()) } else { Err(Unparsed::NotDeclared) };
+            assert_eq!(parse(&headers(types), b"{}"), expected, "{types:?}");
             assert_eq!(parse(&headers(types), b""), Ok(Fields::default()), "{types:?}");
         }
     }

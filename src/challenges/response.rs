@@ -1,18 +1,19 @@
 //! Answers on the wire: status, headers and body of everything that can come of an operation.
 
-use std::time::Duration;
+use std::{iter, mem, time::Duration};
 
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
-    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE},
 };
+use http_body::Body as _;
 use serde::Serialize;
 
-use super::{body::ResponseBody, route::NoOperation};
+use super::{body::ResponseBody, request::Unparsed, route::NoOperation};
 use crate::{
     engine::{Field, InvalidField, Outcome, PushStarted, Rejected, StepUpStatus},
     rules::{ChallengeError, PushStatus, RateLimit, wait_secs},
-    wire::{ChannelNames, INVALID, Problem, RefusalStatus, Unread, declare_json, json},
+    wire::{ChannelNames, Problem, RefusalStatus, Unread, declare_json, json},
 };
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -46,6 +47,14 @@ fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(ResponseBody::default());
     *answer.status_mut() = status;
     answer
+}
+
+/// For a response to `HEAD`, which has no content, and the length of that to `GET` (RFC 9110 §8.6, §9.3.2).
+pub(super) fn without_content(answer: &mut Answer) {
+    let content = mem::take(answer.body_mut());
+    if let Some(length) = content.size_hint().exact().filter(|length| *length > 0) {
+        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
 }
 
 fn with_json(status: StatusCode, body: &impl Serialize) -> Answer {
@@ -93,7 +102,7 @@ fn push_outcome(id: &str, status: Option<PushStatus>) -> Answer {
         expires_in: u64,
     }
     let (status, left) = match status {
-        None => return empty(StatusCode::NOT_FOUND),
+        None => return with_json(StatusCode::NOT_FOUND, &Problem::NOT_FOUND),
         Some(PushStatus::Pending { expires_in }) => ("PENDING", expires_in),
         Some(PushStatus::Verified) => ("VERIFIED", Duration::ZERO),
         Some(PushStatus::Declined) => ("DECLINED", Duration::ZERO),
@@ -128,7 +137,7 @@ fn status(status: &StepUpStatus) -> Answer {
         expires_in: grant.expires_at().saturating_since(status.now).as_secs(),
     });
     let body = Body {
-        status: if status.grants.is_empty() { "STANDARD" } else { "STEPPED_UP" },
+        status: if status.is_stepped_up() { "STEPPED_UP" } else { "STANDARD" },
         grants: grants.collect(),
         channels: ChannelNames {
             otp: status.otp.iter().map(String::as_str).collect(),
@@ -141,9 +150,9 @@ fn status(status: &StepUpStatus) -> Answer {
 
 pub(super) fn no_operation(reason: NoOperation) -> Answer {
     match reason {
-        NoOperation::NotFound => empty(StatusCode::NOT_FOUND),
+        NoOperation::NotFound => with_json(StatusCode::NOT_FOUND, &Problem::NOT_FOUND),
         NoOperation::MethodNotAllowed(allow) => {
-            let mut answer = empty(StatusCode::METHOD_NOT_ALLOWED);
+            let mut answer = with_json(StatusCode::METHOD_NOT_ALLOWED, &Problem::METHOD_NOT_ALLOWED);
             answer.headers_mut().insert(ALLOW, allow);
             answer
         }
@@ -160,35 +169,44 @@ pub(super) fn unread(reason: Unread) -> Answer {
     match reason {
         Unread::TooLarge => with_json(StatusCode::PAYLOAD_TOO_LARGE, &Problem::TOO_LARGE),
         Unread::TooSlow => with_json(StatusCode::REQUEST_TIMEOUT, &Problem::TOO_SLOW),
-        Unread::Broken => invalid(&[]),
+        Unread::Broken => with_json(StatusCode::BAD_REQUEST, &Problem::INVALID),
     }
 }
 
-/// 400: a message, and the fields where the fault lies in one.
-pub(super) fn invalid(fields: &[InvalidField]) -> Answer {
+/// The specification knows no 415.
+pub(super) fn unparsed(reason: Unparsed) -> Answer {
+    match reason {
+        Unparsed::NotDeclared => with_json(StatusCode::BAD_REQUEST, &Problem::NOT_JSON),
+        Unparsed::NotAnObject => with_json(StatusCode::BAD_REQUEST, &Problem::INVALID),
+    }
+}
+
+/// 400 that names the invalid fields.
+fn invalid(fields: &[InvalidField]) -> Answer {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body {
-        message: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        syntax_errors: Option<SyntaxErrors>,
+        #[serde(flatten)]
+        problem: Problem<'static>,
+        syntax_errors: SyntaxErrors,
     }
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct SyntaxErrors {
         invalid_fields: Vec<FieldError>,
     }
-    let syntax_errors =
-        (!fields.is_empty()).then_some(SyntaxErrors { invalid_fields: fields.iter().map(FieldError::from).collect() });
-    with_json(StatusCode::BAD_REQUEST, &Body { message: INVALID, syntax_errors })
+    let syntax_errors = SyntaxErrors { invalid_fields: fields.iter().map(FieldError::from).collect() };
+    with_json(StatusCode::BAD_REQUEST, &Body { problem: Problem::INVALID, syntax_errors })
 }
 
 /// A refusal: its code and message, and how long to wait.
 fn refused(error: &ChallengeError) -> Answer {
     let RefusalStatus { status, retry_after, .. } = RefusalStatus::of(error);
-    let mut answer = with_json(status, &Problem { error_code: error.code(), message: &error.to_string() });
+    let wait = retry_after.map(wait_secs);
+    let problem = Problem { error_code: error.code(), message: &error.to_string(), retry_after: wait };
+    let mut answer = with_json(status, &problem);
     let headers = answer.headers_mut();
-    let wait = retry_after.map(|wait| HeaderValue::from(wait_secs(wait)));
+    let wait = wait.map(HeaderValue::from);
     if let (ChallengeError::RateLimited(limit), Some(wait)) = (error, &wait) {
         headers.insert(LIMIT, limit_header(limit));
         headers.insert(RESET, wait.clone());
@@ -199,14 +217,11 @@ fn refused(error: &ChallengeError) -> Answer {
     answer
 }
 
-/// The limit hit, then those in force with their windows: `5, 5;w=600`. A lock-out has no window: `5`.
+/// The limit hit, then those in force with their windows: `3, 3;w=300, 5;w=600`. A lock-out has no window: `5`.
 fn limit_header(limit: &RateLimit) -> HeaderValue {
-    let number = limit.limit;
-    let text = match limit.window {
-        Some(window) => format!("{number}, {number};w={}", window.as_secs()),
-        None => number.to_string(),
-    };
-    HeaderValue::try_from(text).unwrap_or_else(|_| number.into())
+    let in_force = limit.in_force().map(|(limit, window)| format!("{limit};w={}", window.as_secs()));
+    let texts: Vec<_> = iter::once(limit.limit.to_string()).chain(in_force).collect();
+    HeaderValue::try_from(texts.join(", ")).unwrap_or_else(|_| limit.limit.into())
 }
 
 #[cfg(test)]
@@ -214,28 +229,34 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::rules::Limited;
 
     #[test]
     fn limits_name_their_window() {
         let header = |limit, window: Option<u64>| {
-            let limit = RateLimit { limit, window: window.map(Duration::from_secs), wait: Duration::ZERO };
+            let window = window.map(Duration::from_secs);
+            let limit = RateLimit::alone(Limited::Messages, limit, window, Duration::ZERO);
             limit_header(&limit).to_str().unwrap().to_owned()
         };
         assert_eq!(header(5, Some(600)), "5, 5;w=600");
         assert_eq!(header(5, None), "5");
+        let second = |seconds| Some((5, std::num::NonZeroU32::new(seconds)?));
+        let hit = RateLimit::alone(Limited::Messages, 5, Some(Duration::from_secs(2)), Duration::ZERO);
+        let limit = RateLimit { in_force: [second(1), None, second(2), second(3)], ..hit };
+        assert_eq!(limit_header(&limit), "5, 5;w=1, 5;w=2, 5;w=3");
     }
 
     #[tokio::test]
     async fn a_fault_of_the_server_tells_nothing_internal() {
         let answer = refused(&ChallengeError::Internal);
         assert_eq!(answer.status(), 500);
-        let expected = json(&Problem { error_code: None, message: "Internal error" });
+        let expected = json(&Problem::new("INTERNAL", "Internal error"));
         assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), expected);
     }
 
     #[test]
     fn waits_stand_in_both_headers() {
-        let limit = RateLimit { limit: 5, window: None, wait: Duration::from_millis(29_001) };
+        let limit = RateLimit::alone(Limited::WrongCodes, 5, None, Duration::from_millis(29_001));
         let answer = refused(&ChallengeError::RateLimited(limit));
         assert_eq!(answer.status(), 429);
         assert_eq!(answer.headers()["retry-after"], "30");

@@ -1,4 +1,4 @@
-//! Which operation a method and a path name. Byte for byte: no decoding, no trailing slash, no `HEAD` for `GET`.
+//! Which operation a method and a path name. Byte for byte: no decoding, no trailing slash. `HEAD` is `GET`.
 
 use http::{HeaderValue, Method};
 
@@ -24,12 +24,15 @@ pub(super) enum NoOperation {
 /// Finds the operation.
 pub(super) fn route<'a>(method: &Method, path: &'a str) -> Result<Endpoint<'a>, NoOperation> {
     let path = path.strip_prefix('/').ok_or(NoOperation::NotFound)?;
+    let is_get = matches!(*method, Method::GET | Method::HEAD);
     let mut segments = path.split('/');
     let mut next = || segments.next();
     let (operation, allowed) = match (next(), next(), next(), next()) {
         (Some(""), None, ..) if *method == Method::DELETE => (Endpoint::Drop, Method::DELETE),
-        (Some(""), None, ..) if *method == Method::GET => (Endpoint::Status, Method::GET),
-        (Some(""), None, ..) => return Err(NoOperation::MethodNotAllowed(HeaderValue::from_static("GET, DELETE"))),
+        (Some(""), None, ..) if is_get => (Endpoint::Status, Method::GET),
+        (Some(""), None, ..) => {
+            return Err(NoOperation::MethodNotAllowed(HeaderValue::from_static("GET, HEAD, DELETE")));
+        }
         (Some("otp"), Some(channel), None, _) if !channel.is_empty() => (Endpoint::StartOtp { channel }, Method::POST),
         (Some("otp"), Some(channel), Some("verify"), None) if !channel.is_empty() => {
             (Endpoint::VerifyOtp { channel }, Method::POST)
@@ -42,10 +45,10 @@ pub(super) fn route<'a>(method: &Method, path: &'a str) -> Result<Endpoint<'a>, 
         }
         _ => return Err(NoOperation::NotFound),
     };
-    if *method == allowed {
+    if *method == allowed || is_get && allowed == Method::GET {
         return Ok(operation);
     }
-    let allow = if allowed == Method::GET { "GET" } else { "POST" };
+    let allow = if allowed == Method::GET { "GET, HEAD" } else { "POST" };
     Err(NoOperation::MethodNotAllowed(HeaderValue::from_static(allow)))
 }
 
@@ -60,8 +63,8 @@ mod tests {
         let table = [
             ("GET", "/", Ok(Endpoint::Status)),
             ("DELETE", "/", Ok(Endpoint::Drop)),
-            ("POST", "/", allow("GET, DELETE")),
-            ("HEAD", "/", allow("GET, DELETE")),
+            ("POST", "/", allow("GET, HEAD, DELETE")),
+            ("HEAD", "/", Ok(Endpoint::Status)),
             ("POST", "/otp/SMS", Ok(Endpoint::StartOtp { channel: "SMS" })),
             ("GET", "/otp/SMS", allow("POST")),
             ("OPTIONS", "/otp/SMS", allow("POST")),
@@ -70,8 +73,8 @@ mod tests {
             ("POST", "/otp/verify", Ok(Endpoint::StartOtp { channel: "verify" })),
             ("POST", "/push/BIO", Ok(Endpoint::StartPush { channel: "BIO" })),
             ("GET", "/push/BIO/12", Ok(Endpoint::PushOutcome { channel: "BIO", id: "12" })),
-            ("POST", "/push/BIO/12", allow("GET")),
-            ("HEAD", "/push/BIO/12", allow("GET")),
+            ("POST", "/push/BIO/12", allow("GET, HEAD")),
+            ("HEAD", "/push/BIO/12", Ok(Endpoint::PushOutcome { channel: "BIO", id: "12" })),
             ("POST", "", no()),
             ("POST", "*", no()),
             ("POST", "otp/SMS", no()),

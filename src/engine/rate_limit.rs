@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::rules::{Policy, Rate, RateLimit, Timestamp};
+use crate::rules::{Limited, Policy, Rate, RateLimit, Timestamp};
 
 #[cfg(test)]
 mod tests;
@@ -173,7 +173,7 @@ impl Window {
 /// The refusal until an entry taken at `at` has left the window.
 fn refusal(at: u64, rate: Rate, now: u64) -> RateLimit {
     let wait = Duration::from_millis(leaves(at, rate).saturating_sub(now));
-    RateLimit { limit: rate.sends, window: Some(rate.per), wait }
+    RateLimit::alone(Limited::Messages, rate.sends, Some(rate.per), wait)
 }
 
 /// When an entry taken at `at` leaves the window.

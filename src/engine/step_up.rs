@@ -49,6 +49,14 @@ pub struct StepUpStatus {
     pub now: Timestamp,
 }
 
+impl StepUpStatus {
+    /// Whether a grant opens more than one operation: the `status` of the challenge endpoints.
+    #[must_use]
+    pub fn is_stepped_up(&self) -> bool {
+        self.grants.iter().any(|grant| !grant.is_bound())
+    }
+}
+
 /// Why a [`Requirement`] is not satisfied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

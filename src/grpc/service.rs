@@ -196,7 +196,7 @@ impl Operations for Called {
         let Outcome::Status(status) = self.perform(&caller, ApiCall::Status).await? else {
             return Err(self.internal());
         };
-        let level = if status.grants.is_empty() { v1::Level::Standard } else { v1::Level::SteppedUp };
+        let level = if status.is_stepped_up() { v1::Level::SteppedUp } else { v1::Level::Standard };
         let grants = status.grants.iter().map(|grant| v1::Grant {
             channel: grant.channel().to_owned(),
             scope: grant.scope().map(ToOwned::to_owned),

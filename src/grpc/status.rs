@@ -39,18 +39,17 @@ pub(super) fn no_such_push(domain: &str) -> Status {
     status(Code::NotFound, "This session has started no such push", "NOT_FOUND", domain).into()
 }
 
-/// The reason is the contract's `errorCode`; where HTTP says it by its status alone, a word for that status.
+/// The reason is the contract's `errorCode`.
 pub(super) fn refused(error: &ChallengeError, domain: &str) -> Status {
     let RefusalStatus { code, retry_after, .. } = RefusalStatus::of(error);
-    let (reason, metadata) = match error {
+    let metadata = match error {
         ChallengeError::RateLimited(limit) => {
             let window = limit.window.map(|window| ("window", window.as_secs().to_string()));
-            let metadata = [("limit", limit.limit.to_string())].into_iter().chain(window).collect();
-            ("RATE_LIMITED".into(), metadata)
+            [("limit", limit.limit.to_string())].into_iter().chain(window).collect()
         }
-        error => (error.code().unwrap_or("INTERNAL".into()), Metadata::new()),
+        _ => Metadata::new(),
     };
-    let status = RpcStatus::new(code, &error.to_string(), &reason, domain, metadata);
+    let status = RpcStatus::new(code, &error.to_string(), &error.code(), domain, metadata);
     match retry_after {
         Some(wait) => status.retry_after(wait).into(),
         None => status.into(),
@@ -68,7 +67,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::rules::{Malformed, RateLimit};
+    use crate::rules::{Limited, Malformed, RateLimit};
 
     /// `google.rpc.Status` and the details in it, as far as they are read here.
     #[derive(Message)]
@@ -131,8 +130,8 @@ mod tests {
     #[test]
     fn every_error_has_its_code() {
         let secs = Duration::from_secs;
-        let lock =
-            |window| ChallengeError::RateLimited(RateLimit { limit: 5, window, wait: Duration::from_millis(29_001) });
+        let wait = Duration::from_millis(29_001);
+        let lock = |window| ChallengeError::RateLimited(RateLimit::alone(Limited::WrongCodes, 5, window, wait));
         let code = |malformed| ChallengeError::MalformedCode(malformed);
         let invalid = |field, error| (Code::InvalidArgument, "INVALID_REQUEST", None, Some((field, error)));
         let precondition = |reason| (Code::FailedPrecondition, reason, None, None);

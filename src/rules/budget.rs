@@ -3,12 +3,12 @@
 //! A user's record holds the messages that this user caused; a recipient's record holds the messages sent to it by all
 //! users.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{
-    ChallengeId, DAY, FIVE_MINUTES, HOUR, List, Policy, RECORD_LIST_LIMIT, RateLimit, TEN_MINUTES, Timestamp,
+    ChallengeId, DAY, FIVE_MINUTES, HOUR, Limited, List, Policy, RECORD_LIST_LIMIT, RateLimit, TEN_MINUTES, Timestamp,
 };
 
 /// The messages of the last 24 hours.
@@ -51,12 +51,20 @@ impl Sends {
         let hit = |(limit, window): (u32, Duration), counts: &dyn Fn(&&Send) -> bool| {
             let limit = limit.saturating_mul(factor);
             let stamps = self.0.iter().filter(counts).map(|send| send.at);
-            RateLimit { limit, window: Some(window), wait: wait(limit, window, stamps, now) }
+            RateLimit::alone(Limited::Messages, limit, Some(window), wait(limit, window, stamps, now))
         };
         let of_kind = short.into_iter().flatten().map(|short| hit(short, &|send| open(send) && send.kind == kind));
         let all = [hit((budget.hour, HOUR), &open), hit((budget.day, DAY), &|_| true)];
         match of_kind.chain(all).max_by_key(|hit| hit.wait) {
-            Some(hit) if !hit.wait.is_zero() => Err(hit),
+            Some(hit) if !hit.wait.is_zero() => {
+                let [first, second] = short;
+                let in_force = [first, second, Some((budget.hour, HOUR)), Some((budget.day, DAY))];
+                let of_recipient = |(limit, window): (u32, Duration)| {
+                    let seconds = u32::try_from(window.as_secs()).ok().and_then(NonZeroU32::new)?;
+                    Some((limit.saturating_mul(factor), seconds))
+                };
+                Err(RateLimit { in_force: in_force.map(|limit| limit.and_then(of_recipient)), ..hit })
+            }
             _ => Ok(()),
         }
     }

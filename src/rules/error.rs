@@ -1,6 +1,6 @@
 //! Why a challenge was not started or not verified: [`ChallengeError`], with [`Malformed`] and [`RateLimit`].
 
-use std::{borrow::Cow, error::Error, fmt, time::Duration};
+use std::{borrow::Cow, error::Error, fmt, num::NonZeroU32, time::Duration};
 
 /// What is wrong with the format of a code, a scope or a binding. The value itself is neither kept nor echoed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +35,48 @@ impl Malformed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimit {
+    /// What is limited.
+    pub of: Limited,
     /// The number that the limit allows.
     pub limit: u32,
     /// The window of the limit; `None` for a lockout, which has no window.
     pub window: Option<Duration>,
     /// How long until the next attempt is allowed.
     pub wait: Duration,
+    /// The limits in force with their windows, the shortest first; none where this is the only one.
+    pub(crate) in_force: InForce,
+}
+
+/// Limits, each with its window in seconds.
+pub(crate) type InForce = [Option<(u32, NonZeroU32)>; 4];
+
+/// What a [`RateLimit`] limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limited {
+    /// Wrong codes: the user is locked out.
+    WrongCodes,
+    /// Messages of the user, to the recipient, or of the whole process.
+    Messages,
+    /// Pending challenges of the user.
+    Challenges,
+    /// Pushes after the user has declined several.
+    DeclinedPushes,
+}
+
+impl RateLimit {
+    /// A limit that is the only one of its kind.
+    pub(crate) fn alone(of: Limited, limit: u32, window: Option<Duration>, wait: Duration) -> Self {
+        Self { of, limit, window, wait, in_force: InForce::default() }
+    }
+
+    /// The limits in force and their windows, the shortest first; none for a lockout, which has no window.
+    pub fn in_force(&self) -> impl Iterator<Item = (u32, Duration)> {
+        let alone =
+            self.window.map(|window| (self.limit, window)).filter(|_| self.in_force.iter().all(Option::is_none));
+        let seconds = |window: NonZeroU32| Duration::from_secs(window.get().into());
+        self.in_force.into_iter().flatten().map(move |(limit, window)| (limit, seconds(window))).chain(alone)
+    }
 }
 
 /// Why a challenge was not started or not verified.
@@ -96,24 +132,24 @@ pub enum ChallengeError {
 }
 
 impl ChallengeError {
-    /// The contract's `errorCode`, if there is one for this error.
+    /// The contract's `errorCode`.
     ///
     /// # Example
     ///
     /// ```
     /// use tower_step_up::ChallengeError;
     ///
-    /// assert_eq!(ChallengeError::CodeInvalid.code().as_deref(), Some("VERIFICATION_CODE_INVALID"));
+    /// assert_eq!(ChallengeError::CodeInvalid.code(), "VERIFICATION_CODE_INVALID");
     /// ```
     #[must_use]
-    pub fn code(&self) -> Option<Cow<'static, str>> {
-        Some(Cow::Borrowed(match self {
+    pub fn code(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Forbidden => "INSUFFICIENT_PERMISSIONS",
             Self::ChannelNotSupported => "CHANNEL_NOT_SUPPORTED",
             Self::ChannelNotRegistered => "CHANNEL_NOT_REGISTERED",
             Self::RecipientInvalid => "MOBILE_NUMBER_INVALID",
             Self::RetryIn { interval, .. } => {
-                return Some(Cow::Owned(format!("RETRY_IN_{}SEC", interval.as_secs())));
+                return Cow::Owned(format!("RETRY_IN_{}SEC", interval.as_secs()));
             }
             Self::ChallengeLimitExceeded => "CHALLENGE_LIMIT_EXCEEDED",
             Self::StateInvalid => "STATE_INVALID",
@@ -121,14 +157,13 @@ impl ChallengeError {
             Self::OneTryRemaining => "ONE_CHALLENGE_LIMIT_REMAINING",
             Self::CodeExpired => "VERIFICATION_CODE_EXPIRED",
             Self::AlreadyVerified => "ALREADY_VERIFIED",
+            Self::RateLimited(_) => "RATE_LIMITED",
             Self::Unavailable => "UNAVAILABLE",
-            Self::UnknownChannel
-            | Self::MalformedCode(_)
-            | Self::MalformedScope(_)
-            | Self::MalformedBinding(_)
-            | Self::RateLimited(_)
-            | Self::Internal => return None,
-        }))
+            Self::Internal => "INTERNAL",
+            Self::UnknownChannel | Self::MalformedCode(_) | Self::MalformedScope(_) | Self::MalformedBinding(_) => {
+                "INVALID_REQUEST"
+            }
+        })
     }
 }
 
@@ -208,7 +243,12 @@ impl fmt::Display for ChallengeError {
             Self::OneTryRemaining => "The code is wrong; one attempt left",
             Self::CodeExpired => "The code has expired; start a new challenge",
             Self::AlreadyVerified => "The challenge is already verified",
-            Self::RateLimited(_) => "Too many attempts; wait",
+            Self::RateLimited(limit) => match limit.of {
+                Limited::WrongCodes => "Too many wrong codes; wait",
+                Limited::Messages => "Too many messages; wait",
+                Limited::Challenges => "Too many pending challenges; wait",
+                Limited::DeclinedPushes => "Too many declined pushes; wait",
+            },
             Self::Unavailable => "Temporarily unavailable; try again",
             Self::Internal => "Internal error",
         })

@@ -26,7 +26,7 @@ pub use self::code::OneTimeCode;
 pub use self::config_error::ConfigError;
 pub(crate) use self::encoding::{decode, encode};
 pub(crate) use self::error::ErrorKind;
-pub use self::error::{ChallengeError, Malformed, RateLimit};
+pub use self::error::{ChallengeError, Limited, Malformed, RateLimit};
 pub(crate) use self::id::{ChallengeId, Ids};
 pub use self::key::Key;
 pub(crate) use self::key::{BareKey, RecordKey};

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
 use super::protobuf::Message;
 use crate::{
     rules::wait_secs,
-    wire::{INVALID, Problem, Unread},
+    wire::{Problem, SOON, Unread},
 };
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -23,9 +23,6 @@ const OUT_OF_RANGE: i32 = 11;
 const UNIMPLEMENTED: i32 = 12;
 const UNAVAILABLE: i32 = 14;
 const UNAUTHENTICATED: i32 = 16;
-
-/// How long to wait where nobody knows better, as in `Retry-After`.
-const SOON: Duration = Duration::from_secs(1);
 
 /// `google.rpc.Status`.
 #[derive(Clone, Debug)]
@@ -56,17 +53,17 @@ impl RpcStatus {
     }
 
     pub(crate) fn unavailable(domain: &str) -> Self {
-        Self::problem(UNAVAILABLE, &Problem::UNAVAILABLE, domain).retry_after(SOON)
+        Self::problem(UNAVAILABLE, &Problem::UNAVAILABLE, domain).retry_after(Duration::from_secs(SOON))
     }
 
     /// A message that was not read.
     pub(crate) fn unread(reason: Unread, domain: &str) -> Self {
-        let with = |code, message, reason| Self::new(code, message, reason, domain, Metadata::new());
-        match reason {
-            Unread::TooLarge => with(OUT_OF_RANGE, "Message too large", "MESSAGE_TOO_LARGE"),
-            Unread::TooSlow => with(DEADLINE_EXCEEDED, "Message timed out", "MESSAGE_TOO_SLOW"),
-            Unread::Broken => with(INVALID_ARGUMENT, INVALID, "INVALID_REQUEST"),
-        }
+        let (code, problem) = match reason {
+            Unread::TooLarge => (OUT_OF_RANGE, Problem::TOO_LARGE),
+            Unread::TooSlow => (DEADLINE_EXCEEDED, Problem::TOO_SLOW),
+            Unread::Broken => (INVALID_ARGUMENT, Problem::INVALID),
+        };
+        Self::problem(code, &problem, domain)
     }
 
     /// Adds details to a refusal that the generated server made without any: of an unknown method, a compression it
@@ -86,8 +83,7 @@ impl RpcStatus {
     }
 
     fn problem(code: i32, problem: &Problem<'_>, domain: &str) -> Self {
-        let reason = problem.error_code.as_deref().unwrap_or_default();
-        Self::new(code, problem.message, reason, domain, Metadata::new())
+        Self::new(code, problem.message, &problem.error_code, domain, Metadata::new())
     }
 
     /// How long to wait, in whole seconds as in HTTP.

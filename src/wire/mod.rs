@@ -26,29 +26,42 @@ const REQUEST_REF: HeaderName = HeaderName::from_static("request-ref");
 
 const SANDBOX: HeaderName = HeaderName::from_static("x-stepup-sandbox");
 
-/// Seconds that a client waits by default.
+/// Seconds that a client waits where nobody knows better.
+pub(crate) const SOON: u64 = 1;
+
+/// The same as a header.
 pub(crate) const RETRY_SOON: HeaderValue = HeaderValue::from_static("1");
 
-/// A refusal: `message`, and `errorCode` where there is one.
+/// The body of a refusal.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Problem<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) error_code: Option<Cow<'a, str>>,
+    pub(crate) error_code: Cow<'a, str>,
     pub(crate) message: &'a str,
+    /// Whole seconds, as in the header: a page of another origin reads no header that is not exposed to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_after: Option<u64>,
 }
 
-/// The message of every 400.
-pub(crate) const INVALID: &str = "Invalid request";
+impl<'a> Problem<'a> {
+    pub(crate) const fn new(error_code: &'a str, message: &'a str) -> Self {
+        Self { error_code: Cow::Borrowed(error_code), message, retry_after: None }
+    }
+}
 
-impl Problem<'_> {
-    pub(crate) const TOO_LARGE: Problem<'static> = Problem { error_code: None, message: "Request body too large" };
-    pub(crate) const TOO_SLOW: Problem<'static> = Problem { error_code: None, message: "Request body timed out" };
-    pub(crate) const INVALID: Problem<'static> = Problem { error_code: None, message: INVALID };
-    pub(crate) const UNAUTHORIZED: Problem<'static> =
-        Problem { error_code: Some(Cow::Borrowed("UNAUTHORIZED")), message: "Authentication required" };
-    pub(crate) const UNAVAILABLE: Problem<'static> =
-        Problem { error_code: Some(Cow::Borrowed("UNAVAILABLE")), message: "Temporarily unavailable; try again" };
+impl Problem<'static> {
+    pub(crate) const INVALID: Self = Self::new("INVALID_REQUEST", "Invalid request");
+    pub(crate) const NOT_JSON: Self = Self::new("UNSUPPORTED_MEDIA_TYPE", "Send the body as application/json");
+    pub(crate) const UNAUTHORIZED: Self = Self::new("UNAUTHORIZED", "Authentication required");
+    pub(crate) const NOT_FOUND: Self = Self::new("NOT_FOUND", "There is nothing here");
+    pub(crate) const METHOD_NOT_ALLOWED: Self = Self::new("METHOD_NOT_ALLOWED", "Another method is needed here");
+    pub(crate) const TOO_SLOW: Self = Self::new("REQUEST_TIMEOUT", "Request body timed out");
+    pub(crate) const TOO_LARGE: Self = Self::new("CONTENT_TOO_LARGE", "Request body too large");
+    pub(crate) const UNAVAILABLE: Self = Self {
+        error_code: Cow::Borrowed("UNAVAILABLE"),
+        message: "Temporarily unavailable; try again",
+        retry_after: Some(SOON),
+    };
 }
 
 /// The channels of each operation.

@@ -161,7 +161,7 @@ async fn unlocked() {
         bank.app.wait(15);
     }
     bank.step_up.unlock("alice").await.expect("unlocked");
-    assert_eq!(bank.alice(1).start().await.summary(), "429 3, 3;w=300 255");
+    assert_eq!(bank.alice(1).start().await.summary(), "429 3, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400 255");
 }
 
 /// With more sessions than a user's record lists: none has a grant afterwards.
@@ -238,7 +238,11 @@ async fn nothing_is_reset() {
                 _ => bank.transfer(session, session + 10).await,
             }
         }
-        assert_eq!(bank.alice(5).start().await.summary(), "429 3, 3;w=300 300", "{name}");
+        assert_eq!(
+            bank.alice(5).start().await.summary(),
+            "429 3, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400 300",
+            "{name}"
+        );
     }
 }
 

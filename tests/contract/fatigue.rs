@@ -140,13 +140,13 @@ async fn three_in_ten_minutes() {
     assert_eq!(alice.drop_elevation().await.summary(), "204");
     alice.push().await;
     phone.app.wait(301);
-    assert_eq!(start(&alice, PUSH).await, "429 3, 3;w=600 299");
+    assert_eq!(start(&alice, PUSH).await, "429 3, 3;w=600, 15;w=3600, 30;w=86400 299");
     phone.app.wait(299);
     for _ in 0..3 {
         assert_eq!(start(&alice, PUSH).await, "200");
         assert_eq!(alice.drop_elevation().await.summary(), "204");
     }
-    assert_eq!(start(&alice, PUSH).await, "429 3, 3;w=600 600");
+    assert_eq!(start(&alice, PUSH).await, "429 3, 3;w=600, 15;w=3600, 30;w=86400 600");
 }
 
 /// Three live challenges per user, at most one code and one push per session. The fourth waits for the first to end.
@@ -213,5 +213,5 @@ async fn configured_limits() {
         alice.push().await;
         assert_eq!(alice.drop_elevation().await.summary(), "204");
     }
-    assert_eq!(start(&alice, PUSH).await, "429 5, 5;w=600 600");
+    assert_eq!(start(&alice, PUSH).await, "429 5, 5;w=600, 15;w=3600, 30;w=86400 600");
 }

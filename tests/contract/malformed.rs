@@ -11,13 +11,17 @@ use crate::app::{Answer, App, RIGHT, Session, WRONG};
 
 fn invalid(field: &str, error: &str) -> Value {
     let field = json!({"params": [], "fieldName": field, "error": error});
-    json!({"message": "Invalid request", "syntaxErrors": {"invalidFields": [field]}})
+    json!({"errorCode": "INVALID_REQUEST", "message": "Invalid request", "syntaxErrors": {"invalidFields": [field]}})
 }
 
-fn is_message_only(answer: &Answer) -> bool {
-    let json = answer.json();
-    let object = json.as_object().expect("an object");
-    object.len() == 1 && object["message"].as_str().is_some_and(|message| !message.is_empty())
+/// Not one JSON object: no field is named.
+fn names_no_field(answer: &Answer) -> bool {
+    answer.json() == json!({"errorCode": "INVALID_REQUEST", "message": "Invalid request"})
+}
+
+/// Not declared as JSON.
+fn is_undeclared(answer: &Answer) -> bool {
+    answer.json() == json!({"errorCode": "UNSUPPORTED_MEDIA_TYPE", "message": "Send the body as application/json"})
 }
 
 /// A session with one attempt left, so that any counted attempt is noticed.
@@ -225,7 +229,7 @@ async fn not_an_object() {
         let answer = alice.verify_with(Bytes::copy_from_slice(body)).await;
         let shown = String::from_utf8_lossy(body);
         assert_eq!(answer.status, 400, "{shown}");
-        assert!(is_message_only(&answer), "{shown}: {answer:?}");
+        assert!(names_no_field(&answer), "{shown}: {answer:?}");
         assert!(!answer.contains("123456"), "{shown}: {answer:?}");
     }
     assert_one_attempt_left(&alice).await;
@@ -255,7 +259,7 @@ async fn starts() {
             let answer = alice.challenge("POST", path).json(Bytes::copy_from_slice(body)).send().await;
             let shown = String::from_utf8_lossy(body);
             assert_eq!(answer.status, 400, "{path} {shown}");
-            assert!(is_message_only(&answer), "{path} {shown}: {answer:?}");
+            assert!(names_no_field(&answer), "{path} {shown}: {answer:?}");
         }
         // None of them started any_body.
         let answer = alice.challenge("POST", path).send().await;
@@ -310,7 +314,7 @@ async fn content_types() {
             let request = kind.iter().fold(request, |request, kind| request.header("content-type", kind));
             let answer = request.body(Body::from(body)).send().await;
             assert_eq!(answer.status, 400, "{kind:?}: {answer:?}");
-            assert!(is_message_only(&answer), "{kind:?}: {answer:?}");
+            assert!(is_undeclared(&answer), "{kind:?}: {answer:?}");
         }
     }
     assert_one_attempt_left(&alice).await;
@@ -334,7 +338,7 @@ async fn content_types_of_operations_without_a_body() {
             let request = alice.challenge(method, path).header("content-type", kind).body(Body::from(body));
             let answer = request.send().await;
             assert_eq!(answer.status, 400, "{method} {path} {kind}: {answer:?}");
-            assert!(is_message_only(&answer), "{method} {path} {kind}: {answer:?}");
+            assert!(is_undeclared(&answer), "{method} {path} {kind}: {answer:?}");
         }
     }
 }

@@ -132,14 +132,14 @@ async fn malformed_payouts() {
     ];
     for json in malformed {
         let refused = payout(&alice, json).await;
-        assert_eq!(refused.summary(), "400", "{json}");
+        assert_eq!(refused.summary(), "400 INVALID_REQUEST", "{json}");
         assert_eq!(refused.json()["message"], "Invalid request", "{json}");
         assert!(refused.json()["binding"].is_null(), "{json}");
     }
     let nobody = app.request("POST", "/payouts").json("{").send().await;
     assert_eq!(nobody.summary(), "401 UNAUTHORIZED");
     let large = format!(r#"{{"to":"{}","amount":10}}"#, "x".repeat(64 * 1024));
-    assert_eq!(payout(&alice, &large).await.summary(), "413");
+    assert_eq!(payout(&alice, &large).await.summary(), "413 CONTENT_TOO_LARGE");
 }
 
 /// If the handler refuses a payout, its approval is restored, once.

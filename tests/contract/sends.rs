@@ -55,15 +55,21 @@ async fn each_window_to_the_second() {
     type Row<'a> = (&'a str, Vec<u64>, &'a [&'a str], &'a str, u64);
     let every = |number: u64, seconds: u64| (0..number).map(|i| i * seconds).collect::<Vec<_>>();
     let rows: [Row; 9] = [
-        ("3 in 5 minutes", vec![0, 15, 30], SMS, "3, 3;w=300", 250),
-        ("over two channels", vec![0, 15, 30], BOTH, "3, 3;w=300", 250),
-        ("spread over them", vec![0, 100, 200], SMS, "3, 3;w=300", 80),
-        ("5 in 10 minutes", vec![0, 15, 30, 300, 315], SMS, "5, 5;w=600", 265),
-        ("15 in an hour", every(15, 200), SMS, "15, 15;w=3600", 780),
-        ("15 codes and pushes in an hour", every(15, 220), ALL, "15, 15;w=3600", 500),
-        ("30 in a day", every(30, 1_000), SMS, "30, 30;w=86400", DAY - 29_020),
-        ("30 codes and pushes in a day", every(30, 1_000), ALL, "30, 30;w=86400", DAY - 29_020),
-        ("3 pushes in 10 minutes", vec![0, 0, 60], PUSH, "3, 3;w=600", 520),
+        ("3 in 5 minutes", vec![0, 15, 30], SMS, "3, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400", 250),
+        ("over two channels", vec![0, 15, 30], BOTH, "3, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400", 250),
+        ("spread over them", vec![0, 100, 200], SMS, "3, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400", 80),
+        ("5 in 10 minutes", vec![0, 15, 30, 300, 315], SMS, "5, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400", 265),
+        ("15 in an hour", every(15, 200), SMS, "15, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400", 780),
+        ("15 codes and pushes in an hour", every(15, 220), ALL, "15, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400", 500),
+        ("30 in a day", every(30, 1_000), SMS, "30, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400", DAY - 29_020),
+        (
+            "30 codes and pushes in a day",
+            every(30, 1_000),
+            ALL,
+            "30, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400",
+            DAY - 29_020,
+        ),
+        ("3 pushes in 10 minutes", vec![0, 0, 60], PUSH, "3, 3;w=600, 15;w=3600, 30;w=86400", 520),
     ];
     for sandbox in [false, true] {
         for (name, starts, paths, limit, wait) in &rows {
@@ -94,7 +100,8 @@ async fn configured_limits() {
     );
     let alice = app.session("alice", "1");
     // Each wait ends when the first message leaves the window.
-    for (limit, wait) in [("1, 1;w=300", 285), ("2, 2;w=600", 285), ("3, 3;w=3600", 2985), ("4, 4;w=86400", 82_785)] {
+    for (limit, wait) in [(1, 285), (2, 285), (3, 2985), (4, 82_785)] {
+        let limit = format!("{limit}, 1;w=300, 2;w=600, 3;w=3600, 4;w=86400");
         assert_eq!(start(&alice, "/otp/SMS").await.summary(), "204", "{limit}");
         app.wait(15);
         let answer = start(&alice, "/otp/SMS").await;
@@ -113,7 +120,11 @@ async fn the_state_comes_first() {
         app.wait(15);
     }
     assert_eq!(start(&alice, "/otp/SMS").await.summary(), "204");
-    for (wait, expected) in [(0, "409 RETRY_IN_15SEC 15"), (14, "409 RETRY_IN_15SEC 1"), (1, "429 3, 3;w=300 255")] {
+    for (wait, expected) in [
+        (0, "409 RETRY_IN_15SEC 15"),
+        (14, "409 RETRY_IN_15SEC 1"),
+        (1, "429 3, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400 255"),
+    ] {
         app.wait(wait);
         assert_eq!(start(&alice, "/otp/SMS").await.summary(), expected);
     }
@@ -130,7 +141,7 @@ async fn the_state_comes_first() {
         "although the budget is used up, too"
     );
     assert_eq!(alice.drop_elevation().await.summary(), "204");
-    assert_eq!(start(&alice, "/push/BIOMETRIC").await.summary(), "429 3, 3;w=600 600");
+    assert_eq!(start(&alice, "/push/BIOMETRIC").await.summary(), "429 3, 3;w=600, 15;w=3600, 30;w=86400 600");
     // And the syntax and the caller before the state.
     assert_eq!(start(&alice, "/otp/BIOMETRIC").await.status, 400);
     assert_eq!(alice.challenge("POST", "/otp/SMS").no_token().send().await.status, 401);
@@ -148,7 +159,7 @@ async fn refused_starts_do_not_prolong_the_wait() {
     for left in (1..=255).rev() {
         for session in ["1", "2"] {
             let summary = start(&app.session("alice", session), "/otp/SMS").await.summary();
-            assert_eq!(summary, format!("429 3, 3;w=300 {left}"));
+            assert_eq!(summary, format!("429 3, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400 {left}"));
         }
         app.wait(1);
     }
@@ -158,7 +169,7 @@ async fn refused_starts_do_not_prolong_the_wait() {
 /// What restores a message to the budget: three were sent, one of which ended like this.
 #[tokio::test]
 async fn what_restores_a_message() {
-    const FULL: &str = "429 3, 3;w=300 240";
+    const FULL: &str = "429 3, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400 240";
     for (became, expected) in [("verified", "204"), ("wrong", FULL), ("dropped", FULL), ("nothing", FULL)] {
         let app = app(Policy::new(), true);
         let [first, second] = ["1", "2"].map(|session| app.session("alice", session));
@@ -176,7 +187,11 @@ async fn what_restores_a_message() {
         assert_eq!(second.start().await.summary(), expected, "{became}");
         app.wait(15);
         let again = second.start().await;
-        assert_eq!(again.header("x-ratelimit-limit"), "3, 3;w=300", "{became}: at most one is restored");
+        assert_eq!(
+            again.header("x-ratelimit-limit"),
+            "3, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400",
+            "{became}: at most one is restored"
+        );
     }
 }
 
@@ -188,9 +203,21 @@ async fn a_shared_recipient() {
         for session in ["1", "2", "3"] {
             assert_eq!(app.session(user, session).start().await.summary(), "204", "{user}");
         }
-        assert_eq!(app.session(user, "4").start().await.header("x-ratelimit-limit"), "3, 3;w=300", "{user}");
+        assert_eq!(
+            app.session(user, "4").start().await.header("x-ratelimit-limit"),
+            "3, 3;w=300, 5;w=600, 15;w=3600, 30;w=86400",
+            "{user}"
+        );
     }
-    refused(&app, &app.session("shared 4", "1"), "/otp/SMS", "9, 9;w=300", 300, "the tenth").await;
+    refused(
+        &app,
+        &app.session("shared 4", "1"),
+        "/otp/SMS",
+        "9, 9;w=300, 15;w=600, 45;w=3600, 90;w=86400",
+        300,
+        "the tenth",
+    )
+    .await;
     assert_eq!(app.session("bob", "1").start().await.summary(), "204");
 }
 

@@ -258,7 +258,7 @@ async fn a_store_that_fails_refuses_with_503() {
         assert_eq!(refused.extensions().get(), Some(&Refusal::Unavailable));
         assert_eq!(
             body(refused).await,
-            r#"{"errorCode":"UNAVAILABLE","message":"Temporarily unavailable; try again"}"#
+            r#"{"errorCode":"UNAVAILABLE","message":"Temporarily unavailable; try again","retryAfter":1}"#
         );
         set(&store, false);
     }

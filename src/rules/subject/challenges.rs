@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Subject, recipients::KnownRecipient};
 use crate::rules::{
-    ChallengeError, ChallengeId, KNOWN_RECIPIENTS, Key, MessageKind, Policy, PushDigest, RateLimit, Timestamp,
+    ChallengeError, ChallengeId, KNOWN_RECIPIENTS, Key, Limited, MessageKind, Policy, PushDigest, RateLimit, Timestamp,
 };
 
 /// A challenge that is about to start.
@@ -167,7 +167,7 @@ impl Subject {
         let limit = u32::from(policy.live_challenges);
         match live.iter().map(|(_, _, deadline)| *deadline).min() {
             Some(first) if live.len() >= usize::from(policy.live_challenges) => {
-                Err(RateLimit { limit, window: None, wait: first.saturating_since(now) })
+                Err(RateLimit::alone(Limited::Challenges, limit, None, first.saturating_since(now)))
             }
             _ => Ok(()),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
-use crate::rules::{ChallengeId, DAY, Policy, RateLimit, Timestamp};
+use crate::rules::{ChallengeId, DAY, Limited, Policy, RateLimit, Timestamp};
 
 /// Consecutive declined pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,7 @@ impl Subject {
     pub(super) fn check_denials(&self, policy: &Policy, now: Timestamp) -> Result<(), RateLimit> {
         let paused = self.rare().denials.and_then(|denials| denials.paused);
         let wait = paused.map_or(Duration::ZERO, |at| at.saturating_add(policy.denial_pause).saturating_since(now));
-        if wait.is_zero() { Ok(()) } else { Err(RateLimit { limit: policy.denials.into(), window: None, wait }) }
+        let limit = RateLimit::alone(Limited::DeclinedPushes, policy.denials.into(), None, wait);
+        if wait.is_zero() { Ok(()) } else { Err(limit) }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
-use crate::rules::{ChallengeError, DAY, FAILURES_KEPT, Policy, RateLimit, Timestamp, read_list, wait};
+use crate::rules::{ChallengeError, DAY, FAILURES_KEPT, Limited, Policy, RateLimit, Timestamp, read_list, wait};
 
 /// An event that counts against a user, such as a comparison, which is counted before it is made. The id finds it
 /// again.
@@ -73,8 +73,8 @@ impl Subject {
     pub(crate) fn check_locked(&self, channel: &str, policy: &Policy, now: Timestamp) -> Result<(), ChallengeError> {
         let consecutive = self.consecutive_wait(channel, policy, now);
         let day = self.day_wait(policy, now);
-        let consecutive = RateLimit { limit: policy.lockout_every.into(), window: None, wait: consecutive };
-        let day = RateLimit { limit: policy.wrong_codes_a_day.into(), window: Some(DAY), wait: day };
+        let consecutive = RateLimit::alone(Limited::WrongCodes, policy.lockout_every.into(), None, consecutive);
+        let day = RateLimit::alone(Limited::WrongCodes, policy.wrong_codes_a_day.into(), Some(DAY), day);
         let limit = if day.wait > consecutive.wait { day } else { consecutive };
         if limit.wait.is_zero() { Ok(()) } else { Err(ChallengeError::RateLimited(limit)) }
     }

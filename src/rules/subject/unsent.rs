@@ -1,7 +1,9 @@
 //! Starts whose message was not sent, limited by a separate budget.
 
 use super::{Attempt, Subject, challenges::ListedChallenge};
-use crate::rules::{CameBack, ChallengeId, Key, Policy, RateLimit, TEN_MINUTES, Timestamp, UNSENT_STARTS, wait_for};
+use crate::rules::{
+    CameBack, ChallengeId, Key, Limited, Policy, RateLimit, TEN_MINUTES, Timestamp, UNSENT_STARTS, wait_for,
+};
 
 /// Starts that sent nothing.
 impl Subject {
@@ -49,6 +51,7 @@ impl Subject {
         }
         let limit = UNSENT_STARTS;
         let wait = wait_for(limit, unsent().chain(self.sends.in_flight(policy.sender_deadline)), now);
-        if wait.is_zero() { Ok(()) } else { Err(RateLimit { limit, window: Some(TEN_MINUTES), wait }) }
+        let limit = RateLimit::alone(Limited::Messages, limit, Some(TEN_MINUTES), wait);
+        if wait.is_zero() { Ok(()) } else { Err(limit) }
     }
 }

@@ -191,20 +191,20 @@ macro_rules! by_the_rules {
 
 by_the_rules! {
     by_default: DEFAULT, 100, 30, meets [
-        "429 limit 3, 3;w=300", "429 limit 5, 5;w=600", "429 limit 3, 3;w=600", "429 limit 15, 15;w=3600",
-        "429 limit 30, 30;w=86400", "429 limit 5 after", "429 limit 3 after", "200 STEPPED_UP SMS/payments",
+        "429 RATE_LIMITED limit 3, 3;w=300", "429 RATE_LIMITED limit 5, 3;w=300", "429 RATE_LIMITED limit 3, 3;w=600", "429 RATE_LIMITED limit 15, 3;w=",
+        "429 RATE_LIMITED limit 30, 3;w=", "429 RATE_LIMITED limit 5 after", "429 RATE_LIMITED limit 3 after", "200 STEPPED_UP SMS/payments",
     ];
     where_every_limit_is_near: SMALL, 100, 50, meets [
-        "429 limit 7, 7;w=86400", "429 limit 4 after", "429 limit 2 after 1800", "number required", "wrong number, 0",
+        "429 RATE_LIMITED limit 7, ", "429 RATE_LIMITED limit 4 after", "429 RATE_LIMITED limit 2 after 1800", "number required", "wrong number, 0",
     ];
     where_guessing_goes_far: GUESSING, 100, 30, meets [
-        "429 limit 2 after 30", "429 limit 2 after 60", "429 limit 2 after 120", "429 limit 12, 12;w=86400",
+        "429 RATE_LIMITED limit 2 after 30", "429 RATE_LIMITED limit 2 after 60", "429 RATE_LIMITED limit 2 after 120", "429 RATE_LIMITED limit 12, 12;w=86400",
     ];
     where_a_session_starts_few: FEW_STARTS, 100, 50, meets [
         "409 CHALLENGE_LIMIT_EXCEEDED", "200 VERIFIED", "200 DECLINED", "200 EXPIRED",
     ];
     where_many_share_a_telephone: SHARED_PHONE, 100, 30, meets [
-        "429 limit 3, 3;w=300", "429 limit 9, 9;w=3600", "429 limit 12, 12;w=86400",
+        "429 RATE_LIMITED limit 3, ", "429 RATE_LIMITED limit 9, ", "429 RATE_LIMITED limit 12, ",
     ];
 }
 

@@ -133,11 +133,14 @@ async fn the_limit_is_64_kib() {
         let passed = call(&step_up, described(APPROVED), of(&alice(), Request::new(body(LIMIT)))).await;
         assert_eq!((passed.summary().as_str(), passed.body.len()), ("200", LIMIT));
         let larger = call(&step_up, described(APPROVED), of(&alice(), Request::new(body(LIMIT + 1)))).await;
-        assert_eq!((larger.summary().as_str(), &larger.refusal), ("413", &Some(Refusal::TooLarge)));
-        assert_eq!(larger.json(), serde_json::json!({ "message": "Request body too large" }));
+        assert_eq!((larger.summary().as_str(), &larger.refusal), ("413 CONTENT_TOO_LARGE", &Some(Refusal::TooLarge)));
+        assert_eq!(
+            larger.json(),
+            serde_json::json!({ "errorCode": "CONTENT_TOO_LARGE", "message": "Request body too large" })
+        );
     }
     let claims = call(&step_up, described(APPROVED), of(&alice(), Request::new(Body::new(Claims(1 << 40))))).await;
-    assert_eq!(claims.summary(), "413");
+    assert_eq!(claims.summary(), "413 CONTENT_TOO_LARGE");
 }
 
 /// An outer body limit applies to bodies of unknown length, too: guard and challenge endpoints respond with 413.
@@ -146,12 +149,12 @@ async fn an_outer_limit_responds_with_too_large() {
     let step_up = local(&ManualClock::new());
     let limited = || Body::new(Limited::new(stream(2000), 1999));
     let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(limited()))).await;
-    assert_eq!((refused.summary().as_str(), &refused.refusal), ("413", &Some(Refusal::TooLarge)));
+    assert_eq!((refused.summary().as_str(), &refused.refusal), ("413 CONTENT_TOO_LARGE", &Some(Refusal::TooLarge)));
     let app = App::new(&step_up, Router::new());
     let mut start = challenge_request("POST", "/otp/SMS", "alice/1", &serde_json::Value::Null);
     *start.body_mut() = limited();
     let refused = app.send(start).await;
-    assert_eq!(refused.summary(), "413");
+    assert_eq!(refused.summary(), "413 CONTENT_TOO_LARGE");
 }
 
 /// A body that stalls times out, and one that fails is invalid.
@@ -163,15 +166,18 @@ async fn a_body_that_stalls_or_fails_is_refused() {
     let slow = Body::new(StreamBody::new(begun().chain(tokio_stream::pending())));
     let start = tokio::time::Instant::now();
     let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(slow))).await;
-    assert_eq!((refused.summary().as_str(), &refused.refusal), ("408", &Some(Refusal::TooSlow)));
+    assert_eq!((refused.summary().as_str(), &refused.refusal), ("408 REQUEST_TIMEOUT", &Some(Refusal::TooSlow)));
     assert_eq!(start.elapsed(), secs(5));
-    assert_eq!(refused.json(), serde_json::json!({ "message": "Request body timed out" }));
+    assert_eq!(
+        refused.json(),
+        serde_json::json!({ "errorCode": "REQUEST_TIMEOUT", "message": "Request body timed out" })
+    );
 
     let broken = begun().chain(tokio_stream::once(Err(std::io::Error::other("broken"))));
     let broken = Body::new(StreamBody::new(broken));
     let refused = call(&step_up, described(APPROVED), of(&alice(), Request::new(broken))).await;
-    assert_eq!((refused.summary().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)));
-    assert_eq!(refused.json(), serde_json::json!({ "message": "Invalid request" }));
+    assert_eq!((refused.summary().as_str(), &refused.refusal), ("400 INVALID_REQUEST", &Some(Refusal::Invalid)));
+    assert_eq!(refused.json(), serde_json::json!({ "errorCode": "INVALID_REQUEST", "message": "Invalid request" }));
 }
 
 /// While a slow body is read, the request holds no permit of the inner service.
@@ -189,7 +195,7 @@ async fn a_slow_body_holds_no_permit_of_the_inner_service() {
     approve(&step_up, &oneshot(guarded.clone(), of(&alice(), get_empty())).await).await;
     assert_eq!(oneshot(guarded.clone(), of(&alice(), get_empty())).await.summary(), "200");
     assert_eq!(start.elapsed(), secs(0));
-    assert_eq!(first.await.summary(), "408");
+    assert_eq!(first.await.summary(), "408 REQUEST_TIMEOUT");
 
     // A request that may pass waits for the inner service.
     approve(&step_up, &oneshot(guarded.clone(), of(&alice(), get_empty())).await).await;
@@ -258,7 +264,7 @@ async fn a_form_passes_with_another_boundary() {
     approve(&step_up, &call(&step_up, binding(), form("one", 10)).await).await;
     assert_eq!(call(&step_up, binding(), form("two", 11)).await.summary(), "403 mismatch");
     let untyped = of(&alice(), Request::post("/pay").body(Body::from("10")).unwrap());
-    assert_eq!(call(&step_up, binding(), untyped).await.summary(), "400");
+    assert_eq!(call(&step_up, binding(), untyped).await.summary(), "400 INVALID_REQUEST");
     let passed = call(&step_up, binding(), form("two", 10)).await;
     assert_eq!(passed.summary(), "200");
     assert!(passed.body.starts_with(b"--two\r\n"));
@@ -326,11 +332,19 @@ async fn misleading_descriptions_are_invalid() {
     ];
     for text in texts {
         let refused = call(&step_up, described(text), of(&alice(), Request::new(Body::from("{}")))).await;
-        assert_eq!((refused.summary().as_str(), &refused.refusal), ("400", &Some(Refusal::Invalid)), "{text:?}");
-        assert_eq!(refused.json(), serde_json::json!({ "message": "Invalid request" }), "{text:?}");
+        assert_eq!(
+            (refused.summary().as_str(), &refused.refusal),
+            ("400 INVALID_REQUEST", &Some(Refusal::Invalid)),
+            "{text:?}"
+        );
+        assert_eq!(
+            refused.json(),
+            serde_json::json!({ "errorCode": "INVALID_REQUEST", "message": "Invalid request" }),
+            "{text:?}"
+        );
     }
     let panics = Binding::new(Binding::uri_as_received, |_: &Parts, _: &[u8]| panic!("in the application's code"));
-    assert_eq!(call(&step_up, panics, of(&alice(), get_empty())).await.summary(), "400");
+    assert_eq!(call(&step_up, panics, of(&alice(), get_empty())).await.summary(), "400 INVALID_REQUEST");
     let longest: &'static str = Box::leak("ü".repeat(512).into_boxed_str());
     let refused = call(&step_up, described(longest), of(&alice(), get_empty())).await;
     assert_eq!(refused.summary(), "403 missing");

@@ -174,10 +174,18 @@ async fn what_is_not_bound_may_change() {
         *request.uri_mut() = uri.parse().unwrap();
         app.send(request)
     };
-    assert_eq!(at("http://us.example/pay/out?x=1", here()).await.summary(), "400", "URI and Host differ");
+    assert_eq!(
+        at("http://us.example/pay/out?x=1", here()).await.summary(),
+        "400 INVALID_REQUEST",
+        "URI and Host differ"
+    );
     let there = at("http://us.example/pay/out?x=1", payout("alice/1")).await;
     assert_eq!(there.summary(), "403 mismatch", "another authority");
-    assert_eq!(app.send(with(here(), &[("host", "bank.example")])).await.summary(), "400", "two Host headers");
+    assert_eq!(
+        app.send(with(here(), &[("host", "bank.example")])).await.summary(),
+        "400 INVALID_REQUEST",
+        "two Host headers"
+    );
     let forwarded = with(payout("alice/1"), &[("x-forwarded-host", "bank.example")]);
     assert_eq!(app.send(forwarded).await.summary(), "403 mismatch", "no Host header");
     let other = with(payout("alice/1"), &[("user-agent", "another"), ("x-forwarded-host", "us.example")]);

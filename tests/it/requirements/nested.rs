@@ -68,5 +68,8 @@ async fn a_stripped_path_is_bound_as_received() {
 async fn a_request_without_a_path_is_refused() {
     let clock = ManualClock::new();
     let app = app(&local(&clock), |_| None);
-    assert_eq!(app.send(json_request("POST", "/eu/cards/1/reveal", "alice/1", "")).await.summary(), "400");
+    assert_eq!(
+        app.send(json_request("POST", "/eu/cards/1/reveal", "alice/1", "")).await.summary(),
+        "400 INVALID_REQUEST"
+    );
 }

@@ -216,7 +216,7 @@ async fn a_refusal_names_the_channels_of_proofs() {
     for path in ["/otp/KEY", "/push/KEY"] {
         assert_eq!(
             app.send(challenge_request("POST", path, "alice/1", &json!(null))).await.summary(),
-            "400 channel NOT_IN"
+            "400 channel NOT_IN INVALID_REQUEST"
         );
     }
 }
@@ -230,7 +230,7 @@ async fn registered_scopes() {
     for path in ["/otp/SMS", "/push/BIO"] {
         for scope in ["buy", "Pay", "pay2", "pa"] {
             let start = challenge_request("POST", path, "alice/1", &json!({ "scope": scope }));
-            assert_eq!(app.send(start).await.summary(), "400 scope NOT_IN", "{path} {scope}");
+            assert_eq!(app.send(start).await.summary(), "400 scope NOT_IN INVALID_REQUEST", "{path} {scope}");
         }
     }
     let refused = step_up.start_otp(&alice(), "SMS", Some("buy")).await;

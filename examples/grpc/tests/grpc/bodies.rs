@@ -75,8 +75,8 @@ async fn grpc_clients_get_grpc_refusals() {
     let slow = StreamBody::new(tokio_stream::pending::<Result<Frame<Bytes>, Infallible>>());
     let table = [
         (nobody(Body::new(Untouched)), 16, "UNAUTHORIZED"),
-        (message(stream(LIMIT + 1)), 11, "MESSAGE_TOO_LARGE"),
-        (message(Body::new(slow)), 4, "MESSAGE_TOO_SLOW"),
+        (message(stream(LIMIT + 1)), 11, "CONTENT_TOO_LARGE"),
+        (message(Body::new(slow)), 4, "REQUEST_TIMEOUT"),
         (message(Body::new(broken)), 3, "INVALID_REQUEST"),
         (message(Body::from("\0\0\0\0\0")), 7, "STEP_UP_REQUIRED"),
     ];

@@ -15,7 +15,16 @@ fn limited(limits: impl IntoIterator<Item = (usize, Option<u64>, u64)>) -> Resul
         return Ok(());
     };
     let window = window.map_or(String::new(), |window| format!(", {limit};w={}", secs(window)));
-    Err(format!("429 limit {limit}{window} after {}", secs(wait)))
+    Err(format!("429 RATE_LIMITED limit {limit}{window} after {}", secs(wait)))
+}
+
+/// The same for the budgets, which are all reported.
+fn over_budget(limits: &[(usize, u64, u64)]) -> Result<(), String> {
+    let Some((limit, _, wait)) = limits.iter().filter(|(.., wait)| *wait > 0).max_by_key(|(.., wait)| *wait) else {
+        return Ok(());
+    };
+    let in_force: Vec<_> = limits.iter().map(|(limit, window, _)| format!("{limit};w={}", secs(*window))).collect();
+    Err(format!("429 RATE_LIMITED limit {limit}, {} after {}", in_force.join(", "), secs(*wait)))
 }
 
 impl Reference {
@@ -84,16 +93,17 @@ impl Reference {
         let limit = |limit: usize, window: u64, which: &dyn Fn(&Challenge) -> bool| {
             let sent = self.challenges.iter().filter(|c| c.sent && user.is_none_or(|user| c.user == user) && which(c));
             let wait = self.full(limit * factor, window, sent.map(|c| c.at).collect());
-            (limit * factor, Some(window), wait)
+            (limit * factor, window, wait)
         };
         let given_back = |c: &Challenge| matches!(c.end, End::Verified(_));
         let of_kind = |c: &Challenge| c.channel.is_push() == push && !given_back(c);
-        let short = if push {
+        let mut limits = if push {
             vec![limit(self.rules.pushes, 10 * MINUTE, &of_kind)]
         } else {
             vec![limit(five_minutes, 5 * MINUTE, &of_kind), limit(ten_minutes, 10 * MINUTE, &of_kind)]
         };
-        limited(short.into_iter().chain([limit(hour, HOUR, &|c| !given_back(c)), limit(day, DAY, &|_| true)]))
+        limits.extend([limit(hour, HOUR, &|c| !given_back(c)), limit(day, DAY, &|_| true)]);
+        over_budget(&limits)
     }
 
     /// Starts reported as unsent. From the first one on, unverified messages within the sender's deadline count, too.

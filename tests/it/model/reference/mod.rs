@@ -151,7 +151,7 @@ impl Reference {
     pub(crate) fn verify(&mut self, session: usize, channel: Channel, guess: Guess) -> Answer {
         let (user, now) = (self.user(session), self.now);
         if guess == Guess::TooShort {
-            return Err("400 verificationCode SIZE".into());
+            return Err("400 INVALID_REQUEST verificationCode SIZE".into());
         }
         self.not_disabled(user, channel)?;
         let last = self.last(session, false).filter(|last| self.challenges[*last].channel == channel);
@@ -249,10 +249,10 @@ impl Reference {
             End::Pending => (at + CODE_LIFE, "EXPIRED"),
             End::Verified(at) => (at, "VERIFIED"),
             End::Declined(at) => (at, "DECLINED"),
-            End::Exhausted | End::Dropped | End::Unsent => return Err("404".into()),
+            End::Exhausted | End::Dropped | End::Unsent => return Err("404 NOT_FOUND".into()),
         };
         if self.last(session, true) != Some(push) || self.now >= over + HOUR {
-            return Err("404".into());
+            return Err("404 NOT_FOUND".into());
         }
         if self.is_alive(push) {
             return Ok(format!("200 PENDING {}", (over - self.now) / SECOND));
