@@ -104,6 +104,9 @@ impl Store for FaultyMap {
     async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
         let mut stop = Swapped::Done;
         for (at, Change { key, expected, next, .. }) in changes.iter().enumerate() {
+            if self.fault == Fault::ClaimsToBeAtomic {
+                yield_now().await;
+            }
             let at = if self.fault == Fault::NamesTheFirst { 0 } else { at };
             if let Some(stopped) = stopped(self.make(*key, *expected, next.clone()).await?, at) {
                 stop = stopped;
