@@ -43,7 +43,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response, request::Parts};
+use http::{Request, Response, request::Parts};
 use tower::Service;
 
 use self::{
@@ -55,7 +55,7 @@ use crate::{
     engine::{ApiCall, StepUp},
     rules::{BODY_LIMIT, ConfigError},
     timeout::BoxFuture,
-    wire::{check_path, read, stamp},
+    wire::{check_path, content, read, stamp},
 };
 
 mod body;
@@ -118,13 +118,11 @@ where
         let service = self.clone();
         ResponseFuture(Box::pin(async move {
             let (parts, body) = request.into_parts();
-            let mut answer = service.answer(&parts, body).await;
-            if parts.method == Method::HEAD {
-                response::without_content(&mut answer);
-            }
+            let (mut answer, json) = service.answer(&parts, body).await.into_parts();
+            let body = ResponseBody::new(content(&parts.method, json, &mut answer.headers));
             let engine = &service.step_up.0;
-            stamp(answer.headers_mut(), &engine.wire, engine.request_ref());
-            answer
+            stamp(&mut answer.headers, &engine.wire, engine.request_ref());
+            Response::from_parts(answer, body)
         }))
     }
 }
@@ -189,7 +187,7 @@ impl fmt::Debug for ChallengeService {
 }
 
 /// The future of a [`ChallengeService`].
-pub struct ResponseFuture(BoxFuture<'static, Answer>);
+pub struct ResponseFuture(BoxFuture<'static, Response<ResponseBody>>);
 
 impl Future for ResponseFuture {
     type Output = Result<Response<ResponseBody>, Infallible>;
@@ -209,7 +207,7 @@ impl fmt::Debug for ResponseFuture {
 #[cfg(feature = "axum")]
 impl axum_core::response::IntoResponse for crate::rules::ChallengeError {
     fn into_response(self) -> axum_core::response::Response {
-        let mut answer = response::rejected(&self.into()).map(axum_core::body::Body::new);
+        let mut answer = response::rejected(&self.into()).map(axum_core::body::Body::from);
         let no_store = http::HeaderValue::from_static("no-store");
         answer.headers_mut().insert(http::header::CACHE_CONTROL, no_store);
         answer

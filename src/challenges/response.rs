@@ -1,15 +1,15 @@
 //! Answers on the wire: status, headers and body of everything that can come of an operation.
 
-use std::{iter, mem, time::Duration};
+use std::{iter, time::Duration};
 
+use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
-    header::{ALLOW, CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use http_body::Body as _;
 use serde::Serialize;
 
-use super::{body::ResponseBody, request::Unparsed, route::NoOperation};
+use super::{request::Unparsed, route::NoOperation};
 use crate::{
     engine::{Field, InvalidField, Outcome, PushStarted, Rejected, StepUpStatus},
     rules::{ChallengeError, PushStatus, RateLimit, wait_secs},
@@ -19,7 +19,7 @@ use crate::{
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-pub(super) type Answer = Response<ResponseBody>;
+pub(super) type Answer = Response<Bytes>;
 
 /// A field that is invalid, as `syntaxErrors` lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,21 +44,13 @@ impl From<&InvalidField> for FieldError {
 }
 
 fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(ResponseBody::default());
+    let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = status;
     answer
 }
 
-/// For a response to `HEAD`, which has no content, and the length of that to `GET` (RFC 9110 §8.6, §9.3.2).
-pub(super) fn without_content(answer: &mut Answer) {
-    let content = mem::take(answer.body_mut());
-    if let Some(length) = content.size_hint().exact().filter(|length| *length > 0) {
-        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
-    }
-}
-
 fn with_json(status: StatusCode, body: &impl Serialize) -> Answer {
-    let mut answer = Response::new(ResponseBody::new(json(body)));
+    let mut answer = Response::new(json(body));
     *answer.status_mut() = status;
     declare_json(answer.headers_mut());
     answer
@@ -226,8 +218,6 @@ fn limit_header(limit: &RateLimit) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
-
     use super::*;
     use crate::rules::Limited;
 
@@ -246,12 +236,12 @@ mod tests {
         assert_eq!(limit_header(&limit), "5, 5;w=1, 5;w=2, 5;w=3");
     }
 
-    #[tokio::test]
-    async fn a_fault_of_the_server_tells_nothing_internal() {
+    #[test]
+    fn a_fault_of_the_server_tells_nothing_internal() {
         let answer = refused(&ChallengeError::Internal);
         assert_eq!(answer.status(), 500);
         let expected = json(&Problem::new("INTERNAL", "Internal error"));
-        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), expected);
+        assert_eq!(answer.into_body(), expected);
     }
 
     #[test]

@@ -53,6 +53,14 @@ impl Engine {
         self.look_up(key).await.map_err(|error| self.failed(&error))
     }
 
+    /// The state that was last read or written, if any, and otherwise the one that is stored.
+    async fn known_or_loaded(&self, known: Option<Stored>, key: &Key) -> Result<Option<Stored>, StoreDown> {
+        match known {
+            Some(known) => Ok(Some(known)),
+            None => self.load(key).await,
+        }
+    }
+
     /// As [`load`](Self::load), but does not emit a failure.
     pub(crate) async fn look_up(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         match self.begin_load(key) {
@@ -196,10 +204,7 @@ impl Engine {
     ) -> Result<bool, StoreDown> {
         let mut retries = self.retries();
         while retries.next().await {
-            let stored = match known.take() {
-                Some(stored) => Some(stored),
-                None => self.load(key).await?,
-            };
+            let stored = self.known_or_loaded(known.take(), key).await?;
             let now = self.now();
             let Some(next) = self.session_of(stored.as_ref())?.and_then(|session| change(session, now)) else {
                 return Ok(false);
@@ -267,10 +272,7 @@ impl Engine {
         let Some(key) = key else { return Ok(()) };
         let mut retries = self.retries();
         while retries.next().await {
-            let stored = match known.take() {
-                Some(stored) => Some(stored),
-                None => self.load(key).await?,
-            };
+            let stored = self.known_or_loaded(known.take(), key).await?;
             let Some(mut next) = self.recipient_of(stored.as_ref())?.cloned() else { return Ok(()) };
             change(&mut next);
             if let Swap::Done(_) = self.swap(key, stored.as_ref(), Record::Recipient(next), self.now()).await? {

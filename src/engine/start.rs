@@ -136,9 +136,12 @@ impl Engine {
         let StartRequest { caller, channel, challenge_id, push, .. } = *beginning;
         let policy = &self.policy;
         let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
-        let life = if push.is_some() { policy.push_lifetime } else { policy.code_lifetime };
-        let Prechecked { loaded, enrolled, guessed } = asked;
-        let (mut loaded, mut guessed) = (Some(loaded), guessed);
+        let (kind, life) = match push {
+            Some(_) => (MessageKind::Push, policy.push_lifetime),
+            None => (MessageKind::Code, policy.code_lifetime),
+        };
+        let Prechecked { loaded, enrolled, mut guessed } = asked;
+        let mut loaded = Some(loaded);
         let mut retries = self.retries();
         while retries.next().await {
             let load_recipient = async {
@@ -165,7 +168,7 @@ impl Engine {
             let replaces = if push.is_some() { current.push_challenge_id() } else { current.otp_id() };
             let recipient = recipient_key.copied();
             let known = recipient.is_some_and(|recipient| next_subject.knows(&recipient, policy, now));
-            let message = Message { challenge_id, is_push: push.is_some(), known };
+            let message = Message { challenge_id, kind, known };
             if replaces == Some(challenge_id) {
                 // An earlier swap succeeded, though the store did not confirm it (T33).
                 progress.written = Written::Challenge;
@@ -183,7 +186,6 @@ impl Engine {
             let opening = Registration { challenge_id, session: session_key, deadline, push, recipient, replaces };
             next_subject.register(&opening, policy, now)?;
             let counted = self.counted_at_recipient(stored_recipient.as_ref(), &message, now)?;
-            progress.shared = counted.is_shared;
             if progress.taken.is_none() {
                 let taken = self.rate_limits.take(resolved.as_str(), policy, now);
                 progress.taken = Some(taken.map_err(ChallengeError::RateLimited)?);
@@ -236,11 +238,10 @@ impl Engine {
     ) -> Result<CountedAtRecipient, ChallengeError> {
         let mut sends = self.recipient_of(stored)?.cloned().unwrap_or_default();
         sends.remove(message.challenge_id);
-        let kind = if message.is_push { MessageKind::Push } else { MessageKind::Code };
         let factor = if message.known { KNOWN_RECIPIENT_FACTOR } else { RECIPIENT_FACTOR };
-        sends.check(kind, factor, &self.policy, now).map_err(ChallengeError::RateLimited)?;
-        let is_shared = sends.check(kind, 1, &self.policy, now).is_err();
-        sends.add(message.challenge_id, kind, now);
+        sends.check(message.kind, factor, &self.policy, now).map_err(ChallengeError::RateLimited)?;
+        let is_shared = sends.check(message.kind, 1, &self.policy, now).is_err();
+        sends.add(message.challenge_id, message.kind, now);
         Ok(CountedAtRecipient { sends, is_shared })
     }
 
@@ -335,7 +336,7 @@ impl Engine {
 /// A message that is counted at its recipient.
 struct Message {
     challenge_id: ChallengeId,
-    is_push: bool,
+    kind: MessageKind,
     /// Whether the user has verified a challenge at this recipient.
     known: bool,
 }

@@ -344,7 +344,8 @@ impl Comparison<'_> {
         let (Compared::Right, Some(challenge_id)) = (&self.outcome, self.challenge_id) else { return };
         let Some(recipient) = &self.recipient else { return };
         let engine = self.attempt.engine;
-        let Ok(known) = engine.load_recipient(recipient, guessed).await else { return };
+        // Without a record there is no message to give back.
+        let Ok(known @ Some(_)) = engine.load_recipient(recipient, guessed).await else { return };
         let verified = |sends: &mut Sends| sends.verified(challenge_id);
         let _ = engine.change_recipient(Some(recipient), known, verified).await;
     }

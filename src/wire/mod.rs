@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use serde::Serialize;
 
@@ -77,6 +77,18 @@ pub(crate) struct ChannelNames<T> {
 /// JSON as bytes. The values are our own structs of strings, numbers and lists, which always serialize.
 pub(crate) fn json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+/// The content of a response: none to `HEAD` (RFC 9110 §9.3.2; over HTTP/2 not every server removes it), with the
+/// `Content-Length` of that to `GET` (§8.6).
+pub(crate) fn content(method: &Method, content: Bytes, headers: &mut HeaderMap) -> Bytes {
+    if *method != Method::HEAD {
+        return content;
+    }
+    if !content.is_empty() {
+        headers.insert(CONTENT_LENGTH, content.len().into());
+    }
+    Bytes::new()
 }
 
 /// Declares a body as JSON.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::SOON;
 use crate::rules::{ChallengeError, ErrorKind};
 
 /// What HTTP and gRPC say of a refused operation beside its message.
@@ -30,7 +31,7 @@ impl RefusalStatus {
         let retry_after = match error {
             ChallengeError::RetryIn { wait, .. } => Some(*wait),
             ChallengeError::RateLimited(limit) => Some(limit.wait),
-            ChallengeError::Unavailable => Some(Duration::from_secs(1)),
+            ChallengeError::Unavailable => Some(Duration::from_secs(SOON)),
             _ => None,
         };
         Self { status, code, retry_after }

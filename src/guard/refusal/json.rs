@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Response, StatusCode,
-    header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 
 use super::{Refusal, RefusalTerms, ResponseForRefusal, emptied};
-use crate::wire::{RETRY_SOON, declare_json};
+use crate::wire::{RETRY_SOON, content, declare_json};
 
 /// Refuses with JSON, regardless of the client's protocol: 401, 403 or 503; for [bound](crate::Binding) routes also
 /// 400, 408 and 413. Selected by [`RequireStepUp::json`](crate::RequireStepUp::json).
@@ -40,14 +40,7 @@ fn respond<B: From<Bytes>>(
     // Room for the headers that the guard adds, so that the map grows only once.
     headers.reserve(5);
     declare_json(&mut headers);
-    // A response to HEAD has no content (RFC 9110 §9.3.2), and over HTTP/2 not every server removes it.
-    let content = if *method == Method::HEAD {
-        // A `Content-Length` in a response to HEAD is that of GET (RFC 9110 §8.6).
-        headers.insert(CONTENT_LENGTH, json.len().into());
-        Bytes::new()
-    } else {
-        json
-    };
+    let content = content(method, json, &mut headers);
     let status = match refusal {
         Refusal::NoCaller => {
             headers.insert(WWW_AUTHENTICATE, terms.authenticate().clone());
