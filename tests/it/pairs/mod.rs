@@ -12,7 +12,7 @@ use std::{
 
 use testkit::FaultyStore;
 use tower_step_up::{
-    Caller, ChallengeError, ManualClock, Policy, Proof, PushReply, PushReplyError, Requirement, Secret, StepUp,
+    Caller, ChallengeError, ManualClock, Policy, Proof, PushReply, PushReplyError, Requirement, Secret, StepUp, Store,
 };
 
 type Engine = StepUp;
@@ -420,7 +420,9 @@ async fn nothing_is_granted_after_a_lock_with_slow_loads() {
             assert_eq!(by_code().await, before, "locked after {first} and {second} polls");
         }
     }
-    assert!(orders > 50, "{orders}");
+    // One that writes both records in one swap stops in fewer places.
+    let least = if FaultyStore::default().is_atomic() { 50 } else { 100 };
+    assert!(orders > least, "{orders}");
 }
 
 /// The same if the revocation is dropped half-way.
