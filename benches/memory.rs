@@ -9,18 +9,16 @@ use std::{
     fs,
     hint::black_box,
     process::{Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicIsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicIsize, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use foldhash::fast::RandomState;
 use moka::{Expiry, ops::compute::Op, sync::Cache};
+use testkit::Recorder;
 use tower_step_up::{
-    Caller, MemoryStore, Recipient, Secret, StepUp, StepUpBuilder, Store, discard,
-    store::{Change, Key, StoreError, Stored, Swapped},
+    Caller, MemoryStore, Recipient, Secret, StepUp, StepUpBuilder, discard,
+    store::{Key, Stored},
 };
 
 /// Live allocations of each size; the last counts all that are larger.
@@ -154,12 +152,13 @@ fn step_up_all(step_up: &StepUp, name: &str, users: usize) {
 /// What the records of a user take, each alone.
 fn records(builder: StepUpBuilder) {
     const USERS: usize = 10_000;
-    let spy = Spy::default();
+    let recorder = Recorder::default();
     let secret = |byte| Secret::new([byte; 32]).expect("32 bytes are enough");
-    let builder = builder.store(spy.clone()).record_key(secret(6)).secret(secret(7));
+    let builder = builder.store(recorder.clone()).record_key(secret(6)).secret(secret(7));
     step_up_all(&builder.build().expect("one channel is enough"), "user", USERS);
-    let kept = std::mem::take(&mut *spy.records.lock().expect("nothing panics while it is held"));
-    let records: Vec<(Key, Stored)> = kept.into_iter().collect();
+    let written = recorder.take().into_iter().filter_map(|change| Some((change.key, change.next?)));
+    let last: HashMap<Key, Stored> = written.collect();
+    let records: Vec<_> = last.into_iter().collect();
 
     // A moka that has the records and no copy of them.
     let before = Heap::now();
@@ -196,25 +195,5 @@ struct Ttl;
 impl Expiry<Key, Stored> for Ttl {
     fn expire_after_create(&self, _: &Key, stored: &Stored, _: Instant) -> Option<Duration> {
         Some(stored.ttl())
-    }
-}
-
-/// Keeps the last of each record, in a store that is elsewhere.
-#[derive(Clone, Default)]
-struct Spy {
-    store: MemoryStore,
-    records: Arc<Mutex<HashMap<Key, Stored>>>,
-}
-
-impl Store for Spy {
-    async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
-        self.store.load(key).await
-    }
-
-    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
-        let swapped = self.store.swap(changes).await?;
-        let written = changes.iter().filter_map(|change| Some((change.key, change.next.clone()?)));
-        self.records.lock().map_err(|_| StoreError::new("poisoned"))?.extend(written);
-        Ok(swapped)
     }
 }

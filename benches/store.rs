@@ -9,7 +9,7 @@ use std::{
     hint::black_box,
     pin::pin,
     sync::{
-        Arc, Barrier, Mutex,
+        Arc, Barrier,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -19,6 +19,7 @@ use std::{
 use cpu_time::ThreadTime;
 use foldhash::fast::RandomState;
 use moka::{Expiry, ops::compute::Op, sync::Cache};
+use testkit::Recorder;
 use tower_step_up::{
     Caller, MemoryStore, StepUp, Store,
     store::{Change, Key, StoreError, Stored, Swapped},
@@ -133,11 +134,11 @@ fn two_threads<S: Store>(store: &S, keys: &[Key]) -> f64 {
 
 /// A store with this many records, and their keys.
 fn filled(records: usize, name: &str) -> (MemoryStore, Vec<(Key, Stored)>) {
-    let spy = Spy::default();
+    let recorder = Recorder::default();
     let secret = |byte| tower_step_up::Secret::new([byte; 32]).expect("32 bytes are enough");
     let step_up = StepUp::builder()
         .otp("SMS", async |_| Ok(()))
-        .store(spy.clone())
+        .store(recorder.clone())
         .record_key(secret(6))
         .secret(secret(7))
         .build()
@@ -149,13 +150,14 @@ fn filled(records: usize, name: &str) -> (MemoryStore, Vec<(Key, Stored)>) {
             step_up.start_otp(&caller, "SMS", None).await.expect("the first start is let through");
         }
     });
-    assert_eq!(spy.store.len(), records);
-    let keys = spy.keys.lock().expect("nothing panics while it is held").clone();
-    let record = |key: &Key| match block_on(spy.store.load(*key)) {
-        Ok(Some(stored)) => (*key, stored),
+    assert_eq!(recorder.store.len(), records);
+    let changes = recorder.take();
+    let inserted = changes.iter().filter(|change| change.expected.is_none()).map(|change| change.key);
+    let record = |key| match block_on(recorder.store.load(key)) {
+        Ok(Some(stored)) => (key, stored),
         _ => unreachable!("what was inserted is there"),
     };
-    (spy.store.clone(), keys.iter().map(record).collect())
+    (recorder.store.clone(), inserted.map(record).collect())
 }
 
 /// Indices for a batch, in an order that a prefetcher cannot predict.
@@ -178,25 +180,6 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut context) {
         Poll::Ready(output) => output,
         Poll::Pending => unreachable!("stores in process are at once"),
-    }
-}
-
-/// Records the inserted keys.
-#[derive(Clone, Default)]
-struct Spy {
-    store: MemoryStore,
-    keys: Arc<Mutex<Vec<Key>>>,
-}
-
-impl Store for Spy {
-    async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
-        self.store.load(key).await
-    }
-
-    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
-        let inserted = changes.iter().filter(|change| change.expected.is_none()).map(|change| change.key);
-        self.keys.lock().map_err(|_| StoreError::new("poisoned"))?.extend(inserted);
-        self.store.swap(changes).await
     }
 }
 

@@ -9,13 +9,13 @@ use std::{
     convert::Infallible,
     hint::black_box,
     io,
-    pin::pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use axum::{Router, body::Body, routing::get};
+use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, request::Parts};
 use hyper_util::service::TowerToHyperService;
 use testkit::NoOp;
@@ -60,10 +60,7 @@ fn count<T>(run: impl FnOnce() -> T) -> usize {
 }
 
 fn now_or_never<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("nothing is awaited"),
-    }
+    future.now_or_never().expect("nothing is awaited")
 }
 
 /// A hyper service as a tower service.

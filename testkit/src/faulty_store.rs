@@ -6,8 +6,9 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use futures_util::FutureExt;
@@ -42,6 +43,8 @@ struct State {
     atomic: bool,
     /// Held while a swap is applied.
     applies: Mutex<()>,
+    /// How long each operation is on its way, in milliseconds.
+    trip: AtomicU64,
     down: AtomicBool,
     stuck: AtomicBool,
     full: AtomicBool,
@@ -94,6 +97,11 @@ impl FaultyStore {
     /// A store that makes the changes of a swap one after the other.
     pub fn sequential() -> Self {
         Self(Arc::default())
+    }
+
+    /// Every operation takes a round trip from now on.
+    pub fn set_trip(&self, trip: Duration) {
+        self.0.trip.store(u64::try_from(trip.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     /// Every operation fails from now on.
@@ -204,6 +212,10 @@ impl FaultyStore {
         let number = self.0.operations.fetch_add(1, Ordering::SeqCst);
         self.0.seen.lock().unwrap().push(key.as_bytes().to_vec());
         yield_once().await;
+        let trip = self.0.trip.load(Ordering::SeqCst);
+        if trip > 0 {
+            tokio::time::sleep(Duration::from_millis(trip)).await;
+        }
         if self.0.stuck.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }

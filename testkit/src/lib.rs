@@ -13,6 +13,7 @@ pub mod client;
 mod faulty_store;
 pub mod life;
 mod no_op;
+mod recorder;
 mod sender;
 pub mod server;
 
@@ -24,6 +25,7 @@ use tower_step_up::{Caller, Requirement, StepUp, store::Swapped};
 pub use self::{
     faulty_store::{Fails, FaultyStore, kind_of, poll_at_most},
     no_op::NoOp,
+    recorder::Recorder,
     sender::Sender,
 };
 

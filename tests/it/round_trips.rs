@@ -17,34 +17,9 @@ use testkit::FaultyStore;
 use tokio::time::Instant;
 use tower_step_up::{
     Caller, ChallengeError, EnrollmentError, ManualClock, Recipient, Requirement, StepUp, Store, discard,
-    store::{Change, Key, StoreError, StoreWarning, Stored, Swapped},
 };
 
 const TRIP: Duration = Duration::from_millis(1);
-
-/// A store that is one trip away.
-struct Distant(FaultyStore);
-
-impl Store for Distant {
-    async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
-        tokio::time::sleep(TRIP).await;
-        self.0.load(key).await
-    }
-
-    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
-        let trips = if self.0.is_atomic() { 1 } else { changes.len() };
-        tokio::time::sleep(TRIP * u32::try_from(trips).unwrap()).await;
-        self.0.swap(changes).await
-    }
-
-    fn is_atomic(&self) -> bool {
-        self.0.is_atomic()
-    }
-
-    async fn check(&self) -> Result<(), StoreWarning> {
-        Ok(())
-    }
-}
 
 /// Mail goes to a recipient that the enrollment names; texts and pushes go to one that only the sender knows.
 async fn enrolled(caller: Caller, channel: String) -> Result<Recipient, EnrollmentError> {
@@ -67,8 +42,9 @@ async fn a_start_and_a_verification_take_two_each() {
         (FaultyStore::sequential(), [1, 3, 3, 4, 5, 5, 4, 5, 4, 2]),
     ] {
         let clock = ManualClock::new();
-        let builder = store.on(StepUp::builder().sandbox()).store(Distant(store.clone()));
-        let step_up = builder
+        store.set_trip(TRIP);
+        let step_up = store
+            .on(StepUp::builder().sandbox())
             .clock(clock.clone())
             .otp("SMS", discard)
             .otp("MAIL", discard)

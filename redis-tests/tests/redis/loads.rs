@@ -10,31 +10,14 @@ use std::{
 
 use futures_util::{future::join_all, poll};
 use redis::Client;
+use testkit::Recorder;
 use tokio::time::timeout;
 use tower_step_up::{
     Secret, StepUp, discard,
-    store::{Change, Key, MemoryStore, RedisStore, Revision, Store, StoreError, Stored, Swapped},
+    store::{Change, Key, RedisStore, Revision, Store, Stored, Swapped},
 };
 
 use crate::server::{Server, until};
-
-/// Keeps the changes of an engine, to make them on a server.
-#[derive(Clone, Default)]
-struct Recorder {
-    store: MemoryStore,
-    changes: Arc<Mutex<Vec<Change>>>,
-}
-
-impl Store for Recorder {
-    async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
-        self.store.load(key).await
-    }
-
-    async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
-        self.changes.lock().unwrap().extend_from_slice(changes);
-        self.store.swap(changes).await
-    }
-}
 
 /// The changes of what an application does.
 async fn changes(what: impl AsyncFnOnce(&StepUp)) -> Vec<Change> {
@@ -46,8 +29,7 @@ async fn changes(what: impl AsyncFnOnce(&StepUp)) -> Vec<Change> {
         .record_key(Secret::new([1; 32]).unwrap())
         .secret(Secret::new([2; 32]).unwrap());
     what(&node.build().unwrap()).await;
-    let mut changes = recorder.changes.lock().unwrap();
-    std::mem::take(&mut *changes)
+    recorder.take()
 }
 
 /// Records on a server, each with its revision.

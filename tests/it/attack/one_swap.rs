@@ -21,9 +21,9 @@ use super::{caller, secs, was_wrong};
 const WRONG: &str = "000000";
 const RIGHT: &str = "123456";
 
-/// An atomic store, a millisecond away.
+/// An atomic store, a millisecond away, that fails in part.
 #[derive(Clone)]
-struct Distant {
+struct PartlyFaulty {
     store: FaultyStore,
     /// Whether swaps of a user's and a session's record fail.
     pairs_fail: Arc<AtomicBool>,
@@ -31,9 +31,11 @@ struct Distant {
     recipients_hang: Arc<AtomicBool>,
 }
 
-impl Distant {
+impl PartlyFaulty {
     fn new() -> Self {
-        Self { store: FaultyStore::atomic(), pairs_fail: Arc::default(), recipients_hang: Arc::default() }
+        let store = FaultyStore::atomic();
+        store.set_trip(Duration::from_millis(1));
+        Self { store, pairs_fail: Arc::default(), recipients_hang: Arc::default() }
     }
 
     /// Texts go to one recipient, mail to one that only the sender knows.
@@ -49,18 +51,16 @@ impl Distant {
     }
 }
 
-impl Store for Distant {
+impl Store for PartlyFaulty {
     async fn load(&self, key: Key) -> Result<Option<Stored>, StoreError> {
         let is_recipient = || self.store.written("Recipient").iter().any(|(of, _)| *of == key);
         if self.recipients_hang.load(SeqCst) && is_recipient() {
             std::future::pending::<()>().await;
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
         self.store.load(key).await
     }
 
     async fn swap(&self, changes: &[Change]) -> Result<Swapped, StoreError> {
-        tokio::time::sleep(Duration::from_millis(1)).await;
         if changes.len() > 1 && self.pairs_fail.load(SeqCst) {
             return Err(StoreError::new("READONLY"));
         }
@@ -80,7 +80,7 @@ impl Store for Distant {
 #[tokio::test(start_paused = true)]
 async fn a_code_whose_count_fails_is_not_told_by_the_recipients_budget() {
     for code in [WRONG, RIGHT] {
-        let (store, clock) = (Distant::new(), ManualClock::new());
+        let (store, clock) = (PartlyFaulty::new(), ManualClock::new());
         let step_up = store.node(&clock, Policy::new());
         let alice = caller("alice", 1);
         step_up.start_otp(&alice, "SMS", None).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_code_whose_count_fails_is_not_told_by_the_recipients_budget() {
 #[tokio::test(start_paused = true)]
 async fn a_right_code_among_refused_guesses_is_not_told() {
     for at in [1, 13, 50, 99] {
-        let (store, clock) = (Distant::new(), ManualClock::new());
+        let (store, clock) = (PartlyFaulty::new(), ManualClock::new());
         let (one, other) = (store.node(&clock, Policy::new()), store.node(&clock, Policy::new()));
         let alice = caller("alice", 1);
         one.start_otp(&alice, "SMS", None).await.unwrap();
@@ -131,7 +131,7 @@ async fn a_right_code_among_refused_guesses_is_not_told() {
 #[tokio::test(start_paused = true)]
 async fn a_start_that_fails_is_not_counted_at_the_recipient() {
     for full in [true, false] {
-        let (store, clock) = (Distant::new(), ManualClock::new());
+        let (store, clock) = (PartlyFaulty::new(), ManualClock::new());
         let step_up = store.node(&clock, Policy::new());
         step_up.start_otp(&caller("first", 1), "SMS", None).await.unwrap();
         let before = store.store.records("Recipient");
@@ -152,7 +152,7 @@ async fn a_start_that_fails_is_not_counted_at_the_recipient() {
 async fn a_storm_of_starts_leaves_the_rest_of_the_recipients_budget() {
     let sent = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&sent);
-    let (store, clock) = (Distant::new(), ManualClock::new());
+    let (store, clock) = (PartlyFaulty::new(), ManualClock::new());
     let builder = StepUp::builder()
         .otp("SMS", move |_: OtpMessage| {
             counted.fetch_add(1, SeqCst);
@@ -196,7 +196,7 @@ async fn an_attempt_that_was_sent_twice_is_remembered() {
 /// T40: the guess of a recipient delays no operation that needs none.
 #[tokio::test(start_paused = true)]
 async fn a_recipients_record_that_hangs_delays_no_other_channel() {
-    let (store, clock) = (Distant::new(), ManualClock::new());
+    let (store, clock) = (PartlyFaulty::new(), ManualClock::new());
     let step_up = store.node(&clock, Policy::new());
     let alice = caller("alice", 1);
     step_up.start_otp(&alice, "SMS", None).await.unwrap();
