@@ -13,7 +13,8 @@ const USERS: usize = 100_000;
 /// Minimum interval between searches for expired entries, when there is no room.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// The wrong codes that this process has compared in the last 24 hours. A store that was restarted empty, or has failed
+/// The attempts of the last 24 hours that this process has compared and that were wrong, or that it could not write,
+/// right or wrong: counting the wrong ones alone would tell them apart. A store that was restarted empty, or has failed
 /// over to a lagging replica, gives an attacker no second limit: lost failures are written to it again (T24).
 #[derive(Debug, Default)]
 pub(super) struct LocalFailures(Mutex<Users>);
@@ -25,7 +26,7 @@ struct Users {
 }
 
 impl LocalFailures {
-    /// Adds a wrong code that was compared. Adding the same attempt twice counts once.
+    /// Adds an attempt. Adding the same attempt twice counts once.
     pub(super) fn add(&self, subject: &Key, id: u64, now: Timestamp) {
         let mut users = self.users();
         if users.wrong.len() >= USERS && !users.wrong.contains_key(subject) {
@@ -39,7 +40,7 @@ impl LocalFailures {
         wrong.push(Attempt { id, at: now });
     }
 
-    /// The wrong codes of a user.
+    /// The attempts of a user.
     pub(super) fn of(&self, subject: &Key) -> Vec<Attempt> {
         self.users().wrong.get(subject).cloned().unwrap_or_default()
     }

@@ -32,7 +32,6 @@ struct Windows {
 ///
 /// Nothing iterates over all of them under the lock, which takes 2 to 6 ms for 100,000: neither a search for unused
 /// ones nor the growth of a hash table.
-/// use nor the growth of a hash table.
 #[derive(Debug, Default)]
 struct Groups {
     windows: BTreeMap<Arc<str>, Window>,

@@ -221,7 +221,11 @@ impl Engine {
             if let Some(key) = recipient_key {
                 self.put_recipient(key, stored_recipient, counted, &message, progress).await?;
             }
-            if let Swap::Done([session]) = self.swap_all([of_session], now).await? {
+            let swapped = self.swap_all([of_session], now).await;
+            if swapped.is_err() {
+                progress.written = Written::Challenge;
+            }
+            if let Swap::Done([session]) = swapped? {
                 return Ok((resolved, session));
             }
         }
@@ -282,6 +286,7 @@ impl Engine {
         };
         let withdraw = |subject: &mut Subject| {
             subject.withdraw(challenge_id);
+            subject.untrack_session(challenge_id);
             subject.reopen(session_key, came_back);
         };
         self.take_back(beginning, recipient_key, withdraw).await;

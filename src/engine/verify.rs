@@ -132,9 +132,9 @@ impl Attempt<'_> {
                     return answer;
                 }
                 Ok(Swap::Conflict) => loaded = engine.load_both(&self.subject_key, &self.session_key).await?,
-                // It may have been written.
+                // It may have been written. It counts whatever its result was, which nobody may learn.
                 Err(down) => {
-                    result.remember_failure();
+                    engine.local_failures.add(&self.subject_key, self.id, now);
                     return Err(down.into());
                 }
             }

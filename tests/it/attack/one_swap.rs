@@ -3,13 +3,13 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
 
-use testkit::FaultyStore;
+use testkit::{Fails, FaultyStore};
 use tokio::time::Instant;
 use tower_step_up::{
     Caller, ChallengeError, EnrollmentError, ManualClock, OtpMessage, Policy, Recipient, StepUp, Store, discard,
@@ -92,6 +92,25 @@ async fn a_code_whose_count_fails_is_not_told_by_the_recipients_budget() {
     }
 }
 
+/// T1, T10: while no attempt can be written, this process counts each, so its limit says nothing of their codes.
+#[tokio::test(start_paused = true)]
+async fn codes_whose_counts_fail_are_not_told_by_the_limit_of_a_day() {
+    for right_at in [None, Some(0), Some(57), Some(99)] {
+        let (store, clock) = (PartlyFaulty::new(), ManualClock::new());
+        let step_up = store.node(&clock, Policy::new());
+        let alice = caller("alice", 1);
+        step_up.start_otp(&alice, "MAIL", None).await.unwrap();
+        store.pairs_fail.store(true, SeqCst);
+        for guess in 0..100 {
+            let code = if right_at == Some(guess) { RIGHT } else { WRONG };
+            let answer = step_up.verify_otp(&alice, "MAIL", code).await.map(drop);
+            assert_eq!(answer, Err(ChallengeError::Unavailable), "{right_at:?}, {guess}");
+        }
+        let answer = step_up.verify_otp(&alice, "MAIL", WRONG).await.map(drop);
+        assert!(matches!(answer, Err(ChallengeError::RateLimited(_))), "{right_at:?}: {answer:?}");
+    }
+}
+
 /// T1, T10: of a hundred guesses at once, at the edge of a lockout, one is counted and the others are refused. The right
 /// one among these takes no longer, and leaves nothing behind.
 #[tokio::test(start_paused = true)]
@@ -144,6 +163,30 @@ async fn a_start_that_fails_is_not_counted_at_the_recipient() {
         fails(false);
         assert_eq!(store.store.records("Recipient"), before, "full: {full}");
         step_up.start_otp(&caller("bob", 1), "SMS", None).await.unwrap();
+    }
+}
+
+/// A start whose last answer is lost sends nothing, so the code that the user has is valid again.
+#[tokio::test]
+async fn a_start_that_is_not_confirmed_gives_the_earlier_code_back() {
+    for store in [FaultyStore::atomic(), FaultyStore::sequential()] {
+        let (clock, codes) = (ManualClock::new(), Arc::new(Mutex::new(Vec::new())));
+        let sent = Arc::clone(&codes);
+        let builder = StepUp::builder().clock(clock.clone()).otp("SMS", move |message: OtpMessage| {
+            sent.lock().unwrap().push(message.code().expose().to_owned());
+            std::future::ready(Ok(()))
+        });
+        let step_up = store.on(builder).build().unwrap();
+        let alice = caller("alice", 1);
+        step_up.start_otp(&alice, "SMS", None).await.unwrap();
+        clock.advance(secs(16));
+        // After the loads of both records: the swap of the session's.
+        store.fail_after(if store.is_atomic() { 2 } else { 3 }, Fails::Unanswered);
+        assert_eq!(step_up.start_otp(&alice, "SMS", None).await, Err(ChallengeError::Unavailable));
+        assert!(!store.fail_no_more());
+        let codes = codes.lock().unwrap().clone();
+        assert_eq!(codes.len(), 1, "nothing more was sent");
+        step_up.verify_otp(&alice, "SMS", &codes[0]).await.unwrap();
     }
 }
 
