@@ -37,9 +37,9 @@ pub use crate::{
     challenges::ChallengeService,
     engine::{
         AuthorizeError, Caller, CallerOf, Clock, DeliveryError, Enrollment, EnrollmentError, Event, Grant, Identify,
-        Lockout, Observer, OtpMessage, OtpSender, Proof, ProofError, Purpose, PushMessage, PushReply, PushReplyError,
-        PushSender, PushStarted, Recipient, RecipientError, SendFailure, StepUp, StepUpBuilder, StepUpStatus,
-        SystemClock, discard,
+        Lockout, Observer, OtpMessage, OtpSender, PendingOtp, PendingPush, Proof, ProofError, Purpose, PushMessage,
+        PushReply, PushReplyError, PushSender, PushStarted, Recipient, RecipientError, SendFailure, StepUp,
+        StepUpBuilder, StepUpStatus, SystemClock, discard,
     },
     guard::{
         BindStepUp, Binding, RequireStepUp,

@@ -92,6 +92,7 @@ fn build(clock: impl Clock, users: Users, store: impl Store) -> Router {
         .route("/", page("text/html; charset=utf-8", include_str!("page.html")))
         .route("/page.css", page("text/css; charset=utf-8", include_str!("page.css")))
         .route("/page.js", page("text/javascript; charset=utf-8", include_str!("page.js")))
+        .route("/healthz", get(healthz))
         .route("/login", post(users::login))
         .route("/logout", post(users::logout))
         .route("/accounts", get(accounts))
@@ -108,6 +109,12 @@ fn build(clock: impl Clock, users: Users, store: impl Store) -> Router {
         // bank with session cookies does.
         .layer(CsrfLayer::new())
         .with_state(bank)
+}
+
+/// `GET /healthz`: whether guarded requests can be served.
+async fn healthz(State(bank): State<Bank>) -> Result<Json<Value>, Problem> {
+    bank.step_up.ping().await.map_err(|_| Problem::unavailable())?;
+    Ok(Json(json!({ "status": "ok" })))
 }
 
 /// `GET /accounts`: a login is enough.

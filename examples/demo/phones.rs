@@ -32,7 +32,8 @@ impl Enrollment for Users {
             "SMS" if phone.is_some() || !begins("alice") => {
                 Recipient::phone(phone.ok_or(EnrollmentError::NotEnrolled)?).map_err(|_| EnrollmentError::NotEnrolled)
             }
-            "SMS" => Ok(Recipient::new(format!("the number of {name}"))),
+            // + How the user is shown it; the bank knows the number.
+            "SMS" => Ok(Recipient::new(format!("the number of {name}")).display("•••• 0111")),
             "BIOMETRIC" if begins("alice") || begins("carol") => Ok(Recipient::new(format!("the phone of {name}"))),
             _ => Err(EnrollmentError::NotEnrolled),
         }

@@ -68,7 +68,7 @@ fn holds_grant(record: &Stored) -> bool {
     grants.into_iter().flatten().any(|grant| {
         let at = |name: &str| grant[name].as_u64().expect("it is a time");
         let opens = grant["scope"].is_null() && grant["operation"].is_null();
-        let spent = ["Consumed", "ConsumedAgain"].iter().any(|usage| grant["usage"] == **usage);
+        let spent = ["Consumed", "ConsumedAgain"].iter().any(|usage| grant["usage"].get(*usage).is_some());
         opens && !spent && at("verified_at") <= now + 2_000 && now < at("expires_at")
     })
 }

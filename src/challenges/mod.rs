@@ -9,11 +9,13 @@
 //! | verify it | `POST /otp/{channel}/verify` `{"verificationCode":"123456"}` | 204 |
 //! | start a push | `POST /push/{channel}` | 200 `{"id"}` |
 //! | push outcome | `GET /push/{channel}/{id}` | 200 `{"id","status","expiresIn"}` |
-//! | status of the session | `GET /` | 200 `{"status","grants","channels"}` |
+//! | status of the session | `GET /` | 200 `{"status","grants","channels","pending","to"}` |
 //! | drop the elevation | `DELETE /` | 204 |
+//! | cancel what is pending | `DELETE /otp/{channel}`, `DELETE /push/{channel}/{id}` | 204 |
 //!
 //! A start may carry `{"scope":"…","binding":"…"}`: what the step-up is for, and the token from a refusal that binds it
-//! to one operation ([`Binding`](crate::Binding)).
+//! to one operation ([`Binding`](crate::Binding)). A verification may carry the same: a code that is pending for
+//! something else is not compared.
 //!
 //! # Example
 //!
@@ -52,10 +54,10 @@ use self::{
     route::{Endpoint, NoOperation, route},
 };
 use crate::{
-    engine::{ApiCall, StepUp},
+    engine::{ApiCall, Named, StepUp},
     rules::{BODY_LIMIT, ConfigError},
     timeout::BoxFuture,
-    wire::{check_path, content, read, stamp},
+    wire::{check_path, content, language, read, stamp},
 };
 
 mod body;
@@ -154,7 +156,8 @@ impl ChallengeService {
             Ok(fields) => fields,
             Err(unparsed) => return response::unparsed(unparsed),
         };
-        match self.step_up.perform(&caller, call(operation, &fields)).await {
+        let language = language(&request.headers);
+        match self.step_up.perform(&caller, call(operation, &fields, language)).await {
             Ok(outcome) => response::outcome(&outcome),
             Err(rejected) => response::rejected(&rejected),
         }
@@ -162,15 +165,19 @@ impl ChallengeService {
 }
 
 /// The operation with its fields.
-fn call<'a>(operation: Endpoint<'a>, fields: &'a Fields) -> ApiCall<'a> {
-    let (scope, binding) = (fields.scope.optional(), fields.binding.optional());
+fn call<'a>(operation: Endpoint<'a>, fields: &'a Fields, language: Option<&'a str>) -> ApiCall<'a> {
+    let purpose = Named { scope: fields.scope.optional(), binding: fields.binding.optional(), language };
     match operation {
         Endpoint::Status => ApiCall::Status,
         Endpoint::Drop => ApiCall::Drop,
-        Endpoint::StartOtp { channel } => ApiCall::StartOtp { channel, scope, binding },
-        Endpoint::VerifyOtp { channel } => ApiCall::VerifyOtp { channel, code: fields.verification_code.required() },
-        Endpoint::StartPush { channel } => ApiCall::StartPush { channel, scope, binding },
+        Endpoint::StartOtp { channel } => ApiCall::StartOtp { channel, purpose },
+        Endpoint::VerifyOtp { channel } => {
+            ApiCall::VerifyOtp { channel, code: fields.verification_code.required(), purpose }
+        }
+        Endpoint::CancelOtp { channel } => ApiCall::CancelOtp { channel },
+        Endpoint::StartPush { channel } => ApiCall::StartPush { channel, purpose },
         Endpoint::PushOutcome { channel, id } => ApiCall::PushStatus { channel, id },
+        Endpoint::CancelPush { channel, id } => ApiCall::CancelPush { channel, id },
     }
 }
 

@@ -9,8 +9,10 @@ pub(super) enum Endpoint<'a> {
     Drop,
     StartOtp { channel: &'a str },
     VerifyOtp { channel: &'a str },
+    CancelOtp { channel: &'a str },
     StartPush { channel: &'a str },
     PushOutcome { channel: &'a str, id: &'a str },
+    CancelPush { channel: &'a str, id: &'a str },
 }
 
 /// Why no operation was found.
@@ -24,32 +26,32 @@ pub(super) enum NoOperation {
 /// Finds the operation.
 pub(super) fn route<'a>(method: &Method, path: &'a str) -> Result<Endpoint<'a>, NoOperation> {
     let path = path.strip_prefix('/').ok_or(NoOperation::NotFound)?;
-    let is_get = matches!(*method, Method::GET | Method::HEAD);
     let mut segments = path.split('/');
     let mut next = || segments.next();
-    let (operation, allowed) = match (next(), next(), next(), next()) {
-        (Some(""), None, ..) if *method == Method::DELETE => (Endpoint::Drop, Method::DELETE),
-        (Some(""), None, ..) if is_get => (Endpoint::Status, Method::GET),
-        (Some(""), None, ..) => {
-            return Err(NoOperation::MethodNotAllowed(HeaderValue::from_static("GET, HEAD, DELETE")));
+    let (get, post, delete, allow) = match (next(), next(), next(), next()) {
+        (Some(""), None, ..) => (Some(Endpoint::Status), None, Some(Endpoint::Drop), "GET, HEAD, DELETE"),
+        (Some("otp"), Some(channel), None, _) if !channel.is_empty() => {
+            (None, Some(Endpoint::StartOtp { channel }), Some(Endpoint::CancelOtp { channel }), "POST, DELETE")
         }
-        (Some("otp"), Some(channel), None, _) if !channel.is_empty() => (Endpoint::StartOtp { channel }, Method::POST),
         (Some("otp"), Some(channel), Some("verify"), None) if !channel.is_empty() => {
-            (Endpoint::VerifyOtp { channel }, Method::POST)
+            (None, Some(Endpoint::VerifyOtp { channel }), None, "POST")
         }
         (Some("push"), Some(channel), None, _) if !channel.is_empty() => {
-            (Endpoint::StartPush { channel }, Method::POST)
+            (None, Some(Endpoint::StartPush { channel }), None, "POST")
         }
         (Some("push"), Some(channel), Some(id), None) if !channel.is_empty() && !id.is_empty() => {
-            (Endpoint::PushOutcome { channel, id }, Method::GET)
+            let (outcome, cancel) = (Endpoint::PushOutcome { channel, id }, Endpoint::CancelPush { channel, id });
+            (Some(outcome), None, Some(cancel), "GET, HEAD, DELETE")
         }
         _ => return Err(NoOperation::NotFound),
     };
-    if *method == allowed || is_get && allowed == Method::GET {
-        return Ok(operation);
-    }
-    let allow = if allowed == Method::GET { "GET, HEAD" } else { "POST" };
-    Err(NoOperation::MethodNotAllowed(HeaderValue::from_static(allow)))
+    let operation = match *method {
+        Method::GET | Method::HEAD => get,
+        Method::POST => post,
+        Method::DELETE => delete,
+        _ => None,
+    };
+    operation.ok_or(NoOperation::MethodNotAllowed(HeaderValue::from_static(allow)))
 }
 
 #[cfg(test)]
@@ -66,14 +68,18 @@ mod tests {
             ("POST", "/", allow("GET, HEAD, DELETE")),
             ("HEAD", "/", Ok(Endpoint::Status)),
             ("POST", "/otp/SMS", Ok(Endpoint::StartOtp { channel: "SMS" })),
-            ("GET", "/otp/SMS", allow("POST")),
-            ("OPTIONS", "/otp/SMS", allow("POST")),
+            ("DELETE", "/otp/SMS", Ok(Endpoint::CancelOtp { channel: "SMS" })),
+            ("GET", "/otp/SMS", allow("POST, DELETE")),
+            ("OPTIONS", "/otp/SMS", allow("POST, DELETE")),
             ("POST", "/otp/SMS/verify", Ok(Endpoint::VerifyOtp { channel: "SMS" })),
             ("PUT", "/otp/SMS/verify", allow("POST")),
             ("POST", "/otp/verify", Ok(Endpoint::StartOtp { channel: "verify" })),
             ("POST", "/push/BIO", Ok(Endpoint::StartPush { channel: "BIO" })),
             ("GET", "/push/BIO/12", Ok(Endpoint::PushOutcome { channel: "BIO", id: "12" })),
-            ("POST", "/push/BIO/12", allow("GET, HEAD")),
+            ("POST", "/push/BIO/12", allow("GET, HEAD, DELETE")),
+            ("DELETE", "/push/BIO/12", Ok(Endpoint::CancelPush { channel: "BIO", id: "12" })),
+            ("DELETE", "/push/BIO", allow("POST")),
+            ("DELETE", "/otp/SMS/verify", allow("POST")),
             ("HEAD", "/push/BIO/12", Ok(Endpoint::PushOutcome { channel: "BIO", id: "12" })),
             ("POST", "", no()),
             ("POST", "*", no()),

@@ -33,8 +33,9 @@ impl StepUp {
             };
             let (stored, satisfied) = engine.satisfied(loaded, requirement, operation)?;
             let session = engine.session_of(Some(&stored))?.ok_or(AuthorizeError::Unavailable)?;
-            let next = session.consume(|index| satisfied.contains(index));
-            let swapped = engine.swap_session(session_key, Some(&stored), next, engine.now()).await?;
+            let now = engine.now();
+            let next = session.consume(|index| satisfied.contains(index), now);
+            let swapped = engine.swap_session(session_key, Some(&stored), next, now).await?;
             let Swap::Done(written) = swapped else { continue };
             // A record written just before its expiry may be gone already, and its grants are consumed all the same.
             let grant = written.and_then(|written| Grant::of(written, satisfied.first));

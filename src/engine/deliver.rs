@@ -5,8 +5,10 @@ use futures_util::future::join_all;
 use super::{Engine, channel::Channel};
 use crate::{
     catch::catch_async,
-    engine::{Caller, DeliveryError, Enrollment, EnrollmentError, Event, Recipient, SendFailure},
-    rules::ChallengeError,
+    engine::{
+        AuthorizeError, Caller, DeliveryError, Enrollment, EnrollmentError, Event, Grant, Recipient, SendFailure,
+    },
+    rules::{ChallengeError, Requirement, UnmetReason},
     timeout::{BoxFuture, within},
 };
 
@@ -46,22 +48,55 @@ impl Engine {
         }
     }
 
-    /// Those of the channels that this caller has enrolled; all are resolved concurrently.
+    /// Those of the channels that this caller has enrolled, with their recipients; all are resolved concurrently.
     pub(super) async fn enrolled(
         &self,
         caller: &Caller,
         channels: impl Iterator<Item = &str>,
-    ) -> Result<Vec<String>, ChallengeError> {
+    ) -> Result<Vec<(String, Recipient)>, ChallengeError> {
         let ask = async |channel| (channel, self.resolve(caller, channel).await);
         let mut enrolled = Vec::new();
         for (channel, resolved) in join_all(channels.map(ask)).await {
             match resolved {
-                Ok(Ok(_)) => enrolled.push(channel.to_owned()),
+                Ok(Ok(recipient)) => enrolled.push((channel.to_owned(), recipient)),
                 Ok(Err(_)) | Err(ChallengeError::Forbidden) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(enrolled)
+    }
+
+    /// Whether it is asked, before a refusal, if the caller has enrolled any channel.
+    pub(crate) fn asks_for_channels(&self, decided: &Result<Grant, AuthorizeError>) -> bool {
+        matches!(decided, Err(AuthorizeError::StepUpRequired(unmet)) if unmet.reason() == UnmetReason::Missing)
+            && self.report_unenrolled
+    }
+
+    /// The decision, with another reason where a step-up is missing and the caller has enrolled no channel for it. Late
+    /// and failed answers of the application change nothing.
+    pub(crate) async fn told_of_channels(
+        &self,
+        caller: &Caller,
+        requirement: &Requirement,
+        decided: Result<Grant, AuthorizeError>,
+    ) -> Result<Grant, AuthorizeError> {
+        if self.asks_for_channels(&decided) && self.has_no_channel(caller, requirement).await {
+            return Err(AuthorizeError::StepUpRequired(UnmetReason::NoChannel.into()));
+        }
+        decided
+    }
+
+    /// Whether a caller without a step-up could not get one: no accepted channel is enrolled, or, where each of several
+    /// is needed, not all of them.
+    async fn has_no_channel(&self, caller: &Caller, requirement: &Requirement) -> bool {
+        let accepted = self.channels.names().filter(|name| requirement.accepts(name));
+        let resolved = join_all(accepted.map(|channel| self.resolve(caller, channel))).await;
+        let lacks = |resolved: &Result<Result<_, _>, _>| matches!(resolved, Ok(Err(_)));
+        match resolved.iter().all(Result::is_ok) {
+            true if requirement.takes_all() => resolved.iter().any(lacks),
+            true => resolved.iter().all(lacks),
+            false => false,
+        }
     }
 
     /// Passes a message to its sender. In the sandbox nothing is sent.

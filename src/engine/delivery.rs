@@ -93,6 +93,7 @@ pub(crate) struct Envelope {
     pub(crate) expires_in: Duration,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) operation: Option<Box<str>>,
+    pub(crate) language: Option<Box<str>>,
 }
 
 /// Does not print the id.
@@ -147,6 +148,14 @@ macro_rules! envelope_accessors {
             #[must_use]
             pub fn operation(&self) -> Option<&str> {
                 self.envelope.operation.as_deref()
+            }
+
+            /// The language that the client asked for: a tag of BCP 47, such as `de-AT`, from the start's
+            /// `Accept-Language` or [`Purpose::language`](crate::Purpose::language). Compare it with the languages that
+            /// you have; it is the client's word.
+            #[must_use]
+            pub fn language(&self) -> Option<&str> {
+                self.envelope.language.as_deref()
             }
         }
     };

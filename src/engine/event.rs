@@ -120,6 +120,14 @@ pub enum Event<'a> {
         /// Length of the pause.
         pause: Duration,
     },
+    /// The client has cancelled a pending challenge.
+    #[non_exhaustive]
+    Cancelled {
+        /// The user.
+        subject: &'a str,
+        /// The channel.
+        channel: &'a str,
+    },
     /// The elevation of one session was dropped, or of all sessions of the user.
     #[non_exhaustive]
     Revoked {
@@ -215,6 +223,7 @@ impl Event<'_> {
             Self::RecipientShared { .. } => "recipient_shared",
             Self::PushAnswered { .. } => "push_answered",
             Self::PushesPaused { .. } => "pushes_paused",
+            Self::Cancelled { .. } => "cancelled",
             Self::Revoked { .. } => "revoked",
             Self::GuardRefused { .. } => "guard_refused",
             Self::WouldRefuse { .. } => "would_refuse",
@@ -238,6 +247,7 @@ impl Event<'_> {
             | Self::RecipientShared { channel, .. }
             | Self::PushAnswered { channel, .. }
             | Self::PushesPaused { channel, .. }
+            | Self::Cancelled { channel, .. }
             | Self::Spent { channel, .. } => Some(channel),
             Self::Refused { channel, .. } | Self::Locked { channel, .. } => *channel,
             Self::Unlocked { .. }
@@ -286,6 +296,7 @@ impl Event<'_> {
             | Self::Spent { .. }
             | Self::GivenBack { .. }
             | Self::PushesPaused { .. }
+            | Self::Cancelled { .. }
             | Self::NoCaller => return None,
         })
     }

@@ -25,6 +25,7 @@ mod step_up;
 mod authorize;
 mod builder;
 mod caller;
+mod cancel;
 mod channel;
 mod clock;
 mod deliver;
@@ -46,6 +47,7 @@ mod retries;
 mod revoke;
 mod sessions;
 mod start;
+mod status;
 mod store_check;
 mod telemetry;
 mod to_the_end;
@@ -64,7 +66,8 @@ pub use self::{
     purpose::Purpose,
     push::{PushReply, PushReplyError, PushStarted},
     recipient::{Recipient, RecipientError},
-    step_up::{AuthorizeError, StepUp, StepUpStatus},
+    status::{PendingOtp, PendingPush, StepUpStatus},
+    step_up::{AuthorizeError, StepUp},
 };
 pub(crate) use self::{
     channel::Channels,
@@ -72,7 +75,7 @@ pub(crate) use self::{
     delivery::{Envelope, is_discard},
     event::Observers,
     grant::Restore,
-    operation::{ApiCall, Field, InvalidField, Outcome, Rejected},
+    operation::{ApiCall, Field, InvalidField, Named, Outcome, Rejected},
 };
 
 /// What [`Engine::begin_decision`] has come to.
@@ -94,6 +97,7 @@ pub(crate) struct Engine {
     identify: Option<Arc<dyn Identify>>,
     /// `None`: every user has every channel, and only the sender knows the recipient.
     enrollment: Option<Arc<dyn ErasedEnrollment>>,
+    report_unenrolled: bool,
     clock: Monotone,
     keyring: Keyring,
     record_key: RecordKey,

@@ -5,10 +5,10 @@ use std::{iter, sync::Arc};
 use super::{
     Engine, StepUp,
     channel::{Channel, find},
-    purpose::{CheckedPurpose, WrongPurpose},
+    purpose::{CheckedPurpose, Moment, WrongPurpose},
 };
 use crate::{
-    engine::{Caller, OtpMessage, PushStarted, StepUpStatus},
+    engine::{Caller, Purpose, PushStarted, StepUpStatus},
     rules::{ChallengeError, Code, Malformed, PushStatus},
 };
 
@@ -20,25 +20,44 @@ pub(crate) type Optional<'a> = Result<Option<&'a str>, Malformed>;
 pub(crate) enum ApiCall<'a> {
     Status,
     Drop,
-    StartOtp { channel: &'a str, scope: Optional<'a>, binding: Optional<'a> },
-    VerifyOtp { channel: &'a str, code: Result<&'a str, Malformed> },
-    StartPush { channel: &'a str, scope: Optional<'a>, binding: Optional<'a> },
+    StartOtp { channel: &'a str, purpose: Named<'a> },
+    VerifyOtp { channel: &'a str, code: Result<&'a str, Malformed>, purpose: Named<'a> },
+    CancelOtp { channel: &'a str },
+    StartPush { channel: &'a str, purpose: Named<'a> },
     PushStatus { channel: &'a str, id: &'a str },
+    CancelPush { channel: &'a str, id: &'a str },
+}
+
+/// A [`Purpose`] as an edge has read it.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'a> {
+    pub(crate) scope: Optional<'a>,
+    pub(crate) binding: Optional<'a>,
+    pub(crate) language: Option<&'a str>,
+}
+
+impl<'a> From<Purpose<'a>> for Named<'a> {
+    fn from(Purpose { scope, binding, language }: Purpose<'a>) -> Self {
+        Self { scope: Ok(scope), binding: Ok(binding), language }
+    }
 }
 
 /// The outcome of a call that was performed.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome<'a> {
-    Status(StepUpStatus),
+    Status(Box<StepUpStatus>),
     Dropped,
     OtpStarted,
     OtpVerified,
+    OtpCancelled,
     PushStarted(PushStarted),
     /// `None`: this session has no such push.
     PushStatus {
         id: &'a str,
         status: Option<PushStatus>,
     },
+    /// Whether this session has such a push.
+    PushCancelled(bool),
 }
 
 /// A field of a request that is invalid.
@@ -84,31 +103,39 @@ impl StepUp {
     pub(crate) async fn perform<'a>(&self, caller: &Caller, call: ApiCall<'a>) -> Result<Outcome<'a>, Rejected> {
         let engine = &self.0;
         Ok(match call {
-            ApiCall::Status => Outcome::Status(self.status(caller).await?),
+            ApiCall::Status => Outcome::Status(Box::new(self.status(caller).await?)),
             ApiCall::Drop => {
                 self.revoke(caller).await?;
                 Outcome::Dropped
             }
-            ApiCall::StartOtp { channel, scope, binding } => {
-                let (channel, purpose) = engine.parse_start(caller, &engine.channels.otp, channel, scope, binding)?;
+            ApiCall::StartOtp { channel, purpose } => {
+                let (channel, purpose) = engine.parse_start(caller, &engine.channels.otp, channel, purpose)?;
                 engine.start_otp(caller, channel, purpose).await?;
                 Outcome::OtpStarted
             }
-            ApiCall::VerifyOtp { channel, code } => {
-                let (channel, code) = engine.parse_verify(caller, channel, code)?;
-                engine.verify_otp(caller, &channel.name, code).await?;
+            ApiCall::VerifyOtp { channel, code, purpose } => {
+                let (channel, code, purpose) = engine.parse_verify(caller, channel, code, purpose)?;
+                engine.verify_otp(caller, channel, code, &purpose).await?;
                 Outcome::OtpVerified
             }
-            ApiCall::StartPush { channel, scope, binding } => {
-                let (channel, purpose) = engine.parse_start(caller, &engine.channels.push, channel, scope, binding)?;
+            ApiCall::CancelOtp { channel } => {
+                self.cancel_otp(caller, channel).await?;
+                Outcome::OtpCancelled
+            }
+            ApiCall::StartPush { channel, purpose } => {
+                let (channel, purpose) = engine.parse_start(caller, &engine.channels.push, channel, purpose)?;
                 Outcome::PushStarted(engine.start_push(caller, channel, purpose).await?)
             }
             ApiCall::PushStatus { channel, id } => {
                 Outcome::PushStatus { id, status: self.push_status(caller, channel, id).await? }
             }
+            ApiCall::CancelPush { channel, id } => Outcome::PushCancelled(self.cancel_push(caller, channel, id).await?),
         })
     }
 }
+
+/// The channel of a verification, its code, and what it is for.
+type Verification<'e, 'a> = (&'e str, Code<'a>, CheckedPurpose);
 
 impl Engine {
     /// Parses the channel and the purpose of a start. All invalid fields are reported together, and the first of them is
@@ -118,11 +145,10 @@ impl Engine {
         caller: &Caller,
         channels: &'a [Arc<Channel<M>>],
         channel: &str,
-        scope: Optional<'_>,
-        binding: Optional<'_>,
+        Named { scope, binding, language }: Named<'_>,
     ) -> Result<(&'a Arc<Channel<M>>, CheckedPurpose), Vec<InvalidField>> {
-        match (find(channels, channel), self.parse_purpose(caller, scope, binding)) {
-            (Some(channel), Ok(purpose)) => Ok((channel, purpose)),
+        match (find(channels, channel), self.parse_purpose(caller, scope, binding, Moment::Start)) {
+            (Some(channel), Ok(purpose)) => Ok((channel, purpose.in_language(language))),
             (channel, purpose) => {
                 let WrongPurpose { scope, binding } = purpose.err().unwrap_or_default();
                 let fields = [(Field::Scope, scope), (Field::Binding, binding)];
@@ -131,18 +157,22 @@ impl Engine {
         }
     }
 
-    /// Parses the channel and the code of a verification, in the same way.
+    /// Parses the channel, the code and the purpose of a verification, in the same way.
     pub(super) fn parse_verify<'a>(
         &self,
         caller: &Caller,
         channel: &str,
         code: Result<&'a str, Malformed>,
-    ) -> Result<(&Arc<Channel<OtpMessage>>, Code<'a>), Vec<InvalidField>> {
+        Named { scope, binding, .. }: Named<'_>,
+    ) -> Result<Verification<'_, 'a>, Vec<InvalidField>> {
         let code = code.and_then(|code| Code::parse(code, self.policy.code_digits));
-        match (find(&self.channels.otp, channel), code) {
-            (Some(channel), Ok(code)) => Ok((channel, code)),
-            (channel, code) => {
-                Err(self.invalid(caller, channel.map(|channel| &*channel.name), [(Field::Code, code.err())]))
+        let purpose = self.parse_purpose(caller, scope, binding, Moment::Later);
+        match (find(&self.channels.otp, channel), code, purpose) {
+            (Some(channel), Ok(code), Ok(purpose)) => Ok((&channel.name, code, purpose)),
+            (channel, code, purpose) => {
+                let WrongPurpose { scope, binding } = purpose.err().unwrap_or_default();
+                let fields = [(Field::Code, code.err()), (Field::Scope, scope), (Field::Binding, binding)];
+                Err(self.invalid(caller, channel.map(|channel| &*channel.name), fields))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! One-time codes: start.
+//! One-time codes: the calls, and how one is started; see `verify` for the other half.
 
 use std::sync::Arc;
 
@@ -11,8 +11,10 @@ use super::{
     start::{Prechecked, StartRequest},
 };
 use crate::{
-    engine::{Caller, OtpMessage, Purpose, SendFailure},
-    rules::{CameBack, ChallengeError, ChallengeId, CodeDigest, NewChallenge, OneTimeCode, Session, Subject},
+    engine::{Caller, Grant, OtpMessage, Purpose, SendFailure},
+    rules::{
+        CameBack, ChallengeError, ChallengeId, CodeDigest, NewChallenge, OneTimeCode, SealedOperation, Session, Subject,
+    },
 };
 
 impl StepUp {
@@ -31,10 +33,62 @@ impl StepUp {
         purpose: impl Into<Purpose<'a>>,
     ) -> Result<(), ChallengeError> {
         let engine = &self.0;
-        let Purpose { scope, binding } = purpose.into();
-        let parsed = engine.parse_start(caller, &engine.channels.otp, channel, Ok(scope), Ok(binding));
+        let parsed = engine.parse_start(caller, &engine.channels.otp, channel, purpose.into().into());
         let (channel, purpose) = parsed.map_err(|invalid| first_invalid(&invalid))?;
         engine.start_otp(caller, channel, purpose).await
+    }
+
+    /// Verifies a one-time code.
+    ///
+    /// The attempt is counted in the user's record and in the session's, and both are written before this returns. So
+    /// neither concurrency nor a crash or cancellation makes a guess free (T1, T3, T29).
+    ///
+    /// # Errors
+    ///
+    /// [`ChallengeError`] says how many attempts are left after a wrong code, or why none was compared.
+    pub async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, ChallengeError> {
+        self.verify_otp_for(caller, channel, code, Purpose::new()).await
+    }
+
+    /// As [`verify_otp`](Self::verify_otp), for a client that says what it steps up for. If another start has replaced
+    /// the code that its user was to type, the code is not compared: otherwise the user would approve something that
+    /// they have not asked for.
+    ///
+    /// What the purpose does not name is not compared: `Purpose::new()` accepts any code.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::{Caller, ChallengeError, StepUp};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// let caller = Caller::user("alice").session("1");
+    /// step_up.start_otp(&caller, "SMS", "payments").await?;
+    /// let another = step_up.verify_otp_for(&caller, "SMS", "123456", "profile").await;
+    /// assert_eq!(another, Err(ChallengeError::StateInvalid));
+    /// step_up.verify_otp_for(&caller, "SMS", "123456", "payments").await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(run())?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`verify_otp`](Self::verify_otp); [`ChallengeError::StateInvalid`] where the pending code is for something
+    /// else, which costs no attempt.
+    pub async fn verify_otp_for<'a>(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        code: &str,
+        purpose: impl Into<Purpose<'a>>,
+    ) -> Result<Grant, ChallengeError> {
+        let engine = &self.0;
+        let parsed = engine.parse_verify(caller, channel, Ok(code), purpose.into().into());
+        let (channel, code, purpose) = parsed.map_err(|invalid| first_invalid(&invalid))?;
+        engine.verify_otp(caller, channel, code, &purpose).await
     }
 }
 
@@ -64,10 +118,11 @@ impl Engine {
         } else {
             OneTimeCode::generate(self.policy.code_digits, self.random).map_err(no_random)?
         };
-        let proof =
-            self.keyring.digest(&self.session_key(caller), &channel.name, &code, self.random).map_err(no_random)?;
+        let session_key = &self.session_key(caller);
+        let proof = self.keyring.digest(session_key, &channel.name, &code, self.random).map_err(no_random)?;
+        let operation = self.seal_operation(session_key, &purpose).map_err(no_random)?;
         let (engine, caller, channel) = (Arc::clone(self), caller.clone(), Arc::clone(channel));
-        let work = async move { engine.send_otp(&caller, &channel, &purpose, asked, code, proof).await };
+        let work = async move { engine.send_otp(&caller, &channel, &purpose, asked, code, (proof, operation)).await };
         self.unfinished.to_the_end(work).await
     }
 
@@ -79,13 +134,13 @@ impl Engine {
         purpose: &CheckedPurpose,
         asked: Prechecked,
         code: OneTimeCode,
-        proof: CodeDigest,
+        (proof, operation): (CodeDigest, Option<SealedOperation>),
     ) -> Result<(), ChallengeError> {
         let policy = &self.policy;
         let id = self.ids.next_challenge();
         let step = |session: &Session, generation, recipient, now| {
             let (channel, scope) = (channel.name.as_str().into(), purpose.scope.clone());
-            let (operation, proof) = (purpose.digest(), proof.clone());
+            let (operation, proof) = (operation.clone(), proof.clone());
             session.start_otp(NewChallenge { id, channel, scope, operation, recipient, generation, proof }, policy, now)
         };
         let beginning = StartRequest {

@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use super::{
     Engine, StepUp,
-    purpose::{CheckedPurpose, WrongPurpose},
+    purpose::{CheckedPurpose, Moment, WrongPurpose},
     records::{StoreDown, Swap},
 };
 use crate::{
@@ -141,11 +141,12 @@ impl Engine {
         if !self.channels.proof.iter().any(|known| known == proof.channel) {
             return Err(ProofError::UnknownChannel);
         }
-        let Purpose { scope, binding } = proof.purpose;
-        let purpose = self.parse_purpose(caller, Ok(scope), Ok(binding)).map_err(|wrong| match wrong {
-            WrongPurpose { scope: Some(malformed), .. } => ProofError::Scope(malformed),
-            WrongPurpose { binding, .. } => ProofError::Binding(binding.unwrap_or(Malformed::Unknown)),
-        })?;
+        let Purpose { scope, binding, .. } = proof.purpose;
+        let purpose =
+            self.parse_purpose(caller, Ok(scope), Ok(binding), Moment::Start).map_err(|wrong| match wrong {
+                WrongPurpose { scope: Some(malformed), .. } => ProofError::Scope(malformed),
+                WrongPurpose { binding, .. } => ProofError::Binding(binding.unwrap_or(Malformed::Unknown)),
+            })?;
         let id = self.ids.next_u64();
         let (subject_key, session_key) = (&self.subject_key(caller.subject()), &self.session_key(caller));
         let begun = self.now();

@@ -5,7 +5,8 @@ use std::{fmt, time::Duration};
 use super::Engine;
 use crate::{
     engine::{Caller, Envelope, Recipient, operation::Optional},
-    rules::{BoundOperation, Malformed, OperationDigest, Token, check_scope},
+    rules::{BoundOperation, Malformed, OperationDigest, RandomFailed, SealedOperation, Token, check_scope},
+    store::Key,
 };
 
 /// What a step-up is for: a scope, or the one operation that a refusal has bound it to.
@@ -31,12 +32,13 @@ use crate::{
 pub struct Purpose<'a> {
     pub(crate) scope: Option<&'a str>,
     pub(crate) binding: Option<&'a str>,
+    pub(crate) language: Option<&'a str>,
 }
 
 impl<'a> Purpose<'a> {
     /// The whole session.
     pub const fn new() -> Self {
-        Self { scope: None, binding: None }
+        Self { scope: None, binding: None, language: None }
     }
 
     /// For this scope only: 1 to 128 visible ASCII characters.
@@ -50,6 +52,12 @@ impl<'a> Purpose<'a> {
         self.binding = Some(token);
         self
     }
+
+    /// The language of the message: a tag of BCP 47, such as `de-AT`. It is passed to the sender, and otherwise unused.
+    pub const fn language(mut self, tag: &'a str) -> Self {
+        self.language = Some(tag);
+        self
+    }
 }
 
 /// A scope.
@@ -61,7 +69,7 @@ impl<'a> From<&'a str> for Purpose<'a> {
 
 impl<'a> From<Option<&'a str>> for Purpose<'a> {
     fn from(scope: Option<&'a str>) -> Self {
-        Self { scope, binding: None }
+        Self { scope, ..Self::new() }
     }
 }
 
@@ -73,10 +81,21 @@ impl fmt::Debug for Purpose<'_> {
 }
 
 /// A [`Purpose`] that was checked.
+#[derive(Default)]
 pub(super) struct CheckedPurpose {
     pub(super) scope: Option<Box<str>>,
     operation: Option<OperationDigest>,
     text: Option<Box<str>>,
+    language: Option<Box<str>>,
+}
+
+/// When a purpose is named.
+#[derive(Clone, Copy)]
+pub(super) enum Moment {
+    /// At the start of a step-up, for which a token is valid as long as a code lives.
+    Start,
+    /// Later, to say again what it was started for: the token may have expired meanwhile.
+    Later,
 }
 
 /// What is wrong with a [`Purpose`].
@@ -87,9 +106,14 @@ pub(super) struct WrongPurpose {
 }
 
 impl CheckedPurpose {
-    /// The operation, as a record contains it.
+    /// The operation, as a grant contains it.
     pub(super) fn digest(&self) -> Option<OperationDigest> {
         self.operation
+    }
+
+    /// With the language of its message.
+    pub(super) fn in_language(self, tag: Option<&str>) -> Self {
+        Self { language: tag.map(Into::into), ..self }
     }
 
     /// What a message about it says.
@@ -107,6 +131,7 @@ impl CheckedPurpose {
             expires_in,
             scope: self.scope.clone(),
             operation: self.text.clone(),
+            language: self.language.clone(),
         }
     }
 }
@@ -128,21 +153,37 @@ impl Engine {
         caller: &Caller,
         scope: Optional<'_>,
         binding: Optional<'_>,
+        moment: Moment,
     ) -> Result<CheckedPurpose, WrongPurpose> {
         let scope = scope.and_then(|scope| scope.map_or(Ok(()), |scope| self.check_scope(scope)).map(|()| scope));
         let token = binding.and_then(|token| token.map(|token| self.open_binding(caller, token)).transpose());
+        let token = token.and_then(|token| match (token, moment) {
+            (Some(token), Moment::Start) if self.now() >= token.deadline => Err(Malformed::Unknown),
+            (token, Moment::Start | Moment::Later) => Ok(token),
+        });
         match (scope, token) {
-            (Ok(scope), Ok(None)) => Ok(CheckedPurpose { scope: scope.map(Into::into), operation: None, text: None }),
+            (Ok(scope), Ok(None)) => Ok(CheckedPurpose { scope: scope.map(Into::into), ..CheckedPurpose::default() }),
             // The token says what was asked for; a scope beside it may only say the same.
             (Ok(Some(named)), Ok(Some(token))) if token.scope.as_deref() != Some(named) => {
                 Err(WrongPurpose { scope: Some(Malformed::Unknown), binding: None })
             }
             (Ok(_), Ok(Some(Token { operation, scope, .. }))) => {
                 let digest = self.record_key.operation(&operation.digest);
-                Ok(CheckedPurpose { scope, operation: Some(digest), text: Some(operation.text) })
+                Ok(CheckedPurpose { scope, operation: Some(digest), text: Some(operation.text), language: None })
             }
             (scope, token) => Err(WrongPurpose { scope: scope.err(), binding: token.err() }),
         }
+    }
+
+    /// The operation as a pending challenge contains it, with the text that the owner of the session is shown.
+    pub(super) fn seal_operation(
+        &self,
+        session_key: &Key,
+        purpose: &CheckedPurpose,
+    ) -> Result<Option<SealedOperation>, RandomFailed> {
+        let (Some(digest), Some(text)) = (purpose.operation, &purpose.text) else { return Ok(None) };
+        let text = self.record_key.seal(session_key, text, self.random)?;
+        Ok(Some(SealedOperation { digest, text }))
     }
 
     /// A token that binds a step-up of this session to one operation. It can be used for as long as a code lives.
@@ -153,12 +194,11 @@ impl Engine {
         Token { operation, scope, deadline }.write(self.keyring.current(), seal)
     }
 
-    /// What such a token says.
+    /// What such a token says. Its deadline is not checked.
     fn open_binding(&self, caller: &Caller, token: &str) -> Result<Token, Malformed> {
         let session_key = self.session_key(caller);
         let opens = |secret, sealed: &[u8], mac: &[u8]| self.keyring.verify_seal(secret, &session_key, sealed, mac);
-        let token = Token::read(token, opens)?;
-        if self.now() < token.deadline { Ok(token) } else { Err(Malformed::Unknown) }
+        Token::read(token, opens)
     }
 }
 

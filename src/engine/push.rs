@@ -17,7 +17,7 @@ use crate::{
     engine::{Caller, Event, Purpose, PushMessage},
     rules::{
         ChallengeError, CodeDigest, NewChallenge, OneTimeCode, PushProof, PushStatus, Reply, ReplyOutcome,
-        ReplyRejected, Session, Subject, push_id,
+        ReplyRejected, SealedOperation, Session, Subject, push_id,
     },
     store::Stored,
 };
@@ -115,8 +115,7 @@ impl StepUp {
         purpose: impl Into<Purpose<'a>>,
     ) -> Result<PushStarted, ChallengeError> {
         let engine = &self.0;
-        let Purpose { scope, binding } = purpose.into();
-        let parsed = engine.parse_start(caller, &engine.channels.push, channel, Ok(scope), Ok(binding));
+        let parsed = engine.parse_start(caller, &engine.channels.push, channel, purpose.into().into());
         let (channel, purpose) = parsed.map_err(|invalid| first_invalid(&invalid))?;
         engine.start_push(caller, channel, purpose).await
     }
@@ -208,11 +207,15 @@ impl Engine {
             let digest = self.keyring.digest(&self.session_key(caller), &channel.name, number, self.random);
             digest.map(Box::new).map_err(no_random)
         };
+        let number_digest = number.as_ref().map(digest).transpose()?;
+        let session_key = &self.session_key(caller);
         let digest_of_id = self.record_key.push(&self.subject_key(caller.subject()), &id);
-        let proof = PushProof { id: digest_of_id, number: number.as_ref().map(digest).transpose()?, sent: false };
+        let shown = self.record_key.seal(session_key, &id, self.random).map_err(no_random)?;
+        let proof = PushProof { id: digest_of_id, number: number_digest, shown, sent: false };
+        let operation = self.seal_operation(session_key, &purpose).map_err(no_random)?;
         let (engine, caller, channel) = (Arc::clone(self), caller.clone(), Arc::clone(channel));
         let work = async move {
-            engine.send_push(&caller, &channel, &purpose, asked, &id, proof).await?;
+            engine.send_push(&caller, &channel, &purpose, asked, &id, (proof, operation)).await?;
             Ok(PushStarted { id, number: number.map(|number| number.expose().to_owned()) })
         };
         self.unfinished.to_the_end(work).await
@@ -226,13 +229,13 @@ impl Engine {
         purpose: &CheckedPurpose,
         asked: Prechecked,
         id: &str,
-        proof: PushProof,
+        (proof, operation): (PushProof, Option<SealedOperation>),
     ) -> Result<(), ChallengeError> {
         let (policy, digest_of_id) = (&self.policy, proof.id);
         let challenge_id = self.ids.next_challenge();
         let step = |session: &Session, generation, recipient, now| {
             let (channel, scope) = (channel.name.as_str().into(), purpose.scope.clone());
-            let (id, operation, proof) = (challenge_id, purpose.digest(), proof.clone());
+            let (id, operation, proof) = (challenge_id, operation.clone(), proof.clone());
             session.start_push(
                 NewChallenge { id, channel, scope, operation, recipient, generation, proof },
                 policy,

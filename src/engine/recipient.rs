@@ -7,7 +7,10 @@ mod tests;
 
 /// Where a challenge goes: a phone number, an address, a device. Opaque to this crate, and never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Recipient(Option<Box<str>>);
+pub struct Recipient {
+    address: Option<Box<str>>,
+    display: Option<Box<str>>,
+}
 
 impl Recipient {
     /// The recipient that the user enrolled.
@@ -16,7 +19,7 @@ impl Recipient {
     /// spellings has several budgets. [`phone`](Self::phone) and [`email`](Self::email) establish that form.
     #[must_use]
     pub fn new(recipient: impl Into<Box<str>>) -> Self {
-        Self(Some(recipient.into()))
+        Self { address: Some(recipient.into()), display: None }
     }
 
     /// A phone number in E.164: `+`, the country code and the number, 8 to 15 digits, the first of them 1 to 9.
@@ -111,13 +114,58 @@ impl Recipient {
     /// An enrolled recipient whose address only the sender knows.
     #[must_use]
     pub const fn known_to_sender() -> Self {
-        Self(None)
+        Self { address: None, display: None }
     }
 
     /// The recipient that the enrollment named; `None` where only the sender knows it.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
-        self.0.as_deref()
+        self.address.as_deref()
+    }
+
+    /// How the recipient is shown to the user, in place of [`masked`](Self::masked): such as "the phone that ends in
+    /// 0111", or a device's name.
+    #[must_use]
+    pub fn display(self, text: impl Into<Box<str>>) -> Self {
+        Self { display: Some(text.into()), ..self }
+    }
+
+    /// The recipient as the user is shown it, who knows which of their phones it is: the [`display`](Self::display)
+    /// text, or the last four digits of a phone number, or the first character of an email address and its domain.
+    /// `None` for any other recipient.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::Recipient;
+    ///
+    /// let masked = |recipient: Recipient| recipient.masked();
+    /// assert_eq!(masked(Recipient::phone("+1 202 555 0111")?).as_deref(), Some("•••• 0111"));
+    /// assert_eq!(masked(Recipient::email("alice@example.com")?).as_deref(), Some("a•••@example.com"));
+    /// assert_eq!(masked(Recipient::new("device 7")), None);
+    /// assert_eq!(masked(Recipient::new("device 7").display("Alice's phone")).as_deref(), Some("Alice's phone"));
+    /// # Ok::<_, tower_step_up::RecipientError>(())
+    /// ```
+    #[must_use]
+    pub fn masked(&self) -> Option<String> {
+        if let Some(display) = &self.display {
+            return Some(display.to_string());
+        }
+        let address = self.as_str()?;
+        if let Some((local, domain)) = address.rsplit_once('@') {
+            let first = local.chars().next().map(String::from).unwrap_or_default();
+            return Some(format!("{first}•••@{domain}"));
+        }
+        let is_of_phone = |character: char| character.is_ascii_digit() || "+ -().".contains(character);
+        let digits: Vec<char> = address.chars().filter(char::is_ascii_digit).collect();
+        if digits.is_empty() || !address.chars().all(is_of_phone) {
+            return None;
+        }
+        Some(match digits.last_chunk::<4>() {
+            Some(last) if digits.len() >= 8 => format!("•••• {}", String::from_iter(last)),
+            // Four digits would be most of it.
+            _ => "••••".to_owned(),
+        })
     }
 }
 

@@ -1,11 +1,9 @@
-//! [`StepUp`]: what an application holds; its builder, and what a guard and the challenge endpoints ask.
+//! [`StepUp`]: what an application holds; its builder, and what a guard asks.
 
 use std::{fmt, sync::Arc};
 
-use futures_util::future::join;
-
 use super::{Caller, Decision, Engine, Event, Grant, StepUpBuilder};
-use crate::rules::{ChallengeError, CompiledRequirement, Requirement, Session, Timestamp, Unmet};
+use crate::rules::{CompiledRequirement, Requirement, Unmet};
 
 /// Step-up authentication: challenges, grants, and their configuration. Cheap to clone.
 ///
@@ -34,28 +32,6 @@ use crate::rules::{ChallengeError, CompiledRequirement, Requirement, Session, Ti
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub struct StepUp(pub(crate) Arc<Engine>);
-
-/// The step-up state of a caller's session.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct StepUpStatus {
-    /// The grants that have not expired.
-    pub grants: Vec<Grant>,
-    /// The user's enrolled channels for one-time codes.
-    pub otp: Vec<String>,
-    /// The user's enrolled channels for pushes.
-    pub push: Vec<String>,
-    /// The time at which this was read.
-    pub now: Timestamp,
-}
-
-impl StepUpStatus {
-    /// Whether a grant opens more than one operation: the `status` of the challenge endpoints.
-    #[must_use]
-    pub fn is_stepped_up(&self) -> bool {
-        self.grants.iter().any(|grant| !grant.is_bound())
-    }
-}
 
 /// Why a [`Requirement`] is not satisfied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +85,7 @@ impl StepUp {
     pub async fn authorize(&self, caller: &Caller, requirement: &Requirement) -> Result<Grant, AuthorizeError> {
         let engine = &*self.0;
         let checked = self.ask(caller, requirement, None, engine.spends(requirement)).await;
+        let checked = engine.told_of_channels(caller, requirement, checked).await;
         checked.inspect_err(|error| {
             if let AuthorizeError::StepUpRequired(unmet) = error {
                 engine.emit(&Event::GuardRefused { subject: caller.subject(), reason: unmet.reason() });
@@ -154,26 +131,6 @@ impl StepUp {
     /// ```
     pub async fn drained(&self) {
         self.0.unfinished.drained().await;
-    }
-
-    /// The step-up state of a caller: their grants, and the channels that they have enrolled.
-    ///
-    /// # Errors
-    ///
-    /// [`ChallengeError::Unavailable`] where the store or the enrollment is down.
-    pub async fn status(&self, caller: &Caller) -> Result<StepUpStatus, ChallengeError> {
-        let engine = &self.0;
-        let otp = engine.enrolled(caller, engine.channels.otp_names());
-        let push = engine.enrolled(caller, engine.channels.push_names());
-        let (otp, push) = join(otp, push).await;
-        let (otp, push) = (otp?, push?);
-        // Loaded last, so that the grants are as recent as possible.
-        let stored = engine.load(&engine.session_key(caller)).await?;
-        let now = engine.now();
-        let all = engine.session_of(stored.as_ref())?.map_or(&[][..], Session::grants);
-        let live = all.iter().enumerate().filter(|(_, grant)| grant.is_live(&engine.policy, now));
-        let grants = live.filter_map(|(index, _)| Grant::of(stored.clone()?, index)).collect();
-        Ok(StepUpStatus { grants, otp, push, now })
     }
 }
 

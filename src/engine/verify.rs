@@ -3,8 +3,8 @@
 use futures_util::future::join;
 
 use super::{
-    Engine, StepUp,
-    operation::first_invalid,
+    Engine,
+    purpose::CheckedPurpose,
     recipient_guess::GuessedRecipient,
     records::{Loaded, StoreDown, Swap, Write},
     start::Prechecked,
@@ -14,23 +14,6 @@ use crate::{
     rules::{ChallengeError, ChallengeId, Code, CodeDigest, Compared, ListedBy, Sends, Session, Subject, Timestamp},
     store::{Key, Record, Stored},
 };
-
-impl StepUp {
-    /// Verifies a one-time code.
-    ///
-    /// The attempt is counted in the user's record and in the session's, and both are written before this returns. So
-    /// neither concurrency nor a crash or cancellation makes a guess free (T1, T3, T29).
-    ///
-    /// # Errors
-    ///
-    /// [`ChallengeError`] says how many attempts are left after a wrong code, or why none was compared.
-    pub async fn verify_otp(&self, caller: &Caller, channel: &str, code: &str) -> Result<Grant, ChallengeError> {
-        let engine = &self.0;
-        let parsed = engine.parse_verify(caller, channel, Ok(code));
-        let (channel, code) = parsed.map_err(|invalid| first_invalid(&invalid))?;
-        engine.verify_otp(caller, &channel.name, code).await
-    }
-}
 
 /// Why a code was not verified.
 enum NotVerified {
@@ -57,6 +40,8 @@ struct Attempt<'a> {
     caller: &'a Caller,
     channel: &'a str,
     code: Code<'a>,
+    /// What the client says that the code is for.
+    purpose: &'a CheckedPurpose,
     /// Finds the attempt in the records that count it.
     id: u64,
     subject_key: Key,
@@ -70,10 +55,11 @@ impl Engine {
         caller: &Caller,
         channel: &str,
         code: Code<'_>,
+        purpose: &CheckedPurpose,
     ) -> Result<Grant, ChallengeError> {
         let (subject_key, session_key) = (self.subject_key(caller.subject()), self.session_key(caller));
         let id = self.ids.next_u64();
-        let attempt = Attempt { engine: self, caller, channel, code, id, subject_key, session_key };
+        let attempt = Attempt { engine: self, caller, channel, code, purpose, id, subject_key, session_key };
         attempt.verify().await.map_err(|refused| match refused {
             NotVerified::Wrong(error) => error,
             NotVerified::Refused(error) => {
@@ -248,7 +234,8 @@ impl Attempt<'_> {
 
     fn may_verify(&self, session: &Session, generation: Option<u64>, now: Timestamp) -> Result<(), ChallengeError> {
         let knows = |digest: &CodeDigest| self.engine.keyring.has_secret(digest);
-        session.may_verify(self.channel, generation, knows, &self.engine.policy, now)
+        session.may_verify(self.channel, generation, knows, &self.engine.policy, now)?;
+        session.is_for(self.purpose.scope.as_deref(), self.purpose.digest().as_ref())
     }
 
     fn compare(&self, session: &Session, now: Timestamp) -> Result<(Session, Compared), ChallengeError> {

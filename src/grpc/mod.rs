@@ -71,6 +71,8 @@ mod codec;
 #[cfg(feature = "grpc")]
 mod service;
 #[cfg(feature = "grpc")]
+mod session_status;
+#[cfg(feature = "grpc")]
 mod status;
 
 #[cfg(feature = "grpc")]

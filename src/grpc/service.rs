@@ -22,14 +22,15 @@ use super::{
     },
 };
 use crate::{
-    engine::{ApiCall, Caller, Outcome, StepUp},
+    engine::{ApiCall, Caller, Named, Outcome, StepUp},
     rules::{BODY_LIMIT, ChallengeError, Malformed, PushStatus},
     timeout::BoxFuture,
-    wire::{RpcStatus, read, stamp},
+    wire::{RpcStatus, language, read, stamp},
 };
 
 /// Every method of the service.
-const METHODS: [&str; 6] = ["StartOtp", "VerifyOtp", "StartPush", "PushStatus", "Status", "Drop"];
+const METHODS: [&str; 8] =
+    ["StartOtp", "VerifyOtp", "CancelOtp", "StartPush", "PushStatus", "CancelPush", "Status", "Drop"];
 
 type HttpResponse = http::Response<Body>;
 
@@ -75,7 +76,8 @@ impl GrpcChallengeService {
                 Ok(read) => message = Full::new(Bytes::from(read.data)),
                 Err(unread) => return status::unread(unread, &engine.wire.grpc_domain).into_http(),
             }
-            parts.extensions.insert(Identified(caller));
+            let language = language(&parts.headers).map(Into::into);
+            parts.extensions.insert(Asking { caller, language });
         }
         let Ok(mut answer) = self.server.call(http::Request::from_parts(parts, message)).await;
         RpcStatus::explain(answer.headers_mut(), &self.step_up.0.wire.grpc_domain);
@@ -146,9 +148,16 @@ impl fmt::Debug for ResponseFuture {
     }
 }
 
-/// The caller as this service has found it, which nobody else can put there.
+/// Who asks, as this service has found it: nobody else can put it there.
 #[derive(Clone)]
-struct Identified(Caller);
+struct Asking {
+    caller: Caller,
+    language: Option<Box<str>>,
+}
+
+fn named<'a>(scope: Option<&'a str>, binding: Option<&'a str>, language: Option<&'a str>) -> Named<'a> {
+    Named { scope: Ok(scope), binding: Ok(binding), language }
+}
 
 /// The operations, called by the generated server.
 struct Called(StepUp);
@@ -156,30 +165,40 @@ struct Called(StepUp);
 #[tonic::async_trait]
 impl Operations for Called {
     async fn start_otp(&self, request: Request<v1::StartOtpRequest>) -> Answer<v1::StartOtpResponse> {
-        let (caller, v1::StartOtpRequest { channel, scope, binding }) = self.asked(request)?;
-        let (scope, binding) = (Ok(scope.as_deref()), Ok(binding.as_deref()));
-        self.perform(&caller, ApiCall::StartOtp { channel: &channel, scope, binding }).await?;
+        let (Asking { caller, language }, message) = self.asked(request)?;
+        let v1::StartOtpRequest { channel, scope, binding } = message;
+        let purpose = named(scope.as_deref(), binding.as_deref(), language.as_deref());
+        self.perform(&caller, ApiCall::StartOtp { channel: &channel, purpose }).await?;
         Ok(Response::new(v1::StartOtpResponse {}))
     }
 
     async fn verify_otp(&self, request: Request<v1::VerifyOtpRequest>) -> Answer<v1::VerifyOtpResponse> {
-        let (caller, v1::VerifyOtpRequest { channel, verification_code }) = self.asked(request)?;
+        let (Asking { caller, .. }, message) = self.asked(request)?;
+        let v1::VerifyOtpRequest { channel, verification_code, scope, binding } = message;
         let code = verification_code.as_deref().ok_or(Malformed::Missing);
-        self.perform(&caller, ApiCall::VerifyOtp { channel: &channel, code }).await?;
+        let purpose = named(scope.as_deref(), binding.as_deref(), None);
+        self.perform(&caller, ApiCall::VerifyOtp { channel: &channel, code, purpose }).await?;
         Ok(Response::new(v1::VerifyOtpResponse {}))
     }
 
+    async fn cancel_otp(&self, request: Request<v1::CancelOtpRequest>) -> Answer<v1::CancelOtpResponse> {
+        let (Asking { caller, .. }, v1::CancelOtpRequest { channel }) = self.asked(request)?;
+        self.perform(&caller, ApiCall::CancelOtp { channel: &channel }).await?;
+        Ok(Response::new(v1::CancelOtpResponse {}))
+    }
+
     async fn start_push(&self, request: Request<v1::StartPushRequest>) -> Answer<v1::StartPushResponse> {
-        let (caller, v1::StartPushRequest { channel, scope, binding }) = self.asked(request)?;
-        let (scope, binding) = (Ok(scope.as_deref()), Ok(binding.as_deref()));
-        match self.perform(&caller, ApiCall::StartPush { channel: &channel, scope, binding }).await? {
+        let (Asking { caller, language }, message) = self.asked(request)?;
+        let v1::StartPushRequest { channel, scope, binding } = message;
+        let purpose = named(scope.as_deref(), binding.as_deref(), language.as_deref());
+        match self.perform(&caller, ApiCall::StartPush { channel: &channel, purpose }).await? {
             Outcome::PushStarted(push) => Ok(Response::new(v1::StartPushResponse { id: push.id, number: push.number })),
             _ => Err(self.internal()),
         }
     }
 
     async fn push_status(&self, request: Request<v1::PushStatusRequest>) -> Answer<v1::PushStatusResponse> {
-        let (caller, v1::PushStatusRequest { channel, id }) = self.asked(request)?;
+        let (Asking { caller, .. }, v1::PushStatusRequest { channel, id }) = self.asked(request)?;
         let outcome = self.perform(&caller, ApiCall::PushStatus { channel: &channel, id: &id }).await?;
         let Outcome::PushStatus { status, .. } = outcome else { return Err(self.internal()) };
         let (state, expires_in) = match status.ok_or_else(|| status::no_such_push(self.domain()))? {
@@ -191,26 +210,25 @@ impl Operations for Called {
         Ok(Response::new(v1::PushStatusResponse { id, status: state.into(), expires_in }))
     }
 
+    async fn cancel_push(&self, request: Request<v1::CancelPushRequest>) -> Answer<v1::CancelPushResponse> {
+        let (Asking { caller, .. }, v1::CancelPushRequest { channel, id }) = self.asked(request)?;
+        match self.perform(&caller, ApiCall::CancelPush { channel: &channel, id: &id }).await? {
+            Outcome::PushCancelled(true) => Ok(Response::new(v1::CancelPushResponse {})),
+            Outcome::PushCancelled(false) => Err(status::no_such_push(self.domain())),
+            _ => Err(self.internal()),
+        }
+    }
+
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
-        let (caller, v1::StatusRequest {}) = self.asked(request)?;
+        let (Asking { caller, .. }, v1::StatusRequest {}) = self.asked(request)?;
         let Outcome::Status(status) = self.perform(&caller, ApiCall::Status).await? else {
             return Err(self.internal());
         };
-        let level = if status.is_stepped_up() { v1::Level::SteppedUp } else { v1::Level::Standard };
-        let grants = status.grants.iter().map(|grant| v1::Grant {
-            channel: grant.channel().to_owned(),
-            scope: grant.scope().map(ToOwned::to_owned),
-            bound: grant.is_bound(),
-            verified_at: grant.verified_at().as_millis(),
-            expires_in: grant.expires_at().saturating_since(status.now).as_secs(),
-        });
-        let grants = grants.collect();
-        let channels = Some(v1::Channels { otp: status.otp, push: status.push });
-        Ok(Response::new(v1::StatusResponse { status: level.into(), grants, channels }))
+        Ok(Response::new((*status).into()))
     }
 
     async fn drop(&self, request: Request<v1::DropRequest>) -> Answer<v1::DropResponse> {
-        let (caller, v1::DropRequest {}) = self.asked(request)?;
+        let (Asking { caller, .. }, v1::DropRequest {}) = self.asked(request)?;
         self.perform(&caller, ApiCall::Drop).await?;
         Ok(Response::new(v1::DropResponse {}))
     }
@@ -224,10 +242,10 @@ impl Called {
     }
 
     /// Who asks, and what.
-    fn asked<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
+    fn asked<T>(&self, request: Request<T>) -> Result<(Asking, T), Status> {
         let (_, extensions, message) = request.into_parts();
-        let Identified(caller) = extensions.get().cloned().ok_or_else(|| status::no_caller(self.domain()))?;
-        Ok((caller, message))
+        let asking = extensions.get().cloned().ok_or_else(|| status::no_caller(self.domain()))?;
+        Ok((asking, message))
     }
 
     async fn perform<'a>(&self, caller: &Caller, call: ApiCall<'a>) -> Result<Outcome<'a>, Status> {

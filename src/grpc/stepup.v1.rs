@@ -19,9 +19,21 @@ pub struct VerifyOtpRequest {
     pub channel: ::prost::alloc::string::String,
     #[prost(string, optional, tag = "2")]
     pub verification_code: ::core::option::Option<::prost::alloc::string::String>,
+    /// What the client steps up for: where the pending code is for something else, it is not compared.
+    #[prost(string, optional, tag = "3")]
+    pub scope: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "4")]
+    pub binding: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VerifyOtpResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelOtpRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelOtpResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StartPushRequest {
     /// Such as BIOMETRIC; case-sensitive.
@@ -60,6 +72,15 @@ pub struct PushStatusResponse {
     #[prost(uint64, tag = "3")]
     pub expires_in: u64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelPushRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelPushResponse {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatusRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -70,6 +91,61 @@ pub struct StatusResponse {
     pub grants: ::prost::alloc::vec::Vec<Grant>,
     #[prost(message, optional, tag = "3")]
     pub channels: ::core::option::Option<Channels>,
+    /// Absent where nothing is pending.
+    #[prost(message, optional, tag = "4")]
+    pub pending: ::core::option::Option<Pending>,
+    /// Where each channel leads, masked, such as the last digits of a phone number.
+    #[prost(map = "string, string", tag = "5")]
+    pub to: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pending {
+    #[prost(message, optional, tag = "1")]
+    pub otp: ::core::option::Option<PendingOtp>,
+    #[prost(message, optional, tag = "2")]
+    pub push: ::core::option::Option<PendingPush>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PendingOtp {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    /// Absent for the whole session.
+    #[prost(string, optional, tag = "2")]
+    pub scope: ::core::option::Option<::prost::alloc::string::String>,
+    /// The operation that it approves, where it is bound to one.
+    #[prost(string, optional, tag = "3")]
+    pub operation: ::core::option::Option<::prost::alloc::string::String>,
+    /// Where it was sent, masked; absent also where the channel now leads elsewhere.
+    #[prost(string, optional, tag = "4")]
+    pub to: ::core::option::Option<::prost::alloc::string::String>,
+    /// Whole seconds in which it can be verified.
+    #[prost(uint64, tag = "5")]
+    pub expires_in: u64,
+    /// Whole seconds until another code can be started.
+    #[prost(uint64, tag = "6")]
+    pub retry_in: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PendingPush {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    /// Absent for the whole session.
+    #[prost(string, optional, tag = "3")]
+    pub scope: ::core::option::Option<::prost::alloc::string::String>,
+    /// The operation that it approves, where it is bound to one.
+    #[prost(string, optional, tag = "4")]
+    pub operation: ::core::option::Option<::prost::alloc::string::String>,
+    /// Where it was sent, masked; absent also where the channel now leads elsewhere.
+    #[prost(string, optional, tag = "5")]
+    pub to: ::core::option::Option<::prost::alloc::string::String>,
+    /// Whole seconds in which it can be answered.
+    #[prost(uint64, tag = "6")]
+    pub expires_in: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Grant {
@@ -95,6 +171,9 @@ pub struct Channels {
     pub otp: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "2")]
     pub push: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of what the application verifies itself.
+    #[prost(string, repeated, tag = "3")]
+    pub proof: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropRequest {}
@@ -193,6 +272,14 @@ pub mod step_up_server {
             tonic::Response<super::VerifyOtpResponse>,
             tonic::Status,
         >;
+        /// Cancels the code that is pending on a channel, if there is one. Grants and counts stay.
+        async fn cancel_otp(
+            &self,
+            request: tonic::Request<super::CancelOtpRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelOtpResponse>,
+            tonic::Status,
+        >;
         /// Asks the user on their phone.
         async fn start_push(
             &self,
@@ -207,6 +294,14 @@ pub mod step_up_server {
             request: tonic::Request<super::PushStatusRequest>,
         ) -> std::result::Result<
             tonic::Response<super::PushStatusResponse>,
+            tonic::Status,
+        >;
+        /// Cancels a push of this session; one that has ended stays as it is. A later approval opens nothing.
+        async fn cancel_push(
+            &self,
+            request: tonic::Request<super::CancelPushRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelPushResponse>,
             tonic::Status,
         >;
         /// Where the session stands.
@@ -382,6 +477,49 @@ pub mod step_up_server {
                     };
                     Box::pin(fut)
                 }
+                "/stepup.v1.StepUp/CancelOtp" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelOtpSvc<T: StepUp>(pub Arc<T>);
+                    impl<T: StepUp> tonic::server::UnaryService<super::CancelOtpRequest>
+                    for CancelOtpSvc<T> {
+                        type Response = super::CancelOtpResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelOtpRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StepUp>::cancel_otp(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelOtpSvc(inner);
+                        let codec = crate::grpc::codec::Protobuf::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/stepup.v1.StepUp/StartPush" => {
                     #[allow(non_camel_case_types)]
                     struct StartPushSvc<T: StepUp>(pub Arc<T>);
@@ -453,6 +591,49 @@ pub mod step_up_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PushStatusSvc(inner);
+                        let codec = crate::grpc::codec::Protobuf::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stepup.v1.StepUp/CancelPush" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelPushSvc<T: StepUp>(pub Arc<T>);
+                    impl<T: StepUp> tonic::server::UnaryService<super::CancelPushRequest>
+                    for CancelPushSvc<T> {
+                        type Response = super::CancelPushResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelPushRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StepUp>::cancel_push(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelPushSvc(inner);
                         let codec = crate::grpc::codec::Protobuf::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -122,6 +122,23 @@ impl<R> GuardConfig<R> {
         self.engine().spends(self.requirement()) && !self.report_only
     }
 
+    /// Whether the application is asked for the caller's channels before the request is refused.
+    pub(super) fn asks_for_channels(&self, decided: &Result<Grant, AuthorizeError>) -> bool {
+        self.engine().asks_for_channels(decided) && !self.report_only
+    }
+
+    /// The decision, after the application was asked where it [has to be](Self::asks_for_channels).
+    pub(super) async fn told_of_channels(
+        &self,
+        caller: &Caller,
+        decided: Result<Grant, AuthorizeError>,
+    ) -> Result<Grant, AuthorizeError> {
+        if self.report_only {
+            return decided;
+        }
+        self.engine().told_of_channels(caller, self.requirement(), decided).await
+    }
+
     /// Lets the request pass and puts the grant into its caller, where the handler finds it.
     pub(super) fn admit(
         &self,

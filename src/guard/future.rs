@@ -17,7 +17,7 @@ use super::{
     refusal::ResponseForRefusal,
 };
 use crate::{
-    engine::{AuthorizeError, Grant},
+    engine::{AuthorizeError, Caller, Grant},
     store::{StoreError, Stored},
     timeout::{BoxFuture, Deadline},
 };
@@ -54,7 +54,8 @@ pin_project! {
             // Boxed, so that with an in-process store the future stays as small as the inner one.
             waiting: Option<Box<Waiting<Svc, ReqBody, R>>>,
         },
-        Spending {
+        // Consuming a grant, or asking which channels the caller has enrolled.
+        Deciding {
             future: BoxFuture<'static, Result<Grant, AuthorizeError>>,
             waiting: Option<Box<Waiting<Svc, ReqBody, R>>>,
         },
@@ -73,7 +74,18 @@ where
     Svc: Service<Request<ReqBody>, Response = Response<ResBody>>,
     R: ResponseForRefusal<ResBody>,
 {
+    /// Refuses for a missing step-up only after the application was asked for the caller's channels, where it has to be.
     fn go_on(self, decided: Result<Grant, AuthorizeError>) -> State<Svc, ReqBody, R> {
+        if self.shared.asks_for_channels(&decided)
+            && let Some(caller) = self.request.extensions().get::<Caller>()
+        {
+            let future = telling(&self.shared, caller, decided);
+            return State::Deciding { future, waiting: Some(Box::new(self)) };
+        }
+        self.finish(decided)
+    }
+
+    fn finish(self, decided: Result<Grant, AuthorizeError>) -> State<Svc, ReqBody, R> {
         let Self { mut ready, mut request, shared } = self;
         let no_store = shared.forbids_storing(request.method(), request.headers());
         match shared.admit(request.extensions_mut(), decided) {
@@ -81,6 +93,16 @@ where
             Err(refusal) => State::Refused { response: Some(shared.refuse_request(refusal, request)) },
         }
     }
+}
+
+/// Asks the application for the caller's channels.
+pub(super) fn telling<R>(
+    shared: &GuardConfig<R>,
+    caller: &Caller,
+    decided: Result<Grant, AuthorizeError>,
+) -> BoxFuture<'static, Result<Grant, AuthorizeError>> {
+    let (step_up, terms, caller) = (shared.step_up.clone(), Arc::clone(&shared.terms), caller.clone());
+    Box::pin(async move { step_up.0.told_of_channels(&caller, &terms.requirement, decided).await })
 }
 
 impl<Svc, ReqBody, R> ResponseFuture<Svc, ReqBody, R>
@@ -111,14 +133,14 @@ where
         Self { state: State::Loading { load, deadline, waiting } }
     }
 
-    pub(super) fn spending(
+    pub(super) fn deciding(
         future: BoxFuture<'static, Result<Grant, AuthorizeError>>,
         ready: Svc,
         request: Request<ReqBody>,
         shared: Arc<GuardConfig<R>>,
     ) -> Self {
         let waiting = Some(Box::new(Waiting { ready, request, shared }));
-        Self { state: State::Spending { future, waiting } }
+        Self { state: State::Deciding { future, waiting } }
     }
 }
 
@@ -153,10 +175,10 @@ where
                     let decided = shared.engine().decide(loaded, shared.requirement(), None);
                     waiting.go_on(decided)
                 }
-                StateProj::Spending { future, waiting } => {
+                StateProj::Deciding { future, waiting } => {
                     let decided = ready!(future.as_mut().poll(cx));
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    waiting.go_on(decided)
+                    waiting.finish(decided)
                 }
             };
             state.set(next);

@@ -105,6 +105,7 @@ impl<R> RequireStepUp<R> {
         };
         let decided =
             shared.step_up.ask(&caller, shared.requirement(), shared.compiled.as_ref(), shared.spends()).await;
+        let decided = shared.told_of_channels(&caller, decided).await;
         // Not read back from the caller: in report-only mode that may hold the grant of another guard.
         let grant = decided.as_ref().ok().cloned();
         match shared.admit(&mut request.extensions, decided) {

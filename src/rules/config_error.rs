@@ -37,6 +37,8 @@ pub enum ConfigError {
     },
     /// The policy limits sends by recipient prefix, and the default enrollment names no recipient.
     NoRecipients,
+    /// Guards are to report users who have enrolled no channel, and the default enrollment knows none.
+    NoEnrollment,
     /// The policy allows no codes by e-mail, and a channel has a name for e-mail.
     EmailChannel {
         /// The name.
@@ -74,6 +76,13 @@ pub enum ConfigError {
         setting: &'static str,
         /// The path.
         path: String,
+    },
+    /// Not a URL to which a client may lead its user.
+    InvalidUrl {
+        /// The setter's name.
+        setting: &'static str,
+        /// The URL.
+        url: String,
     },
     /// The challenge for `WWW-Authenticate` is not a header value, or asks for `Basic` credentials.
     InvalidAuthenticate {
@@ -145,6 +154,9 @@ impl fmt::Display for ConfigError {
                 "Policy::sends_per_prefix needs the recipients, and the default enrollment names none; call \
                  .enrollment(..) and return Recipient::phone(..), or remove the limit",
             ),
+            Self::NoEnrollment => {
+                f.write_str("report_unenrolled needs to know who has enrolled what; call .enrollment(..), or remove it")
+            }
             Self::EmailChannel { channel } => write!(
                 f,
                 "channel {channel:?} sends codes by e-mail, which Policy::nist() does not allow (NIST SP 800-63B-4 \
@@ -171,6 +183,9 @@ impl fmt::Display for ConfigError {
             Self::MaxAgeTooShort => f.write_str("a max_age below one second refuses every request; set at least one"),
             Self::InvalidPath { setting, path } => {
                 write!(f, "{setting}({path:?}): a path begins with '/' and does not end with it")
+            }
+            Self::InvalidUrl { setting, url } => {
+                write!(f, "{setting}({url:?}): use https://.., http://.. or a path that begins with one '/'")
             }
             Self::InvalidAuthenticate { value } => {
                 write!(f, "{value:?} is not valid in WWW-Authenticate; use visible ASCII and no Basic scheme")

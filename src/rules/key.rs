@@ -9,7 +9,7 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::rules::{BareOperation, OperationDigest, PushDigest, Secret};
+use crate::rules::{BareOperation, Cipher, OperationDigest, PushDigest, Random, RandomFailed, SealedText, Secret};
 
 /// The key under which a store keeps a record.
 ///
@@ -78,13 +78,24 @@ impl BareKey {
 /// Keys every digest in a record or in its name, so that a copy of the store identifies nobody (T37).
 pub(crate) struct RecordKey {
     /// `None` only for records that stay in the process, which need no keyed digest.
-    mac: Option<Hmac<Sha256>>,
+    keyed: Option<Keyed>,
     sandbox: bool,
+}
+
+/// What is computed under the secret.
+struct Keyed {
+    mac: Hmac<Sha256>,
+    cipher: Cipher,
 }
 
 impl RecordKey {
     pub(crate) fn new(secret: Option<&Secret>, sandbox: bool) -> Self {
-        Self { mac: secret.map(Secret::mac), sandbox }
+        let keyed = |secret: &Secret| {
+            let mac = secret.mac();
+            let cipher = Cipher::new(mac.clone().chain_update(b"step-up/record seal\0").finalize().into_bytes().into());
+            Keyed { mac, cipher }
+        };
+        Self { keyed: secret.map(keyed), sandbox }
     }
 
     /// The key of a record that belongs to no user.
@@ -97,7 +108,7 @@ impl RecordKey {
     pub(crate) fn key_of(&self, subject: &str, bare: BareKey) -> Key {
         let mut key = self.key(bare);
         // In process records are not grouped, and the digest is spared.
-        if let Some(mac) = &self.mac {
+        if let Some(Keyed { mac, .. }) = &self.keyed {
             let digest = mac.clone().chain_update(b"step-up/record group\0").chain_update(subject).finalize();
             let [.., first, second] = &mut key.0;
             [*first, *second, ..] = <[u8; 32]>::from(digest.into_bytes());
@@ -114,10 +125,28 @@ impl RecordKey {
         PushDigest::keyed(subject, id, |bare| self.digest(b"step-up/record push\0", bare))
     }
 
+    /// A text that only the owner of this record is shown.
+    pub(crate) fn seal(&self, record: &Key, text: &str, random: Random) -> Result<SealedText, RandomFailed> {
+        match &self.keyed {
+            Some(Keyed { cipher, .. }) => cipher.seal(record, text, random),
+            None => Ok(SealedText::plain(text)),
+        }
+    }
+
+    /// The text again; `None` for what this key did not seal for this record.
+    pub(crate) fn open(&self, record: &Key, sealed: &SealedText) -> Option<String> {
+        match &self.keyed {
+            Some(Keyed { cipher, .. }) => cipher.open(record, sealed),
+            None => sealed.as_plain(),
+        }
+    }
+
     /// Labels end in a zero byte and none begins with another, so no two inputs are equal.
     fn digest(&self, label: &[u8], bare: [u8; 32]) -> [u8; 32] {
-        match &self.mac {
-            Some(mac) => mac.clone().chain_update(label).chain_update(bare).finalize().into_bytes().into(),
+        match &self.keyed {
+            Some(Keyed { mac, .. }) => {
+                mac.clone().chain_update(label).chain_update(bare).finalize().into_bytes().into()
+            }
             None => bare,
         }
     }

@@ -16,6 +16,7 @@ mod push_id;
 mod random;
 mod requirement;
 mod scope;
+mod sealed_text;
 mod session;
 mod subject;
 mod time;
@@ -38,7 +39,9 @@ pub(crate) use self::name::Name;
 pub(crate) use self::operation::bare_operation_of;
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) use self::operation::operation_of;
-pub(crate) use self::operation::{BareOperation, BoundOperation, OperationDigest, OperationFields, Token};
+pub(crate) use self::operation::{
+    BareOperation, BoundOperation, OperationDigest, OperationFields, SealedOperation, Token,
+};
 pub(crate) use self::policy::Rate;
 pub(crate) use self::policy::fixed::{
     BODY_DEADLINE, BODY_LIMIT, BOUND_BODY_LIMIT, DAY, FAILURES_KEPT, FIVE_MINUTES, GRANTS_PER_SESSION, HOUR,
@@ -51,9 +54,10 @@ pub(crate) use self::random::{Random, RandomFailed, random_bytes, system_random}
 pub(crate) use self::requirement::{CompiledRequirement, Satisfied, Summary, decide};
 pub use self::requirement::{Factor, Requirement, Unmet, UnmetPart, UnmetReason};
 pub(crate) use self::scope::check_scope;
+pub(crate) use self::sealed_text::{Cipher, SealedText};
 pub use self::session::PushStatus;
 pub(crate) use self::session::{
-    CameBack, Compared, Granted, NewChallenge, PushProof, Reply, ReplyOutcome, ReplyRejected, Session, Use,
+    CameBack, Compared, Granted, NewChallenge, Pending, PushProof, Reply, ReplyOutcome, ReplyRejected, Session, Use,
 };
 pub(crate) use self::subject::{Attempt, Listed, ListedBy, Registration, Seen, Subject};
 pub use self::time::Timestamp;

@@ -6,7 +6,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::rules::{Malformed, Timestamp, decode, encode};
+use crate::rules::{Malformed, SealedText, Timestamp, decode, encode};
 
 /// Most characters of a token. One with the longest text and scope has 1,650.
 const TOKEN_LIMIT: usize = 2048;
@@ -64,6 +64,13 @@ impl OperationDigest {
     pub(crate) fn keyed(bare: &BareOperation, key: impl FnOnce([u8; 32]) -> [u8; 32]) -> Self {
         Self(key(bare.0))
     }
+}
+
+/// The operation of a pending challenge: what its grant will permit, and the text that the user approves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SealedOperation {
+    pub(crate) digest: OperationDigest,
+    pub(crate) text: SealedText,
 }
 
 impl fmt::Debug for OperationDigest {

@@ -8,7 +8,7 @@ use super::StoreError;
 use crate::rules::{Sends, Session, Subject, decode, encode, millis};
 
 /// The version of the encoding, which changes with every type in a record. Any other version is refused.
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 3;
 
 /// Identifies one state of one record. Never used twice, so a record that was deleted and created again is never
 /// mistaken for the old one.

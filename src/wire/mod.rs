@@ -11,6 +11,7 @@ use serde::Serialize;
 
 mod body;
 mod grpc_status;
+mod language;
 mod protobuf;
 mod refusal;
 mod settings;
@@ -18,6 +19,7 @@ mod settings;
 pub(crate) use self::{
     body::{Read, Unread, read},
     grpc_status::{Metadata, RpcStatus, Trailers},
+    language::language,
     refusal::RefusalStatus,
     settings::{Settings, check_path},
 };

@@ -9,6 +9,8 @@ use crate::rules::ConfigError;
 pub(crate) struct Settings {
     pub(crate) sandbox: bool,
     pub(crate) public_path: Option<String>,
+    /// Where a user enrolls a channel.
+    pub(crate) enroll_url: Option<String>,
     /// The challenge of a 401.
     pub(crate) authenticate: HeaderValue,
     /// The domain of a `google.rpc.ErrorInfo`.
@@ -33,7 +35,19 @@ impl Settings {
         if !(1..=253).contains(&grpc_domain.len()) || !grpc_domain.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ConfigError::InvalidGrpcDomain { domain: grpc_domain });
         }
-        Ok(Self { sandbox, public_path, authenticate, grpc_domain })
+        Ok(Self { sandbox, public_path, enroll_url: None, authenticate, grpc_domain })
+    }
+
+    /// With the page on which a user enrolls a channel.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::InvalidUrl`].
+    pub(crate) fn enroll_url(self, url: Option<String>) -> Result<Self, ConfigError> {
+        if let Some(url) = &url {
+            check_url("enroll_url", url)?;
+        }
+        Ok(Self { enroll_url: url, ..self })
     }
 }
 
@@ -46,6 +60,19 @@ pub(crate) fn check_path(setting: &'static str, path: &str) -> Result<(), Config
         Ok(())
     } else {
         Err(ConfigError::InvalidPath { setting, path: path.into() })
+    }
+}
+
+/// A URL to which a client may lead its user: `https://…`, `http://…`, or a path with what follows it, in characters that
+/// a URI may hold (RFC 3986 §2). Not `javascript:` and the like.
+fn check_url(setting: &'static str, url: &str) -> Result<(), ConfigError> {
+    let is_absolute = ["https://", "http://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+    let is_path = url.starts_with('/') && !url.starts_with("//");
+    let in_uri = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
+    if (is_absolute || is_path) && url.bytes().all(in_uri) {
+        Ok(())
+    } else {
+        Err(ConfigError::InvalidUrl { setting, url: url.into() })
     }
 }
 

@@ -70,7 +70,10 @@ async fn the_number_is_only_in_the_response_to_the_start() {
             first_is_zero += usize::from(right.starts_with('0'));
             assert_eq!(alice.poll(&id).await.json(), json!({"id": id, "status": "PENDING", "expiresIn": 300}));
             let status = alice.status().await.json();
-            assert!(status.as_object().expect("an object").keys().eq(["channels", "grants", "status"]), "{status}");
+            let keys =
+                |value: &serde_json::Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+            assert_eq!(keys(&status), ["channels", "grants", "pending", "status", "to"], "{status}");
+            assert_eq!(keys(&status["pending"]["push"]), ["channel", "expiresIn", "id"], "{status}");
             assert_eq!(
                 phone.answer(&id, number(&others(&right)[0])).await,
                 Err(PushReplyError::WrongNumber { left: 2 })

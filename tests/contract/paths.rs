@@ -70,13 +70,13 @@ async fn wrong_methods() {
     let cases: [(&str, &[&str]); 9] = [
         ("", &["GET", "DELETE"]),
         ("/", &["GET", "DELETE"]),
-        ("/otp/SMS", &["POST"]),
-        ("/otp/AUTHY", &["POST"]),
+        ("/otp/SMS", &["POST", "DELETE"]),
+        ("/otp/AUTHY", &["POST", "DELETE"]),
         ("/otp/SMS/verify", &["POST"]),
         ("/otp/AUTHY/verify", &["POST"]),
         ("/push/BIOMETRIC", &["POST"]),
         ("/push/AUTHY", &["POST"]),
-        ("/push/BIOMETRIC/123", &["GET"]),
+        ("/push/BIOMETRIC/123", &["GET", "DELETE"]),
     ];
     for (path, allowed) in cases {
         for method in METHODS {

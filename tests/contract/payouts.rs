@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::app::{Answer, App, RIGHT, Session};
+use crate::app::{Answer, App, RIGHT, START, Session};
 
 const TEN: &str = r#"{"to":"DE02120300000000202051","amount":10}"#;
 
@@ -159,4 +159,69 @@ async fn a_refused_payout_restores_its_approval() {
     assert_eq!(undeclared().await.summary(), "403 STEP_UP_REQUIRED spent", "but only once");
     let accounts = alice.request("GET", "/accounts").send().await.json();
     assert_eq!(accounts["accounts"][0]["balance"], "12500.00", "nothing was paid");
+}
+
+/// E8: a client whose response was lost learns that its request has passed, and when, until an hour after the grant's end.
+#[tokio::test]
+async fn what_has_passed_is_said() {
+    let app = App::demo();
+    let alice = app.login("alice").await;
+    let first = payout(&alice, TEN).await;
+    assert!(first.json()["spentAt"].is_null(), "{first:?}");
+    approve(&alice, &first).await;
+    app.wait_millis(1_250);
+    assert_eq!(payout(&alice, TEN).await.summary(), "201");
+    let spent_at = json!(START + 1_250);
+    let said = async |what: &str| {
+        let refused = payout(&alice, TEN).await;
+        assert_eq!(refused.summary(), "403 STEP_UP_REQUIRED spent", "{what}");
+        assert_eq!(refused.json()["spentAt"], spent_at, "{what}");
+        assert!(refused.json()["binding"].is_string(), "after the user's yes it can be approved again: {what}");
+    };
+    said("at once").await;
+    app.wait(15);
+    alice.step_up().await;
+    said("beside a session-wide step-up").await;
+    assert_eq!(alice.drop_elevation().await.summary(), "204");
+    said("after the elevation was dropped").await;
+    assert_eq!(alice.status().await.json()["grants"], json!([]));
+    let other = payout(&alice, &TEN.replace("10", "11")).await;
+    assert_eq!((other.summary().as_str(), &other.json()["spentAt"]), ("403 STEP_UP_REQUIRED mismatch", &json!(null)));
+    assert_eq!(
+        payout(&app.login("alice").await, TEN).await.summary(),
+        "403 STEP_UP_REQUIRED missing",
+        "another session"
+    );
+    app.wait(584);
+    said("after the grant's end").await;
+    app.wait(3_599);
+    said("an hour later").await;
+    app.wait(1);
+    let forgotten = payout(&alice, TEN).await;
+    assert_eq!(
+        (forgotten.summary().as_str(), &forgotten.json()["spentAt"]),
+        ("403 STEP_UP_REQUIRED missing", &json!(null))
+    );
+}
+
+/// Approved again, the same request passes again, and then the later time is said.
+#[tokio::test]
+async fn what_is_approved_again_passes_again() {
+    let app = App::demo();
+    let alice = app.login("alice").await;
+    for seconds in [0_u64, 20] {
+        let refused = payout(&alice, TEN).await;
+        approve(&alice, &refused).await;
+        assert_eq!(payout(&alice, TEN).await.summary(), "201");
+        assert_eq!(payout(&alice, TEN).await.json()["spentAt"], json!(START + 1000 * seconds));
+        app.wait(20);
+    }
+    // A third approval that is not used: it does not hide that the request has passed.
+    approve(&alice, &payout(&alice, TEN).await).await;
+    app.wait(600);
+    let refused = payout(&alice, TEN).await;
+    assert_eq!(
+        (refused.summary().as_str(), &refused.json()["spentAt"]),
+        ("403 STEP_UP_REQUIRED spent", &json!(START + 20_000))
+    );
 }

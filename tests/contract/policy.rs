@@ -296,7 +296,7 @@ async fn enrollment_errors() {
         }
     }
     let channels = app.session("carol", "1").status().await.json()["channels"].take();
-    assert_eq!(channels, json!({"otp": ["EMAIL"], "push": ["BIOMETRIC"]}));
+    assert_eq!(channels, json!({"otp": ["EMAIL"], "push": ["BIOMETRIC"], "proof": []}));
 }
 
 /// Without a public path, refusals have no `start`.

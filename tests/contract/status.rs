@@ -8,24 +8,27 @@ use crate::app::{App, RIGHT, START};
 async fn shape() {
     let app = App::demo();
     let alice = app.login("alice").await;
-    let channels = json!({"otp": ["SMS"], "push": ["BIOMETRIC"]});
-    let standard = json!({"status": "STANDARD", "grants": [], "channels": channels});
+    let channels = json!({"otp": ["SMS"], "push": ["BIOMETRIC"], "proof": []});
+    let to = json!({"SMS": "•••• 0111"});
+    let standard = json!({"status": "STANDARD", "grants": [], "channels": channels, "to": to});
     assert_eq!(alice.status().await.json(), standard);
     app.wait_millis(1234);
     assert_eq!(alice.start().await.summary(), "204");
-    assert_eq!(alice.status().await.json(), standard);
+    let pending = json!({"otp": {"channel": "SMS", "to": "•••• 0111", "expiresIn": 300, "retryIn": 15}});
+    let started = json!({"status": "STANDARD", "grants": [], "channels": channels, "pending": pending, "to": to});
+    assert_eq!(alice.status().await.json(), started);
     app.wait_millis(766);
     assert_eq!(alice.verify(RIGHT).await.summary(), "204");
     // A step-up without scope has no `scope`; times are whole milliseconds, lifetimes whole seconds.
     let sms = |left: u64| json!({"channel": "SMS", "verifiedAt": START + 2000, "expiresIn": left});
     assert_eq!(
         alice.status().await.json(),
-        json!({"status": "STEPPED_UP", "grants": [sms(600)], "channels": channels})
+        json!({"status": "STEPPED_UP", "grants": [sms(600)], "channels": channels, "to": to})
     );
     app.wait(61);
     assert_eq!(
         alice.status().await.json(),
-        json!({"status": "STEPPED_UP", "grants": [sms(539)], "channels": channels})
+        json!({"status": "STEPPED_UP", "grants": [sms(539)], "channels": channels, "to": to})
     );
 
     let id = alice.push().await;
@@ -50,12 +53,13 @@ async fn shape() {
 async fn channels() {
     let app = App::demo();
     let cases = [
-        ("alice", json!({"otp": ["SMS"], "push": ["BIOMETRIC"]})),
-        ("bob", json!({"otp": [], "push": []})),
-        ("carol", json!({"otp": [], "push": ["BIOMETRIC"]})),
+        ("alice", json!({"otp": ["SMS"], "push": ["BIOMETRIC"], "proof": []}), json!({"SMS": "•••• 0111"})),
+        ("bob", json!({"otp": [], "push": [], "proof": []}), json!({})),
+        ("carol", json!({"otp": [], "push": ["BIOMETRIC"], "proof": []}), json!({})),
     ];
-    for (user, channels) in cases {
+    for (user, channels, to) in cases {
         let status = app.login(user).await.status().await;
-        assert_eq!(status.json(), json!({"status": "STANDARD", "grants": [], "channels": channels}), "{user}");
+        let expected = json!({"status": "STANDARD", "grants": [], "channels": channels, "to": to});
+        assert_eq!(status.json(), expected, "{user}");
     }
 }

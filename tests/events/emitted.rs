@@ -124,6 +124,7 @@ async fn every_action_emits_its_events_once_and_in_order() {
     pushes(&mut rows).await;
     guards(&mut rows).await;
     revocations(&mut rows).await;
+    cancellations(&mut rows).await;
     locks(&mut rows).await;
     messages(&mut rows).await;
     stores(&mut rows).await;
@@ -302,6 +303,23 @@ async fn revocations(rows: &mut Rows) {
     rows.row(&app, "revoke", &["revoked - session"]);
 }
 
+async fn cancellations(rows: &mut Rows) {
+    let app = App::new();
+    let (step_up, alice) = (&app.step_up, &app.alice);
+    step_up.cancel_otp(alice, "SMS").await.unwrap();
+    assert!(!step_up.cancel_push(alice, "BIO", "1").await.unwrap());
+    rows.row(&app, "cancel, with nothing there", &[]);
+    step_up.start_otp(alice, "SMS", None).await.unwrap();
+    let push = step_up.start_push(alice, "BIO", None).await.unwrap();
+    app.emitted();
+    step_up.cancel_otp(alice, "SMS").await.unwrap();
+    rows.row(&app, "cancel a code", &["cancelled SMS -"]);
+    for expected in [&["cancelled BIO -"][..], &[]] {
+        assert!(step_up.cancel_push(alice, "BIO", &push.id).await.unwrap());
+        rows.row(&app, "cancel a push", expected);
+    }
+}
+
 async fn locks(rows: &mut Rows) {
     let app = App::new();
     let (step_up, alice) = (&app.step_up, &app.alice);
@@ -429,6 +447,7 @@ async fn stores(rows: &mut Rows) {
 
 /// Events are emitted only after the write: if a store operation fails or the request is dropped, everything emitted
 /// before is in the store.
+#[expect(clippy::too_many_lines, reason = "a list of actions")]
 #[tokio::test(start_paused = true)]
 async fn nothing_is_emitted_before_it_is_written() {
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -438,12 +457,14 @@ async fn nothing_is_emitted_before_it_is_written() {
         Right,
         Approve,
         Decline,
+        CancelCode,
+        CancelPush,
         Revoke,
         RevokeAll,
         Lock,
         Unlock,
     }
-    use Action::{Approve, Decline, Lock, Revoke, RevokeAll, Right, Start, Unlock, Wrong};
+    use Action::{Approve, CancelCode, CancelPush, Decline, Lock, Revoke, RevokeAll, Right, Start, Unlock, Wrong};
 
     async fn before(action: Action) -> (App, String) {
         let app = App::new();
@@ -469,6 +490,8 @@ async fn nothing_is_emitted_before_it_is_written() {
             Right => drop(step_up.verify_otp(alice, "SMS", &app.code()).await),
             Approve => drop(step_up.answer_push("alice", push, PushReply::Approve).await),
             Decline => drop(step_up.answer_push("alice", push, PushReply::Decline).await),
+            CancelCode => drop(step_up.cancel_otp(alice, "SMS").await),
+            CancelPush => drop(step_up.cancel_push(alice, "BIO", push).await),
             Revoke => drop(step_up.revoke(alice).await),
             RevokeAll => drop(step_up.revoke_all("alice").await),
             Lock => drop(step_up.lock("alice").await),
@@ -497,6 +520,8 @@ async fn nothing_is_emitted_before_it_is_written() {
             "push_answered BIO declined" => {
                 session["push"]["state"]["Declined"].is_u64() && subject["rare"]["denials"]["count"] == 1
             }
+            "cancelled SMS -" => session["otp"][0]["state"] == "Dropped",
+            "cancelled BIO -" => session["push"]["state"]["Cancelled"].is_u64(),
             "revoked - session" | "revoked - everywhere" => grants == 0 && session["push"]["state"] == "Dropped",
             "locked - application" => subject["rare"]["locked"].is_u64(),
             "unlocked - -" => subject["rare"]["locked"].is_null(),
@@ -504,7 +529,7 @@ async fn nothing_is_emitted_before_it_is_written() {
         }
     }
 
-    for action in [Start, Wrong, Right, Approve, Decline, Revoke, RevokeAll, Lock, Unlock] {
+    for action in [Start, Wrong, Right, Approve, Decline, CancelCode, CancelPush, Revoke, RevokeAll, Lock, Unlock] {
         let mut seen = BTreeSet::new();
         let mut check = |app: &App, what: &str| {
             for emitted in app.emitted() {

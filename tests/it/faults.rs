@@ -6,28 +6,28 @@
 //! the others those of the Rust API. "Guard" is a guarded request of this session, "stranger" one of a session of the
 //! same user without a grant.
 //!
-//! | fault | start code | start push | verify | poll | answer | GET / | DELETE / | guard | stranger | lock | unlock | revoke_all | transfer |
-//! |---|---|---|---|---|---|---|---|---|---|---|---|---|---|
-//! | none | 204 | 200 | 204 | 200 PENDING | ok | 200 | 204 | 200 | 403 STEP_UP_REQUIRED | ok | ok | ok | ok |
-//! | store down | 503 | 503 | 503 | 503 | Unavailable | 503 | 503 | 503 | 503 | Unavailable | Unavailable | Unavailable | Unavailable |
-//! | store later than its deadline | 503 | 503 | 503 | 503 | Unavailable | 503 | 503 | 503 | 503 | Unavailable | Unavailable | Unavailable | Unavailable |
-//! | store full | 503 | 503 | * | * | * | * | * | * | * | * | * | * | Unavailable |
-//! | session's record unreadable | * | * | 503 | 503 | Unavailable | 503 | 503 | 503 | * | * | * | Unavailable | Unavailable |
-//! | session's record of another kind | * | * | 503 | 503 | Unavailable | 503 | 503 | 503 | * | * | * | Unavailable | Unavailable |
-//! | user's record unreadable | 503 | 503 | 503 | * | Unavailable | * | 503 | * | * | Unavailable | Unavailable | Unavailable | Unavailable |
-//! | user's record of another kind | 503 | 503 | 503 | * | Unavailable | * | 503 | * | * | Unavailable | Unavailable | Unavailable | Unavailable |
-//! | recipient's record unreadable | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
-//! | recipient's record of another kind | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
-//! | clock set back | * | * | * | * | * | * | * | * | * | * | * | * | * |
-//! | clock years ahead | * | * | 409 STATE_INVALID | 404 NOT_FOUND | Closed | * | * | 403 STEP_UP_REQUIRED | * | * | * | * | * |
-//! | clock at its end | 503 | 503 | 409 STATE_INVALID | 404 NOT_FOUND | Closed | * | 503 | 403 STEP_UP_REQUIRED | * | Unavailable | Unavailable | Unavailable | Unavailable |
-//! | sender fails | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
-//! | sender hangs | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
-//! | sender panics | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * |
-//! | enrollment unavailable | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * |
-//! | enrollment hangs | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * |
-//! | enrollment panics | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * |
-//! | observer panics | * | * | * | * | * | * | * | * | * | * | * | * | * |
+//! | fault | start code | start push | verify | poll | answer | GET / | DELETE / | cancel code | cancel push | guard | stranger | lock | unlock | revoke_all | transfer |
+//! |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+//! | none | 204 | 200 | 204 | 200 PENDING | ok | 200 | 204 | 204 | 204 | 200 | 403 STEP_UP_REQUIRED | ok | ok | ok | ok |
+//! | store down | 503 | 503 | 503 | 503 | Unavailable | 503 | 503 | 503 | 503 | 503 | 503 | Unavailable | Unavailable | Unavailable | Unavailable |
+//! | store later than its deadline | 503 | 503 | 503 | 503 | Unavailable | 503 | 503 | 503 | 503 | 503 | 503 | Unavailable | Unavailable | Unavailable | Unavailable |
+//! | store full | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | Unavailable |
+//! | session's record unreadable | * | * | 503 | 503 | Unavailable | 503 | 503 | 503 | 503 | 503 | * | * | * | Unavailable | Unavailable |
+//! | session's record of another kind | * | * | 503 | 503 | Unavailable | 503 | 503 | 503 | 503 | 503 | * | * | * | Unavailable | Unavailable |
+//! | user's record unreadable | 503 | 503 | 503 | * | Unavailable | 503 | 503 | 503 | 503 | * | * | Unavailable | Unavailable | Unavailable | Unavailable |
+//! | user's record of another kind | 503 | 503 | 503 | * | Unavailable | 503 | 503 | 503 | 503 | * | * | Unavailable | Unavailable | Unavailable | Unavailable |
+//! | recipient's record unreadable | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | * |
+//! | recipient's record of another kind | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | * |
+//! | clock set back | * | * | * | * | * | * | * | * | * | * | * | * | * | * | * |
+//! | clock years ahead | * | * | 409 STATE_INVALID | 404 NOT_FOUND | Closed | * | * | * | * | 403 STEP_UP_REQUIRED | * | * | * | * | * |
+//! | clock at its end | 503 | 503 | 409 STATE_INVALID | 404 NOT_FOUND | Closed | * | 503 | 503 | * | 403 STEP_UP_REQUIRED | * | Unavailable | Unavailable | Unavailable | Unavailable |
+//! | sender fails | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | * |
+//! | sender hangs | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | * |
+//! | sender panics | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | * |
+//! | enrollment unavailable | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * | * | * |
+//! | enrollment hangs | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * | * | * |
+//! | enrollment panics | 503 | 503 | 503 | * | * | 503 | * | * | * | * | * | * | * | * | * |
+//! | observer panics | * | * | * | * | * | * | * | * | * | * | * | * | * | * | * |
 
 use std::{
     sync::{
@@ -236,6 +236,8 @@ enum Command {
     Answer,
     Status,
     Drop,
+    Cancel,
+    CancelPush,
     Guard,
     Stranger,
     Lock,
@@ -245,7 +247,7 @@ enum Command {
 }
 
 impl Command {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::StartCode,
         Self::StartPush,
         Self::Verify,
@@ -253,6 +255,8 @@ impl Command {
         Self::Answer,
         Self::Status,
         Self::Drop,
+        Self::Cancel,
+        Self::CancelPush,
         Self::Guard,
         Self::Stranger,
         Self::Lock,
@@ -275,6 +279,8 @@ impl Command {
             Self::Answer => word(app.step_up.answer_push("alice", &app.push(), PushReply::Approve).await),
             Self::Status => app.send(alice, "GET", "/", "").await,
             Self::Drop => app.send(alice, "DELETE", "/", "").await,
+            Self::Cancel => app.send(alice, "DELETE", "/otp/SMS", "").await,
+            Self::CancelPush => app.send(alice, "DELETE", &format!("/push/BIO/{}", app.push()), "").await,
             Self::Guard => app.send_guarded(alice).await,
             Self::Stranger => app.send_guarded(other).await,
             Self::Lock => word(app.step_up.lock("alice").await),
@@ -460,6 +466,15 @@ async fn repeat(app: &App, command: Command, what: &str) {
             assert_eq!(command.run(app).await, "204", "{what}");
             assert!(!app.passes(alice).await, "{what}");
             assert_eq!(Command::Verify.run(app).await, "409 STATE_INVALID", "{what}");
+        }
+        Command::Cancel => {
+            assert_eq!(command.run(app).await, "204", "{what}");
+            assert_eq!(Command::Verify.run(app).await, "409 STATE_INVALID", "{what}");
+        }
+        Command::CancelPush => {
+            assert_eq!(command.run(app).await, "204", "{what}");
+            assert_eq!(Command::Answer.run(app).await, "Closed", "{what}");
+            assert_eq!(Command::Poll.run(app).await, "200 EXPIRED", "{what}");
         }
         Command::Lock => {
             assert_eq!(command.run(app).await, "ok", "{what}");

@@ -37,6 +37,8 @@ pub struct StepUpBuilder {
     sandbox: bool,
     scopes: Option<Vec<Box<str>>>,
     public_path: Option<String>,
+    report_unenrolled: bool,
+    enroll_url: Option<String>,
     authenticate: String,
     grpc_domain: String,
     observers: Observers,
@@ -60,6 +62,8 @@ impl StepUpBuilder {
             sandbox: false,
             scopes: None,
             public_path: None,
+            report_unenrolled: false,
+            enroll_url: None,
             authenticate: "StepUpSession".into(),
             grpc_domain: "step-up".into(),
             observers: telemetry::observers(),
@@ -227,6 +231,25 @@ impl StepUpBuilder {
     pub fn public_path(mut self, path: impl Into<String>) -> Self {
         self.public_path = Some(path.into());
         self
+    }
+
+    /// Lets guards tell a user who has enrolled no channel that is accepted: the refusal's reason is then `no_channel`
+    /// instead of `missing`, so that a client can offer to enroll one. Needs an [`enrollment`](Self::enrollment), which
+    /// is then asked on each refusal for a missing step-up; if it fails or is late, the reason stays `missing`.
+    ///
+    /// # Security
+    ///
+    /// It tells whoever holds a session that its user has enrolled nothing.
+    pub fn report_unenrolled(mut self) -> Self {
+        self.report_unenrolled = true;
+        self
+    }
+
+    /// Sets the page on which a user enrolls a channel, a path or an absolute URL, for the refusals of
+    /// [`report_unenrolled`](Self::report_unenrolled), which this implies.
+    pub fn enroll_url(mut self, url: impl Into<String>) -> Self {
+        self.enroll_url = Some(url.into());
+        self.report_unenrolled()
     }
 
     /// Sets the challenge in `WWW-Authenticate`, which a 401 must have (RFC 9110 §11.6.1). Default `StepUpSession`;

@@ -47,7 +47,11 @@ impl StepUpBuilder {
         if let Some(scope) = self.scopes.iter().flatten().find(|scope| check_scope(scope).is_err()) {
             return Err(ConfigError::InvalidScope { scope: scope.to_string() });
         }
-        let wire = Settings::new(self.sandbox, self.public_path, self.authenticate, self.grpc_domain)?;
+        if self.report_unenrolled && self.enrollment.is_none() {
+            return Err(ConfigError::NoEnrollment);
+        }
+        let wire = Settings::new(self.sandbox, self.public_path, self.authenticate, self.grpc_domain)?
+            .enroll_url(self.enroll_url)?;
         if self.store.is_shared() && self.secret.is_none() {
             return Err(ConfigError::SecretRequired);
         }
@@ -69,6 +73,7 @@ impl StepUpBuilder {
             channels: self.channels,
             identify: self.identify,
             enrollment: self.enrollment,
+            report_unenrolled: self.report_unenrolled,
             policy: self.policy,
             store: self.store,
             clock: Monotone::new(self.clock),

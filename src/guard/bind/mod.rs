@@ -245,6 +245,7 @@ impl<R, F> BindStepUp<R, F> {
             }
             Err(refused) => Err(refused),
         };
+        let decided = shared.told_of_channels(&caller, decided).await;
         let decided = decided.map_err(|error| self.with_binding(error, &caller, operation));
         match shared.admit(request.extensions_mut(), decided) {
             Ok(()) => {
@@ -263,8 +264,9 @@ impl<R, F> BindStepUp<R, F> {
         match error {
             AuthorizeError::StepUpRequired(unmet) => {
                 let scope = self.shared.requirement().scope.clone();
+                let text = operation.text.clone();
                 let token = self.shared.engine().seal_binding(caller, operation, scope);
-                AuthorizeError::StepUpRequired(unmet.bound(token.into()))
+                AuthorizeError::StepUpRequired(unmet.bound(token.into(), text))
             }
             AuthorizeError::Unavailable => error,
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     engine::Engine,
-    rules::{Requirement, Unmet, UnmetPart, UnmetReason},
+    rules::{Requirement, Timestamp, Unmet, UnmetPart, UnmetReason},
     wire::{ChannelNames, Metadata, Problem, RpcStatus, Trailers, Unread, json},
 };
 
@@ -118,6 +118,7 @@ pub struct RefusalTerms {
     channels: ChannelNames<Box<str>>,
     public_path: Option<String>,
     start: Option<Vec<String>>,
+    enroll: Option<String>,
     authenticate: HeaderValue,
     domain: String,
     /// The refusals that do not depend on the request, built once: as JSON, and for gRPC.
@@ -145,7 +146,9 @@ impl<T> Built<T> {
             Refusal::Invalid => &self.invalid,
             Refusal::TooLarge => &self.too_large,
             Refusal::TooSlow => &self.too_slow,
-            Refusal::StepUpRequired(unmet) if unmet.parts().is_empty() && unmet.binding().is_none() => {
+            Refusal::StepUpRequired(unmet)
+                if unmet.parts().is_empty() && unmet.binding().is_none() && unmet.spent_at().is_none() =>
+            {
                 let place = UnmetReason::ALL.iter().position(|known| *known == unmet.reason());
                 &self.step_up_required[place.unwrap_or_default()]
             }
@@ -176,6 +179,14 @@ struct Body<'a> {
     start: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     binding: Option<&'a str>,
+    /// The text that will be approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<&'a str>,
+    /// Milliseconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spent_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enroll: Option<&'a str>,
 }
 
 /// A channel that lacks a step-up.
@@ -201,6 +212,9 @@ impl Body<'_> {
             ("unmet", (!self.unmet.is_empty()).then(|| text(json(&self.unmet)))),
             ("start", self.start.map(|start| text(json(&start)))),
             ("binding", self.binding.map(str::to_owned)),
+            ("operation", self.operation.map(str::to_owned)),
+            ("spentAt", self.spent_at.map(|at| at.to_string())),
+            ("enroll", self.enroll.map(str::to_owned)),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
@@ -218,7 +232,9 @@ impl RefusalTerms {
         let start = public_path.as_deref().map(|path| start_paths(path, &channels));
         let domain = engine.wire.grpc_domain.clone();
         let unmet = UnmetReason::ALL.map(Unmet::from);
-        let bodies = unmet.each_ref().map(|unmet| body(&requirement, unmet, &channels, start.as_deref()));
+        let enroll = engine.wire.enroll_url.clone();
+        let terms = |unmet| body(&requirement, unmet, &channels, start.as_deref(), enroll.as_deref());
+        let bodies = unmet.each_ref().map(terms);
         let json = Built {
             no_caller: json(&Problem::UNAUTHORIZED),
             unavailable: json(&Problem::UNAVAILABLE),
@@ -237,7 +253,7 @@ impl RefusalTerms {
             step_up_required: bodies.map(|body| RpcStatus::step_up_required(&domain, body.metadata()).trailers()),
         };
         let authenticate = engine.wire.authenticate.clone();
-        Self { requirement, channels, public_path, start, authenticate, domain, json, grpc }
+        Self { requirement, channels, public_path, start, enroll, authenticate, domain, json, grpc }
     }
 
     /// What the guard asks for.
@@ -292,8 +308,9 @@ impl RefusalTerms {
 
     /// A refusal that names what this session lacks. Where each of several channels is needed, only those are said.
     fn of_request<T>(&self, unmet: &Unmet, write: impl FnOnce(Body<'_>) -> T) -> T {
-        if !self.requirement.takes_all() {
-            return write(body(&self.requirement, unmet, &self.channels, self.start.as_deref()));
+        let enroll = self.enroll.as_deref();
+        if !self.requirement.takes_all() || unmet.parts().is_empty() {
+            return write(body(&self.requirement, unmet, &self.channels, self.start.as_deref(), enroll));
         }
         let lacks = |name: &str| unmet.parts().iter().any(|part| part.channel() == name);
         let channels = ChannelNames {
@@ -302,16 +319,22 @@ impl RefusalTerms {
             proof: self.channels.proof.iter().filter(|name| lacks(name)).cloned().collect(),
         };
         let start = self.public_path.as_deref().map(|path| start_paths(path, &channels));
-        write(body(&self.requirement, unmet, &channels, start.as_deref()))
+        write(body(&self.requirement, unmet, &channels, start.as_deref(), enroll))
     }
 }
+
+/// The channels of a user who has enrolled none.
+static NO_CHANNELS: ChannelNames<Box<str>> = ChannelNames { otp: Vec::new(), push: Vec::new(), proof: Vec::new() };
 
 fn body<'a>(
     requirement: &'a Requirement,
     unmet: &'a Unmet,
     channels: &'a ChannelNames<Box<str>>,
     start: Option<&'a [String]>,
+    enroll: Option<&'a str>,
 ) -> Body<'a> {
+    let unenrolled = unmet.reason() == UnmetReason::NoChannel;
+    let (channels, start) = if unenrolled { (&NO_CHANNELS, None) } else { (channels, start) };
     let secs = |age: Duration| age.as_secs();
     let part = |part: &'a UnmetPart| Part {
         channel: part.channel(),
@@ -329,6 +352,9 @@ fn body<'a>(
         unmet: unmet.parts().iter().map(part).collect(),
         start,
         binding: unmet.binding(),
+        operation: unmet.operation(),
+        spent_at: unmet.spent_at().map(Timestamp::as_millis),
+        enroll: enroll.filter(|_| unenrolled),
     }
 }
 

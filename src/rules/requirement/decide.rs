@@ -31,7 +31,7 @@ impl Satisfied {
 /// Decides which of the session's grants satisfy the requirement for this operation, or why none does.
 ///
 /// If several grants fail, the reason is that of the grant that passed the most checks: an aged grant gives "too old",
-/// even if another one has the wrong scope.
+/// even if another one has the wrong scope. But one that this very operation has consumed always gives "spent".
 pub(crate) fn decide(
     session: Option<&Session>,
     requirement: &Requirement,
@@ -49,7 +49,7 @@ pub(crate) fn decide(
         let listed = if listed.iter().any(|factor| factor.max_age.is_some()) { listed } else { &[] };
         return rule.nearest(grants, |_| true).map(Satisfied::by).map_err(|reason| {
             let parts = listed.iter().map(|factor| rule.unmet(factor, rule.by(grants, factor).err().unwrap_or(reason)));
-            Unmet { reason, parts: parts.collect(), binding: None }
+            rule.refused(grants, reason, parts.collect())
         });
     }
     let mut satisfied: Option<Satisfied> = None;
@@ -62,7 +62,7 @@ pub(crate) fn decide(
     }
     match (satisfied, parts.iter().map(UnmetPart::reason).max()) {
         (Some(satisfied), None) => Ok(satisfied),
-        (_, reason) => Err(Unmet { reason: reason.unwrap_or(UnmetReason::Missing), parts, binding: None }),
+        (_, reason) => Err(rule.refused(grants, reason.unwrap_or(UnmetReason::Missing), parts)),
     }
 }
 
@@ -120,7 +120,8 @@ impl Rule<'_> {
     /// The first matching grant that satisfies the rule, or the reason of the one that passed the most checks.
     fn nearest(&self, grants: &[Granted], among: impl Fn(&Granted) -> bool) -> Result<usize, UnmetReason> {
         let mut nearest = UnmetReason::Missing;
-        for (index, grant) in grants.iter().enumerate().filter(|(_, grant)| among(grant)) {
+        let remembered = |grant: &Granted| grant.is_remembered(self.now);
+        for (index, grant) in grants.iter().enumerate().filter(|(_, grant)| remembered(grant) && among(grant)) {
             match self.judge(grant) {
                 Ok(()) => return Ok(index),
                 Err(reason) => nearest = nearest.max(reason),
@@ -146,6 +147,16 @@ impl Rule<'_> {
             expires_at: grant.expires_at,
         };
         compared.judge(policy, now)
+    }
+
+    /// A grant that this operation has consumed comes before every other reason: the client may have lost the response,
+    /// and must not have the operation approved again unasked.
+    fn refused(&self, grants: &[Granted], reason: UnmetReason, parts: Vec<UnmetPart>) -> Unmet {
+        let own = grants.iter().filter(|grant| self.operation.is_some() && grant.operation.as_ref() == self.operation);
+        let spent = own.filter(|grant| grant.is_remembered(self.now)).filter_map(|grant| grant.usage.spent_at());
+        let spent_at = spent.max();
+        let reason = if spent_at.is_some() { UnmetReason::Spent } else { reason };
+        Unmet { parts, spent_at, ..reason.into() }
     }
 
     fn unmet(&self, factor: &Factor, reason: UnmetReason) -> UnmetPart {

@@ -31,7 +31,7 @@ fn decide_is_a_table() {
     let pay = || any().scope("pay");
     let fresh = || any().max_age(Duration::from_secs(120));
     let sms = || grant("SMS", None, 0);
-    let table: [Row; 20] = [
+    let table: [Row; 22] = [
         ("no grant", vec![], any(), 0, Err(UnmetReason::Missing)),
         ("fits", vec![sms()], any(), 0, Ok(0)),
         ("last moment", vec![sms()], any(), 599_999, Ok(0)),
@@ -51,7 +51,9 @@ fn decide_is_a_table() {
         ("nearest wins", vec![sms(), grant("SMS", Some("pay"), -600_000)], pay(), 0, Err(UnmetReason::Expired)),
         ("skew counts as now", vec![grant("SMS", None, 2_000)], fresh(), 0, Ok(0)),
         ("from the future", vec![grant("SMS", None, 2_001)], any(), 0, Err(UnmetReason::Missing)),
-        ("end of time", vec![sms()], any(), i64::MAX - 1_000_000_001, Err(UnmetReason::Expired)),
+        ("remembered for an hour", vec![sms()], any(), 4_199_999, Err(UnmetReason::Expired)),
+        ("forgotten", vec![sms()], any(), 4_200_000, Err(UnmetReason::Missing)),
+        ("end of time", vec![sms()], any(), i64::MAX - 1_000_000_001, Err(UnmetReason::Missing)),
     ];
     for (name, grants, requirement, now, expected) in table {
         let session = Session::with_grants(grants);
@@ -125,9 +127,9 @@ fn what_is_bound_spent_or_for_the_session() {
         decided(vec![grant("SMS", None, 0)], &any(), None, &policy.clone().bound_grants()),
         Err(UnmetReason::Mismatch)
     );
-    assert_eq!(decided(vec![used(Use::Consumed)], &any(), None, policy), Err(UnmetReason::Spent));
+    assert_eq!(decided(vec![used(Use::Consumed(at(0)))], &any(), None, policy), Err(UnmetReason::Spent));
     assert_eq!(decided(vec![used(Use::Restored)], &any(), None, policy), Ok(0));
-    assert_eq!(decided(vec![used(Use::ConsumedAgain)], &any(), None, policy), Err(UnmetReason::Spent));
+    assert_eq!(decided(vec![used(Use::ConsumedAgain(at(0)))], &any(), None, policy), Err(UnmetReason::Spent));
     let pay = || any().scope("pay");
     assert_eq!(decided(vec![grant("SMS", None, 0)], &pay().or_session(), None, policy), Ok(0));
     assert_eq!(decided(vec![grant("SMS", Some("pay"), 0)], &pay().or_session(), None, policy), Ok(0));
@@ -135,6 +137,48 @@ fn what_is_bound_spent_or_for_the_session() {
         decided(vec![grant("SMS", Some("x"), 0)], &pay().or_session(), None, policy),
         Err(UnmetReason::WrongScope)
     );
+}
+
+/// T27: whatever else stands nearer, a client learns that this very operation has been carried out.
+#[test]
+fn what_this_operation_has_spent_is_said_first() {
+    let (this, policy) = (operation_of("this"), Policy::new());
+    let spent = |name: &str, secs| {
+        let (operation, usage) = (Some(operation_of(name)), Use::Consumed(at(secs)));
+        Granted { operation, usage, ..grant("SMS", None, 0) }
+    };
+    let live = Granted { operation: Some(this), ..grant("SMS", None, 0) };
+    let aged = Granted { operation: Some(this), expires_at: at(1), ..grant("BIO", None, 0) };
+    let elsewhere = Granted { scope: Some("pay".into()), ..spent("this", 3) };
+    let session = grant("SMS", None, 0);
+    let mut unbound = session.clone();
+    unbound.usage = Use::Consumed(at(9));
+    let (reason, missing) = (UnmetReason::Spent, UnmetReason::Missing);
+    let table = [
+        (vec![spent("this", 1)], Err((reason, Some(at(1))))),
+        (vec![spent("this", 1), spent("this", 2)], Err((reason, Some(at(2))))),
+        (vec![spent("this", 1), aged.clone()], Err((reason, Some(at(1))))),
+        (vec![elsewhere], Err((reason, Some(at(3))))),
+        (vec![spent("this", 1), live], Ok(1)),
+        (vec![spent("other", 1)], Err((UnmetReason::Mismatch, None))),
+        (vec![spent("other", 1), aged], Err((UnmetReason::Expired, None))),
+        (vec![session, unbound], Err((UnmetReason::Mismatch, None))),
+        (vec![], Err((missing, None))),
+    ];
+    for (row, (grants, expected)) in table.into_iter().enumerate() {
+        let decided = decide(Some(&Session::with_grants(grants)), &Requirement::new(), Some(&this), &policy, at(5));
+        let decided = decided.map(|satisfied| satisfied.first).map_err(|unmet| (unmet.reason(), unmet.spent_at()));
+        assert_eq!(decided, expected, "row {row}");
+    }
+    let both = Requirement::new().all_of(["SMS", "BIO"]);
+    let unmet = decide(Some(&Session::with_grants(vec![spent("this", 1)])), &both, Some(&this), &policy, at(5));
+    assert_eq!(
+        unmet.map_err(|unmet| (unmet.reason(), unmet.spent_at(), unmet.parts().len())),
+        Err((reason, Some(at(1)), 2))
+    );
+    // The operation of an unbound route is not known, so nothing says that this request has passed.
+    let unmet = decide(Some(&Session::with_grants(vec![spent("this", 1)])), &Requirement::new(), None, &policy, at(5));
+    assert_eq!(unmet.map_err(|unmet| (unmet.reason(), unmet.spent_at())), Err((UnmetReason::Mismatch, None)));
 }
 
 #[test]
@@ -159,8 +203,8 @@ fn what_is_said_of_a_requirement_and_what_it_lacks() {
     assert_eq!((any().is_once(), any().once().is_once()), (false, true));
     assert_eq!((any().accepts("X"), any().channels(["SMS"]).accepts("X")), (true, false));
     assert!(any().all_of(["SMS", "BIO"]).accepts("BIO"));
-    let unmet = Unmet::from(UnmetReason::Spent).bound("canary".into());
-    assert_eq!(unmet.binding(), Some("canary"));
+    let unmet = Unmet::from(UnmetReason::Spent).bound("canary".into(), "canary: 5 EUR".into());
+    assert_eq!((unmet.binding(), unmet.operation()), (Some("canary"), Some("canary: 5 EUR")));
     let printed = format!("{unmet:?}");
     assert!(printed.contains("Spent") && !printed.contains("canary"), "{printed}");
 }
@@ -204,9 +248,10 @@ fn every_reason_is_listed() {
         | UnmetReason::Mismatch
         | UnmetReason::Spent
         | UnmetReason::Expired
-        | UnmetReason::TooOld => 1,
+        | UnmetReason::TooOld
+        | UnmetReason::NoChannel => 1,
     };
-    assert_eq!(UnmetReason::ALL.map(one).iter().sum::<usize>(), 7);
+    assert_eq!(UnmetReason::ALL.map(one).iter().sum::<usize>(), 8);
 }
 
 #[test]
@@ -251,7 +296,7 @@ fn the_fast_path_permits_what_the_record_does_and_nothing_else() {
     for channel in ["SMS", "BIO", "FAX"] {
         for scope in [None, Some("pay"), Some("Pay"), Some("unknown")] {
             for (usage, bound) in
-                [(Use::Fresh, false), (Use::Restored, false), (Use::Consumed, false), (Use::Fresh, true)]
+                [(Use::Fresh, false), (Use::Restored, false), (Use::Consumed(at(0)), false), (Use::Fresh, true)]
             {
                 let mut grant = grant(channel, scope, 0);
                 (grant.usage, grant.operation) = (usage, bound.then(|| operation_of("a")));

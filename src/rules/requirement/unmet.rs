@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::rules::Timestamp;
+
 /// Why a session does not satisfy a [`Requirement`](crate::Requirement).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -20,12 +22,23 @@ pub enum UnmetReason {
     Expired,
     /// There is one, verified longer ago than the route allows.
     TooOld,
+    /// There is no step-up, and the user has enrolled no channel for it
+    /// ([`StepUpBuilder::report_unenrolled`](crate::StepUpBuilder::report_unenrolled)).
+    NoChannel,
 }
 
 impl UnmetReason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Missing, Self::WrongScope, Self::WrongChannel, Self::Mismatch, Self::Spent, Self::Expired, Self::TooOld];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Missing,
+        Self::WrongScope,
+        Self::WrongChannel,
+        Self::Mismatch,
+        Self::Spent,
+        Self::Expired,
+        Self::TooOld,
+        Self::NoChannel,
+    ];
 
     /// The word on the wire.
     ///
@@ -44,6 +57,7 @@ impl UnmetReason {
             Self::Spent => "spent",
             Self::Expired => "expired",
             Self::TooOld => "too_old",
+            Self::NoChannel => "no_channel",
         }
     }
 }
@@ -59,7 +73,9 @@ impl fmt::Display for UnmetReason {
 pub struct Unmet {
     pub(super) reason: UnmetReason,
     pub(super) parts: Vec<UnmetPart>,
-    pub(super) binding: Option<Box<str>>,
+    pub(super) spent_at: Option<Timestamp>,
+    /// The token, and the text of the operation.
+    pub(super) bound: Option<Box<(Box<str>, Box<str>)>>,
 }
 
 /// One channel of a requirement, and why no grant by it satisfies the requirement.
@@ -88,11 +104,26 @@ impl Unmet {
     /// when it starts the challenge.
     #[must_use]
     pub fn binding(&self) -> Option<&str> {
-        self.binding.as_deref()
+        self.bound.as_deref().map(|(token, _)| &**token)
     }
 
-    pub(crate) fn bound(self, binding: Box<str>) -> Self {
-        Self { binding: Some(binding), ..self }
+    /// The text of the operation that will be approved, if the route is bound: as the [`Binding`](crate::Binding) has
+    /// derived it from this request.
+    #[must_use]
+    pub fn operation(&self) -> Option<&str> {
+        self.bound.as_deref().map(|(_, text)| &**text)
+    }
+
+    /// When a request has consumed a step-up for this very operation, if the route is bound: it has probably been
+    /// carried out, and its response may have been lost. It is known for an hour after the step-up's lifetime, within
+    /// one session: a hint, which replaces no `Idempotency-Key`.
+    #[must_use]
+    pub const fn spent_at(&self) -> Option<Timestamp> {
+        self.spent_at
+    }
+
+    pub(crate) fn bound(self, token: Box<str>, text: Box<str>) -> Self {
+        Self { bound: Some(Box::new((token, text))), ..self }
     }
 }
 
@@ -125,6 +156,6 @@ impl fmt::Debug for Unmet {
 
 impl From<UnmetReason> for Unmet {
     fn from(reason: UnmetReason) -> Self {
-        Self { reason, parts: Vec::new(), binding: None }
+        Self { reason, parts: Vec::new(), spent_at: None, bound: None }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Granted, Use};
-use crate::rules::{ChallengeId, Key, List, OperationDigest, Policy, REMEMBRANCE, Timestamp};
+use crate::rules::{ChallengeId, Key, List, Policy, REMEMBRANCE, SealedOperation, Timestamp};
 
 /// The challenge that a start asks for.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub(crate) struct NewChallenge<P> {
     pub(crate) id: ChallengeId,
     pub(crate) channel: Box<str>,
     pub(crate) scope: Option<Box<str>>,
-    pub(crate) operation: Option<OperationDigest>,
+    pub(crate) operation: Option<SealedOperation>,
     pub(crate) recipient: Option<Key>,
     pub(crate) generation: u64,
     pub(crate) proof: P,
@@ -28,7 +28,7 @@ pub(super) struct SessionChallenge<P> {
     pub(super) challenge_id: ChallengeId,
     pub(super) channel: Box<str>,
     pub(super) scope: Option<Box<str>>,
-    pub(super) operation: Option<Box<OperationDigest>>,
+    pub(super) operation: Option<Box<SealedOperation>>,
     /// The recipient of its message. After the user has enrolled another one, it is never verified (T38).
     pub(super) recipient: Option<Box<Key>>,
     pub(super) started: Timestamp,
@@ -54,8 +54,10 @@ pub(super) enum State {
     Declined(Timestamp),
     /// The last attempt was wrong.
     Exhausted,
-    /// Revoked, or a push that was never sent.
+    /// Revoked, a code that was cancelled, or a push that was never sent.
     Dropped,
+    /// A push that was cancelled.
+    Cancelled(Timestamp),
     /// A code that was never sent: the resend interval does not apply to it.
     Unsent,
 }
@@ -106,7 +108,7 @@ impl<P> SessionChallenge<P> {
             State::Pending => Self::is_remembered(self.deadline, now),
             State::Verified(at) => Self::is_remembered(at, now),
             State::Dropped | State::Unsent => now < self.deadline,
-            State::Declined(_) | State::Exhausted => false,
+            State::Declined(_) | State::Cancelled(_) | State::Exhausted => false,
         }
     }
 
@@ -123,7 +125,7 @@ impl<P> SessionChallenge<P> {
             id: self.challenge_id.0,
             channel: self.channel.clone(),
             scope: self.scope.clone(),
-            operation: self.operation.as_deref().copied(),
+            operation: self.operation.as_deref().map(|operation| operation.digest),
             verified_at: now,
             expires_at: now.saturating_add(policy.grant_lifetime),
             generation: self.generation,

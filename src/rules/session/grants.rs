@@ -26,21 +26,30 @@ pub(crate) struct Granted {
 pub(crate) enum Use {
     #[default]
     Fresh,
-    Consumed,
+    Consumed(Timestamp),
     /// The handler restored it, which is possible once.
     Restored,
-    ConsumedAgain,
+    /// It can no longer be restored.
+    ConsumedAgain(Timestamp),
 }
 
 impl Use {
     pub(crate) const fn is_spent(self) -> bool {
-        matches!(self, Self::Consumed | Self::ConsumedAgain)
+        self.spent_at().is_some()
     }
 
-    const fn spent(self) -> Self {
+    /// When the grant was consumed.
+    pub(crate) const fn spent_at(self) -> Option<Timestamp> {
         match self {
-            Self::Fresh | Self::Consumed => Self::Consumed,
-            Self::Restored | Self::ConsumedAgain => Self::ConsumedAgain,
+            Self::Fresh | Self::Restored => None,
+            Self::Consumed(at) | Self::ConsumedAgain(at) => Some(at),
+        }
+    }
+
+    const fn spent(self, now: Timestamp) -> Self {
+        match self {
+            Self::Fresh | Self::Consumed(_) => Self::Consumed(now),
+            Self::Restored | Self::ConsumedAgain(_) => Self::ConsumedAgain(now),
         }
     }
 }
@@ -48,6 +57,21 @@ impl Use {
 impl Granted {
     pub(crate) fn is_live(&self, policy: &Policy, now: Timestamp) -> bool {
         now < self.expires_at && self.verified_at <= now.saturating_add(policy.clock_skew) && !self.usage.is_spent()
+    }
+
+    /// Whether it is alive or its end is still reported.
+    pub(crate) fn is_remembered(&self, now: Timestamp) -> bool {
+        now < self.expires_at.saturating_add(REMEMBRANCE)
+    }
+
+    /// When it was consumed, if it marks that its operation has been carried out: it outlives revocations, so that the
+    /// client of a response that was lost learns of it.
+    pub(super) fn marked_at(&self) -> Option<Timestamp> {
+        self.usage.spent_at().filter(|_| self.operation.is_some())
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.channel == other.channel && self.scope == other.scope && self.operation == other.operation
     }
 }
 
@@ -65,12 +89,23 @@ impl Session {
     }
 
     /// Consumes the grants at the given indexes. The order stays the same.
-    pub(crate) fn consume(&self, which: impl Fn(usize) -> bool) -> Self {
+    pub(crate) fn consume(&self, which: impl Fn(usize) -> bool, now: Timestamp) -> Self {
         let mut next = self.clone();
         for (_, grant) in next.grants.iter_mut().enumerate().filter(|(index, _)| which(*index)) {
-            grant.usage = grant.usage.spent();
+            grant.usage = grant.usage.spent(now);
         }
         next
+    }
+
+    /// Removes all grants except the given ones. Of a consumed one the mark stays, which permits nothing and cannot be
+    /// restored.
+    pub(super) fn remove_grants_except(&mut self, kept: impl Fn(&Granted) -> bool) {
+        self.grants.retain(|grant| kept(grant) || grant.marked_at().is_some());
+        for grant in self.grants.iter_mut().filter(|grant| !kept(grant)) {
+            if let Some(at) = grant.usage.spent_at() {
+                grant.usage = Use::ConsumedAgain(at);
+            }
+        }
     }
 
     /// Restores the grants that one request consumed, within their lifetime and generation, each at most once. `None`
@@ -79,7 +114,8 @@ impl Session {
         let mut next = self.clone();
         for id in ids {
             let is_it = |grant: &&mut Granted| grant.id == *id && grant.generation == generation;
-            let could_be_used = |grant: &&mut Granted| grant.usage == Use::Consumed && now < grant.expires_at;
+            let could_be_used =
+                |grant: &&mut Granted| matches!(grant.usage, Use::Consumed(_)) && now < grant.expires_at;
             let grant = next.grants.iter_mut().find(is_it).filter(could_be_used)?;
             grant.usage = Use::Restored;
         }
@@ -89,18 +125,19 @@ impl Session {
     /// The record without grants that expired longer ago than they are remembered.
     pub(super) fn pruned(&self, now: Timestamp) -> Self {
         let mut next = self.clone();
-        next.grants.retain(|grant| now < grant.expires_at.saturating_add(REMEMBRANCE));
+        next.grants.retain(|grant| grant.is_remembered(now));
         next
     }
 
-    /// Adds a grant. It replaces one of the same channel, scope and operation, and the oldest if the list is full.
+    /// Adds a grant. It replaces those of the same channel, scope and operation, except the last mark of one that was
+    /// consumed, and the oldest if the list is full.
     pub(super) fn add_grant(&mut self, grant: Granted) {
-        let is_like = |old: &Granted| {
-            old.channel == grant.channel && old.scope == grant.scope && old.operation == grant.operation
-        };
-        self.grants.retain(|old| !is_like(old));
+        let alike = self.grants.iter().filter(|old| old.is_like(&grant));
+        let last_mark = alike.filter_map(Granted::marked_at).max();
+        self.grants.retain(|old| !old.is_like(&grant) || last_mark.is_some() && old.marked_at() == last_mark);
         while self.grants.len() >= GRANTS_PER_SESSION {
-            let Some(oldest) = (0..self.grants.len()).min_by_key(|&i| self.grants[i].verified_at) else { break };
+            let age = |grant: &Granted| grant.marked_at().unwrap_or(grant.verified_at);
+            let Some(oldest) = (0..self.grants.len()).min_by_key(|&i| age(&self.grants[i])) else { break };
             self.grants.remove(oldest);
         }
         self.grants.push(grant);

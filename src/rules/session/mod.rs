@@ -8,6 +8,7 @@ mod chain;
 mod challenge;
 mod grants;
 mod otp;
+mod pending;
 mod push;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub(crate) use self::{
     challenge::NewChallenge,
     grants::{Granted, Use},
     otp::{CameBack, Compared},
+    pending::Pending,
     push::{PushProof, Reply, ReplyOutcome, ReplyRejected},
 };
 
@@ -58,27 +60,31 @@ impl Session {
         next
     }
 
-    /// The record of a session that continues under another id, with the grants of this generation. Challenges that the
-    /// new session already has are kept.
+    /// The record of a session that continues under another id, with the grants of this generation and the marks of
+    /// consumed ones. Challenges that the new session already has are kept.
     pub(crate) fn merged_from(&self, old: &Self, generation: u64) -> Self {
         let mut next = self.clone();
         next.otp = next.otp.or_else(|| old.otp.clone());
         next.push = next.push.or_else(|| old.push.clone());
         next.starts = next.starts.saturating_add(old.starts);
-        let grants = old.grants.iter().filter(|grant| grant.generation == generation);
+        let carried = |grant: &&Granted| grant.generation == generation || grant.marked_at().is_some();
+        let grants = old.grants.iter().filter(carried);
         grants.for_each(|grant| next.add_grant(grant.clone()));
         next
     }
 
-    /// Removes grants and drops pending challenges; attempts, start times and counts stay (T4, T15).
+    /// Removes grants and drops pending challenges; attempts, start times, counts and the marks of consumed grants stay
+    /// (T4, T15).
     pub(crate) fn without_elevation(&self, policy: &Policy, now: Timestamp) -> Self {
-        Self { grants: List::default(), ..self.without_pending(policy, now) }
+        let mut session = self.without_pending(policy, now);
+        session.remove_grants_except(|_| false);
+        session
     }
 
     /// The record without pending challenges, with only the grants in `kept`, moved to the next generation.
     pub(crate) fn in_generation(&self, kept: &[u64], next: u64, policy: &Policy, now: Timestamp) -> Self {
         let mut session = self.without_pending(policy, now);
-        session.grants.retain(|grant| kept.contains(&grant.id));
+        session.remove_grants_except(|grant| kept.contains(&grant.id));
         session.grants.iter_mut().for_each(|grant| grant.generation = next);
         session
     }

@@ -4,7 +4,7 @@ use super::{
     NewChallenge, Session,
     challenge::{SessionChallenge, State},
 };
-use crate::rules::{ChallengeError, ChallengeId, CodeDigest, Key, Policy, Timestamp};
+use crate::rules::{ChallengeError, ChallengeId, CodeDigest, Key, OperationDigest, Policy, Timestamp};
 
 /// The result of comparing a code.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +66,28 @@ impl Session {
     pub(crate) fn was_sent_to(&self, recipient: Option<&Key>) -> Result<(), ChallengeError> {
         let is_it = self.otp.as_deref().is_some_and(|otp| otp.recipient.as_deref() == recipient);
         if is_it { Ok(()) } else { Err(ChallengeError::StateInvalid) }
+    }
+
+    /// Refuses a code that was started for something else than the client says it is for; what it does not say is not
+    /// compared. [`may_verify`](Self::may_verify) accepts it.
+    pub(crate) fn is_for(
+        &self,
+        scope: Option<&str>,
+        operation: Option<&OperationDigest>,
+    ) -> Result<(), ChallengeError> {
+        let is_it = self.otp.as_deref().is_some_and(|otp| {
+            (scope.is_none() || otp.scope.as_deref() == scope)
+                && (operation.is_none() || otp.operation.as_deref().map(|own| &own.digest) == operation)
+        });
+        if is_it { Ok(()) } else { Err(ChallengeError::StateInvalid) }
+    }
+
+    /// Cancels the code that is pending on a channel; `None` if none is. The code that comes next inherits its attempts.
+    pub(crate) fn cancel_otp(&self, channel: &str) -> Option<Self> {
+        let mut next = self.clone();
+        let is_it = |otp: &&mut Box<SessionChallenge<_>>| *otp.channel == *channel && otp.state == State::Pending;
+        next.otp.as_mut().filter(is_it)?.drop_pending();
+        Some(next)
     }
 
     /// The result of a wrong attempt that was already compared, although the store's answer was lost.
@@ -163,7 +185,7 @@ impl Session {
             }
             (State::Pending, Some(earlier)) if slot.wrong.is_empty() => slot = earlier,
             (State::Pending | State::Dropped, _) => slot.state = State::Unsent,
-            (State::Verified(_) | State::Declined(_) | State::Exhausted | State::Unsent, _) => {}
+            (State::Verified(_) | State::Declined(_) | State::Cancelled(_) | State::Exhausted | State::Unsent, _) => {}
         }
         Some((Self { otp: Some(slot), ..next }, came_back))
     }

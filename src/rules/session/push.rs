@@ -8,7 +8,7 @@ use super::{
     NewChallenge, Session,
     challenge::{SessionChallenge, State},
 };
-use crate::rules::{ChallengeError, ChallengeId, CodeDigest, NUMBER_TRIES, Policy, PushDigest, Timestamp};
+use crate::rules::{ChallengeError, ChallengeId, CodeDigest, NUMBER_TRIES, Policy, PushDigest, SealedText, Timestamp};
 
 /// The status of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum PushStatus {
     Verified,
     /// It was declined.
     Declined,
-    /// The user did not answer before the deadline.
+    /// The user did not answer before the deadline, or the client cancelled it.
     Expired,
 }
 
@@ -32,6 +32,8 @@ pub enum PushStatus {
 pub(crate) struct PushProof {
     pub(crate) id: PushDigest,
     pub(crate) number: Option<Box<CodeDigest>>,
+    /// The id itself, for the client that has lost the response to its start.
+    pub(crate) shown: SealedText,
     /// Whether it was sent and its id returned to the client. If the request is dropped before, nobody knows the id.
     pub(crate) sent: bool,
 }
@@ -128,9 +130,25 @@ impl Session {
             State::Pending => (push.deadline, PushStatus::Expired),
             State::Verified(at) => (at, PushStatus::Verified),
             State::Declined(at) => (at, PushStatus::Declined),
+            State::Cancelled(at) => (at, PushStatus::Expired),
             State::Exhausted | State::Dropped | State::Unsent => return None,
         };
         SessionChallenge::<PushProof>::is_remembered(end, now).then_some(status)
+    }
+
+    /// Cancels a push. `None`: it has ended already, or this session has not started it; see
+    /// [`has_push`](Self::has_push).
+    pub(crate) fn cancel_push(&self, channel: &str, id: &PushDigest, policy: &Policy, now: Timestamp) -> Option<Self> {
+        let mut next = self.clone();
+        let is_it = |push: &&mut SessionChallenge<PushProof>| *push.channel == *channel && push.has_id(id);
+        let push = next.push.as_deref_mut().filter(is_it).filter(|push| push.is_alive(policy, now))?;
+        push.state = State::Cancelled(now);
+        Some(next)
+    }
+
+    /// Whether the push in the slot is this one, in any state.
+    pub(crate) fn has_push(&self, channel: &str, id: &PushDigest) -> bool {
+        self.push.as_deref().is_some_and(|push| *push.channel == *channel && push.has_id(id))
     }
 
     /// Applies the answer to a push: once, before its deadline, in its generation, and with the number if number
@@ -170,6 +188,7 @@ impl Session {
         };
         if right {
             let grant = push.verify(policy, now);
+            push.operation = None;
             next.add_grant(grant);
             return Ok((next, ReplyOutcome::Approved));
         }

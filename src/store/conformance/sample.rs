@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::{Key, Record};
 use crate::rules::{
     ChallengeId, Keyring, ListedBy, MessageKind, NewChallenge, OneTimeCode, Policy, PushDigest, PushProof,
-    Registration, Reply, Secret, Sends, Session, Subject, Timestamp, operation_of,
+    Registration, Reply, SealedOperation, SealedText, Secret, Sends, Session, Subject, Timestamp, operation_of,
 };
 
 pub(super) fn records() -> [(&'static str, Record); 4] {
@@ -29,12 +29,13 @@ fn session() -> Session {
     };
     let proof = keyring.digest(&key, "SMS", &OneTimeCode::sandbox(6), seven).expect("sevens are random enough");
     let id = PushDigest::new(&key, "id");
-    let push = PushProof { id, number: Some(Box::new(proof.clone())), sent: true };
+    let text = SealedText::plain;
+    let push = PushProof { id, number: Some(Box::new(proof.clone())), shown: text("4711"), sent: true };
     let push = NewChallenge {
         id: ChallengeId(u64::MAX),
         channel: "PHONE".into(),
         scope: scope.clone(),
-        operation: Some(operation_of("a")),
+        operation: Some(SealedOperation { digest: operation_of("a"), text: text("Pay 5 EUR to Bob") }),
         recipient: Some(key),
         generation: u64::MAX,
         proof: push,

@@ -20,9 +20,11 @@ enum Operation {
     StartOtp,
     VerifyRight,
     VerifyWrong,
+    CancelOtp,
     StartPush,
     Approve,
     Decline,
+    CancelPush,
     Grant,
     Transfer,
     Spend,
@@ -33,16 +35,19 @@ enum Operation {
 }
 
 use Operation::{
-    Approve, Decline, Lock, Restore, Revoke, RevokeAll, Spend, StartOtp, StartPush, Transfer, VerifyRight, VerifyWrong,
+    Approve, CancelOtp, CancelPush, Decline, Lock, Restore, Revoke, RevokeAll, Spend, StartOtp, StartPush, Transfer,
+    VerifyRight, VerifyWrong,
 };
 
-const ALL: [Operation; 13] = [
+const ALL: [Operation; 15] = [
     StartOtp,
     VerifyRight,
     VerifyWrong,
+    CancelOtp,
     StartPush,
     Approve,
     Decline,
+    CancelPush,
     Operation::Grant,
     Transfer,
     Spend,
@@ -103,7 +108,7 @@ impl World {
         nodes[0].record_proof(&here, Proof::new("PASSKEY").purpose(Some("pay"))).await.unwrap();
         let spent = nodes[0].authorize(&here, &Requirement::new().scope("pay").once()).await.unwrap();
         nodes[0].start_otp(&here, "SMS", None).await.unwrap();
-        let answers = pair.iter().any(|operation| matches!(operation, Approve | Decline));
+        let answers = pair.iter().any(|operation| matches!(operation, Approve | Decline | CancelPush));
         let push = if answers || !pair.contains(&StartPush) {
             Some(nodes[0].start_push(&here, "BIO", None).await.unwrap().id)
         } else {
@@ -137,6 +142,11 @@ impl World {
                 StartPush => node.start_push(&self.here, "BIO", None).await.is_ok(),
                 Approve => answer(PushReply::Approve).await.is_ok(),
                 Decline => answer(PushReply::Decline).await.is_ok(),
+                CancelOtp => node.cancel_otp(&self.here, "SMS").await.is_ok(),
+                CancelPush => {
+                    let id = self.push.as_deref().unwrap_or_default();
+                    node.cancel_push(&self.here, "BIO", id).await.is_ok()
+                }
                 Operation::Grant => node.record_proof(&self.here, Proof::new("PASSKEY")).await.is_ok(),
                 Transfer => node.transfer(&self.here, &self.next).await.is_ok(),
                 Spend => {
@@ -181,7 +191,7 @@ impl World {
     /// The ids and generations of the grants in the store, and whether each is unconsumed.
     fn grants(&self) -> Vec<(u64, u64, bool)> {
         let number = |grant: &Value, name: &str| grant[name].as_u64().unwrap();
-        let unspent = |grant: &Value| ["Fresh", "Restored"].contains(&grant["usage"].as_str().unwrap());
+        let unspent = |grant: &Value| matches!(grant["usage"].as_str(), Some("Fresh" | "Restored"));
         let sessions = self.records("Session");
         let grants = sessions.iter().flat_map(|session| session["grants"].as_array().unwrap());
         grants.map(|grant| (number(grant, "id"), number(grant, "generation"), unspent(grant))).collect()
@@ -219,6 +229,17 @@ impl World {
             // Another proof creates another grant.
             let again = once == Spend && run.pair.contains(&Operation::Grant);
             assert!(self.succeeded(once) <= 1 || again, "{once:?} twice: {run:?}");
+        }
+
+        // What was cancelled has granted nothing, and what has granted something was not cancelled.
+        for session in self.records("Session") {
+            let cancelled = [(&session["otp"][0], "Dropped"), (&session["push"], "Cancelled")];
+            let is = |state: &Value, name: &str| state == name || state.get(name).is_some();
+            for (challenge, _) in cancelled.into_iter().filter(|(challenge, state)| is(&challenge["state"], state)) {
+                let granted =
+                    session["grants"].as_array().unwrap().iter().any(|grant| grant["id"] == challenge["challenge_id"]);
+                assert!(!granted, "{run:?}: {session}");
+            }
         }
 
         let ended = |operation, injected| run.pair[1] == operation || run.injected == injected;

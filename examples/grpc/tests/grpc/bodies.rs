@@ -98,6 +98,9 @@ async fn grpc_clients_get_grpc_refusals() {
         assert_eq!(&*passed.body, b"\0\0\0\0\0");
         let replayed = call(&step_up, request()).await;
         let status = tonic::Status::from_header_map(&replayed.headers).unwrap();
-        assert_eq!(status.get_details_error_info().unwrap().metadata["reason"], "spent");
+        let metadata = status.get_details_error_info().unwrap().metadata;
+        assert_eq!(metadata["reason"], "spent");
+        assert!(metadata["spentAt"].parse::<u64>().is_ok_and(|at| at > 1_700_000_000_000), "{metadata:?}");
+        assert!(!metadata["operation"].is_empty());
     }
 }

@@ -1,6 +1,9 @@
 //! The challenge endpoints over gRPC: the same checks, limits and codes as over HTTP.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::body::Body as HttpBody;
 use http::StatusCode;
@@ -18,8 +21,8 @@ use crate::{
     guard::Counted,
     is_stamped, metadata, says, serve, step_up,
     stepup::{
-        Channels, DropRequest, Level, PushState, PushStatusRequest, StartOtpRequest, StartPushRequest, StatusRequest,
-        VerifyOtpRequest, step_up_client::StepUpClient,
+        CancelOtpRequest, CancelPushRequest, Channels, DropRequest, Level, PushState, PushStatusRequest,
+        StartOtpRequest, StartPushRequest, StatusRequest, VerifyOtpRequest, step_up_client::StepUpClient,
     },
 };
 
@@ -48,7 +51,11 @@ impl Client {
     }
 
     async fn verify(&mut self, channel: &str, code: Option<&str>) -> Result<(), Status> {
-        let message = VerifyOtpRequest { channel: channel.into(), verification_code: code.map(Into::into) };
+        let message = VerifyOtpRequest {
+            channel: channel.into(),
+            verification_code: code.map(Into::into),
+            ..VerifyOtpRequest::default()
+        };
         stamped(self.client.verify_otp(by(self.user, message)).await).map(drop)
     }
 
@@ -111,7 +118,7 @@ async fn start_verify_status_and_drop() {
     let mut bob = alice.user("bob");
     let before = alice.client.status(by("alice", StatusRequest {})).await.unwrap().into_inner();
     assert_eq!((before.status(), before.grants.len()), (Level::Standard, 0));
-    let channels = Channels { otp: vec!["SMS".into(), "EMAIL".into()], push: vec!["BIO".into()] };
+    let channels = Channels { otp: vec!["SMS".into(), "EMAIL".into()], push: vec!["BIO".into()], proof: vec![] };
     assert_eq!(before.channels, Some(channels));
 
     alice.start_for("SMS", Some("payments")).await.unwrap();
@@ -149,6 +156,80 @@ async fn pushes() {
     assert_eq!(alice.push_status("BIO", &id).await.unwrap(), PushState::Declined);
 }
 
+/// What a client that has lost a response needs to go on, and how it gives up.
+#[tokio::test]
+async fn what_is_pending_and_how_it_is_cancelled() {
+    let enrolled = async |_: Caller, channel: String| match &*channel {
+        "SMS" => Ok(Recipient::phone("+1 202 555 0143").unwrap()),
+        _ => Ok(Recipient::known_to_sender()),
+    };
+    let step_up = builder().proof("TOTP").enrollment(enrolled).build().unwrap();
+    let mut alice = Client::of(&step_up).await;
+    let status =
+        async |client: &mut Client| client.client.status(by("alice", StatusRequest {})).await.unwrap().into_inner();
+    let before = status(&mut alice).await;
+    assert_eq!((before.pending, before.channels.unwrap().proof), (None, vec!["TOTP".to_owned()]));
+    assert_eq!(before.to, [("SMS".to_owned(), "•••• 0143".to_owned())].into());
+
+    alice.start_for("SMS", Some("pay")).await.unwrap();
+    let id = alice.push("BIO").await.unwrap();
+    let pending = status(&mut alice).await.pending.unwrap();
+    let otp = pending.otp.unwrap();
+    assert_eq!((&*otp.channel, otp.scope.as_deref(), otp.to.as_deref()), ("SMS", Some("pay"), Some("•••• 0143")));
+    assert!((290..=300).contains(&otp.expires_in) && (10..=15).contains(&otp.retry_in), "{otp:?}");
+    let push = pending.push.unwrap();
+    assert_eq!((&*push.channel, &push.id, push.scope), ("BIO", &id, None));
+
+    let verify = |scope: &str| VerifyOtpRequest {
+        channel: "SMS".into(),
+        verification_code: Some("000000".into()),
+        scope: Some(scope.into()),
+        binding: None,
+    };
+    let verified = |answer: Result<Response<_>, _>| refused::<()>(stamped(answer).map(drop));
+    let other = alice.client.verify_otp(by("alice", verify("profile"))).await;
+    assert_eq!(verified(other), precondition("STATE_INVALID"), "it is for something else");
+    let own = alice.client.verify_otp(by("alice", verify("pay"))).await;
+    assert_eq!(verified(own), precondition("VERIFICATION_CODE_INVALID"));
+
+    let cancel_push = |id: &str| by("alice", CancelPushRequest { channel: "BIO".into(), id: id.into() });
+    assert_eq!(
+        refused(stamped(alice.client.cancel_push(cancel_push("1")).await)),
+        (Code::NotFound, "NOT_FOUND".into())
+    );
+    stamped(alice.client.cancel_push(cancel_push(&id)).await).unwrap();
+    assert_eq!(alice.push_status("BIO", &id).await.unwrap(), PushState::Expired);
+    let cancel_otp = |channel: &str| by("alice", CancelOtpRequest { channel: channel.into() });
+    assert_eq!(
+        fields(stamped(alice.client.cancel_otp(cancel_otp("BIO")).await)),
+        [("channel".into(), "NOT_IN".into())]
+    );
+    for _ in 0..2 {
+        stamped(alice.client.cancel_otp(cancel_otp("SMS")).await).unwrap();
+    }
+    assert_eq!(status(&mut alice).await.pending, None);
+}
+
+#[tokio::test]
+async fn the_language_of_a_message_comes_from_the_metadata() {
+    let languages = Arc::<Mutex<Vec<Option<String>>>>::default();
+    let sent = Arc::clone(&languages);
+    let send = move |message: OtpMessage| {
+        sent.lock().unwrap().push(message.language().map(Into::into));
+        async { Ok::<_, DeliveryError>(()) }
+    };
+    let step_up = StepUp::builder().otp("SMS", send).build().unwrap();
+    let mut client = Client::of(&step_up).await.client;
+    for (user, language) in [("alice", Some("*, de-AT;q=0.8")), ("bob", None)] {
+        let mut start = by(user, StartOtpRequest { channel: "SMS".into(), ..StartOtpRequest::default() });
+        if let Some(language) = language {
+            start.metadata_mut().insert("accept-language", language.parse().unwrap());
+        }
+        client.start_otp(start).await.unwrap();
+    }
+    assert_eq!(*languages.lock().unwrap(), [Some("de-AT".to_owned()), None]);
+}
+
 #[tokio::test]
 async fn without_a_caller_nothing_is_revealed() {
     let mut client = Client::of(&step_up()).await.client;
@@ -158,6 +239,8 @@ async fn without_a_caller_nothing_is_revealed() {
     assert_eq!(refused(stamped(client.verify_otp(VerifyOtpRequest::default()).await)), unauthorized);
     assert_eq!(refused(stamped(client.start_push(StartPushRequest::default()).await)), unauthorized);
     assert_eq!(refused(stamped(client.push_status(PushStatusRequest::default()).await)), unauthorized);
+    assert_eq!(refused(stamped(client.cancel_otp(CancelOtpRequest::default()).await)), unauthorized);
+    assert_eq!(refused(stamped(client.cancel_push(CancelPushRequest::default()).await)), unauthorized);
     assert_eq!(refused(stamped(client.status(StatusRequest {}).await)), unauthorized);
     assert_eq!(refused(stamped(client.drop(DropRequest {}).await)), unauthorized);
 }

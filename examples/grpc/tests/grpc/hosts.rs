@@ -97,7 +97,8 @@ async fn one_guard_negotiates_on_a_mixed_router() {
     let start = crate::stepup::StartOtpRequest { channel: "SMS".into(), scope: None, binding: None };
     companion.start_otp(by("alice", start)).await.unwrap();
     let code = Some("123456".into());
-    let verify = crate::stepup::VerifyOtpRequest { channel: "SMS".into(), verification_code: code };
+    let channel = "SMS".into();
+    let verify = crate::stepup::VerifyOtpRequest { channel, verification_code: code, scope: None, binding: None };
     companion.verify_otp(by("alice", verify)).await.unwrap();
     assert_eq!(client.unary(by("alice", note(""))).await.unwrap().into_inner().text, "SMS");
     let (status, _, _, body) = http(address, "/transfers", "application/json", b"").await;

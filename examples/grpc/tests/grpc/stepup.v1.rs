@@ -19,9 +19,21 @@ pub struct VerifyOtpRequest {
     pub channel: ::prost::alloc::string::String,
     #[prost(string, optional, tag = "2")]
     pub verification_code: ::core::option::Option<::prost::alloc::string::String>,
+    /// What the client steps up for: where the pending code is for something else, it is not compared.
+    #[prost(string, optional, tag = "3")]
+    pub scope: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "4")]
+    pub binding: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VerifyOtpResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelOtpRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelOtpResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StartPushRequest {
     /// Such as BIOMETRIC; case-sensitive.
@@ -60,6 +72,15 @@ pub struct PushStatusResponse {
     #[prost(uint64, tag = "3")]
     pub expires_in: u64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelPushRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelPushResponse {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatusRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -70,6 +91,61 @@ pub struct StatusResponse {
     pub grants: ::prost::alloc::vec::Vec<Grant>,
     #[prost(message, optional, tag = "3")]
     pub channels: ::core::option::Option<Channels>,
+    /// Absent where nothing is pending.
+    #[prost(message, optional, tag = "4")]
+    pub pending: ::core::option::Option<Pending>,
+    /// Where each channel leads, masked, such as the last digits of a phone number.
+    #[prost(map = "string, string", tag = "5")]
+    pub to: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pending {
+    #[prost(message, optional, tag = "1")]
+    pub otp: ::core::option::Option<PendingOtp>,
+    #[prost(message, optional, tag = "2")]
+    pub push: ::core::option::Option<PendingPush>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PendingOtp {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    /// Absent for the whole session.
+    #[prost(string, optional, tag = "2")]
+    pub scope: ::core::option::Option<::prost::alloc::string::String>,
+    /// The operation that it approves, where it is bound to one.
+    #[prost(string, optional, tag = "3")]
+    pub operation: ::core::option::Option<::prost::alloc::string::String>,
+    /// Where it was sent, masked; absent also where the channel now leads elsewhere.
+    #[prost(string, optional, tag = "4")]
+    pub to: ::core::option::Option<::prost::alloc::string::String>,
+    /// Whole seconds in which it can be verified.
+    #[prost(uint64, tag = "5")]
+    pub expires_in: u64,
+    /// Whole seconds until another code can be started.
+    #[prost(uint64, tag = "6")]
+    pub retry_in: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PendingPush {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub channel: ::prost::alloc::string::String,
+    /// Absent for the whole session.
+    #[prost(string, optional, tag = "3")]
+    pub scope: ::core::option::Option<::prost::alloc::string::String>,
+    /// The operation that it approves, where it is bound to one.
+    #[prost(string, optional, tag = "4")]
+    pub operation: ::core::option::Option<::prost::alloc::string::String>,
+    /// Where it was sent, masked; absent also where the channel now leads elsewhere.
+    #[prost(string, optional, tag = "5")]
+    pub to: ::core::option::Option<::prost::alloc::string::String>,
+    /// Whole seconds in which it can be answered.
+    #[prost(uint64, tag = "6")]
+    pub expires_in: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Grant {
@@ -95,6 +171,9 @@ pub struct Channels {
     pub otp: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "2")]
     pub push: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of what the application verifies itself.
+    #[prost(string, repeated, tag = "3")]
+    pub proof: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropRequest {}
@@ -304,6 +383,31 @@ pub mod step_up_client {
                 .insert(GrpcMethod::new("stepup.v1.StepUp", "VerifyOtp"));
             self.inner.unary(req, path, codec).await
         }
+        /// Cancels the code that is pending on a channel, if there is one. Grants and counts stay.
+        pub async fn cancel_otp(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelOtpRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelOtpResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stepup.v1.StepUp/CancelOtp",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stepup.v1.StepUp", "CancelOtp"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Asks the user on their phone.
         pub async fn start_push(
             &mut self,
@@ -352,6 +456,31 @@ pub mod step_up_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("stepup.v1.StepUp", "PushStatus"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Cancels a push of this session; one that has ended stays as it is. A later approval opens nothing.
+        pub async fn cancel_push(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelPushRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelPushResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stepup.v1.StepUp/CancelPush",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stepup.v1.StepUp", "CancelPush"));
             self.inner.unary(req, path, codec).await
         }
         /// Where the session stands.

@@ -42,7 +42,11 @@ async fn a_stream_ends_with_the_step_up_that_opened_it() {
     let mut step_up = StepUpClient::new(app.clone());
     let start = StartOtpRequest { channel: "SMS".into(), scope: None, binding: None };
     step_up.start_otp(of("alice-1", start)).await.unwrap();
-    let verify = VerifyOtpRequest { channel: "SMS".into(), verification_code: Some("123456".into()) };
+    let verify = VerifyOtpRequest {
+        channel: "SMS".into(),
+        verification_code: Some("123456".into()),
+        ..VerifyOtpRequest::default()
+    };
     step_up.verify_otp(of("alice-1", verify)).await.unwrap();
     assert_eq!(watch(&app, "alice-2").await.unwrap_err().code(), Code::PermissionDenied);
 

@@ -57,7 +57,11 @@ impl Client {
     }
 
     async fn verify(&self, guess: &str) -> Code {
-        let verify = VerifyOtpRequest { channel: "SMS".into(), verification_code: Some(guess.into()) };
+        let verify = VerifyOtpRequest {
+            channel: "SMS".into(),
+            verification_code: Some(guess.into()),
+            ..VerifyOtpRequest::default()
+        };
         code(StepUpClient::new(self.channel.clone()).verify_otp(self.request(verify)).await)
     }
 

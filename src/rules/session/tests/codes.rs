@@ -232,11 +232,8 @@ fn an_attempt_knows_that_it_was_wrong() {
 /// What is not needed any more takes no memory for the hour in which the code is remembered.
 #[test]
 fn a_verified_code_keeps_nothing_to_compare() {
-    let start = NewChallenge {
-        operation: Some(operation_of("a")),
-        recipient: Some(Key::subject("a")),
-        ..otp("SMS", Some("pay"))
-    };
+    let start =
+        NewChallenge { operation: Some(operation("a")), recipient: Some(Key::subject("a")), ..otp("SMS", Some("pay")) };
     let mut session = Session::default().start_otp(start, &policy(), at(0)).unwrap();
     assert_eq!(guess(&mut session, true, 1), None);
     let grant = &session.grants()[0];
@@ -244,4 +241,57 @@ fn a_verified_code_keeps_nothing_to_compare() {
     let code = session.otp.as_deref().unwrap();
     assert!(code.scope.is_none() && code.operation.is_none() && code.recipient.is_none() && code.proof.is_none());
     assert_eq!(may_verify(&session, "SMS", 2), Err(ChallengeError::AlreadyVerified));
+}
+
+/// E4: where another start has replaced the code, the user has typed the code of something else.
+#[test]
+fn a_code_is_compared_for_what_it_was_started() {
+    let start = |scope, name: Option<&str>| {
+        let start = NewChallenge { operation: name.map(operation), ..otp("SMS", scope) };
+        Session::default().start_otp(start, &policy(), at(0)).unwrap()
+    };
+    let (whole, pay, bound) = (start(None, None), start(Some("pay"), None), start(Some("pay"), Some("a")));
+    let (a, b) = (operation_of("a"), operation_of("b"));
+    let table = [
+        (&whole, None, None, true),
+        (&whole, Some("pay"), None, false),
+        (&whole, None, Some(&a), false),
+        (&pay, None, None, true),
+        (&pay, Some("pay"), None, true),
+        (&pay, Some("PAY"), None, false),
+        (&pay, Some("pay"), Some(&a), false),
+        (&bound, None, None, true),
+        (&bound, Some("pay"), None, true),
+        (&bound, Some("pay"), Some(&a), true),
+        (&bound, None, Some(&b), false),
+        (&bound, Some("card"), Some(&a), false),
+    ];
+    for (row, (session, scope, operation, expected)) in table.into_iter().enumerate() {
+        assert_eq!(session.is_for(scope, operation).is_ok(), expected, "row {row}");
+    }
+    assert!(Session::default().is_for(None, None).is_err());
+}
+
+#[test]
+fn a_cancelled_code_is_dead_and_leaves_its_tries() {
+    let mut session = started(0);
+    guesses(&mut session, 4, 1);
+    assert_eq!(session.cancel_otp("EMAIL"), None, "another channel's code stays");
+    let cancelled = session.cancel_otp("SMS").unwrap();
+    assert_eq!(may_verify(&cancelled, "SMS", 2), Err(ChallengeError::StateInvalid));
+    assert_eq!(cancelled.cancel_otp("SMS"), None, "it is cancelled already");
+    assert!(cancelled.may_start_otp(&policy(), at(14)).is_err(), "the resend interval stays");
+    let mut again = next(&cancelled, 2, "a", 15);
+    assert_eq!(guess(&mut again, false, 16), Some(ChallengeError::ChallengeLimitExceeded), "and so do the tries");
+
+    let mut verified = started(0);
+    assert_eq!(guess(&mut verified, true, 1), None);
+    assert_eq!(verified.cancel_otp("SMS"), None, "grants stay");
+    assert_eq!(may_verify(&verified, "SMS", 2), Err(ChallengeError::AlreadyVerified));
+    assert_eq!(Session::default().cancel_otp("SMS"), None);
+
+    // The code that it replaced must not come back when its message turns out unsent.
+    let replaced = next(&started(0), 2, "a", 15).cancel_otp("SMS").unwrap();
+    let (unsent, came_back) = replaced.withdraw_otp(ChallengeId(2), true, at(16)).unwrap();
+    assert_eq!((may_verify(&unsent, "SMS", 16), came_back), (Err(ChallengeError::StateInvalid), None));
 }

@@ -2,12 +2,16 @@
 
 mod codes;
 mod grants;
+mod pending;
 mod pushes;
 
 use std::{cell::Cell, time::Duration};
 
 use super::*;
-use crate::rules::{ChallengeId, Key, Keyring, OneTimeCode, PushDigest, Secret, decode, encode, system_random};
+use crate::rules::{
+    ChallengeId, Key, Keyring, OneTimeCode, PushDigest, SealedOperation, SealedText, Secret, decode, encode,
+    operation_of, system_random,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -47,7 +51,12 @@ fn otp(channel: &str, scope: Option<&str>) -> NewChallenge<CodeDigest> {
 }
 
 fn push(id: &str) -> NewChallenge<PushProof> {
-    let proof = PushProof { id: PushDigest::new(&Key::subject("a"), id), number: None, sent: true };
+    let proof = PushProof {
+        id: PushDigest::new(&Key::subject("a"), id),
+        number: None,
+        shown: SealedText::plain(id),
+        sent: true,
+    };
     NewChallenge {
         id: ChallengeId(1),
         channel: "BIO".into(),
@@ -57,6 +66,10 @@ fn push(id: &str) -> NewChallenge<PushProof> {
         generation: 1,
         proof,
     }
+}
+
+fn operation(name: &str) -> SealedOperation {
+    SealedOperation { digest: operation_of(name), text: SealedText::plain(name) }
 }
 
 fn may_verify(session: &Session, channel: &str, now: u64) -> Result<(), ChallengeError> {

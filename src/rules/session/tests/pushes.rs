@@ -86,3 +86,25 @@ fn a_push_with_a_number_takes_that_number_three_times_wrong_at_most() {
     assert_eq!(again(second).unwrap(), (twice.clone(), ReplyOutcome::WrongNumber { left: 1 }), "the same attempt");
     assert_eq!(again(99).unwrap().1, ReplyOutcome::WrongNumber { left: 0 }, "another");
 }
+
+#[test]
+fn a_cancelled_push_opens_nothing_and_can_be_declined() {
+    let (policy, id) = (policy(), |id| PushDigest::new(&Key::subject("a"), id));
+    let session = Session::default().start_push(push("1"), &policy, at(0)).unwrap();
+    let cancel = |session: &Session, channel, name, now| session.cancel_push(channel, &id(name), &policy, at(now));
+    assert_eq!((cancel(&session, "BIO", "2", 1), session.has_push("BIO", &id("2"))), (None, false));
+    assert_eq!((cancel(&session, "OTHER", "1", 1), session.has_push("OTHER", &id("1"))), (None, false));
+    assert_eq!((cancel(&session, "BIO", "1", 300), session.has_push("BIO", &id("1"))), (None, true), "it has expired");
+    let cancelled = cancel(&session, "BIO", "1", 1).unwrap();
+    assert_eq!((cancel(&cancelled, "BIO", "1", 2), cancelled.has_push("BIO", &id("1"))), (None, true));
+    assert_eq!(cancelled.push_status("BIO", &id("1"), &policy, at(2)), Some(PushStatus::Expired));
+    assert_eq!(cancelled.push_status("BIO", &id("1"), &policy, at(3601)), None);
+    assert_eq!(cancelled.may_start_push(1, &policy, at(2)), Ok(()));
+    for said in [Reply::Yes, Reply::No] {
+        let answered = cancelled.reply_to_push(&id("1"), 1, said, |_, _, _| true, &policy, at(2));
+        assert_eq!(answered, Err(ReplyRejected::TooLate), "{said:?}");
+    }
+    let (approved, _) = session.reply_to_push(&id("1"), 1, Reply::Yes, |_, _, _| true, &policy, at(1)).unwrap();
+    assert_eq!(cancel(&approved, "BIO", "1", 2), None, "grants stay");
+    assert_eq!(approved.push_status("BIO", &id("1"), &policy, at(2)), Some(PushStatus::Verified));
+}

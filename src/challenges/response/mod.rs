@@ -1,5 +1,7 @@
 //! Answers on the wire: status, headers and body of everything that can come of an operation.
 
+mod status;
+
 use std::{iter, time::Duration};
 
 use bytes::Bytes;
@@ -9,11 +11,12 @@ use http::{
 };
 use serde::Serialize;
 
+use self::status::StatusBody;
 use super::{request::Unparsed, route::NoOperation};
 use crate::{
-    engine::{Field, InvalidField, Outcome, PushStarted, Rejected, StepUpStatus},
+    engine::{Field, InvalidField, Outcome, PushStarted, Rejected},
     rules::{ChallengeError, PushStatus, RateLimit, wait_secs},
-    wire::{ChannelNames, Problem, RefusalStatus, Unread, declare_json, json},
+    wire::{Problem, RefusalStatus, Unread, declare_json, json},
 };
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -59,8 +62,13 @@ fn with_json(status: StatusCode, body: &impl Serialize) -> Answer {
 /// The answer to an operation that was performed.
 pub(super) fn outcome(outcome: &Outcome<'_>) -> Answer {
     match outcome {
-        Outcome::Status(current) => status(current),
-        Outcome::Dropped | Outcome::OtpStarted | Outcome::OtpVerified => empty(StatusCode::NO_CONTENT),
+        Outcome::Status(current) => with_json(StatusCode::OK, &StatusBody::from(&**current)),
+        Outcome::Dropped
+        | Outcome::OtpStarted
+        | Outcome::OtpVerified
+        | Outcome::OtpCancelled
+        | Outcome::PushCancelled(true) => empty(StatusCode::NO_CONTENT),
+        Outcome::PushCancelled(false) => with_json(StatusCode::NOT_FOUND, &Problem::NOT_FOUND),
         Outcome::PushStarted(push) => push_started(push),
         Outcome::PushStatus { id, status } => push_outcome(id, *status),
     }
@@ -101,43 +109,6 @@ fn push_outcome(id: &str, status: Option<PushStatus>) -> Answer {
         Some(PushStatus::Expired) => ("EXPIRED", Duration::ZERO),
     };
     with_json(StatusCode::OK, &Body { id, status, expires_in: left.as_secs() })
-}
-
-fn status(status: &StepUpStatus) -> Answer {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        status: &'static str,
-        grants: Vec<GrantBody<'a>>,
-        channels: ChannelNames<&'a str>,
-    }
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct GrantBody<'a> {
-        channel: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        scope: Option<&'a str>,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        bound: bool,
-        verified_at: u64,
-        expires_in: u64,
-    }
-    let grants = status.grants.iter().map(|grant| GrantBody {
-        channel: grant.channel(),
-        scope: grant.scope(),
-        bound: grant.is_bound(),
-        verified_at: grant.verified_at().as_millis(),
-        expires_in: grant.expires_at().saturating_since(status.now).as_secs(),
-    });
-    let body = Body {
-        status: if status.is_stepped_up() { "STEPPED_UP" } else { "STANDARD" },
-        grants: grants.collect(),
-        channels: ChannelNames {
-            otp: status.otp.iter().map(String::as_str).collect(),
-            push: status.push.iter().map(String::as_str).collect(),
-            proof: Vec::new(),
-        },
-    };
-    with_json(StatusCode::OK, &body)
 }
 
 pub(super) fn no_operation(reason: NoOperation) -> Answer {
