@@ -39,14 +39,14 @@ pub use crate::{
         AuthorizeError, Caller, CallerOf, Clock, DeliveryError, Enrollment, EnrollmentError, Event, Grant, Identify,
         Lockout, Observer, OtpMessage, OtpSender, PendingOtp, PendingPush, Proof, ProofError, Purpose, PushMessage,
         PushReply, PushReplyError, PushSender, PushStarted, Recipient, RecipientError, SendFailure, StepUp,
-        StepUpBuilder, StepUpStatus, SystemClock, discard,
+        StepUpBuilder, StepUpEnded, StepUpStatus, SystemClock, discard,
     },
     guard::{
         BindStepUp, Binding, RequireStepUp,
         refusal::{Refusal, RefusalTerms, ResponseForRefusal},
     },
     rules::{
-        ChallengeError, ConfigError, Factor, Limited, Malformed, OneTimeCode, Policy, PushStatus, RateLimit,
+        ChallengeError, ConfigError, Ended, Factor, Limited, Malformed, OneTimeCode, Policy, PushStatus, RateLimit,
         Requirement, Secret, SendBudget, Timestamp, Unmet, UnmetPart, UnmetReason,
     },
     store::{MemoryStore, Store},

@@ -1,9 +1,11 @@
 //! Cancelling a pending challenge, for a user who has changed their mind. Grants and counts stay.
 
+use std::sync::Arc;
+
 use super::{Engine, StepUp, channel::find, records::StoreDown};
 use crate::{
     engine::{Caller, Event},
-    rules::{ChallengeError, ChallengeId, Session, Subject},
+    rules::{ChallengeError, ChallengeId, Session, Subject, Timestamp},
 };
 
 impl StepUp {
@@ -32,16 +34,14 @@ impl StepUp {
     /// [`ChallengeError::UnknownChannel`], and [`ChallengeError::Unavailable`] where the store is down: the code may
     /// still be pending.
     pub async fn cancel_otp(&self, caller: &Caller, channel: &str) -> Result<(), ChallengeError> {
-        let engine = &*self.0;
-        find(&engine.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
-        let mut cancelled = None;
-        let cancel = |session: &Session, _| {
-            let next = session.cancel_otp(channel)?;
-            cancelled = session.otp_id();
-            Some(next)
+        find(&self.0.channels.otp, channel).ok_or(ChallengeError::UnknownChannel)?;
+        let (engine, caller, channel) = (Arc::clone(&self.0), caller.clone(), channel.to_owned());
+        let work = async move {
+            let cancel = |session: &Session, now| session.cancel_otp(&channel, &engine.policy, now);
+            let dropped = |session: &Session| session.dropped_otp(&channel);
+            engine.cancel(&caller, &channel, cancel, dropped).await
         };
-        engine.change_session(&engine.session_key(caller), None, cancel).await?;
-        engine.cancelled(caller, channel, cancelled).await?;
+        self.0.unfinished.to_the_end(work).await?;
         Ok(())
     }
 
@@ -55,27 +55,40 @@ impl StepUp {
     /// [`ChallengeError::UnknownChannel`], and [`ChallengeError::Unavailable`] where the store is down: the push may
     /// still be pending.
     pub async fn cancel_push(&self, caller: &Caller, channel: &str, id: &str) -> Result<bool, ChallengeError> {
-        let engine = &*self.0;
-        find(&engine.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
+        if self.push_status(caller, channel, id).await?.is_none() {
+            return Ok(false);
+        }
+        let (engine, caller, channel) = (Arc::clone(&self.0), caller.clone(), channel.to_owned());
         let digest = engine.record_key.push(&engine.subject_key(caller.subject()), id);
-        let (mut cancelled, mut is_own) = (None, false);
-        let cancel = |session: &Session, now| {
-            is_own = session.has_push(channel, &digest);
-            let next = session.cancel_push(channel, &digest, &engine.policy, now)?;
-            cancelled = session.push_challenge_id();
-            Some(next)
+        let work = async move {
+            let cancel = |session: &Session, now| session.cancel_push(&channel, &digest, &engine.policy, now);
+            engine.cancel(&caller, &channel, cancel, Session::cancelled_push).await
         };
-        engine.change_session(&engine.session_key(caller), None, cancel).await?;
-        engine.cancelled(caller, channel, cancelled).await?;
-        Ok(is_own)
+        self.0.unfinished.to_the_end(work).await?;
+        Ok(true)
     }
 }
 
 impl Engine {
-    /// Closes a challenge that was cancelled in the user's record.
-    async fn cancelled(&self, caller: &Caller, channel: &str, cancelled: Option<ChallengeId>) -> Result<(), StoreDown> {
-        let Some(challenge_id) = cancelled else { return Ok(()) };
-        self.emit(&Event::Cancelled { subject: caller.subject(), channel });
+    /// Cancels a challenge in the session's record, and closes it in the user's: also one that an earlier call has
+    /// cancelled, which may have ended between the two.
+    async fn cancel(
+        &self,
+        caller: &Caller,
+        channel: &str,
+        cancel: impl Fn(&Session, Timestamp) -> Option<Session>,
+        cancelled: impl Fn(&Session) -> Option<ChallengeId>,
+    ) -> Result<(), StoreDown> {
+        let mut close = None;
+        let change = |session: &Session, now| {
+            let next = cancel(session, now);
+            close = cancelled(next.as_ref().unwrap_or(session));
+            next
+        };
+        if self.change_session(&self.session_key(caller), None, change).await? {
+            self.emit(&Event::Cancelled { subject: caller.subject(), channel });
+        }
+        let Some(challenge_id) = close else { return Ok(()) };
         let key = &self.subject_key(caller.subject());
         let stored = self.load(key).await?;
         self.change_subject(key, stored, |subject: &mut Subject| subject.close(challenge_id)).await?;

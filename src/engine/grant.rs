@@ -61,6 +61,10 @@ impl Grant {
         Self(Kind::Summary(summary))
     }
 
+    pub(crate) fn id(&self) -> u64 {
+        self.content().id
+    }
+
     /// The channel of the verified challenge.
     #[must_use]
     pub fn channel(&self) -> &str {

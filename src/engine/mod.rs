@@ -6,7 +6,7 @@ use http::request::Parts;
 
 use self::{
     deliver::ErasedEnrollment, local_failures::LocalFailures, rate_limit::RateLimits, recipient_guess::LastRecipients,
-    records::as_session, store_check::StoreCheck, to_the_end::Unfinished,
+    records::as_session, store_check::StoreCheck, to_the_end::Unfinished, watch::Watch,
 };
 use crate::{
     catch::catch,
@@ -52,6 +52,7 @@ mod store_check;
 mod telemetry;
 mod to_the_end;
 mod verify;
+mod watch;
 
 #[cfg(any(test, feature = "test-util"))]
 pub use self::clock::ManualClock;
@@ -68,6 +69,7 @@ pub use self::{
     recipient::{Recipient, RecipientError},
     status::{PendingOtp, PendingPush, StepUpStatus},
     step_up::{AuthorizeError, StepUp},
+    watch::StepUpEnded,
 };
 pub(crate) use self::{
     channel::Channels,
@@ -106,6 +108,7 @@ pub(crate) struct Engine {
     local_failures: LocalFailures,
     last_recipients: LastRecipients,
     unfinished: Unfinished,
+    watch: Watch,
     store_check: StoreCheck,
     observers: Observers,
     no_caller: telemetry::OnceAMinute,

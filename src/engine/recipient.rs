@@ -152,11 +152,15 @@ impl Recipient {
             return Some(display.to_string());
         }
         let address = self.as_str()?;
-        if let Some((local, domain)) = address.rsplit_once('@') {
-            let first = local.chars().next().map(String::from).unwrap_or_default();
+        if let Some((local, domain)) = address.split_once('@') {
+            // A handle, or something else with an `@` in it, would be shown whole.
+            Self::email(address).ok().filter(|_| domain.contains('.'))?;
+            // One character is the whole of it.
+            let first = local.chars().next().filter(|_| local.len() > 1).map(String::from).unwrap_or_default();
             return Some(format!("{first}•••@{domain}"));
         }
-        let is_of_phone = |character: char| character.is_ascii_digit() || "+ -().".contains(character);
+        let international = address.starts_with('+');
+        let is_of_phone = |c: char| c.is_ascii_digit() || "+ -()/".contains(c) || (international && c == '.');
         let digits: Vec<char> = address.chars().filter(char::is_ascii_digit).collect();
         if digits.is_empty() || !address.chars().all(is_of_phone) {
             return None;

@@ -168,7 +168,12 @@ impl Engine {
     async fn make<const N: usize>(&self, changes: [Change; N]) -> Result<Swap<[Option<Stored>; N]>, StoreDown> {
         let swapped = within(self.policy.store_deadline, self.store.swap(&changes)).await;
         match swapped.unwrap_or_else(|| Err(StoreError::deadline())).map_err(|error| self.failed(&error))? {
-            Swapped::Done => Ok(Swap::Done(changes.map(|change| change.next))),
+            Swapped::Done => {
+                for change in &changes {
+                    self.watch.written(&change.key);
+                }
+                Ok(Swap::Done(changes.map(|change| change.next)))
+            }
             Swapped::Conflict { .. } => Ok(Swap::Conflict),
             Swapped::Full { .. } => Err(self.failed(&StoreError::full())),
         }

@@ -1,6 +1,6 @@
 //! Where a session stands: [`StepUpStatus`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use futures_util::future::join3;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The step-up state of a caller's session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct StepUpStatus {
     /// The grants that have not expired.
@@ -26,16 +26,16 @@ pub struct StepUpStatus {
     /// Where each channel leads, [as the user is shown it](crate::Recipient::masked). Without an entry where the
     /// enrollment does not say.
     pub to: BTreeMap<String, String>,
-    /// The code that can be verified now.
+    /// The code that can be verified; a lockout may delay it.
     pub pending_otp: Option<PendingOtp>,
-    /// The push that can be answered now.
+    /// The push that can be answered.
     pub pending_push: Option<PendingPush>,
     /// The time at which this was read.
     pub now: Timestamp,
 }
 
 /// A one-time code that can be verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PendingOtp {
     /// The channel on which it was sent.
@@ -71,9 +71,34 @@ pub struct PendingPush {
     pub expires_in: Duration,
 }
 
-/// Does not print the id.
-impl std::fmt::Debug for PendingPush {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Prints neither where the channels lead nor what is approved.
+impl fmt::Debug for StepUpStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepUpStatus")
+            .field("grants", &self.grants)
+            .field("otp", &self.otp)
+            .field("push", &self.push)
+            .field("proof", &self.proof)
+            .field("pending_otp", &self.pending_otp)
+            .field("pending_push", &self.pending_push)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Does not print the operation, whose text contains data such as payer and payee.
+impl fmt::Debug for PendingOtp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingOtp")
+            .field("channel", &self.channel)
+            .field("scope", &self.scope)
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Prints neither the id nor the operation.
+impl fmt::Debug for PendingPush {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingPush")
             .field("channel", &self.channel)
             .field("scope", &self.scope)
@@ -154,17 +179,24 @@ impl StepUp {
         let session_key = &engine.session_key(caller);
         let Loaded { subject, session } = engine.load_both(&engine.subject_key(caller.subject()), session_key).await?;
         let now = engine.now();
-        let generation = engine.subject_of(subject.as_ref())?.map(Subject::generation).unwrap_or_default();
+        let user = engine.subject_of(subject.as_ref())?;
+        let generation = user.map(Subject::generation).unwrap_or_default();
         let empty = Session::default();
         let current = engine.session_of(session.as_ref())?.unwrap_or(&empty);
         let live = current.grants().iter().enumerate().filter(|(_, grant)| grant.is_live(&engine.policy, now));
         let grants = live.filter_map(|(index, _)| Grant::of(session.clone()?, index)).collect();
-        let shown = |pending: Pending| engine.shown(pending, session_key, enrolled());
-        let pending_otp = current.pending_otp(generation, &engine.policy, now).map(shown).map(|(otp, _)| otp);
-        let pending_push = current.pending_push(generation, &engine.policy, now).map(shown).and_then(|(push, id)| {
-            let PendingOtp { channel, scope, operation, to, expires_in, .. } = push;
-            Some(PendingPush { id: id?, channel, scope, operation, to, expires_in })
-        });
+        // A user who is locked or disabled can verify nothing until the application unlocks them.
+        let locked = |pending: &Pending| {
+            let check = |user: &Subject| user.check_disabled(&pending.channel, &engine.policy, now).is_err();
+            user.is_some_and(check)
+        };
+        let shown = |pending: Pending| (!locked(&pending)).then(|| engine.shown(pending, session_key, enrolled()));
+        let pending_otp = current.pending_otp(generation, &engine.policy, now).and_then(shown).map(|(otp, _)| otp);
+        let pending_push =
+            current.pending_push(generation, &engine.policy, now).and_then(shown).and_then(|(push, id)| {
+                let PendingOtp { channel, scope, operation, to, expires_in, .. } = push;
+                Some(PendingPush { id: id?, channel, scope, operation, to, expires_in })
+            });
         let names = |enrolled: Vec<(String, Recipient)>| enrolled.into_iter().map(|(channel, _)| channel).collect();
         let (otp, push, proof) = (names(otp), names(push), names(proof));
         Ok(StepUpStatus { grants, otp, push, proof, to, pending_otp, pending_push, now })
@@ -180,8 +212,9 @@ impl Engine {
         mut enrolled: impl Iterator<Item = &'a (String, Recipient)>,
     ) -> (PendingOtp, Option<String>) {
         let Pending { channel, scope, operation, recipient, id, expires_in, retry_in } = pending;
-        let same = |(name, to): &&(String, Recipient)| **name == *channel && self.recipient_key(to) == recipient;
-        let to = enrolled.find(same).and_then(|(_, to)| to.masked());
+        let is_it = |(name, to): &&(String, Recipient)| **name == *channel && self.recipient_key(to) == recipient;
+        // Of a recipient that only the sender knows, nobody can say whether it is still the same.
+        let to = enrolled.find(is_it).filter(|_| recipient.is_some()).and_then(|(_, to)| to.masked());
         let operation = operation.and_then(|operation| self.record_key.open(session_key, &operation.text));
         let id = id.and_then(|id| self.record_key.open(session_key, &id));
         let scope = scope.map(Into::into);

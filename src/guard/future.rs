@@ -14,7 +14,7 @@ use tower::Service;
 
 use super::{
     admission::{GuardConfig, forbid_storing},
-    refusal::ResponseForRefusal,
+    refusal::{Refusal, ResponseForRefusal},
 };
 use crate::{
     engine::{AuthorizeError, Caller, Grant},
@@ -54,10 +54,14 @@ pin_project! {
             // Boxed, so that with an in-process store the future stays as small as the inner one.
             waiting: Option<Box<Waiting<Svc, ReqBody, R>>>,
         },
-        // Consuming a grant, or asking which channels the caller has enrolled.
-        Deciding {
+        Spending {
             future: BoxFuture<'static, Result<Grant, AuthorizeError>>,
             waiting: Option<Box<Waiting<Svc, ReqBody, R>>>,
+        },
+        // Asking the application for the caller's channels, before a refusal. The service is not kept ready for it.
+        Telling {
+            future: BoxFuture<'static, Result<Grant, AuthorizeError>>,
+            refused: Option<Box<RefusedRequest<ReqBody, R>>>,
         },
     }
 }
@@ -74,19 +78,12 @@ where
     Svc: Service<Request<ReqBody>, Response = Response<ResBody>>,
     R: ResponseForRefusal<ResBody>,
 {
-    /// Refuses for a missing step-up only after the application was asked for the caller's channels, where it has to be.
     fn go_on(self, decided: Result<Grant, AuthorizeError>) -> State<Svc, ReqBody, R> {
-        if self.shared.asks_for_channels(&decided)
-            && let Some(caller) = self.request.extensions().get::<Caller>()
-        {
-            let future = telling(&self.shared, caller, decided);
-            return State::Deciding { future, waiting: Some(Box::new(self)) };
-        }
-        self.finish(decided)
-    }
-
-    fn finish(self, decided: Result<Grant, AuthorizeError>) -> State<Svc, ReqBody, R> {
         let Self { mut ready, mut request, shared } = self;
+        if shared.asks_for_channels(&decided) {
+            drop(ready);
+            return State::telling(decided, request, shared);
+        }
         let no_store = shared.forbids_storing(request.method(), request.headers());
         match shared.admit(request.extensions_mut(), decided) {
             Ok(()) => State::Inner { future: ready.call(request), no_store },
@@ -95,14 +92,36 @@ where
     }
 }
 
-/// Asks the application for the caller's channels.
-pub(super) fn telling<R>(
-    shared: &GuardConfig<R>,
-    caller: &Caller,
-    decided: Result<Grant, AuthorizeError>,
-) -> BoxFuture<'static, Result<Grant, AuthorizeError>> {
-    let (step_up, terms, caller) = (shared.step_up.clone(), Arc::clone(&shared.terms), caller.clone());
-    Box::pin(async move { step_up.0.told_of_channels(&caller, &terms.requirement, decided).await })
+/// A request that will be refused.
+struct RefusedRequest<ReqBody, R> {
+    request: Request<ReqBody>,
+    shared: Arc<GuardConfig<R>>,
+}
+
+impl<ReqBody, R> RefusedRequest<ReqBody, R> {
+    fn refuse<ResBody>(self, decided: Result<Grant, AuthorizeError>) -> Response<ResBody>
+    where
+        R: ResponseForRefusal<ResBody>,
+    {
+        let Self { mut request, shared } = self;
+        // Asking for the channels lets nobody pass.
+        let refusal = shared.admit(request.extensions_mut(), decided).err().unwrap_or(Refusal::Unavailable);
+        shared.refuse_request(refusal, request)
+    }
+}
+
+impl<Svc: Service<Request<ReqBody>>, ReqBody, R> State<Svc, ReqBody, R> {
+    fn telling(decided: Result<Grant, AuthorizeError>, request: Request<ReqBody>, shared: Arc<GuardConfig<R>>) -> Self {
+        let (step_up, terms) = (shared.step_up.clone(), Arc::clone(&shared.terms));
+        let caller = request.extensions().get::<Caller>().cloned();
+        let future = Box::pin(async move {
+            match caller {
+                Some(caller) => step_up.0.told_of_channels(&caller, &terms.requirement, decided).await,
+                None => decided,
+            }
+        });
+        Self::Telling { future, refused: Some(Box::new(RefusedRequest { request, shared })) }
+    }
 }
 
 impl<Svc, ReqBody, R> ResponseFuture<Svc, ReqBody, R>
@@ -133,14 +152,23 @@ where
         Self { state: State::Loading { load, deadline, waiting } }
     }
 
-    pub(super) fn deciding(
+    /// A refusal, after the application was asked for the caller's channels.
+    pub(super) fn telling(
+        decided: Result<Grant, AuthorizeError>,
+        request: Request<ReqBody>,
+        shared: Arc<GuardConfig<R>>,
+    ) -> Self {
+        Self { state: State::telling(decided, request, shared) }
+    }
+
+    pub(super) fn spending(
         future: BoxFuture<'static, Result<Grant, AuthorizeError>>,
         ready: Svc,
         request: Request<ReqBody>,
         shared: Arc<GuardConfig<R>>,
     ) -> Self {
         let waiting = Some(Box::new(Waiting { ready, request, shared }));
-        Self { state: State::Deciding { future, waiting } }
+        Self { state: State::Spending { future, waiting } }
     }
 }
 
@@ -175,10 +203,15 @@ where
                     let decided = shared.engine().decide(loaded, shared.requirement(), None);
                     waiting.go_on(decided)
                 }
-                StateProj::Deciding { future, waiting } => {
+                StateProj::Spending { future, waiting } => {
                     let decided = ready!(future.as_mut().poll(cx));
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    waiting.finish(decided)
+                    waiting.go_on(decided)
+                }
+                StateProj::Telling { future, refused } => {
+                    let decided = ready!(future.as_mut().poll(cx));
+                    let Some(refused) = refused.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(refused.refuse(decided)));
                 }
             };
             state.set(next);

@@ -34,6 +34,12 @@
 //! and the user must step up again, unless the handler [restores](crate::Grant::restore) it before it has had any
 //! effect. Two guards in a row that each consume a grant consume two.
 //!
+//! # Responses that go on
+//!
+//! A guard decides once, before the response begins. [`RequireStepUp::ending`] ends a response when the step-up ends that
+//! let it begin: event streams, gRPC streams and downloads. A WebSocket waits for
+//! [`StepUp::ended`](crate::StepUp::ended) itself.
+//!
 //! # Refusals
 //!
 //! | condition | HTTP | gRPC |
@@ -53,6 +59,7 @@
 mod admission;
 mod bind;
 mod condition;
+mod ending;
 mod future;
 mod layer;
 pub mod refusal;
@@ -60,6 +67,7 @@ mod service;
 
 pub use self::{
     bind::{BindStepUp, Binding, BoundResponseFuture, BoundService, FromBytes, Rebuild, Replayed},
+    ending::{Ending, EndingBody, EndingFuture, EndingService, StepUpLost},
     future::ResponseFuture,
     layer::RequireStepUp,
     service::GuardedService,

@@ -11,7 +11,7 @@ use tower::Service;
 
 use super::{
     admission::GuardConfig,
-    future::{ResponseFuture, telling},
+    future::ResponseFuture,
     refusal::{Negotiate, ResponseForRefusal},
 };
 use crate::engine::Decision;
@@ -66,16 +66,12 @@ where
         };
         if shared.spends() {
             let (step_up, terms, caller) = (shared.step_up.clone(), Arc::clone(&shared.terms), caller.clone());
-            let spending = Box::pin(async move {
-                let decided = step_up.spend(&caller, &terms.requirement, None, None).await;
-                step_up.0.told_of_channels(&caller, &terms.requirement, decided).await
-            });
-            return ResponseFuture::deciding(spending, self.take_ready(), request, Arc::clone(&self.shared));
+            let spending = Box::pin(async move { step_up.spend(&caller, &terms.requirement, None, None).await });
+            return ResponseFuture::spending(spending, self.take_ready(), request, Arc::clone(&self.shared));
         }
         match engine.begin_decision(&engine.session_key(caller), shared.requirement(), shared.compiled.as_ref()) {
             Decision::Made(decided) if shared.asks_for_channels(&decided) => {
-                let telling = telling(shared, caller, decided);
-                ResponseFuture::deciding(telling, self.take_ready(), request, Arc::clone(&self.shared))
+                ResponseFuture::telling(decided, request, Arc::clone(&self.shared))
             }
             Decision::Made(decided) => {
                 let no_store = shared.forbids_storing(request.method(), request.headers());

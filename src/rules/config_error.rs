@@ -1,6 +1,6 @@
 //! Configuration errors: [`ConfigError`].
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, time::Duration};
 
 /// A mistake in the configuration. The message says how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,11 @@ pub enum ConfigError {
         setting: &'static str,
         /// The path.
         path: String,
+    },
+    /// A response may go on for less than a second, or longer than anybody knows whether its grant was revoked.
+    StreamLifetime {
+        /// The longest possible: the lifetime of a grant and an hour.
+        longest: Duration,
     },
     /// Not a URL to which a client may lead its user.
     InvalidUrl {
@@ -183,6 +188,9 @@ impl fmt::Display for ConfigError {
             Self::MaxAgeTooShort => f.write_str("a max_age below one second refuses every request; set at least one"),
             Self::InvalidPath { setting, path } => {
                 write!(f, "{setting}({path:?}): a path begins with '/' and does not end with it")
+            }
+            Self::StreamLifetime { longest } => {
+                write!(f, "stream_for: use at least a second and at most {} seconds", longest.as_secs())
             }
             Self::InvalidUrl { setting, url } => {
                 write!(f, "{setting}({url:?}): use https://.., http://.. or a path that begins with one '/'")

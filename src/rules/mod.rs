@@ -18,6 +18,7 @@ mod requirement;
 mod scope;
 mod sealed_text;
 mod session;
+mod stream;
 mod subject;
 mod time;
 
@@ -45,8 +46,8 @@ pub(crate) use self::operation::{
 pub(crate) use self::policy::Rate;
 pub(crate) use self::policy::fixed::{
     BODY_DEADLINE, BODY_LIMIT, BOUND_BODY_LIMIT, DAY, FAILURES_KEPT, FIVE_MINUTES, GRANTS_PER_SESSION, HOUR,
-    KNOWN_RECIPIENT_FACTOR, KNOWN_RECIPIENTS, LOCK_KEPT, NUMBER_TRIES, RECIPIENT_FACTOR, RECIPIENT_KNOWN,
-    RECORD_LIST_LIMIT, REMEMBRANCE, SESSIONS_PER_SUBJECT, STARTS_KEPT, TEN_MINUTES, UNSENT_STARTS,
+    KNOWN_RECIPIENT_FACTOR, KNOWN_RECIPIENTS, LOCK_KEPT, MARKS_PER_SESSION, NUMBER_TRIES, RECIPIENT_FACTOR,
+    RECIPIENT_KNOWN, RECORD_LIST_LIMIT, REMEMBRANCE, SESSIONS_PER_SUBJECT, STARTS_KEPT, TEN_MINUTES, UNSENT_STARTS,
 };
 pub use self::policy::{Policy, SendBudget};
 pub(crate) use self::push_id::{PushDigest, push_id};
@@ -59,6 +60,8 @@ pub use self::session::PushStatus;
 pub(crate) use self::session::{
     CameBack, Compared, Granted, NewChallenge, Pending, PushProof, Reply, ReplyOutcome, ReplyRejected, Session, Use,
 };
+pub use self::stream::Ended;
+pub(crate) use self::stream::Stream;
 pub(crate) use self::subject::{Attempt, Listed, ListedBy, Registration, Seen, Subject};
 pub use self::time::Timestamp;
 pub(crate) use self::time::{millis, wait_secs};

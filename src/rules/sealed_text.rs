@@ -12,6 +12,9 @@ use crate::rules::{Key, Random, RandomFailed, random_bytes};
 
 const NONCE: usize = 24;
 
+/// A text is padded to a multiple of this many bytes, so that its length tells little of it.
+const BLOCK: usize = 64;
+
 /// A text as a record holds it: in process as it is, elsewhere encrypted, with the nonce in front.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -28,7 +31,10 @@ impl Cipher {
     /// Encrypts a text for the record under this key: in any other it cannot be opened.
     pub(crate) fn seal(&self, record: &Key, text: &str, random: Random) -> Result<SealedText, RandomFailed> {
         let nonce: [u8; NONCE] = random_bytes(random)?;
-        let payload = Payload { msg: text.as_bytes(), aad: record.as_bytes() };
+        // Neither the ids of pushes nor the texts of operations contain the padding.
+        let mut padded = text.as_bytes().to_vec();
+        padded.resize(text.len().next_multiple_of(BLOCK), b'\0');
+        let payload = Payload { msg: &padded, aad: record.as_bytes() };
         // Only a text of 256 GiB fails.
         let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| RandomFailed)?;
         Ok(SealedText([&nonce[..], &sealed].concat().into()))
@@ -38,7 +44,7 @@ impl Cipher {
     pub(crate) fn open(&self, record: &Key, sealed: &SealedText) -> Option<String> {
         let (nonce, sealed) = sealed.0.split_first_chunk::<NONCE>()?;
         let text = self.0.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: record.as_bytes() }).ok()?;
-        String::from_utf8(text).ok()
+        Some(String::from_utf8(text).ok()?.trim_end_matches('\0').to_owned())
     }
 }
 
@@ -83,6 +89,7 @@ mod tests {
                 assert_eq!(cipher.open(&key, &SealedText(sealed.0[..i].into())), None, "{i}");
             }
             assert_eq!(format!("{sealed:?}"), "SealedText(..)");
+            assert_eq!(sealed.0.len(), NONCE + text.len().next_multiple_of(BLOCK) + 16);
         }
         assert_eq!(cipher.seal(&key, "a", |_| Err(RandomFailed)), Err(RandomFailed));
     }

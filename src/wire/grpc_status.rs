@@ -154,6 +154,13 @@ impl Trailers {
         response
     }
 
+    /// The trailers of a response that has begun.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(3);
+        self.insert(&mut headers);
+        headers
+    }
+
     fn insert(&self, headers: &mut HeaderMap) {
         headers.insert(GRPC_STATUS, self.status.clone());
         headers.insert(GRPC_MESSAGE, self.message.clone());

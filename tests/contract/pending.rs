@@ -127,6 +127,35 @@ async fn to_whom() {
     assert_eq!(pending(&bob).await["otp"]["to"], "•••• 0111");
 }
 
+/// Of a recipient that only the sender knows, nobody can say whether it is still the same.
+#[tokio::test]
+async fn to_whom_nobody_knows() {
+    let device = |_: Caller, _: String| async { Ok(Recipient::known_to_sender().display("my tablet")) };
+    let clock = clock();
+    let builder = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).enrollment(device);
+    let step_up = builder.clock(clock.clone()).build().unwrap();
+    let app = vault_app::app(&step_up, clock, true);
+    let alice = app.session("alice", "1");
+    assert_eq!(alice.start().await.summary(), "204");
+    let status = alice.status().await.json();
+    assert_eq!((&status["to"]["SMS"], &status["pending"]["otp"]["to"]), (&json!("my tablet"), &Value::Null));
+}
+
+/// Until the application unlocks them, a user can verify nothing.
+#[tokio::test]
+async fn of_a_locked_user_nothing_is_pending() {
+    let clock = clock();
+    let builder = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).clock(clock.clone());
+    let step_up = builder.push("BIOMETRIC", tower_step_up::discard).build().unwrap();
+    let app = vault_app::app(&step_up, clock, true);
+    let alice = app.session("alice", "1");
+    assert_eq!(alice.start().await.summary(), "204");
+    alice.push().await;
+    assert!(pending(&alice).await["push"].is_object());
+    step_up.lock("alice").await.unwrap();
+    assert_eq!(pending(&alice).await, Value::Null);
+}
+
 #[tokio::test]
 async fn a_code_is_cancelled() {
     let app = App::demo();
@@ -187,6 +216,14 @@ async fn a_push_is_cancelled() {
     assert_eq!(alice.phone(&next, "accept").await.summary(), "204");
     assert_eq!(cancel(&alice, &format!("/push/BIOMETRIC/{next}")).await, "204");
     assert_eq!(alice.poll(&next).await.summary(), "200 VERIFIED", "one that was answered stays as it is");
+    let dropped = alice.push().await;
+    assert_eq!(alice.drop_elevation().await.summary(), "204");
+    let path = format!("/push/BIOMETRIC/{dropped}");
+    assert_eq!(
+        (alice.poll(&dropped).await.status.as_u16(), cancel(&alice, &path).await),
+        (404, "404 NOT_FOUND".into())
+    );
+    alice.step_up().await;
     assert_eq!(alice.card().await.summary(), "200", "grants stay");
 }
 

@@ -130,3 +130,32 @@ fn what_cannot_be_reported_is_refused_when_built() {
         assert!(builder(&Arc::default()).enroll_url(url).build().is_ok(), "{url}");
     }
 }
+
+/// T40: a caller who is refused, and whose channels are being asked for, takes none of the service's capacity.
+#[tokio::test(start_paused = true)]
+async fn asking_holds_no_capacity() {
+    use tower::{Layer, Service, ServiceExt};
+    let (step_up, bob) =
+        (builder(&Arc::default()).report_unenrolled().build().unwrap(), Caller::user("bob").session("1"));
+    step_up.record_proof(&bob, Proof::new("TOTP")).await.unwrap();
+    let inner = tower::service_fn(async |_: http::Request<axum::body::Body>| {
+        Ok::<_, std::convert::Infallible>(http::Response::new(axum::body::Body::empty()))
+    });
+    for requirement in [Requirement::new(), Requirement::new().scope("once").once()] {
+        let guard = RequireStepUp::with(&step_up, requirement.clone()).unwrap();
+        let service = guard.layer(tower::limit::ConcurrencyLimitLayer::new(1).layer(inner));
+        let request = |caller: &Caller| {
+            let mut request = http::Request::new(axum::body::Body::empty());
+            request.extensions_mut().insert(caller.clone());
+            request
+        };
+        let late = service.clone().oneshot(request(&Caller::user("late").session("1")));
+        let late = tokio::spawn(late);
+        tokio::task::yield_now().await;
+        let began = tokio::time::Instant::now();
+        let mut other = service.clone();
+        other.ready().await.unwrap().call(request(&bob)).await.unwrap();
+        assert!(began.elapsed().is_zero() || requirement.is_once(), "{:?}", began.elapsed());
+        assert_eq!(late.await.unwrap().unwrap().status(), 403);
+    }
+}

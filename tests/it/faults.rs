@@ -19,8 +19,8 @@
 //! | recipient's record unreadable | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | * |
 //! | recipient's record of another kind | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | * |
 //! | clock set back | * | * | * | * | * | * | * | * | * | * | * | * | * | * | * |
-//! | clock years ahead | * | * | 409 STATE_INVALID | 404 NOT_FOUND | Closed | * | * | * | * | 403 STEP_UP_REQUIRED | * | * | * | * | * |
-//! | clock at its end | 503 | 503 | 409 STATE_INVALID | 404 NOT_FOUND | Closed | * | 503 | 503 | * | 403 STEP_UP_REQUIRED | * | Unavailable | Unavailable | Unavailable | Unavailable |
+//! | clock years ahead | * | * | 409 STATE_INVALID | 404 NOT_FOUND | Closed | * | * | * | 404 NOT_FOUND | 403 STEP_UP_REQUIRED | * | * | * | * | * |
+//! | clock at its end | 503 | 503 | 409 STATE_INVALID | 404 NOT_FOUND | Closed | * | 503 | * | 404 NOT_FOUND | 403 STEP_UP_REQUIRED | * | Unavailable | Unavailable | Unavailable | Unavailable |
 //! | sender fails | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | * |
 //! | sender hangs | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | * |
 //! | sender panics | 503 | 503 | * | * | * | * | * | * | * | * | * | * | * | * | * |

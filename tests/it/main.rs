@@ -14,3 +14,4 @@ mod races;
 mod requirements;
 mod round_trips;
 mod store;
+mod streams;

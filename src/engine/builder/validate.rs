@@ -7,7 +7,7 @@ use super::StepUpBuilder;
 use crate::{
     engine::{
         Engine, Monotone, StepUp, local_failures::LocalFailures, rate_limit::RateLimits,
-        recipient_guess::LastRecipients, store_check::StoreCheck, telemetry, to_the_end::Unfinished,
+        recipient_guess::LastRecipients, store_check::StoreCheck, telemetry, to_the_end::Unfinished, watch::Watch,
     },
     rules::{ConfigError, Ids, Keyring, RandomFailed, RecordKey, Secret, check_scope, random_bytes},
     wire::Settings,
@@ -86,6 +86,7 @@ impl StepUpBuilder {
             local_failures: LocalFailures::default(),
             last_recipients: LastRecipients::default(),
             unfinished: Unfinished::default(),
+            watch: Watch::default(),
             store_check: StoreCheck::default(),
             observers: self.observers,
             no_caller: telemetry::OnceAMinute::default(),

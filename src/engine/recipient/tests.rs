@@ -84,3 +84,35 @@ fn errors_name_the_cure_and_nothing_of_the_recipient() {
         assert!(said.contains(": ") && !said.contains(recipient), "{said}");
     }
 }
+
+/// Whoever holds a session sees it, so nothing is shown whole.
+#[test]
+fn what_is_masked_and_what_is_not_shown() {
+    let table = [
+        ("+12025550111", Some("•••• 0111")),
+        ("+1 (202) 555-0111", Some("•••• 0111")),
+        ("+1.202.555.0111", Some("•••• 0111")),
+        ("0170 1234567", Some("•••• 4567")),
+        ("12345678", Some("•••• 5678")),
+        ("1234567", Some("••••")),
+        ("7", Some("••••")),
+        ("192.168.100.101", None),
+        ("+1 202 555 0111 ext 5", None),
+        ("\u{660}\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}\u{667}", None),
+        ("tel:+12025550111", None),
+        ("alice@example.com", Some("a•••@example.com")),
+        ("a@example.com", Some("•••@example.com")),
+        ("@alice_smith", None),
+        ("@alice:example.org", None),
+        ("fcm-token@4f2a9c88secret", None),
+        ("a@b@example.com", None),
+        ("device 7", None),
+        ("", None),
+    ];
+    for (recipient, expected) in table {
+        assert_eq!(Recipient::new(recipient).masked().as_deref(), expected, "{recipient}");
+        assert_eq!(Recipient::new(recipient).display("mine").masked().as_deref(), Some("mine"));
+    }
+    assert_eq!(Recipient::known_to_sender().masked(), None);
+    assert_eq!(Recipient::known_to_sender().display("your phone").masked().as_deref(), Some("your phone"));
+}

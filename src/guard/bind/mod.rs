@@ -23,6 +23,7 @@ use crate::{
     engine::{AuthorizeError, Caller},
     guard::{
         admission::{GuardConfig, forbid_storing},
+        ending::Ending,
         refusal::{Negotiate, Refusal, ResponseForRefusal},
     },
     rules::{BOUND_BODY_LIMIT, BoundOperation, UnmetReason},
@@ -76,6 +77,14 @@ impl<R> BindStepUp<R> {
 }
 
 impl<R, F> BindStepUp<R, F> {
+    /// Ends responses that go on when the step-up ends that let them begin, as
+    /// [`RequireStepUp::ending`](crate::RequireStepUp::ending) does. The grant that this very request has consumed lets its
+    /// response go on like any other.
+    pub fn ending(self) -> Ending<Self> {
+        let (step_up, terms) = (self.shared.step_up.clone(), Arc::clone(&self.shared.terms));
+        Ending::new(self, step_up, terms)
+    }
+
     /// Replaces how request bodies are rebuilt, for bodies that are not `From<Bytes>`, such as `axum::body::Body::new`
     /// or `tonic::body::Body::new`. See [`Rebuild`].
     pub fn rebuild_with<T>(self, rebuild: T) -> BindStepUp<R, T> {

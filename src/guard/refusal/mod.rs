@@ -306,6 +306,15 @@ impl RefusalTerms {
         }
     }
 
+    /// The refusal in the trailers of a response that has begun.
+    pub(super) fn grpc_trailers(&self, refusal: &Refusal) -> HeaderMap {
+        let write = |body: Body<'_>| RpcStatus::step_up_required(&self.domain, body.metadata()).trailers();
+        match self.grpc.get(refusal) {
+            Ok(built) => built.headers(),
+            Err(unmet) => self.of_request(unmet, write).headers(),
+        }
+    }
+
     /// A refusal that names what this session lacks. Where each of several channels is needed, only those are said.
     fn of_request<T>(&self, unmet: &Unmet, write: impl FnOnce(Body<'_>) -> T) -> T {
         let enroll = self.enroll.as_deref();

@@ -27,6 +27,9 @@ pub(crate) const BOUND_BODY_LIMIT: usize = 64 * 1024;
 /// Maximum number of grants of one session; the oldest is evicted.
 pub(crate) const GRANTS_PER_SESSION: usize = 16;
 
+/// Maximum number of operations that one session remembers as carried out; the oldest is forgotten.
+pub(crate) const MARKS_PER_SESSION: usize = 16;
+
 /// Maximum number of sessions in one user's record; the grants of the oldest are revoked before it is removed.
 pub(crate) const SESSIONS_PER_SUBJECT: usize = 16;
 

@@ -49,7 +49,7 @@ pub(crate) fn decide(
         let listed = if listed.iter().any(|factor| factor.max_age.is_some()) { listed } else { &[] };
         return rule.nearest(grants, |_| true).map(Satisfied::by).map_err(|reason| {
             let parts = listed.iter().map(|factor| rule.unmet(factor, rule.by(grants, factor).err().unwrap_or(reason)));
-            rule.refused(grants, reason, parts.collect())
+            rule.refused(session, reason, parts.collect())
         });
     }
     let mut satisfied: Option<Satisfied> = None;
@@ -62,7 +62,7 @@ pub(crate) fn decide(
     }
     match (satisfied, parts.iter().map(UnmetPart::reason).max()) {
         (Some(satisfied), None) => Ok(satisfied),
-        (_, reason) => Err(rule.refused(grants, reason.unwrap_or(UnmetReason::Missing), parts)),
+        (_, reason) => Err(rule.refused(session, reason.unwrap_or(UnmetReason::Missing), parts)),
     }
 }
 
@@ -151,10 +151,8 @@ impl Rule<'_> {
 
     /// A grant that this operation has consumed comes before every other reason: the client may have lost the response,
     /// and must not have the operation approved again unasked.
-    fn refused(&self, grants: &[Granted], reason: UnmetReason, parts: Vec<UnmetPart>) -> Unmet {
-        let own = grants.iter().filter(|grant| self.operation.is_some() && grant.operation.as_ref() == self.operation);
-        let spent = own.filter(|grant| grant.is_remembered(self.now)).filter_map(|grant| grant.usage.spent_at());
-        let spent_at = spent.max();
+    fn refused(&self, session: Option<&Session>, reason: UnmetReason, parts: Vec<UnmetPart>) -> Unmet {
+        let spent_at = session.zip(self.operation).and_then(|(session, own)| session.spent_at(own, self.now));
         let reason = if spent_at.is_some() { UnmetReason::Spent } else { reason };
         Unmet { parts, spent_at, ..reason.into() }
     }

@@ -14,7 +14,7 @@ pub(crate) use self::{
 
 use std::time::Duration;
 
-use crate::rules::{ConfigError, check_scope};
+use crate::rules::{ConfigError, Policy, REMEMBRANCE, check_scope};
 
 /// What a route requires of a step-up. The default accepts a step-up for the whole session, by any channel, of any
 /// age within the grant's lifetime.
@@ -41,12 +41,13 @@ pub struct Requirement {
     pub(crate) max_age: Option<Duration>,
     factors: Option<Factors>,
     once: bool,
+    stream_for: Option<Duration>,
 }
 
 impl Requirement {
     /// Accepts any step-up for the whole session.
     pub const fn new() -> Self {
-        Self { scope: None, or_session: false, max_age: None, factors: None, once: false }
+        Self { scope: None, or_session: false, max_age: None, factors: None, once: false, stream_for: None }
     }
 
     /// Only a step-up that was started for this scope: 1 to 128 visible ASCII characters. A step-up for the whole
@@ -88,6 +89,23 @@ impl Requirement {
     pub const fn once(mut self) -> Self {
         self.once = true;
         self
+    }
+
+    /// How long after its step-up was verified a response may go on, where the guard
+    /// [ends](crate::RequireStepUp::ending) responses; whole seconds, at least one. By default it goes on as long as the
+    /// grant lives; it may also be longer, by at most an hour. Stepping up again begins the time anew.
+    ///
+    /// It is a rule of its own: the maximum age only says when a response may begin, and a grant that the request itself
+    /// has consumed ([`once`](Self::once), or bound to it) lets its response go on like any other.
+    pub const fn stream_for(mut self, lifetime: Duration) -> Self {
+        self.stream_for = Some(lifetime);
+        self
+    }
+
+    /// How long a response may go on; `None` as long as the grant lives.
+    #[must_use]
+    pub const fn get_stream_for(&self) -> Option<Duration> {
+        self.stream_for
     }
 
     /// The required scope; `None` for the whole session.
@@ -134,12 +152,23 @@ impl Requirement {
         self.factors.as_ref().is_some_and(|factors| factors.all)
     }
 
+    /// Whether a step-up for the whole session is accepted beside one for the scope.
+    pub(crate) const fn takes_session(&self) -> bool {
+        self.or_session
+    }
+
     /// Rejects a requirement that no grant could ever satisfy.
     pub(crate) fn check<'a>(
         &self,
         registered: impl Iterator<Item = &'a str> + Clone,
         scopes: Option<&[Box<str>]>,
+        policy: &Policy,
     ) -> Result<(), ConfigError> {
+        // Later, nobody knows whether the grant was revoked.
+        let longest = policy.grant_lifetime + REMEMBRANCE;
+        if self.stream_for.is_some_and(|lifetime| lifetime < Duration::from_secs(1) || lifetime > longest) {
+            return Err(ConfigError::StreamLifetime { longest });
+        }
         match &self.scope {
             Some(scope) if check_scope(scope).is_err() => {
                 return Err(ConfigError::InvalidScope { scope: scope.to_string() });

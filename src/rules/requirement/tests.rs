@@ -211,7 +211,9 @@ fn what_is_said_of_a_requirement_and_what_it_lacks() {
 
 #[test]
 fn requirements_that_nothing_satisfies_are_refused() {
-    let check = |requirement: Requirement| requirement.check(["SMS", "BIO"].into_iter(), Some(&["pay:eur".into()]));
+    let check = |requirement: Requirement| {
+        requirement.check(["SMS", "BIO"].into_iter(), Some(&["pay:eur".into()]), &Policy::new())
+    };
     let any = Requirement::new;
     assert_eq!(check(any()), Ok(()));
     assert_eq!(check(any().scope("pay:eur").max_age(Duration::from_secs(1)).channels(["BIO"])), Ok(()));
@@ -227,6 +229,10 @@ fn requirements_that_nothing_satisfies_are_refused() {
     assert_eq!(check(any().all_of(["SMS", "SMS"])), Err(ConfigError::RepeatedChannel { channel: "SMS".into() }));
     assert_eq!(check(any().channels(vec!["SMS"; 17])), Err(ConfigError::TooManyChannels));
     assert!(matches!(check(any().channels(vec!["SMS"; 16])), Err(ConfigError::RepeatedChannel { .. })));
+    let secs = Duration::from_secs;
+    for (lifetime, fits) in [(secs(1), true), (secs(4_200), true), (secs(0), false), (secs(4_201), false)] {
+        assert_eq!(check(any().stream_for(lifetime)).is_ok(), fits, "{lifetime:?}");
+    }
     for scope in ["", " ", "a b", "a\"", "a\\", "ü", "a\r\nb", &"x".repeat(129)] {
         assert_eq!(check(any().scope(scope)), Err(ConfigError::InvalidScope { scope: scope.into() }));
     }

@@ -90,6 +90,11 @@ impl<P> SessionChallenge<P> {
         self.state == State::Pending && now < self.deadline && self.started <= now.saturating_add(policy.clock_skew)
     }
 
+    /// Whether it is pending and within its lifetime on some node's clock, within the clock skew.
+    pub(super) fn may_live(&self, policy: &Policy, now: Timestamp) -> bool {
+        self.state == State::Pending && now < self.deadline.saturating_add(policy.clock_skew)
+    }
+
     pub(super) fn is_remembered(end: Timestamp, now: Timestamp) -> bool {
         now < end.saturating_add(REMEMBRANCE)
     }

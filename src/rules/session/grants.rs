@@ -64,12 +64,6 @@ impl Granted {
         now < self.expires_at.saturating_add(REMEMBRANCE)
     }
 
-    /// When it was consumed, if it marks that its operation has been carried out: it outlives revocations, so that the
-    /// client of a response that was lost learns of it.
-    pub(super) fn marked_at(&self) -> Option<Timestamp> {
-        self.usage.spent_at().filter(|_| self.operation.is_some())
-    }
-
     fn is_like(&self, other: &Self) -> bool {
         self.channel == other.channel && self.scope == other.scope && self.operation == other.operation
     }
@@ -97,17 +91,6 @@ impl Session {
         next
     }
 
-    /// Removes all grants except the given ones. Of a consumed one the mark stays, which permits nothing and cannot be
-    /// restored.
-    pub(super) fn remove_grants_except(&mut self, kept: impl Fn(&Granted) -> bool) {
-        self.grants.retain(|grant| kept(grant) || grant.marked_at().is_some());
-        for grant in self.grants.iter_mut().filter(|grant| !kept(grant)) {
-            if let Some(at) = grant.usage.spent_at() {
-                grant.usage = Use::ConsumedAgain(at);
-            }
-        }
-    }
-
     /// Restores the grants that one request consumed, within their lifetime and generation, each at most once. `None`
     /// if any of them cannot be restored.
     pub(crate) fn restore(&self, ids: &[u64], generation: u64, now: Timestamp) -> Option<Self> {
@@ -122,23 +105,22 @@ impl Session {
         Some(next)
     }
 
-    /// The record without grants that expired longer ago than they are remembered.
+    /// The record without what is no longer remembered.
     pub(super) fn pruned(&self, now: Timestamp) -> Self {
         let mut next = self.clone();
         next.grants.retain(|grant| grant.is_remembered(now));
+        next.prune_marks(now);
         next
     }
 
-    /// Adds a grant. It replaces those of the same channel, scope and operation, except the last mark of one that was
-    /// consumed, and the oldest if the list is full.
+    /// Adds a grant. It replaces one of the same channel, scope and operation, and in a full list one that was consumed, or
+    /// else the oldest.
     pub(super) fn add_grant(&mut self, grant: Granted) {
-        let alike = self.grants.iter().filter(|old| old.is_like(&grant));
-        let last_mark = alike.filter_map(Granted::marked_at).max();
-        self.grants.retain(|old| !old.is_like(&grant) || last_mark.is_some() && old.marked_at() == last_mark);
+        self.remove_grants(|old| old.is_like(&grant));
         while self.grants.len() >= GRANTS_PER_SESSION {
-            let age = |grant: &Granted| grant.marked_at().unwrap_or(grant.verified_at);
-            let Some(oldest) = (0..self.grants.len()).min_by_key(|&i| age(&self.grants[i])) else { break };
-            self.grants.remove(oldest);
+            let worth = |grant: &Granted| (!grant.usage.is_spent(), grant.verified_at);
+            let Some(least) = self.grants.iter().min_by_key(|grant| worth(grant)).map(|grant| grant.id) else { break };
+            self.remove_grants(|old| old.id == least);
         }
         self.grants.push(grant);
     }

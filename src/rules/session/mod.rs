@@ -7,6 +7,7 @@
 mod chain;
 mod challenge;
 mod grants;
+mod marks;
 mod otp;
 mod pending;
 mod push;
@@ -24,10 +25,10 @@ pub(crate) use self::{
 
 use serde::{Deserialize, Serialize};
 
-use self::challenge::SessionChallenge;
+use self::{challenge::SessionChallenge, marks::Mark};
 use crate::rules::{
-    ChallengeError, CodeDigest, GRANTS_PER_SESSION, List, Policy, RECORD_LIST_LIMIT, REMEMBRANCE, STARTS_KEPT,
-    Timestamp,
+    ChallengeError, CodeDigest, GRANTS_PER_SESSION, List, MARKS_PER_SESSION, Policy, RECORD_LIST_LIMIT, REMEMBRANCE,
+    STARTS_KEPT, Timestamp,
 };
 
 /// The record of one session.
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     push: Option<Box<SessionChallenge<PushProof>>>,
     /// The newest last.
     grants: List<Granted>,
+    /// Of consumed grants that are gone.
+    marks: List<Mark>,
     /// Challenges started, counted only where the policy limits them.
     starts: u32,
 }
@@ -50,11 +53,10 @@ impl Session {
     /// clock skew, is still reported as expired.
     pub(crate) fn without_pending(&self, policy: &Policy, now: Timestamp) -> Self {
         let mut next = self.clone();
-        let may_live = |deadline: Timestamp| now < deadline.saturating_add(policy.clock_skew);
-        if let Some(otp) = next.otp.as_deref_mut().filter(|otp| may_live(otp.deadline)) {
+        if let Some(otp) = next.otp.as_deref_mut().filter(|otp| otp.may_live(policy, now)) {
             otp.drop_pending();
         }
-        if let Some(push) = next.push.as_deref_mut().filter(|push| may_live(push.deadline)) {
+        if let Some(push) = next.push.as_deref_mut().filter(|push| push.may_live(policy, now)) {
             push.drop_pending();
         }
         next
@@ -67,9 +69,10 @@ impl Session {
         next.otp = next.otp.or_else(|| old.otp.clone());
         next.push = next.push.or_else(|| old.push.clone());
         next.starts = next.starts.saturating_add(old.starts);
-        let carried = |grant: &&Granted| grant.generation == generation || grant.marked_at().is_some();
-        let grants = old.grants.iter().filter(carried);
-        grants.for_each(|grant| next.add_grant(grant.clone()));
+        let mut carried = old.clone();
+        carried.remove_grants(|grant| grant.generation != generation);
+        carried.grants.iter().for_each(|grant| next.add_grant(grant.clone()));
+        carried.marks.iter().for_each(|mark| next.add_mark(mark.clone()));
         next
     }
 
@@ -77,14 +80,14 @@ impl Session {
     /// (T4, T15).
     pub(crate) fn without_elevation(&self, policy: &Policy, now: Timestamp) -> Self {
         let mut session = self.without_pending(policy, now);
-        session.remove_grants_except(|_| false);
+        session.remove_grants(|_| true);
         session
     }
 
     /// The record without pending challenges, with only the grants in `kept`, moved to the next generation.
     pub(crate) fn in_generation(&self, kept: &[u64], next: u64, policy: &Policy, now: Timestamp) -> Self {
         let mut session = self.without_pending(policy, now);
-        session.remove_grants_except(|grant| kept.contains(&grant.id));
+        session.remove_grants(|grant| !kept.contains(&grant.id));
         session.grants.iter_mut().for_each(|grant| grant.generation = next);
         session
     }
@@ -103,7 +106,7 @@ impl Session {
             }
         }
         let grants = self.grants.iter().map(|grant| grant.expires_at.saturating_add(REMEMBRANCE));
-        grants.fold(until, Timestamp::max)
+        grants.chain(self.marks().iter().map(|mark| mark.until)).fold(until, Timestamp::max)
     }
 
     /// Whether its lists are within the bounds that every write observes. [`decide`](crate::rules::decide) relies on
@@ -113,6 +116,7 @@ impl Session {
         let pushes = self.push.as_deref().into_iter();
         let mut wrong = codes.clone().map(|otp| otp.wrong.len()).chain(pushes.map(|push| push.wrong.len()));
         self.grants.len() <= GRANTS_PER_SESSION
+            && self.marks.len() <= MARKS_PER_SESSION
             && codes.count() <= CODES_KEPT
             && wrong.all(|wrong| wrong <= RECORD_LIST_LIMIT)
     }

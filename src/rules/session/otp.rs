@@ -82,12 +82,25 @@ impl Session {
         if is_it { Ok(()) } else { Err(ChallengeError::StateInvalid) }
     }
 
-    /// Cancels the code that is pending on a channel; `None` if none is. The code that comes next inherits its attempts.
-    pub(crate) fn cancel_otp(&self, channel: &str) -> Option<Self> {
+    /// Cancels the code that is pending on a channel, and replaced ones that could be restored; `None` if there are none.
+    /// The code that comes next inherits its attempts.
+    pub(crate) fn cancel_otp(&self, channel: &str, policy: &Policy, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
-        let is_it = |otp: &&mut Box<SessionChallenge<_>>| *otp.channel == *channel && otp.state == State::Pending;
-        next.otp.as_mut().filter(is_it)?.drop_pending();
-        Some(next)
+        let (mut code, mut cancelled) = (next.otp.as_deref_mut(), false);
+        while let Some(otp) = code {
+            if *otp.channel == *channel && otp.may_live(policy, now) {
+                otp.state = State::Dropped;
+                cancelled = true;
+            }
+            code = otp.earlier.as_deref_mut();
+        }
+        cancelled.then_some(next)
+    }
+
+    /// The id of the code in the slot, if it is one of this channel that was cancelled or revoked.
+    pub(crate) fn dropped_otp(&self, channel: &str) -> Option<ChallengeId> {
+        let otp = self.otp.as_deref().filter(|otp| *otp.channel == *channel && otp.state == State::Dropped)?;
+        Some(otp.challenge_id)
     }
 
     /// The result of a wrong attempt that was already compared, although the store's answer was lost.

@@ -136,19 +136,19 @@ impl Session {
         SessionChallenge::<PushProof>::is_remembered(end, now).then_some(status)
     }
 
-    /// Cancels a push. `None`: it has ended already, or this session has not started it; see
-    /// [`has_push`](Self::has_push).
+    /// Cancels a push. `None`: it has ended already, or this session has not started it.
     pub(crate) fn cancel_push(&self, channel: &str, id: &PushDigest, policy: &Policy, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         let is_it = |push: &&mut SessionChallenge<PushProof>| *push.channel == *channel && push.has_id(id);
-        let push = next.push.as_deref_mut().filter(is_it).filter(|push| push.is_alive(policy, now))?;
+        let push = next.push.as_deref_mut().filter(is_it).filter(|push| push.may_live(policy, now))?;
         push.state = State::Cancelled(now);
         Some(next)
     }
 
-    /// Whether the push in the slot is this one, in any state.
-    pub(crate) fn has_push(&self, channel: &str, id: &PushDigest) -> bool {
-        self.push.as_deref().is_some_and(|push| *push.channel == *channel && push.has_id(id))
+    /// The id of the push in the slot, if it was cancelled.
+    pub(crate) fn cancelled_push(&self) -> Option<ChallengeId> {
+        let push = self.push.as_deref().filter(|push| matches!(push.state, State::Cancelled(_)))?;
+        Some(push.challenge_id)
     }
 
     /// Applies the answer to a push: once, before its deadline, in its generation, and with the number if number

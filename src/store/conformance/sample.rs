@@ -17,7 +17,7 @@ pub(super) fn records() -> [(&'static str, Record); 4] {
     ]
 }
 
-/// A pending code after a wrong attempt, the code that it replaced, a verified push, and its grant.
+/// A pending code after a wrong attempt, the code that it replaced, a verified push, its grant, and the mark of another.
 fn session() -> Session {
     let (policy, now) = (Policy::default(), Timestamp::from_millis(1_790_000_000_123));
     let (key, scope) = (Key::session("ünïcode \"quoted\" \u{0}", b"\xff\x00"), Some("transfer".into()));
@@ -40,11 +40,13 @@ fn session() -> Session {
         generation: u64::MAX,
         proof: push,
     };
-    let (answered, _) = Session::default()
-        .start_push(push, &policy, now)
-        .expect("nothing is in flight")
-        .reply_to_push(&id, u64::MAX, Reply::Number { typed: "47", attempt: 1 }, |_, _, _| true, &policy, now)
-        .expect("it is answered in time");
+    let approved = |session: &Session| {
+        let started = session.start_push(push.clone(), &policy, now).expect("nothing is in flight");
+        let reply = Reply::Number { typed: "47", attempt: 1 };
+        started.reply_to_push(&id, u64::MAX, reply, |_, _, _| true, &policy, now).expect("it is answered in time").0
+    };
+    // Carried out and approved once more.
+    let answered = approved(&approved(&Session::default()).consume(|_| true, now));
     let (channel, operation, recipient, generation) = ("SMS".into(), None, Some(key), 1);
     let first = NewChallenge { id: ChallengeId(2), channel, scope, operation, recipient, generation, proof };
     let (second, later) =

@@ -4,6 +4,7 @@
 mod outbox;
 
 mod buckets;
+mod cancelled;
 mod day;
 mod floods;
 mod interleaved;

@@ -11,6 +11,7 @@ mod caches;
 mod client;
 mod extractors;
 mod guarded_routes;
+mod marks;
 mod nested;
 mod oauth;
 mod once;

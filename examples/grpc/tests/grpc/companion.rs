@@ -213,9 +213,9 @@ async fn what_is_pending_and_how_it_is_cancelled() {
 #[tokio::test]
 async fn the_language_of_a_message_comes_from_the_metadata() {
     let languages = Arc::<Mutex<Vec<Option<String>>>>::default();
-    let sent = Arc::clone(&languages);
+    let seen = Arc::clone(&languages);
     let send = move |message: OtpMessage| {
-        sent.lock().unwrap().push(message.language().map(Into::into));
+        seen.lock().unwrap().push(message.language().map(Into::into));
         async { Ok::<_, DeliveryError>(()) }
     };
     let step_up = StepUp::builder().otp("SMS", send).build().unwrap();

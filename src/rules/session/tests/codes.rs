@@ -276,22 +276,35 @@ fn a_code_is_compared_for_what_it_was_started() {
 fn a_cancelled_code_is_dead_and_leaves_its_tries() {
     let mut session = started(0);
     guesses(&mut session, 4, 1);
-    assert_eq!(session.cancel_otp("EMAIL"), None, "another channel's code stays");
-    let cancelled = session.cancel_otp("SMS").unwrap();
+    assert_eq!(session.cancel_otp("EMAIL", &policy(), at(16)), None, "another channel's code stays");
+    let cancelled = session.cancel_otp("SMS", &policy(), at(16)).unwrap();
     assert_eq!(may_verify(&cancelled, "SMS", 2), Err(ChallengeError::StateInvalid));
-    assert_eq!(cancelled.cancel_otp("SMS"), None, "it is cancelled already");
+    assert_eq!(cancelled.cancel_otp("SMS", &policy(), at(16)), None, "it is cancelled already");
     assert!(cancelled.may_start_otp(&policy(), at(14)).is_err(), "the resend interval stays");
     let mut again = next(&cancelled, 2, "a", 15);
     assert_eq!(guess(&mut again, false, 16), Some(ChallengeError::ChallengeLimitExceeded), "and so do the tries");
 
     let mut verified = started(0);
     assert_eq!(guess(&mut verified, true, 1), None);
-    assert_eq!(verified.cancel_otp("SMS"), None, "grants stay");
+    assert_eq!(verified.cancel_otp("SMS", &policy(), at(16)), None, "grants stay");
     assert_eq!(may_verify(&verified, "SMS", 2), Err(ChallengeError::AlreadyVerified));
-    assert_eq!(Session::default().cancel_otp("SMS"), None);
+    assert_eq!(Session::default().cancel_otp("SMS", &policy(), at(16)), None);
+
+    // One that has expired is still said to have expired.
+    let expired = started(0);
+    assert_eq!(expired.cancel_otp("SMS", &policy(), at(302)), None);
+    assert!(expired.cancel_otp("SMS", &policy(), at(301)).is_some(), "it may live on another node's clock");
+
+    // A replaced code that is cancelled does not come back when the message of the other channel turns out unsent.
+    let email = NewChallenge { id: ChallengeId(2), ..otp("EMAIL", None) };
+    let replaced =
+        started(0).start_otp(email, &policy(), at(15)).unwrap().cancel_otp("SMS", &policy(), at(16)).unwrap();
+    assert_eq!(may_verify(&replaced, "EMAIL", 16), Ok(()), "another channel's code stays");
+    let (unsent, came_back) = replaced.withdraw_otp(ChallengeId(2), true, at(17)).unwrap();
+    assert_eq!((may_verify(&unsent, "SMS", 17), came_back), (Err(ChallengeError::StateInvalid), None));
 
     // The code that it replaced must not come back when its message turns out unsent.
-    let replaced = next(&started(0), 2, "a", 15).cancel_otp("SMS").unwrap();
+    let replaced = next(&started(0), 2, "a", 15).cancel_otp("SMS", &policy(), at(16)).unwrap();
     let (unsent, came_back) = replaced.withdraw_otp(ChallengeId(2), true, at(16)).unwrap();
     assert_eq!((may_verify(&unsent, "SMS", 16), came_back), (Err(ChallengeError::StateInvalid), None));
 }

@@ -70,43 +70,78 @@ fn the_mark_of_what_was_carried_out_stays() {
     let bound = |name: &str, secs| Granted { operation: Some(operation_of(name)), ..grant_of("A", None, secs) };
     let mut session = Session::with_grants(vec![bound("a", 1), grant_of("B", None, 2), bound("c", 3)]);
     session = session.consume(|index| index < 2, at(4));
-    let mark = Granted { usage: Use::ConsumedAgain(at(4)), ..bound("a", 1) };
+    let spent = |session: &Session, name| session.spent_at(&operation_of(name), at(5));
+    assert_eq!((spent(&session, "a"), spent(&session, "c")), (Some(at(4)), None));
     let dropped = session.without_elevation(&policy(), at(5));
-    assert_eq!(dropped.grants(), std::slice::from_ref(&mark), "of an unbound one nothing stays");
-    assert_eq!(dropped.restore(&[1], 1, at(5)), None, "revoked is revoked");
     let everywhere = session.in_generation(&[], 7, &policy(), at(5));
-    assert_eq!(everywhere.grants(), [Granted { generation: 7, ..mark.clone() }]);
-    assert_eq!(everywhere.restore(&[1], 7, at(5)), None);
+    let moved = Session::default().merged_from(&everywhere, 9);
+    let other_generation = Session::default().merged_from(&session, 9);
+    for session in [&dropped, &everywhere, &moved, &other_generation] {
+        assert_eq!((spent(session, "a"), spent(session, "c")), (Some(at(4)), None));
+        assert_eq!(session.grants(), [], "and no grant");
+        assert_eq!(session.restore(&[1], 1, at(5)), None, "revoked is revoked");
+    }
     let kept = session.in_generation(&[1, 3], 7, &policy(), at(5));
     assert!(kept.restore(&[1], 7, at(5)).is_some(), "the caller's own elevation goes on");
-    assert_eq!(Session::default().merged_from(&everywhere, 9).grants(), everywhere.grants(), "the session moves");
-    assert_eq!(dropped.pruned(at(601 + 3599)).grants().len(), 1);
-    assert_eq!(dropped.pruned(at(601 + 3600)).grants().len(), 0);
+
+    let end = 601 + 3600;
+    assert_eq!(dropped.spent_at(&operation_of("a"), at(end - 1)), Some(at(4)));
+    assert_eq!(dropped.spent_at(&operation_of("a"), at(end)), None);
+    assert_eq!((dropped.pruned(at(end - 1)).marks.len(), dropped.pruned(at(end)).marks.len()), (1, 0));
+    assert_eq!(dropped.keep_until(&policy()), at(end));
 }
 
+/// A grant that was restored has not carried anything out.
 #[test]
-fn live_grants_displace_no_younger_mark() {
+fn a_restored_grant_leaves_no_mark() {
+    let bound = Granted { operation: Some(operation_of("a")), ..grant_of("A", None, 1) };
+    let session = Session::with_grants(vec![bound]).consume(|_| true, at(4)).restore(&[1], 1, at(5)).unwrap();
+    assert_eq!(session.spent_at(&operation_of("a"), at(5)), None);
+    assert_eq!(session.without_elevation(&policy(), at(5)).spent_at(&operation_of("a"), at(5)), None);
+}
+
+/// Marks have a list of their own: neither displaces the other.
+#[test]
+fn marks_and_grants_displace_each_other_not() {
+    let bound = |i: u64| Granted { operation: Some(operation_of(&i.to_string())), ..grant_of("A", None, i) };
+    let mut session = Session::default();
+    session.add_grant(grant_of("SMS", Some("live"), 0));
+    for i in 1..=40 {
+        session.add_grant(bound(i));
+        let last = session.grants().len() - 1;
+        session = session.consume(|index| index == last, at(100 + i));
+    }
+    assert!(session.grants().iter().any(|grant| *grant.channel == *"SMS"), "consumed grants go first");
+    let remembered = |session: &Session| {
+        (1..=40).filter(|i| session.spent_at(&operation_of(&i.to_string()), at(200)).is_some()).collect::<Vec<u64>>()
+    };
+    assert_eq!(remembered(&session), (10..=40).collect::<Vec<_>>(), "fifteen in the list of grants, and sixteen marks");
+    let dropped = session.without_elevation(&policy(), at(200));
+    assert_eq!(remembered(&dropped), (25..=40).collect::<Vec<_>>(), "the latest stay");
+    assert!(dropped.is_within_bounds());
+    let mut again = dropped.clone();
+    for i in 0..16 {
+        again.add_grant(grant_of("B", Some(&i.to_string()), i));
+    }
+    assert_eq!((again.grants().len(), remembered(&again)), (16, remembered(&dropped)));
+}
+
+/// Approved once more: the earlier grant cannot be restored beside the new one, and the later time is remembered.
+#[test]
+fn an_operation_that_is_approved_again_is_carried_out_once_more() {
     let bound = |secs| Granted { operation: Some(operation_of("a")), ..grant_of("A", None, secs) };
     let mut session = Session::with_grants(vec![bound(1)]).consume(|_| true, at(50));
-    for i in 0..15 {
-        session.add_grant(grant_of("A", Some(&i.to_string()), 10 + i));
-    }
-    let is_marked = |session: &Session| session.grants().iter().any(|grant| grant.usage.is_spent());
-    for i in 0..15 {
-        session.add_grant(grant_of("B", Some(&i.to_string()), 60 + i));
-        assert!(is_marked(&session) && session.grants().len() == 16, "older grants go first");
-    }
-    session.add_grant(grant_of("B", Some("last"), 99));
-    assert!(!is_marked(&session), "it is the oldest now");
+    session.add_grant(bound(60));
+    assert_eq!(session.grants(), [bound(60)]);
+    assert_eq!(session.restore(&[1], 1, at(61)), None);
+    assert_eq!(session.spent_at(&operation_of("a"), at(61)), Some(at(50)));
+    session = session.consume(|_| true, at(70));
+    assert_eq!(session.spent_at(&operation_of("a"), at(71)), Some(at(70)));
+    session.add_grant(bound(80));
+    assert_eq!((session.marks.len(), session.spent_at(&operation_of("a"), at(81))), (1, Some(at(70))));
 
-    // Approved once more: the mark stays beside the new grant, and of two marks the last.
-    let mut again = Session::with_grants(vec![bound(1)]).consume(|_| true, at(50));
-    again.add_grant(bound(60));
-    let usages = |session: &Session| session.grants().iter().map(|grant| grant.usage).collect::<Vec<_>>();
-    assert_eq!(usages(&again), [Use::Consumed(at(50)), Use::Fresh]);
-    again = again.consume(|index| index == 1, at(70));
-    again.add_grant(bound(80));
-    assert_eq!(usages(&again), [Use::Consumed(at(70)), Use::Fresh]);
-    again.add_grant(bound(90));
-    assert_eq!(usages(&again), [Use::Consumed(at(70)), Use::Fresh], "a grant still replaces its like");
+    // A mark that comes with another session's id removes no live grant.
+    let old = Session::with_grants(vec![bound(1)]).consume(|_| true, at(50)).without_elevation(&policy(), at(51));
+    let merged = Session::with_grants(vec![bound(60)]).merged_from(&old, 1);
+    assert_eq!((merged.grants(), merged.spent_at(&operation_of("a"), at(61))), (&[bound(60)][..], Some(at(50))));
 }

@@ -1,0 +1,211 @@
+//! [`EndingBody`]: a response's body until the step-up ends, and then what its client understands as an end.
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Response, header::CONTENT_TYPE};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::{
+    engine::{Caller, StepUp, StepUpEnded},
+    guard::refusal::{Refusal, RefusalTerms},
+    rules::{Ended, UnmetReason},
+};
+
+/// A body that is known to be shorter is watched only where it keeps its client waiting.
+const SHORT: u64 = 64 * 1024;
+
+pin_project! {
+    /// A body that ends with the step-up. Made by [`Ending`](crate::guard::Ending).
+    #[derive(Debug)]
+    pub struct EndingBody<B> {
+        #[pin]
+        inner: B,
+        state: State,
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    /// A refusal, or a response that passed without a grant.
+    Free,
+    Watched(Box<Watching>),
+    Ended,
+}
+
+/// A response that is watched.
+pub(super) struct Watching {
+    ended: StepUpEnded,
+    /// Whether the end is waited for: a short body mostly ends by itself.
+    waits: bool,
+    how: How,
+    terms: Arc<RefusalTerms>,
+}
+
+/// What the client understands as the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// An event of `text/event-stream`.
+    Event,
+    /// The status of gRPC, in trailers.
+    Status,
+    /// Anything else breaks off.
+    Error,
+}
+
+/// The step-up has ended that let a response begin, and the response with it: the error of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepUpLost(Ended);
+
+impl StepUpLost {
+    /// Why it has ended.
+    #[must_use]
+    pub const fn why(&self) -> Ended {
+        self.0
+    }
+}
+
+impl fmt::Display for StepUpLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Ended::Expired => "the step-up has expired",
+            Ended::Revoked => "the step-up was revoked",
+            Ended::StoreLost => "the store of step-ups cannot be reached",
+        })
+    }
+}
+
+impl Error for StepUpLost {}
+
+impl Watching {
+    pub(super) fn new<B: Body>(
+        step_up: &StepUp,
+        caller: &Caller,
+        terms: &Arc<RefusalTerms>,
+        response: &Response<B>,
+    ) -> Self {
+        let is = |essence: &[u8]| {
+            let declared = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+            declared.split_at_checked(essence.len()).is_some_and(|(start, _)| start.eq_ignore_ascii_case(essence))
+        };
+        let how = if is(b"text/event-stream") {
+            How::Event
+        } else if is(b"application/grpc") && !is(b"application/grpc-web") {
+            How::Status
+        } else {
+            How::Error
+        };
+        let waits = response.body().size_hint().exact().is_none_or(|length| length > SHORT);
+        Self { ended: step_up.ended(caller, terms.requirement()), waits, how, terms: Arc::clone(terms) }
+    }
+
+    /// The last frame; `None` where the body breaks off.
+    fn last(&self, why: Ended) -> Option<Frame<Bytes>> {
+        let refusal = match why {
+            Ended::Expired => Refusal::StepUpRequired(UnmetReason::Expired.into()),
+            Ended::Revoked => Refusal::StepUpRequired(UnmetReason::Missing.into()),
+            Ended::StoreLost => Refusal::Unavailable,
+        };
+        match self.how {
+            How::Event => {
+                // The blank line first, for an event that was cut off.
+                let mut event = b"\n\nevent: step-up\ndata: ".to_vec();
+                event.extend_from_slice(&self.terms.json(&refusal));
+                event.extend_from_slice(b"\n\n");
+                Some(Frame::data(event.into()))
+            }
+            How::Status => Some(Frame::trailers(self.terms.grpc_trailers(&refusal))),
+            How::Error => None,
+        }
+    }
+}
+
+impl<B> EndingBody<B> {
+    pub(super) fn new(inner: B, watching: Option<Watching>) -> Self {
+        let state = watching.map_or(State::Free, |watching| State::Watched(Box::new(watching)));
+        Self { inner, state }
+    }
+}
+
+impl<B> Body for EndingBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let mut this = self.project();
+        match this.state {
+            State::Ended => return Poll::Ready(None),
+            State::Free => return this.inner.poll_frame(cx).map_err(Into::into),
+            State::Watched(_) => {}
+        }
+        let mut frame = None;
+        if let State::Watched(watching) = this.state {
+            if !watching.waits {
+                frame = Some(this.inner.as_mut().poll_frame(cx));
+                watching.waits = matches!(frame, Some(Poll::Pending));
+            }
+            if watching.waits
+                && let Poll::Ready(why) = Pin::new(&mut watching.ended).poll(cx)
+            {
+                let last = watching.last(why);
+                *this.state = State::Ended;
+                return Poll::Ready(Some(last.ok_or_else(|| StepUpLost(why).into())));
+            }
+        }
+        let next = ready!(match frame {
+            Some(frame) => frame,
+            None => this.inner.poll_frame(cx),
+        });
+        if next.is_none() {
+            // It is not watched any longer.
+            drop(mem::replace(this.state, State::Ended));
+        }
+        Poll::Ready(next.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Ended) || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            // What is added at the end is not known; a body of known length that breaks off is shorter than it said.
+            State::Watched(watching) if watching.how != How::Error => SizeHint::new(),
+            State::Ended => SizeHint::with_exact(0),
+            State::Watched(_) | State::Free => self.inner.size_hint(),
+        }
+    }
+}
+
+/// A refusal.
+impl<B: From<Bytes>> From<Bytes> for EndingBody<B> {
+    fn from(bytes: Bytes) -> Self {
+        Self { inner: bytes.into(), state: State::Free }
+    }
+}
+
+/// A refusal without content.
+impl<B: Default> Default for EndingBody<B> {
+    fn default() -> Self {
+        Self { inner: B::default(), state: State::Free }
+    }
+}
+
+impl fmt::Debug for Watching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watching").field("how", &self.how).finish_non_exhaustive()
+    }
+}
