@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    expiry::{PURGE_INTERVAL, spread},
+    expiry::{CACHES, PURGE_INTERVAL, spread},
     *,
 };
 use crate::{rules::Subject, store::Record};
@@ -200,7 +200,7 @@ fn the_count_and_moka_end_with_what_the_index_holds() {
 
 /// moka frees what has expired in a cache in one go, and until then its writers may have to wait.
 #[test]
-fn no_cache_has_more_than_a_small_part_of_the_records() {
+fn each_cache_has_its_part_of_the_records() {
     const RECORDS: u64 = 4_096;
     let store = MemoryStore::new();
     for i in 0..RECORDS {
@@ -209,7 +209,8 @@ fn no_cache_has_more_than_a_small_part_of_the_records() {
     run_pending_tasks(&store);
     let parts: Vec<_> = store.expiry.caches.iter().map(moka::sync::Cache::entry_count).collect();
     assert_eq!(parts.iter().sum::<u64>(), RECORDS);
-    assert!(parts.iter().all(|part| *part < RECORDS / 8), "{parts:?}");
+    let even = RECORDS / CACHES as u64;
+    assert!(parts.iter().all(|part| part.abs_diff(even) < even / 8), "{parts:?}");
 }
 
 /// T18: users who come, are refused or expire leave nothing behind.
