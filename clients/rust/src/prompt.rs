@@ -31,7 +31,8 @@ pub trait Prompt: Send + Sync + 'static {
     /// Steps up, by the challenge endpoints of the server that refused. The request is repeated once this succeeds.
     ///
     /// It is called once for all requests that wait for the same thing, and dropped with the last of them. At most one
-    /// prompt of a session runs at a time.
+    /// prompt of a session runs at a time. So a prompt must not wait for a request of its own session through the same
+    /// layer: refused, that request would wait for the prompt.
     ///
     /// # Errors
     /// [`PromptError::Cancelled`] where the user does not want to. Any error goes to every request that waits.

@@ -266,6 +266,35 @@ mod tests {
         assert!(read.unmet().is_empty() && read.start().is_empty());
     }
 
+    /// The metadata of an `ErrorInfo` and the JSON of the same refusal.
+    #[cfg(feature = "tonic")]
+    #[test]
+    fn metadata_say_what_the_json_says() {
+        let json = r#"{"errorCode":"STEP_UP_REQUIRED","reason":"spent","scope":"120","maxAge":120,"all":true,
+            "channels":{"otp":["SMS"],"push":["BIO"]},"unmet":[{"channel":"SMS","reason":"too_old","maxAge":60}],
+            "start":["/otp/SMS"],"binding":"b","operation":"{}","spentAt":1800000000000,"enroll":"/e","page":"/p"}"#;
+        let metadata = [
+            ("reason", "spent"),
+            ("scope", "120"),
+            ("maxAge", "120"),
+            ("all", "true"),
+            ("channels", r#"{"otp":["SMS"],"push":["BIO"]}"#),
+            ("unmet", r#"[{"channel":"SMS","reason":"too_old","maxAge":60}]"#),
+            ("start", r#"["/otp/SMS"]"#),
+            ("binding", "b"),
+            ("operation", "{}"),
+            ("spentAt", "1800000000000"),
+            ("enroll", "/e"),
+            ("page", "/p"),
+        ];
+        let metadata = || metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let read = Requirement::from_error_info("STEP_UP_REQUIRED", metadata()).expect("one of ours");
+        assert_eq!(Some(&read), Requirement::from_json(json.as_bytes()).as_ref());
+        assert_eq!((read.reason(), read.scope(), read.operation()), (&Reason::Spent, Some("120"), Some("{}")));
+        assert_eq!((read.unmet().len(), read.all(), read.page()), (1, true, Some("/p")));
+        assert_eq!(Requirement::from_error_info("UNAUTHORIZED", metadata()), None);
+    }
+
     #[test]
     fn debug_leaves_the_binding_out() {
         let bound = r#"{"message":"STEP_UP_REQUIRED","binding":"canary"}"#;

@@ -166,7 +166,7 @@ impl<B: Body> fmt::Debug for ResponseBody<B> {
 
 #[cfg(feature = "tonic")]
 pub(crate) mod later {
-    //! A refusal in trailers: the response has been handed on by then, so that its body continues with the repeated one.
+    //! A refusal in trailers: the response has been handed on by then, so its body continues with the repeated one.
 
     use std::{
         pin::Pin,

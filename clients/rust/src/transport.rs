@@ -51,6 +51,10 @@ where
         Box::pin(async move {
             poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
             let response = service.call(request.map(B::whole)).await.map_err(Into::into)?;
+            #[cfg(feature = "reqwest")]
+            if response.extensions().get::<crate::response::FromElsewhere>().is_some() {
+                return Err("the challenge endpoint redirects to another origin".into());
+            }
             let (parts, body) = response.into_parts();
             Ok(Response::from_parts(parts, collect(body).await?))
         })

@@ -22,6 +22,11 @@ use crate::{
 /// A refusal that a redirect to another origin has led to is no refusal of the server that was asked, and is passed on
 /// as it is.
 ///
+/// # Security
+/// The client follows redirects by its own policy, those of a challenge endpoint, too: a 307 takes the code along.
+/// Where the server is not trusted that far, build the client with
+/// [`redirect::Policy::none`](reqwest::redirect::Policy::none).
+///
 /// # Example
 /// ```no_run
 /// use tower::Layer;

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt};
 use tower_step_up_client::{
-    Error, StepUpClient,
+    ChallengeError, Challenges, Error, PromptError, StepUpClient,
     adapters::{hyper_util, reqwest::Reqwest},
 };
 
@@ -103,6 +103,22 @@ async fn a_refusal_behind_a_redirect_to_another_origin_passes() {
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     assert!(matches!(send("here").await, Err(Error::StillRefused(_))));
     assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+/// What another server says to a challenge is no success.
+#[tokio::test]
+async fn a_challenge_behind_a_redirect_to_another_origin_fails() {
+    let elsewhere = serve(Router::new().route("/otp/SMS", post(async || StatusCode::NO_CONTENT))).await;
+    let to = format!("http://{elsewhere}/otp/SMS");
+    let refusal = || (StatusCode::FORBIDDEN, Json(json!({ "errorCode": "STEP_UP_REQUIRED", "start": ["/otp/SMS"] })));
+    let app = Router::new().route("/transfers", post(async move || refusal()));
+    let asked = serve(app.route("/otp/SMS", post(async move || Redirect::temporary(&to)))).await;
+    let prompt = Ask::new(async |_, challenges: Challenges| Ok(challenges.start("SMS").await?));
+    let http = reqwest::Client::new();
+    let client = StepUpClient::new(prompt).layer(Reqwest::new(http.clone()));
+    let outcome = client.execute(http.post(format!("http://{asked}/transfers")).body(TEN).build().unwrap()).await;
+    let Err(Error::Prompt(_, PromptError::Challenge(error))) = &outcome else { panic!("{outcome:?}") };
+    assert!(matches!(**error, ChallengeError::Unreachable(_)), "{error:?}");
 }
 
 #[tokio::test]
