@@ -1,16 +1,19 @@
-//! A third-party client: Python's grpcio against `examples/grpc/tonic`, with only the `.proto` files.
+//! Third-party clients: Python's grpcio against `examples/grpc/tonic`, with only the `.proto` files.
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 const PACKAGES: [&str; 2] = ["grpcio-tools", "googleapis-common-protos"];
 
-/// A Python with its packages, in a virtual environment under `target/`.
+/// A Python with its packages, in a virtual environment under `target/`. One test installs them.
 fn python() -> PathBuf {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpc-python");
     let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let has_packages = || {
@@ -77,4 +80,49 @@ fn grpcio_steps_up_and_reads_the_reason() {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{out}");
     assert!(output.status.success() && out.ends_with("done\n"), "{out}{err}");
+}
+
+/// Runs the snippet for this login, and types these lines.
+fn snippet(generated: &Path, address: &str, login: &str, typed: &str) -> Output {
+    let snippet = Path::new(env!("CARGO_MANIFEST_DIR")).join("snippets/step_up.py");
+    let mut process = Command::new(python())
+        .arg(snippet)
+        .args([address, login])
+        .env("PYTHONPATH", generated)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One that has failed already does not read it; its output says why.
+    let _ = process.stdin.take().unwrap().write_all(typed.as_bytes());
+    process.wait_with_output().unwrap()
+}
+
+#[test]
+fn the_snippet_steps_up_and_repeats_once() {
+    let generated = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpc-snippet");
+    fs::create_dir_all(&generated).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let out = |option: &str| format!("--{option}={}", generated.display());
+    let protoc = Command::new(python())
+        .args(["-m", "grpc_tools.protoc", "-Iproto", &out("python_out"), &out("grpc_python_out")])
+        .args(["bank/v1/bank.proto", "stepup/v1/step_up.proto"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(protoc.status.success(), "{protoc:?}");
+
+    let example = Example::start();
+    for (login, typed, passes, says) in [
+        ("alice-1", "000000\n123456\n", true, "passed: 10 to bob, approved by SMS\n"),
+        ("alice-1", "", true, "passed: 10 to bob, approved by SMS\n"),
+        ("alice-2", "\n", false, "Cancelled\n"),
+        ("bob-1", "123456\n", false, "This channel is not enrolled"),
+    ] {
+        let output = snippet(&generated, &example.address, login, typed);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.success(), passes, "{login}: {out}{err}");
+        assert!(if passes { out.ends_with(says) } else { err.contains(says) }, "{login}: {out}{err}");
+    }
 }
