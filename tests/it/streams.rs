@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use testkit::FaultyStore;
 use tokio::time::{Instant, sleep, timeout};
-use tower::{Layer, Service, ServiceExt};
+use tower::{Service, ServiceExt};
 use tower_step_up::{
     Binding, Caller, Ended, ManualClock, MemoryStore, RequireStepUp, Requirement, StepUp,
     guard::{EndingBody, StepUpLost},

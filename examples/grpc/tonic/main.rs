@@ -10,11 +10,7 @@ use bank::{
     Account, AccountsRequest, AccountsResponse, Payment, TransferRequest, TransferResponse, WatchRequest, bank_server,
     payments_server,
 };
-use tokio::{
-    net::TcpListener,
-    sync::mpsc,
-    time::{interval, timeout},
-};
+use tokio::{net::TcpListener, sync::mpsc, time::interval};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Request, Response, Status,
@@ -22,9 +18,7 @@ use tonic::{
     service::{InterceptorLayer, Routes},
     transport::{Server, server::TcpIncoming},
 };
-use tower_step_up::{
-    Caller, Clock, ConfigError, EnrollmentError, Recipient, RequireStepUp, StepUp, SystemClock, discard,
-};
+use tower_step_up::{Caller, ConfigError, EnrollmentError, Recipient, RequireStepUp, StepUp, discard};
 
 /// Generated from `proto/bank/v1/bank.proto`.
 #[allow(clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
@@ -60,25 +54,15 @@ struct Payments;
 impl payments_server::Payments for Payments {
     type WatchStream = ReceiverStream<Result<Payment, Status>>;
 
-    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        // + The guard checks only when the stream is opened, so the stream ends itself when the grant expires. To end
-        //   it at a logout as well, call `step_up.authorize(..)` before each message.
-        let grant = request.extensions().get::<Caller>().and_then(Caller::grant);
-        let expires_at = grant.ok_or_else(|| Status::internal("not guarded"))?.expires_at();
-        let left = expires_at.saturating_since(SystemClock.now());
-
+    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
-            let payments = async {
-                let mut every_second = interval(Duration::from_secs(1));
-                let mut number = 1;
-                while sender.send(Ok(Payment { number })).await.is_ok() {
-                    every_second.tick().await;
-                    number += 1;
-                }
-            };
-            if timeout(left, payments).await.is_err() {
-                let _ = sender.send(Err(Status::permission_denied("the step-up has ended"))).await;
+            let mut every_second = interval(Duration::from_secs(1));
+            let mut number = 1;
+            // Until the client, or the guard, drops the stream.
+            while sender.send(Ok(Payment { number })).await.is_ok() {
+                every_second.tick().await;
+                number += 1;
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
@@ -130,7 +114,8 @@ pub(crate) fn routes() -> Result<Routes, ConfigError> {
     let step_up = step_up.grpc_domain("bank.example").build()?;
     let guard = RequireStepUp::new(&step_up).grpc();
 
-    let payments = guard.clone().layer(payments_server::PaymentsServer::new(Payments)); // + wrapped
+    // + Its stream ends with the step-up: when that expires, is dropped or revoked.
+    let payments = guard.clone().ending().layer(payments_server::PaymentsServer::new(Payments));
     let guard = guard.exempt(bank_server::SERVICE_NAME, "Accounts")?;
     Ok(Routes::new(guard.layer(bank_server::BankServer::new(Bank))) // + wrapped
         .add_service(payments)

@@ -15,6 +15,7 @@ mod proxy;
 mod resent;
 mod secured;
 mod sentinel;
+mod streams;
 mod wire;
 
 use testkit::{life, server, server::Server};

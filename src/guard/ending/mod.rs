@@ -41,13 +41,21 @@ impl<G> Ending<G> {
     pub(super) fn new(guard: G, step_up: StepUp, terms: Arc<RefusalTerms>) -> Self {
         Self { guard, ends: Ends { step_up, terms } }
     }
+
+    /// Wraps a service, as [`Layer::layer`] does, without the trait in scope.
+    pub fn layer<Svc>(&self, inner: Svc) -> G::Service
+    where
+        G: Layer<EndingService<Svc>>,
+    {
+        self.guard.layer(EndingService { inner, ends: self.ends.clone() })
+    }
 }
 
 impl<G: Layer<EndingService<Svc>>, Svc> Layer<Svc> for Ending<G> {
     type Service = G::Service;
 
     fn layer(&self, inner: Svc) -> G::Service {
-        self.guard.layer(EndingService { inner, ends: self.ends.clone() })
+        Self::layer(self, inner)
     }
 }
 
