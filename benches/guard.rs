@@ -276,12 +276,20 @@ fn million() {
     };
     let callers: Vec<_> = (0..400_000).map(|_| Caller::user(random()).session("1")).collect();
     let (mut a, mut b) = (callers.iter().cycle(), callers.iter().cycle());
+    // One lookup in the map that the store's index is made of, by keys of half the size and with nothing else to do.
+    let key =
+        |user: usize| u128::try_from(user).unwrap_or_default().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let map = papaya::HashMap::builder().hasher(foldhash::fast::RandomState::default()).build();
+    (0..USERS).for_each(|user| _ = map.pin().insert(key(user), user));
+    let keys: Vec<_> = (0..400_000).map(|_| key(random())).collect();
+    let mut c = keys.iter().cycle();
     compare(
         "A plain service, a million sessions, uniform (goal 700 over the no-op)",
         5000,
         &mut [
             ("no-op layer", Box::new(|| discard_result(call(&mut no_op, a.next().unwrap())))),
             ("guard, passes", Box::new(|| discard_result(call(&mut guarded, b.next().unwrap())))),
+            ("one lookup in a bare map", Box::new(|| discard_result(map.pin().get(c.next().unwrap()).copied()))),
         ],
     );
     let mut worst = Duration::ZERO;
