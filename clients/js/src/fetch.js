@@ -1,0 +1,43 @@
+import { StepUpError } from './errors.js';
+import { prepare } from './replay.js';
+import { stepUps } from './step-up.js';
+/** @import { EnsureOptions, StepUpOptions } from './step-up.js' */
+
+/**
+ * @typedef {typeof globalThis.fetch & { ensure: (wanted?: EnsureOptions) => Promise<void> }} StepUpFetch
+ */
+
+/**
+ * A fetch that prompts where a guard refuses, and then repeats the request once. Other responses are passed on untouched.
+ *
+ * Rejects with a `StepUpError` where the user cancels, the repeated request is refused, too, or the body was a stream.
+ * @param {typeof globalThis.fetch} fetch
+ * @param {StepUpOptions} options
+ * @returns {StepUpFetch}
+ */
+export function withStepUp(fetch, options) {
+  const { stepUp, read, ensure } = stepUps({ ...options, fetch });
+
+  /**
+   * @param {RequestInfo | URL} input
+   * @param {RequestInit} [init]
+   */
+  async function stepUpFetch(input, init) {
+    const { sent, first, again } = await prepare(input, init);
+    const response = await fetch(...first);
+    const refusal = await read(response, sent);
+    if (!refusal) {
+      if (again && again[0] !== input) await /** @type {Request} */ (again[0]).body?.cancel();
+      return response;
+    }
+    response.body?.cancel().catch(() => {});
+    if (!again) throw new StepUpError('BODY_NOT_REPLAYABLE', refusal);
+    await stepUp(refusal, sent);
+    const repeated = await fetch(...again);
+    const second = await read(repeated, sent);
+    if (second) throw new StepUpError('REFUSED_AGAIN', second);
+    return repeated;
+  }
+
+  return Object.assign(stepUpFetch, { ensure });
+}
