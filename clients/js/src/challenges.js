@@ -11,61 +11,58 @@ import { channelsOf } from './refusal.js';
  * @property {HeadersInit | (() => HeadersInit | Promise<HeadersInit>)} [headers] what authenticates the session
  * @property {RequestCredentials} [credentials]
  * @property {string} [language] of the messages that are sent to the user
+ * @property {AbortSignal | null} [signal] of all calls but `cancel`
  */
-/** @typedef {Purpose & { signal?: AbortSignal }} Aim what a challenge is for: a refusal, or a part of one */
 /** @typedef {ReturnType<typeof challenges>} Challenges */
 
 /**
  * A client of the challenge endpoints. Every method rejects with a `ChallengeError`.
  * @param {ChallengesOptions} options
  */
-export function challenges({ base, fetch = globalThis.fetch, headers, credentials, language }) {
+export function challenges({ base, fetch = globalThis.fetch, headers, credentials, language, signal }) {
   /**
    * @param {string} method
    * @param {string[]} path
-   * @param {AbortSignal} [signal]
    * @param {object} [body]
+   * @returns {Promise<any>} the JSON, and the time of the server
    */
-  async function call(method, path, signal, body) {
+  async function call(method, path, body) {
     const sent = new Headers(typeof headers === 'function' ? await headers() : headers);
     if (language) sent.set('accept-language', language);
-    const json = body && JSON.stringify(body);
-    const content = json === '{}' ? undefined : json;
-    if (content) sent.set('content-type', 'application/json');
-    /** @type {Response} */
+    if (body) sent.set('content-type', 'application/json');
     let response;
-    let answer;
+    let answer = {};
     try {
-      const url = [base, ...path.map(encodeURIComponent)].join('/');
-      // A code must not follow a redirect to somewhere else.
-      response = await fetch(url, { method, headers: sent, body: content, credentials, signal, redirect: 'error', cache: 'no-store' });
-      answer = await response.text();
+      response = await fetch([base, ...path.map(encodeURIComponent)].join('/'), {
+        method,
+        headers: sent,
+        body: body && JSON.stringify(body),
+        credentials,
+        signal: method === 'DELETE' ? undefined : signal,
+        redirect: 'error', // A code must not follow to somewhere else.
+      });
+      if (response.status !== 204) answer = { ...await response.json() };
     } catch (cause) {
       signal?.throwIfAborted();
-      throw new ChallengeError(0, { errorCode: 'NETWORK', message: 'No response' }, { cause });
-    }
-    try {
-      answer = JSON.parse(answer);
-    } catch {
-      answer = {};
+      throw new ChallengeError(response?.status ?? 0, { errorCode: 'NETWORK', message: 'No response' }, cause);
     }
     if (!response.ok) throw new ChallengeError(response.status, answer);
-    return { answer, at: Date.parse(response.headers.get('date') ?? '') || Date.now() };
+    return { ...answer, at: Date.parse(String(response.headers.get('date'))) || Date.now() };
   }
 
   /**
    * @param {'otp' | 'push'} kind
    * @param {string} channel
-   * @param {Aim} aim
+   * @param {Purpose} [purpose]
    * @returns {Promise<any>}
    */
-  async function begin(kind, channel, { scope, binding, operation, signal }) {
+  async function begin(kind, channel, { scope, binding, operation } = {}) {
     try {
-      return (await call('POST', [kind, channel], signal, { scope, binding })).answer;
-    } catch (error) {
-      if (!(error instanceof ChallengeError) || error.status) throw error;
+      return await call('POST', [kind, channel], scope ?? binding ? { scope, binding } : undefined);
+    } catch (/** @type {any} */ error) {
+      if (error.errorCode !== 'NETWORK') throw error;
       // The response may be what was lost.
-      const pending = await client.status({ signal }).then((status) => status.pending[kind], () => undefined);
+      const pending = await client.status().then((status) => status.pending[kind], () => undefined);
       if (pending?.channel === channel && pending.scope === scope && pending.operation === operation) return pending;
       throw error;
     }
@@ -75,27 +72,25 @@ export function challenges({ base, fetch = globalThis.fetch, headers, credential
     /**
      * Sends a one-time code.
      * @param {string} channel
-     * @param {Aim} [aim]
+     * @param {Purpose} [purpose]
+     * @returns {Promise<void>}
      */
-    async start(channel, aim = {}) {
-      await begin('otp', channel, aim);
-    },
+    start: (channel, purpose) => begin('otp', channel, purpose),
 
     /**
      * Verifies a code. A code that was verified before counts where its grant is alive.
      * @param {string} channel
      * @param {string} code separators and invisible characters are removed
-     * @param {Aim} [aim]
+     * @param {Purpose} [purpose]
      */
-    async verify(channel, code, aim = {}) {
-      const { scope, binding, signal } = aim;
+    async verify(channel, code, purpose = {}) {
+      const { scope, binding } = purpose;
       try {
-        await call('POST', ['otp', channel, 'verify'], signal, { verificationCode: cleanCode(code), scope, binding });
-      } catch (error) {
+        await call('POST', ['otp', channel, 'verify'], { verificationCode: cleanCode(code), scope, binding });
+      } catch (/** @type {any} */ error) {
+        if (error.errorCode !== 'ALREADY_VERIFIED') throw error;
         // For a bound request its repetition shows whether the grant is for it.
-        if (!(error instanceof ChallengeError) || error.errorCode !== 'ALREADY_VERIFIED') throw error;
-        const only = { otp: [channel], push: [], proof: [] };
-        if (!binding && !isSatisfied(await client.status({ signal }), { ...aim, channels: only })) throw error;
+        if (!binding && !isSatisfied(await client.status(), { ...purpose, channels: { otp: [channel] } })) throw error;
       }
     },
 
@@ -103,50 +98,33 @@ export function challenges({ base, fetch = globalThis.fetch, headers, credential
      * Sends a push. Show the `number` where there is one: the user types it on the phone. It is missing where the
      * response was lost.
      * @param {string} channel
-     * @param {Aim} [aim]
+     * @param {Purpose} [purpose]
      * @returns {Promise<{ id: string, number?: string }>}
      */
-    async startPush(channel, aim = {}) {
-      const { id, number } = await begin('push', channel, aim);
-      return { id, number };
-    },
+    startPush: (channel, purpose) => begin('push', channel, purpose),
 
     /**
      * @param {string} channel
      * @param {string} id
-     * @param {{ signal?: AbortSignal }} [options]
      * @returns {Promise<{ id: string, status: 'PENDING' | 'VERIFIED' | 'DECLINED' | 'EXPIRED', expiresIn: number }>}
      */
-    async pollPush(channel, id, { signal } = {}) {
-      return (await call('GET', ['push', channel, id], signal)).answer;
-    },
+    pollPush: (channel, id) => call('GET', ['push', channel, id]),
 
     /**
      * Cancels a pending code, or the push with this id.
      * @param {string} channel
      * @param {string} [id]
-     * @param {{ signal?: AbortSignal }} [options]
+     * @returns {Promise<void>}
      */
-    async cancel(channel, id, { signal } = {}) {
-      await call('DELETE', id ? ['push', channel, id] : ['otp', channel], signal);
-    },
+    cancel: (channel, id) => call('DELETE', id ? ['push', channel, id] : ['otp', channel]),
 
     /**
      * What the session holds, and what the user has enrolled.
-     * @param {{ signal?: AbortSignal }} [options]
      * @returns {Promise<Status>}
      */
-    async status({ signal } = {}) {
-      const { answer, at } = await call('GET', [], signal);
-      return { grants: [], pending: {}, to: {}, ...answer, channels: channelsOf(answer.channels), at };
-    },
-
-    /**
-     * Drops the elevation.
-     * @param {{ signal?: AbortSignal }} [options]
-     */
-    async drop({ signal } = {}) {
-      await call('DELETE', [], signal);
+    async status() {
+      const status = await call('GET', []);
+      return { grants: [], pending: {}, to: {}, ...status, channels: channelsOf(status.channels) };
     },
   };
   return client;

@@ -2,23 +2,23 @@
 
 /** @typedef {'CANCELLED' | 'REFUSED_AGAIN' | 'BODY_NOT_REPLAYABLE' | 'SPENT'} StepUpErrorCode */
 
-/** @type {Record<StepUpErrorCode, string>} */
-const MESSAGES = {
-  CANCELLED: 'The step-up was cancelled',
-  REFUSED_AGAIN: 'Refused again after the step-up',
-  BODY_NOT_REPLAYABLE: 'A step-up is required, and a stream cannot be sent again: call ensure() before sending it',
-  SPENT: 'This step-up has been used: ask the user before starting another',
-};
-
-/** A request that a guard refused, and that was not let through in the end. */
+/**
+ * A request that a guard refused, and that was not let through in the end. Its `code` says why:
+ *
+ * - `CANCELLED`: the user did not step up.
+ * - `REFUSED_AGAIN`: the repeated request was refused, too.
+ * - `BODY_NOT_REPLAYABLE`: the body is a stream; call `ensure` before such a request.
+ * - `SPENT`: the request has passed before, and nothing asks the user whether to repeat it.
+ */
 export class StepUpError extends Error {
+  name = 'StepUpError';
+
   /**
    * @param {StepUpErrorCode} code
    * @param {Refusal} refusal
    */
   constructor(code, refusal) {
-    super(MESSAGES[code]);
-    this.name = 'StepUpError';
+    super(code);
     this.code = code;
     /** What the guard asks for. */
     this.refusal = refusal;
@@ -32,22 +32,23 @@ export class StepUpError extends Error {
  * @property {string} error such as `REQUIRED` or `SIZE`
  */
 
-/** A refusal of a challenge endpoint; status 0 and `NETWORK` where there was no response. */
+/** A refusal of a challenge endpoint. Its code is `NETWORK` where no response arrived (status 0), or one that is not theirs. */
 export class ChallengeError extends Error {
+  name = 'ChallengeError';
+
   /**
    * @param {number} status
    * @param {any} body
-   * @param {ErrorOptions} [options]
+   * @param {unknown} [cause]
    */
-  constructor(status, body, options) {
-    super(String(body?.message ?? `The server answered ${status}`), options);
-    this.name = 'ChallengeError';
+  constructor(status, { message, errorCode, retryAfter, syntaxErrors }, cause) {
+    super(message, { cause });
     this.status = status;
     /** @type {string} */
-    this.errorCode = String(body?.errorCode ?? 'UNKNOWN');
+    this.errorCode = errorCode;
     /** @type {number | undefined} seconds to wait, from the body */
-    this.retryAfter = body?.retryAfter >= 0 ? Number(body.retryAfter) : undefined;
+    this.retryAfter = retryAfter;
     /** @type {{ invalidFields: InvalidField[] } | undefined} */
-    this.syntaxErrors = body?.syntaxErrors;
+    this.syntaxErrors = syntaxErrors;
   }
 }

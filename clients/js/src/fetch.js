@@ -26,14 +26,10 @@ export function withStepUp(fetch, options) {
     const { sent, first, again } = await prepare(input, init);
     const response = await fetch(...first);
     const refusal = await read(response, sent);
-    if (!refusal) {
-      if (again && again[0] !== input) await /** @type {Request} */ (again[0]).body?.cancel();
-      return response;
-    }
-    response.body?.cancel().catch(() => {});
+    if (!refusal) return response;
     if (!again) throw new StepUpError('BODY_NOT_REPLAYABLE', refusal);
     await stepUp(refusal, sent);
-    const repeated = await fetch(...again);
+    const repeated = await fetch(...await again());
     const second = await read(repeated, sent);
     if (second) throw new StepUpError('REFUSED_AGAIN', second);
     return repeated;

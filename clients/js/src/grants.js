@@ -33,24 +33,23 @@
  * @property {string} [operation]
  * @property {number} [maxAge]
  * @property {boolean} [all]
- * @property {import('./refusal.js').Channels} [channels]
+ * @property {Partial<import('./refusal.js').Channels>} [channels]
  * @property {{ channel: string, maxAge?: number }[]} [unmet]
+ * @property {number} [minRemaining] seconds that a grant must last
  */
 
 /**
  * Whether grants are alive that are young enough and of the wanted scope. Bound ones are for one request and do not count.
  * @param {Status} status
  * @param {Purpose} purpose
- * @param {number} [minRemaining] seconds
  */
-export function isSatisfied({ grants, at }, { scope, maxAge, all, channels, unmet }, minRemaining = 0) {
+export function isSatisfied({ grants, at }, { scope, maxAge = Infinity, all, channels = {}, unmet = [], minRemaining = 1 }) {
   /** @param {string} [channel] */
   const has = (channel) => {
-    const age = unmet?.find((part) => part.channel === channel)?.maxAge ?? maxAge ?? Infinity;
-    return grants.some((grant) => !grant.bound && grant.scope === scope && grant.expiresIn > 0 && grant.expiresIn >= minRemaining
+    const age = unmet.find((part) => part?.channel === channel)?.maxAge ?? maxAge;
+    return grants.some((grant) => !grant.bound && grant.scope === scope && grant.expiresIn >= minRemaining
       && at - grant.verifiedAt <= age * 1000 && (!channel || grant.channel === channel));
   };
-  const accepted = channels ? [...channels.otp, ...channels.push, ...channels.proof] : [];
-  if (!accepted.length) return has();
-  return all ? accepted.every(has) : accepted.some(has);
+  const accepted = Object.values(channels).flat();
+  return accepted.length ? accepted[all ? 'every' : 'some'](has) : has();
 }

@@ -2,7 +2,6 @@ export { challenges } from './challenges.js';
 export { cleanCode } from './code.js';
 export { ChallengeError, StepUpError } from './errors.js';
 export { withStepUp } from './fetch.js';
-export { isSatisfied } from './grants.js';
 /**
  * @typedef {import('./refusal.js').Refusal} Refusal
  * @typedef {import('./refusal.js').Channels} Channels

@@ -10,113 +10,68 @@
  * @property {number} [maxAge] seconds
  * @property {boolean} [all] each of the channels is needed
  * @property {{ channel: string, reason: string, maxAge?: number }[]} [unmet]
+ * @property {number} [minRemaining] seconds that a step-up must last, where `ensure` asks
  * @property {string} [binding] binds the step-up to this one request
  * @property {string} [operation] the text that will be approved
  * @property {number} [spentAt] milliseconds since the epoch
- * @property {string} [enroll] page where the user enrolls a channel
- * @property {string} [page] page that steps up without script
+ * @property {string} [enroll] a path or URL, unchecked, where the user enrolls a channel
+ * @property {string} [page] a path or URL, unchecked, that steps up without script
  */
 
 /** The path of the specification, where neither an option nor a refusal names another. */
 export const CHALLENGES = '/stepup/challenges';
-const REQUIRED = 'STEP_UP_REQUIRED';
-const CHANNEL = /^[\w-]{1,32}$/;
+export const REQUIRED = 'STEP_UP_REQUIRED';
 
-/** @type {(value: unknown) => string | undefined} */
-const text = (value) => (typeof value === 'string' ? value : undefined);
-/** @type {(value: any) => number | undefined} */
-const number = (value) => (Number.isFinite(value) && value >= 0 ? value : undefined);
-/** @type {(value: unknown) => any[]} */
-const list = (value) => (Array.isArray(value) ? value : []);
-/** @type {(value: unknown) => string[]} */
-const names = (value) => list(value).filter((name) => text(name) && CHANNEL.test(name));
+/** @type {(value: any) => any[]} */
+const list = (value) => [value ?? []].flat();
+/** @type {(value: any) => string[]} */
+const names = (value) => list(value).filter((name) => /^[\w-]{1,32}$/.test(name));
 
 /**
- * Channels by kind, without anything that is not a channel's name.
+ * Channels by kind, without what cannot be the name of a channel.
  * @param {any} value
  * @returns {Channels}
  */
-export const channelsOf = (value) => ({ otp: names(value?.otp), push: names(value?.push), proof: names(value?.proof) });
+export const channelsOf = ({ otp, push, proof } = {}) => ({ otp: names(otp), push: names(push), proof: names(proof) });
 
 /**
- * A link for the user: HTTP only, so no script.
- * @param {unknown} value
- * @param {string} url
- */
-function link(value, url) {
-  if (!text(value) || !URL.canParse(String(value), url)) return undefined;
-  const { protocol, href } = new URL(String(value), url);
-  return /^https?:$/.test(protocol) ? href : undefined;
-}
-
-/**
- * URL of the challenge endpoints; throws where it leads to another origin than that of the request.
- * @param {string} path
- * @param {string} url
- */
-export function challengesAt(path, url) {
-  const { origin, pathname, username, search, hash } = new URL(path, url);
-  if (origin !== new URL(url).origin || username || search || hash) throw new TypeError(`Not of the same origin: ${path}`);
-  return origin + pathname.replace(/\/$/, '');
-}
-
-/**
- * @param {unknown} starts
- * @param {string} url
- */
-function fromStarts(starts, url) {
-  const bases = list(starts).map((start) => {
-    const found = /^(.*)\/(?:otp|push)\/[\w-]{1,32}$/.exec(challengesAt(start, url));
-    if (!found) throw new TypeError('Not a start of a challenge');
-    return found[1];
-  });
-  if (new Set(bases).size > 1) throw new TypeError('Starts of several kinds of endpoints');
-  return bases[0];
-}
-
-/**
- * Reads the JSON of a response. Only known fields of the right type are taken over.
+ * Reads the JSON of a response. Of its objects only those that are known are taken over.
  * @param {any} body
  * @param {string} url of the request
- * @param {string} [challenges] base path, where the application names it
- * @returns {Refusal | undefined} nothing where it is no refusal of a guard, or leads to another origin
+ * @param {string} [base] of the challenge endpoints, where the application names it
+ * @returns {Refusal | undefined} nothing where it is no refusal of a guard
+ * @throws {TypeError} where it leads to another origin
  */
-export function refusalOf(body, url, challenges) {
+export function refusalOf(body, url, base) {
   if (body?.errorCode !== REQUIRED && body?.message !== REQUIRED) return undefined;
-  try {
-    const base = fromStarts(body.start, url);
-    return {
-      reason: text(body.reason) ?? 'missing',
-      challenges: challenges ? challengesAt(challenges, url) : base ?? challengesAt(CHALLENGES, url),
-      channels: channelsOf(body.channels),
-      scope: text(body.scope),
-      maxAge: number(body.maxAge),
-      all: body.all === true,
-      unmet: list(body.unmet)
-        .filter((part) => text(part?.channel))
-        .map(({ channel, reason, maxAge }) => ({ channel, reason: text(reason) ?? 'missing', maxAge: number(maxAge) })),
-      binding: text(body.binding),
-      operation: text(body.operation),
-      spentAt: number(body.spentAt),
-      enroll: link(body.enroll, url),
-      page: link(body.page, url),
-    };
-  } catch {
-    return undefined;
-  }
+  const { origin } = new URL(url);
+  /** @param {string} path */
+  const pathOf = (path) => {
+    const found = new URL(path, url);
+    if (found.origin !== origin) throw new TypeError(path);
+    return found.pathname;
+  };
+  const bases = list(body.start).map((start) => /^(.*)\/(otp|push)\/[\w-]+$/.exec(pathOf(start))?.[1]);
+  const path = pathOf(base ?? bases[0] ?? CHALLENGES);
+  return {
+    reason: 'missing',
+    ...Object.fromEntries(Object.entries(body).filter(([, value]) => Object(value) !== value)),
+    challenges: origin + path.replace(/\/$/, ''),
+    channels: channelsOf(body.channels),
+    unmet: list(body.unmet),
+  };
 }
 
 /**
  * The refusal in a response, which is left unread.
  * @param {Response} response
  * @param {string} url of the request
- * @param {string} [challenges]
+ * @param {string} [base]
  */
-export async function readRefusal(response, url, challenges) {
-  if (response.status !== 403 && response.status !== 401) return undefined;
-  if (!/json/i.test(response.headers.get('content-type') ?? '')) return undefined;
+export async function readRefusal(response, url, base) {
+  if (![401, 403].includes(response.status) || !/json/.test(response.headers.get('content-type') ?? '')) return undefined;
   try {
-    return refusalOf(JSON.parse(await response.clone().text()), url, challenges);
+    return refusalOf(JSON.parse(await response.clone().text()), url, base);
   } catch {
     return undefined;
   }

@@ -1,8 +1,9 @@
 import { challenges } from './challenges.js';
 import { StepUpError } from './errors.js';
 import { isSatisfied } from './grants.js';
-import { CHALLENGES, challengesAt, channelsOf, readRefusal } from './refusal.js';
-import { abortable, exclusive, telling } from './tabs.js';
+import { CHALLENGES, REQUIRED, readRefusal, refusalOf } from './refusal.js';
+import { absolute } from './replay.js';
+import { now, telling, turns } from './tabs.js';
 /** @import { Refusal } from './refusal.js' */
 /** @import { Sent } from './replay.js' */
 
@@ -23,13 +24,12 @@ import { abortable, exclusive, telling } from './tabs.js';
  * @property {Prompt} prompt
  * @property {(refusal: Refusal) => boolean | Promise<boolean>} [confirmSpent] asks the user whether to repeat a request
  *   whose step-up was used at `spentAt`
- * @property {string} [challenges] path of the challenge endpoints; otherwise the `start` of the refusal says it
+ * @property {string} [challenges] path or URL of the challenge endpoints; otherwise the `start` of the refusal says it
  * @property {HeadersInit | (() => HeadersInit | Promise<HeadersInit>)} [headers] for the challenge endpoints; otherwise
  *   the `Authorization` of the refused request
- * @property {RequestCredentials} [credentials] for the challenge endpoints; otherwise those of the refused request
+ * @property {RequestCredentials} [credentials] for the challenge endpoints; `include` where cookies go to another origin
  * @property {string[]} [origins] other origins whose refusals are answered; otherwise only that of the page
  * @property {string} [language] of the messages to the user
- * @property {boolean} [tabs] whether tabs prompt together; otherwise where there is a document
  */
 /**
  * @typedef {object} EnsureOptions
@@ -37,79 +37,68 @@ import { abortable, exclusive, telling } from './tabs.js';
  * @property {number} [maxAge] seconds
  * @property {number} [minRemaining] seconds that the step-up must last
  * @property {Partial<import('./refusal.js').Channels>} [channels]
- * @property {string} [url] of the application, where it is not that of the page
  * @property {AbortSignal} [signal]
  */
-/** @typedef {{ done: Promise<void>, waiting: number, abort: AbortController, subject?: string, check: () => void }} Round */
+/** @typedef {{ done: Promise<void>, subject?: string, waiting: number, abort: AbortController, look: () => Promise<boolean> }} Round */
 
 /**
  * What fetch and axios share: it recognises refusals, and prompts once for all that wait for the same.
  * @param {StepUpOptions & { fetch?: typeof globalThis.fetch }} options
  */
 export function stepUps(options) {
-  const { fetch, prompt, confirmSpent, language, origins = [], tabs = typeof document === 'object' } = options;
+  const { prompt, confirmSpent, challenges: base, origins = [] } = options;
   /** @type {Map<unknown, Round>} */
   const rounds = new Map();
-  /** @type {Map<unknown, number>} */
-  const finished = new Map();
-  /** @type {Map<string, number>} */
-  const elsewhere = new Map();
-  const tell = telling(tabs, ({ subject, time }) => {
-    elsewhere.set(subject, time);
-    for (const round of rounds.values()) if (round.subject === subject) round.check();
-  });
-
-  /** @param {Refusal} refusal @param {Sent} sent */
-  const clientFor = (refusal, sent) => challenges({
-    base: refusal.challenges,
-    fetch,
-    language,
-    credentials: options.credentials ?? sent.credentials,
-    headers: options.headers ?? (sent.headers.has('authorization') ? { authorization: sent.headers.get('authorization') ?? '' } : {}),
+  /** When a step-up ended, by what it was for. @type {Map<unknown, number>} */
+  const ended = new Map();
+  const inTurn = turns();
+  const tell = telling((subject, time) => {
+    ended.set(subject, time);
+    rounds.forEach(async (round) => round.subject === subject && await round.look() && round.abort.abort());
   });
 
   /**
-   * @param {unknown} key
    * @param {Refusal} refusal
    * @param {Sent} sent
-   * @param {boolean} confirmed
-   * @param {string} [subject] absent where the step-up is for one request
+   * @param {AbortSignal | null} [signal]
    */
-  function open(key, refusal, sent, confirmed, subject) {
+  const clientFor = ({ challenges: base }, { headers }, signal) => {
+    const authorization = headers.get('authorization');
+    return challenges({ headers: authorization ? { authorization } : {}, ...options, base, signal });
+  };
+
+  /**
+   * @param {Refusal} refusal
+   * @param {Sent} sent
+   * @param {string} [subject] absent where the step-up is for one request
+   * @returns {Round}
+   */
+  function open(refusal, sent, subject) {
     const abort = new AbortController();
     const { signal } = abort;
-    const client = clientFor(refusal, sent);
-    const since = Date.now();
-    let stood = false;
-    const stands = async () => Boolean(subject) && client.status({ signal }).then((status) => isSatisfied(status, refusal), () => false);
-
-    const done = exclusive(`tower-step-up ${new URL(refusal.challenges).origin}`, signal, async (waited) => {
-      signal.throwIfAborted();
-      // Whoever had the turn before may have stepped up for this, too.
-      if ((waited || (elsewhere.get(subject ?? '') ?? 0) >= since - (performance.now() - sent.at)) && await stands()) return;
-      try {
-        if (await prompt({ refusal, challenges: client, signal, confirmed }) === false) throw new StepUpError('CANCELLED', refusal);
-      } catch (error) {
-        if (!stood) throw error;
-      }
-      if (!subject) return;
-      finished.set(key, performance.now());
-      if (!stood) tell({ subject, time: Date.now() });
-    }, tabs);
-    done.catch(() => {});
-    /** @type {Round} */
-    const round = {
-      done,
-      waiting: 0,
-      abort,
-      subject,
-      async check() {
-        stood ||= await stands();
-        if (stood) abort.abort();
-      },
+    const client = clientFor(refusal, sent, signal);
+    const asks = refusal.reason === 'spent' && confirmSpent;
+    let stands = false;
+    const look = async () => {
+      stands = await client.status().then((status) => isSatisfied(status, refusal), () => false);
+      return stands;
     };
-    rounds.set(key, round);
-    return round;
+    const done = inTurn(signal, async (waited) => {
+      signal.throwIfAborted();
+      // What was verified since the request was sent may be enough for it.
+      if (subject && (waited || (ended.get(subject) ?? 0) > sent.at) && await look()) return;
+      if (asks && !await asks(refusal) || await prompt({ refusal, challenges: client, signal, confirmed: !!asks }) === false) {
+        throw new StepUpError('CANCELLED', refusal);
+      }
+      if (subject) {
+        ended.set(subject, now());
+        tell(subject);
+      }
+    }).catch((error) => {
+      // Another tab has stepped up, and this prompt was aborted for that.
+      if (!stands) throw error;
+    });
+    return { done, subject, waiting: 0, abort, look };
   }
 
   /**
@@ -118,23 +107,22 @@ export function stepUps(options) {
    * @param {Sent} sent
    */
   async function stepUp(refusal, sent) {
-    const { scope, maxAge, channels, all, binding } = refusal;
+    const { reason, challenges, scope, maxAge, minRemaining, channels, all, unmet, binding } = refusal;
     const { signal } = sent;
     signal?.throwIfAborted();
-    const spent = refusal.reason === 'spent';
-    if (spent) {
-      if (!confirmSpent && !prompt.confirmsSpent) throw new StepUpError('SPENT', refusal);
-      if (confirmSpent && !await abortable(Promise.resolve(confirmSpent(refusal)), signal)) throw new StepUpError('CANCELLED', refusal);
-    }
-    const shared = !binding && !spent;
-    const subject = shared ? JSON.stringify([refusal.challenges, scope, maxAge, channels, all, refusal.unmet]) : undefined;
-    const key = shared ? subject + (sent.headers.get('authorization') ?? '') : {};
-    // Sent before a step-up for the same had ended: that is enough for it.
-    if ((finished.get(key) ?? 0) > sent.at) return;
-    const round = rounds.get(key) ?? open(key, refusal, sent, spent && Boolean(confirmSpent), subject);
+    const spent = reason === 'spent';
+    if (spent && !confirmSpent && !prompt.confirmsSpent) throw new StepUpError('SPENT', refusal);
+
+    const subject = spent || binding ? undefined : JSON.stringify([challenges, scope, maxAge, minRemaining, channels, all, unmet]);
+    const key = subject ? subject + sent.headers.get('authorization') : {};
+    const round = rounds.get(key) ?? open(refusal, sent, subject);
+    rounds.set(key, round);
     round.waiting += 1;
     try {
-      await abortable(round.done, signal);
+      await new Promise((resolve, reject) => {
+        round.done.then(resolve, reject);
+        signal?.addEventListener('abort', () => reject(signal.reason));
+      });
     } finally {
       round.waiting -= 1;
       if (!round.waiting) {
@@ -149,26 +137,25 @@ export function stepUps(options) {
    * @param {Response} response
    * @param {Sent} sent
    */
-  async function read(response, { url }) {
+  function read(response, { url }) {
     const { origin } = new URL(url);
-    const own = globalThis.location?.origin ?? origin;
-    if ((origin !== own && !origins.includes(origin)) || (response.url && new URL(response.url).origin !== origin)) return undefined;
-    return readRefusal(response, url, options.challenges);
+    const allowed = [globalThis.location?.origin ?? origin, ...origins];
+    return allowed.includes(origin) && new URL(response.url || url).origin === origin
+      ? readRefusal(response, url, base) : undefined;
   }
 
   /**
    * Steps up before it is needed, such as before a form is opened. Does nothing where a step-up lasts long enough.
    * @param {EnsureOptions} [wanted]
    */
-  async function ensure({ scope, maxAge, minRemaining, channels, url, signal } = {}) {
-    const page = new URL(url ?? options.challenges ?? CHALLENGES, globalThis.location?.href).href;
+  async function ensure({ signal, ...wanted } = {}) {
     /** @type {Sent} */
-    const sent = { url: page, headers: new Headers(), signal, at: performance.now() };
-    /** @type {Refusal} */
-    const refusal = { reason: 'missing', challenges: challengesAt(options.challenges ?? CHALLENGES, page), scope, maxAge, channels: channelsOf(channels) };
-    const status = await clientFor(refusal, sent).status({ signal });
-    if (isSatisfied(status, refusal, minRemaining)) return;
-    await stepUp({ ...refusal, channels: channels ? refusal.channels : status.channels }, sent);
+    const sent = { url: absolute(base ?? CHALLENGES), headers: new Headers(), signal, at: now() };
+    const refusal = /** @type {Refusal} */ (refusalOf({ ...wanted, errorCode: REQUIRED }, sent.url, base));
+    const status = await clientFor(refusal, sent, signal).status();
+    if (isSatisfied(status, refusal)) return;
+    if (!wanted.channels) refusal.channels = status.channels;
+    await stepUp(refusal, sent);
   }
 
   return { stepUp, read, ensure };
