@@ -1,0 +1,142 @@
+import { cleanCode } from '../code.js';
+import { button, element } from './view.js';
+/** @import { Context } from './index.js' */
+
+/**
+ * Fills the code in from the message, where the browser can.
+ * @param {AbortSignal} signal
+ * @param {(code: string) => void} fill
+ */
+function webOtp(signal, fill) {
+  if (!('OTPCredential' in globalThis)) return;
+  const request = /** @type {any} */ ({ otp: { transport: ['sms'] }, signal });
+  navigator.credentials.get(request).then((/** @type {any} */ found) => found?.code && fill(found.code), () => {});
+}
+
+/**
+ * Sends a code, or takes the one that is pending for the same, and waits until it is verified.
+ * @param {Context} context
+ * @param {string} channel
+ * @returns {Promise<boolean>} false where the user wants another way
+ */
+export async function byCode({ refusal, challenges, view, say, tell, pending, ended, several, options }, channel) {
+  /** @returns {Promise<import('../grants.js').Pending | undefined>} */
+  const find = async () => {
+    const { pending: { otp } } = await challenges.status();
+    return otp?.channel === channel && otp.scope === refusal.scope && otp.operation === refusal.operation ? otp : undefined;
+  };
+  const send = async () => {
+    pending.set('otp', { channel });
+    try {
+      await challenges.start(channel, refusal);
+    } catch (/** @type {any} */ error) {
+      // What is pending now is not for this, unless only the response was lost.
+      if (error.errorCode !== 'NETWORK' && !code) pending.delete('otp');
+      throw error;
+    }
+    return find().catch(() => undefined);
+  };
+  let code = await find();
+  if (code) pending.set('otp', { channel });
+  else code = await send();
+  const leave = new AbortController();
+  ended.addEventListener('abort', () => leave.abort());
+
+  return new Promise((resolve, reject) => {
+    const length = options.codeLength ?? 6;
+    const name = say(channel);
+    const sent = element('p');
+    const input = element('input', {
+      id: `${view.id}-code`, name: 'code', type: 'text', inputMode: 'numeric', autocomplete: 'one-time-code', spellcheck: false, enterKeyHint: 'done',
+    });
+    const left = element('p', { className: 'left', id: `${view.id}-left` });
+    input.setAttribute('aria-describedby', left.id);
+    const resend = button('', () => act(async () => {
+      code = await send();
+      shown();
+      view.note(say('resent'));
+    }), 'quiet');
+    const form = element('form', { noValidate: true }, sent, element('label', { htmlFor: input.id, textContent: say('code') }), input, left,
+      element('button', { type: 'submit', textContent: say('verify') }), resend);
+    /** @param {boolean} verified */
+    const end = (verified) => {
+      leave.abort();
+      resolve(verified);
+    };
+    if (several) form.append(button(say('other'), () => end(false), 'quiet'));
+
+    let busy = false;
+    let stopTimers = () => {};
+
+    /** @param {number} seconds */
+    const waitFor = (seconds) => view.countDown(seconds, (time, seconds) => {
+      resend.disabled = seconds > 0;
+      resend.textContent = seconds ? say('resendIn', { time }) : say('resend');
+    });
+
+    function shown() {
+      stopTimers();
+      sent.textContent = say(code?.to ? 'sentTo' : 'sent', { channel: name, to: code?.to ?? '' });
+      const stopWait = waitFor(code?.retryIn ?? 15);
+      const stopLife = view.countDown(code?.expiresIn ?? 300, (time, seconds) => {
+        left.textContent = seconds ? say('codeLeft', { time }) : say('VERIFICATION_CODE_EXPIRED');
+      });
+      stopTimers = () => {
+        stopWait();
+        stopLife();
+      };
+    }
+
+    /** One call at a time. @param {() => Promise<void>} call */
+    async function act(call) {
+      if (busy) return;
+      busy = true;
+      form.setAttribute('aria-busy', 'true');
+      try {
+        await call();
+      } catch (/** @type {any} */ error) {
+        if (ended.aborted) return;
+        try {
+          tell(error);
+        } catch {
+          reject(error);
+          return;
+        }
+        if (/^RETRY_IN_/.test(error.errorCode)) waitFor(error.retryAfter ?? 15);
+      } finally {
+        busy = false;
+        form.removeAttribute('aria-busy');
+      }
+      input.select();
+      input.focus();
+    }
+
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const typed = cleanCode(input.value);
+      // Only a whole code is sent.
+      const whole = new RegExp(`^[0-9]{${length}}$`).test(typed);
+      input.setAttribute('aria-invalid', String(!whole));
+      if (!whole) {
+        view.problem(say('codeLength', { length }));
+        input.focus();
+        return;
+      }
+      act(async () => {
+        try {
+          await challenges.verify(channel, typed, refusal);
+        } catch (error) {
+          input.setAttribute('aria-invalid', 'true');
+          throw error;
+        }
+        end(true);
+      });
+    });
+    webOtp(leave.signal, (found) => {
+      input.value = found;
+      form.requestSubmit();
+    });
+    view.show([form], input);
+    shown();
+  });
+}
