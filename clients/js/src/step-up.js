@@ -80,7 +80,9 @@ export function stepUps(options) {
     const asks = refusal.reason === 'spent' && confirmSpent;
     let stands = false;
     const look = async () => {
-      stands = await client.status().then((status) => isSatisfied(status, refusal), () => false);
+      // One look may end the other, which must not take back what this one has seen.
+      const found = await client.status().then((status) => isSatisfied(status, refusal), () => false);
+      stands ||= found;
       return stands;
     };
     const done = inTurn(signal, async (waited) => {

@@ -42,6 +42,7 @@ export async function byPush(context, channel) {
   /** @type {Promise<boolean>} */
   const chosen = new Promise((resolve) => { choose = resolve; });
   const life = element('p', { className: 'left' });
+  /** @type {HTMLElement[]} */
   const nodes = [element('p', { textContent: say('pushSent') })];
   if (number) nodes.push(element('p', { className: 'number' }, say('pushNumber'), ' ', element('output', { textContent: number })));
   nodes.push(life);

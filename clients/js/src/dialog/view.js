@@ -48,7 +48,7 @@ export function openView(say, language, { operation, reason }, cancel) {
     const text = element('strong', { dir: 'auto', textContent: operation });
     dialog.append(element('p', { className: 'operation' }, element('span', { textContent: say('operation') }), text));
   }
-  dialog.append(step, problem, note, button(say('cancel'), cancel, 'quiet'));
+  dialog.append(problem, note, step, button(say('cancel'), cancel, 'quiet'));
   dialog.addEventListener('cancel', (event) => {
     event.preventDefault();
     cancel();
