@@ -52,7 +52,7 @@ export function refusalOf(body, url, base) {
     return found.pathname;
   };
   const bases = list(body.start).map((start) => /^(.*)\/(otp|push)\/[\w-]+$/.exec(pathOf(start))?.[1]);
-  const path = pathOf(base ?? bases[0] ?? CHALLENGES);
+  const path = base ? pathOf(base) : bases[0] ?? CHALLENGES;
   return {
     reason: 'missing',
     ...Object.fromEntries(Object.entries(body).filter(([, value]) => Object(value) !== value)),

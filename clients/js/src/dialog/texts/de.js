@@ -9,7 +9,6 @@ export default {
   "choose": "Wie möchten Sie bestätigen?",
   "otp": "Code per {channel}",
   "push": "Auf Ihrem Gerät bestätigen ({channel})",
-  "to": "{name} an {to}",
   "SMS": "SMS",
   "EMAIL": "E-Mail",
   "AUTHY": "Authy",

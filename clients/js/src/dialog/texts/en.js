@@ -9,7 +9,6 @@ export default {
   "choose": "How do you want to confirm?",
   "otp": "Code by {channel}",
   "push": "Confirm on your device ({channel})",
-  "to": "{name} to {to}",
   "SMS": "text message",
   "EMAIL": "e-mail",
   "AUTHY": "Authy",

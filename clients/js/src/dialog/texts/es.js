@@ -9,7 +9,6 @@ export default {
   "choose": "¿Cómo quiere confirmar?",
   "otp": "Código por {channel}",
   "push": "Confirmar en su dispositivo ({channel})",
-  "to": "{name} a {to}",
   "SMS": "SMS",
   "EMAIL": "correo electrónico",
   "AUTHY": "Authy",

@@ -9,7 +9,6 @@ export default {
   "choose": "Comment voulez-vous confirmer ?",
   "otp": "Code par {channel}",
   "push": "Confirmer sur votre appareil ({channel})",
-  "to": "{name} au {to}",
   "SMS": "SMS",
   "EMAIL": "e-mail",
   "AUTHY": "Authy",
