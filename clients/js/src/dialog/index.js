@@ -41,7 +41,9 @@ const choose = ({ view, say }, ways, to) => new Promise((resolve) => {
 /** Asks before a request is repeated that has passed before. @param {Context} context @param {string} language @returns {Promise<void>} */
 const confirmSpent = ({ view, say, refusal }, language) => new Promise((resolve) => {
   const time = new Date(refusal.spentAt ?? Date.now()).toLocaleString(language, { dateStyle: 'long', timeStyle: 'short' });
-  view.show([element('p', { textContent: say('spent', { time }) }), button(say('spentYes'), resolve)]);
+  // The question has the focus, so that it is read out and no key says yes by accident.
+  const question = element('p', { tabIndex: -1, textContent: say('spent', { time }) });
+  view.show([question, button(say('spentYes'), resolve)], question);
 });
 
 /** Asks where the session stands, until there is an answer. @param {Context} context */
@@ -59,10 +61,11 @@ async function statusOf({ challenges, view, say, tell }) {
 
 /** The user cannot go on here. @param {Context} context @returns {Promise<never>} */
 function giveUp({ view, say, refusal: { enroll, challenges } }) {
-  const nodes = [element('p', { textContent: say('none') })];
+  const text = element('p', { tabIndex: -1, textContent: say('none') });
+  const nodes = [text];
   const url = enroll && URL.canParse(enroll, challenges) ? new URL(enroll, challenges) : undefined;
   if (url && /^https?:$/.test(url.protocol)) nodes.push(element('p', {}, element('a', { href: url.href, textContent: say('enroll') })));
-  view.show(nodes);
+  view.show(nodes, text);
   return new Promise(() => {});
 }
 

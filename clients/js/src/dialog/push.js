@@ -43,12 +43,14 @@ export async function byPush(context, channel) {
   const chosen = new Promise((resolve) => { choose = resolve; });
   const life = element('p', { className: 'left' });
   /** @type {HTMLElement[]} */
-  const nodes = [element('p', { textContent: say('pushSent') })];
-  if (number) nodes.push(element('p', { className: 'number' }, say('pushNumber'), ' ', element('output', { textContent: number })));
+  const nodes = [element('p', { tabIndex: -1, textContent: say('pushSent') })];
+  if (number) nodes.push(element('p', { className: 'number', tabIndex: -1 }, say('pushNumber'), ' ', element('output', { textContent: number })));
+  // With the focus it is read out.
+  const main = nodes[nodes.length - 1];
   nodes.push(life);
   // Also for a push whose number was lost with the response to its start: only another push has one.
   nodes.push(button(say(several ? 'other' : 'pushResend'), () => choose(false), 'quiet'));
-  view.show(nodes);
+  view.show(nodes, main);
 
   const watch = async () => {
     let stopLife = () => {};

@@ -16,7 +16,7 @@ export default {
   "none": "Vous n’avez pas encore configuré de moyen de confirmation.",
   "enroll": "En configurer un",
   "sent": "Nous avons envoyé un code par {channel}.",
-  "sentTo": "Nous avons envoyé un code par {channel} au {to}.",
+  "sentTo": "Nous avons envoyé un code par {channel} ({to}).",
   "code": "Code",
   "codeLeft": "Le code est valable encore {time}.",
   "codeLength": "Le code comporte {length} chiffres.",
