@@ -38,7 +38,7 @@ export function challenges({ base, fetch = globalThis.fetch, headers, credential
         headers: sent,
         body: body && JSON.stringify(body),
         credentials,
-        signal: method === 'DELETE' ? undefined : signal,
+        signal: method === 'DELETE' ? null : signal,
         redirect: 'error', // A code must not follow to somewhere else.
       });
       if (response.status !== 204) answer = { ...await response.json() };

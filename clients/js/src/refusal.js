@@ -32,7 +32,7 @@ const names = (value) => list(value).filter((name) => /^[\w-]{1,32}$/.test(name)
  * @param {any} value
  * @returns {Channels}
  */
-export const channelsOf = ({ otp, push, proof } = {}) => ({ otp: names(otp), push: names(push), proof: names(proof) });
+export const channelsOf = (value = {}) => ({ otp: names(value.otp), push: names(value.push), proof: names(value.proof) });
 
 /**
  * Reads the JSON of a response. Of its objects only those that are known are taken over.

@@ -39,7 +39,10 @@ import { now, telling, turns } from './tabs.js';
  * @property {Partial<import('./refusal.js').Channels>} [channels]
  * @property {AbortSignal} [signal]
  */
-/** @typedef {{ done: Promise<void>, subject?: string, waiting: number, abort: AbortController, look: () => Promise<boolean> }} Round */
+/** What makes two step-ups the same, and all that other tabs are told. */
+const SUBJECT = ['challenges', 'scope', 'maxAge', 'minRemaining', 'all', 'unmet', 'channel', 'channels', 'otp', 'push', 'proof'];
+
+/** @typedef {{ done: Promise<unknown>, subject?: string, waiting: number, abort: AbortController, look: () => Promise<boolean> }} Round */
 
 /**
  * What fetch and axios share: it recognises refusals, and prompts once for all that wait for the same.
@@ -109,13 +112,12 @@ export function stepUps(options) {
    * @param {Sent} sent
    */
   async function stepUp(refusal, sent) {
-    const { reason, challenges, scope, maxAge, minRemaining, channels, all, unmet, binding } = refusal;
     const { signal } = sent;
     signal?.throwIfAborted();
-    const spent = reason === 'spent';
+    const spent = refusal.reason === 'spent';
     if (spent && !confirmSpent && !prompt.confirmsSpent) throw new StepUpError('SPENT', refusal);
 
-    const subject = spent || binding ? undefined : JSON.stringify([challenges, scope, maxAge, minRemaining, channels, all, unmet]);
+    const subject = spent || refusal.binding ? undefined : JSON.stringify(refusal, SUBJECT);
     const key = subject ? subject + sent.headers.get('authorization') : {};
     const round = rounds.get(key) ?? open(refusal, sent, subject);
     rounds.set(key, round);

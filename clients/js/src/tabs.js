@@ -5,7 +5,7 @@ export const now = () => performance.timeOrigin + performance.now();
 
 /**
  * One prompt at a time: over all tabs of a browser that has Web Locks, otherwise within this function.
- * @returns {<T>(signal: AbortSignal, work: (waited: boolean) => Promise<T>) => Promise<T>}
+ * @returns {(signal: AbortSignal, work: (waited: boolean) => Promise<unknown>) => Promise<unknown>}
  */
 export function turns() {
   /** @type {Promise<unknown> | undefined} */
@@ -13,8 +13,8 @@ export function turns() {
   return async (signal, work) => {
     const locks = globalThis.document && navigator.locks;
     if (locks) {
-      const free = await locks.request(NAME, { ifAvailable: true }, async (lock) => lock && { done: await work(false) });
-      return free ? free.done : locks.request(NAME, { signal }, () => work(true));
+      const done = await locks.request(NAME, { ifAvailable: true }, async (lock) => lock && (await work(false), true));
+      return done || locks.request(NAME, { signal }, () => work(true));
     }
     const before = last;
     const done = Promise.resolve(before).then(() => work(Boolean(before)));

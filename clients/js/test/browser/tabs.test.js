@@ -77,7 +77,7 @@ test('nothing secret reaches other tabs, the storage or a URL', async () => {
   const heard = await other.evaluate(() => window.heard);
   // The payout is bound, so nothing is said of it.
   assert.equal(heard.length, 1);
-  assert.deepEqual(JSON.parse(heard[0][0]), [`${bank.url}/stepup/challenges`, null, null, null, { otp: ['SMS'], push: ['BIOMETRIC'], proof: [] }, null, []]);
+  assert.deepEqual(JSON.parse(heard[0][0]), { challenges: `${bank.url}/stepup/challenges`, unmet: [], channels: { otp: ['SMS'], push: ['BIOMETRIC'], proof: [] } });
   assert.equal(await stored(), before);
   assert.equal(urls.some((url) => url.includes('?') || url.includes('123456')), false);
   await user.context.close();
