@@ -54,6 +54,25 @@ test('axios: other errors are passed on; a second refusal and a stream are typed
   await assert.rejects(stream, { code: 'BODY_NOT_REPLAYABLE' });
 });
 
+test('axios: a form is repeated byte for byte', async () => {
+  const { http } = await client();
+  const sent = [];
+  const adapter = http.defaults.adapter;
+  http.defaults.adapter = async (config) => {
+    sent.push([config.headers.get('content-type'), Buffer.from(config.data).toString()]);
+    return adapter(config);
+  };
+  stepUpInterceptor(http, { prompt: byCode() });
+  const form = new FormData();
+  form.append('to', 'bob');
+  // The guard lets it pass; the route itself knows JSON only.
+  await assert.rejects(http.post('/transfers', form), (error) => axios.isAxiosError(error) && error.response.data.errorCode !== 'STEP_UP_REQUIRED');
+  assert.match(sent[0][0], /^multipart\/form-data; boundary=/);
+  assert.match(sent[0][1], /bob/);
+  assert.equal(sent.length, 2);
+  assert.deepEqual(sent[1], sent[0]);
+});
+
 test('an interceptor as clients of the specification write it', async () => {
   const { http, sent } = await client();
   // It reads `message`, steps up by the fixed paths, and sends the same request once more.

@@ -10,14 +10,27 @@ import { login, newUser, startDemo } from '../demo.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
 
+/** What reached `/upload`, which refuses once. */
+export const uploads = [];
+
+/** Refuses the first upload as a guard does, and keeps each byte for byte. */
+async function upload(incoming, outgoing) {
+  const parts = [];
+  for await (const part of incoming) parts.push(part);
+  uploads.push({ type: incoming.headers['content-type'], body: Buffer.concat(parts).toString('latin1') });
+  const refusal = { errorCode: 'STEP_UP_REQUIRED', reason: 'missing', channels: { otp: ['SMS'], push: [] }, start: ['/stepup/challenges/otp/SMS'] };
+  outgoing.writeHead(uploads.length === 1 ? 403 : 200, { 'content-type': 'application/json' });
+  outgoing.end(JSON.stringify(refusal));
+}
+
 function serve(demo) {
   const server = createServer((incoming, outgoing) => {
     const { pathname } = new URL(incoming.url, 'http://localhost');
+    if (pathname === '/upload') return upload(incoming, outgoing);
     const path = pathname === '/' ? '/test/browser/page.html' : pathname;
     if (/^\/(src|test)\/[\w./-]+$/.test(path) && !path.includes('..')) {
       outgoing.writeHead(200, { 'content-type': TYPES[extname(path)], 'content-security-policy': "default-src 'self'; base-uri 'none'" });
-      outgoing.end(readFileSync(ROOT + path));
-      return;
+      return outgoing.end(readFileSync(ROOT + path));
     }
     const { hostname, port } = new URL(demo);
     const forward = request({ hostname, port, path: incoming.url, method: incoming.method, headers: incoming.headers }, (answer) => {
@@ -25,7 +38,7 @@ function serve(demo) {
       answer.pipe(outgoing);
     });
     forward.on('error', () => outgoing.destroy());
-    incoming.pipe(forward);
+    return incoming.pipe(forward);
   });
   server.unref();
   return new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(`http://127.0.0.1:${server.address().port}`)); });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { open } from './browser.js';
+import { open, uploads } from './browser.js';
 
 let bank;
 before(async () => { bank = await open(); });
@@ -121,3 +121,24 @@ test('a user without a channel is led to where one is set up, by a link that is 
     await user.context.close();
   }
 });
+
+for (const [name, body] of [['a form', 'FormData'], ['parameters', 'URLSearchParams']]) {
+  test(`${name} is repeated byte for byte`, async () => {
+    uploads.length = 0;
+    const user = await bank.user();
+    const page = await user.page();
+    const result = page.evaluate((body) => {
+      const made = new window[body]();
+      made.append('amount', '1.00');
+      if (body === 'FormData') made.append('file', new Blob(['content']), 'a.txt');
+      return window.call('/upload', { method: 'POST', body: made });
+    }, body);
+    await dialog(page).getByLabel('Code').fill('123456');
+    await button(page, /^Confirm$/).click();
+    assert.equal(await result, 200);
+    assert.equal(uploads.length, 2);
+    assert.ok(uploads[0].body.includes('1.00'));
+    assert.deepEqual(uploads[1], uploads[0]);
+    await user.context.close();
+  });
+}
