@@ -16,11 +16,12 @@ use futures_util::{StreamExt, future::Either, stream};
 use tokio::{
     runtime::Handle,
     sync::Notify,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
 use super::{Engine, StepUp, records::as_session};
 use crate::{
+    catch::{catch, catch_async},
     engine::{Caller, Event},
     rules::{Ended, Requirement, Stream, Timestamp},
     store::{Key, StoreError, Stored},
@@ -78,8 +79,8 @@ struct Shared {
 #[derive(Default)]
 struct Sessions {
     watched: HashMap<Key, Vec<Arc<Watched>>>,
-    /// Those whose records have changed in this process, or that are new.
-    changed: Vec<Key>,
+    /// Those that are new.
+    new: Vec<Key>,
 }
 
 impl StepUp {
@@ -90,8 +91,9 @@ impl StepUp {
     /// A session that steps up again, by the same channel and for the same scope, goes on for longer. A lock ends nothing:
     /// lock and revoke. A caller without a grant has ended at once.
     ///
-    /// What this process changes is noticed at once, what other nodes change within three seconds and the time of a load,
-    /// and the end of a grant within a second. One task watches all responses of the process.
+    /// What this process changes is noticed at once. What other nodes change is noticed within three seconds and the time
+    /// that the loads take, 256 of them at once; and the end of a grant within a second and the time of a load. One task
+    /// watches all responses of the process, on the runtime that has polled the first: it has to be driven.
     ///
     /// Bodies of responses are ended by [`RequireStepUp::ending`](crate::RequireStepUp::ending).
     ///
@@ -120,7 +122,7 @@ impl StepUp {
     /// ```
     pub fn ended(&self, caller: &Caller, requirement: &Requirement) -> StepUpEnded {
         let watched = caller.grant().map(|grant| {
-            let stream = Stream::new(requirement, grant.id(), grant.channel(), grant.scope());
+            let stream = Stream::new(requirement, grant.id(), grant.channel(), grant.scope(), grant.is_bound());
             let lifetime = requirement.get_stream_for();
             let until = lifetime.map_or(grant.expires_at(), |life| grant.verified_at().saturating_add(life));
             let state = Mutex::new(State { until, ended: None, waker: None, unanswered: None });
@@ -151,14 +153,14 @@ impl Future for StepUpEnded {
             shared.register(this.key, watched);
         }
         // Also where the task has ended with its runtime.
-        if !shared.is_running.swap(true, Ordering::SeqCst) {
-            let Ok(runtime) = Handle::try_current() else {
-                // Nobody would notice the end.
-                shared.is_running.store(false, Ordering::SeqCst);
-                return Poll::Ready(Ended::StoreLost);
-            };
-            let running = Running { shared: Some(Arc::clone(shared)) };
-            runtime.spawn(running.watch(Arc::downgrade(&this.engine)));
+        if !shared.is_running.load(Ordering::SeqCst) {
+            // Without a runtime, or one without time, nobody would notice the end.
+            let Ok(runtime) = Handle::try_current() else { return Poll::Ready(Ended::StoreLost) };
+            let Some(ticks) = catch(|| interval(TICK)) else { return Poll::Ready(Ended::StoreLost) };
+            if !shared.is_running.swap(true, Ordering::SeqCst) {
+                let running = Running { shared: Some(Arc::clone(shared)) };
+                runtime.spawn(running.watch(ticks, Arc::downgrade(&this.engine)));
+            }
         }
         Poll::Pending
     }
@@ -219,17 +221,18 @@ impl Watched {
 }
 
 impl Watch {
-    /// A record was written in this process.
-    pub(super) fn written(&self, key: &Key) {
+    /// A record was written in this process. What follows needs no task, whose runtime may stand still.
+    pub(super) fn written(&self, key: &Key, written: Option<&Stored>, now: Timestamp) {
         // After the write: either this sees the session, or whoever watches it reads what was written.
         if self.0.sessions.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let mut sessions = self.0.sessions();
-        if sessions.watched.contains_key(key) {
-            sessions.changed.push(*key);
-            drop(sessions);
-            self.0.changed.notify_one();
+        let watched = self.0.of(key);
+        if !watched.is_empty() {
+            let record = Ok(written.cloned());
+            for watched in &watched {
+                watched.settle(&record, now);
+            }
         }
     }
 }
@@ -243,7 +246,7 @@ impl Shared {
         let mut sessions = self.sessions();
         sessions.watched.entry(key).or_default().push(Arc::clone(watched));
         // It is read at once: it may have changed since the guard has decided.
-        sessions.changed.push(key);
+        sessions.new.push(key);
         self.sessions.store(sessions.watched.len(), Ordering::SeqCst);
         drop(sessions);
         self.changed.notify_one();
@@ -260,21 +263,30 @@ impl Shared {
         self.sessions.store(sessions.watched.len(), Ordering::SeqCst);
     }
 
-    /// The sessions whose records are read now: those that have changed, and at a tick those whose turn it is and those of
-    /// responses that are due.
-    fn due(&self, turn: Option<u8>, now: Timestamp) -> Vec<Key> {
+    /// The sessions that are read at once: those that are new, and those of responses that are due.
+    fn urgent(&self, now: Timestamp) -> Vec<Key> {
         let mut sessions = self.sessions();
-        let mut due = std::mem::take(&mut sessions.changed);
-        if let Some(turn) = turn {
-            let is_due = |key: &Key, of_session: &[Arc<Watched>]| {
-                let [first, ..] = key.as_bytes();
-                first % TICKS_PER_READ == turn || of_session.iter().any(|watched| now >= watched.state().until)
-            };
-            due.extend(sessions.watched.iter().filter(|(key, list)| is_due(key, list)).map(|(key, _)| *key));
-        }
-        due.sort_unstable_by_key(|key| *key.as_bytes());
-        due.dedup();
-        due
+        let mut urgent = std::mem::take(&mut sessions.new);
+        urgent.retain(|key| sessions.watched.contains_key(key));
+        let is_due = |watched: &Arc<Watched>| {
+            let state = watched.state();
+            state.ended.is_none() && now >= state.until
+        };
+        urgent.extend(sessions.watched.iter().filter(|(_, list)| list.iter().any(is_due)).map(|(key, _)| *key));
+        urgent.sort_unstable_by_key(|key| *key.as_bytes());
+        urgent.dedup();
+        urgent
+    }
+
+    /// Those whose turn it is, unless all of their responses have ended.
+    fn in_turn(&self, turn: u8) -> Vec<Key> {
+        let is_open = |watched: &Arc<Watched>| watched.state().ended.is_none();
+        let sessions = self.sessions();
+        let of_turn = sessions.watched.iter().filter(|(key, list)| {
+            let [first, ..] = key.as_bytes();
+            first % TICKS_PER_READ == turn && list.iter().any(is_open)
+        });
+        of_turn.map(|(key, _)| *key).collect()
     }
 
     fn of(&self, key: &Key) -> Vec<Arc<Watched>> {
@@ -288,9 +300,8 @@ struct Running {
 }
 
 impl Running {
-    async fn watch(mut self, engine: Weak<Engine>) {
+    async fn watch(mut self, mut ticks: Interval, engine: Weak<Engine>) {
         let Some(shared) = self.shared.clone() else { return };
-        let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut turn = 0;
         loop {
@@ -300,7 +311,11 @@ impl Running {
             };
             let Some(engine) = engine.upgrade() else { return };
             turn = if ticked { (turn + 1) % TICKS_PER_READ } else { turn };
-            engine.read_watched(&shared, shared.due(ticked.then_some(turn), engine.now())).await;
+            // What is new or due does not wait for the others.
+            engine.read_watched(&shared, shared.urgent(engine.now())).await;
+            if ticked {
+                engine.read_watched(&shared, shared.in_turn(turn)).await;
+            }
             let sessions = shared.sessions();
             if sessions.watched.is_empty() {
                 shared.is_running.store(false, Ordering::SeqCst);
@@ -328,7 +343,11 @@ impl Drop for Running {
 
 impl Engine {
     async fn read_watched(&self, shared: &Shared, keys: Vec<Key>) {
-        let loads = keys.into_iter().map(async |key| (key, self.look_up(&key).await));
+        let loads = keys.into_iter().map(async |key| {
+            // A store that panics for one record must not end the watch of the others.
+            let loaded = catch_async(self.look_up(&key)).await;
+            (key, loaded.unwrap_or_else(|| Err(StoreError::new("the store panicked"))))
+        });
         let mut loads = stream::iter(loads).buffer_unordered(LOADS);
         let mut failure = None;
         while let Some((key, loaded)) = loads.next().await {

@@ -27,6 +27,10 @@ pub(super) fn forbid_storing(answer: &mut HeaderMap) {
     }
 }
 
+/// The mark of a request that a guard has let pass with a grant, and whose response ends with it.
+#[derive(Clone)]
+pub(super) struct Admitted(pub(super) Arc<RefusalTerms>);
+
 /// The configuration shared by all guards of one layer.
 #[derive(Clone)]
 pub(super) struct GuardConfig<R> {
@@ -41,6 +45,8 @@ pub(super) struct GuardConfig<R> {
     pub(super) exempt: Vec<Box<str>>,
     /// Whether the guard is report-only.
     pub(super) report_only: bool,
+    /// Whether responses end with the step-up, so that what has passed is marked.
+    pub(super) ending: bool,
     /// Whether responses that pass get no `Cache-Control` from the guard.
     pub(super) keep_cache_control: bool,
 }
@@ -56,6 +62,7 @@ impl<R> GuardConfig<R> {
             condition: self.condition.clone(),
             exempt: Vec::new(),
             report_only: self.report_only,
+            ending: self.ending,
             keep_cache_control: self.keep_cache_control,
         }
     }
@@ -149,6 +156,9 @@ impl<R> GuardConfig<R> {
         match decided {
             Ok(grant) => {
                 caller.set_grant(Some(grant));
+                if self.ending && !self.report_only {
+                    request.insert(Admitted(Arc::clone(&self.terms)));
+                }
                 Ok(())
             }
             Err(AuthorizeError::Unavailable) if self.report_only => Ok(()),

@@ -53,6 +53,7 @@ impl RequireStepUp {
             condition: Condition::default(),
             exempt: Vec::new(),
             report_only: false,
+            ending: false,
             keep_cache_control: false,
         }))
     }
@@ -73,44 +74,6 @@ impl<R> RequireStepUp<R> {
     /// [`exempt`](RequireStepUp::exempt) then leaves single methods unguarded.
     pub fn grpc(self) -> RequireStepUp<Grpc> {
         self.with_refusal_response(Grpc)
-    }
-
-    /// Ends responses that go on when the step-up ends that let them begin: when it expires and the session has not stepped
-    /// up again, when it is dropped or revoked, on this node or another, or when the store cannot be asked for 15 seconds.
-    /// A lock ends none: lock and revoke.
-    ///
-    /// | response | how it ends |
-    /// |---|---|
-    /// | `text/event-stream` | with an event `step-up`, whose data is the refusal as JSON |
-    /// | `application/grpc` | with the trailers of the refusal: 7 `PERMISSION_DENIED` and its `ErrorInfo` |
-    /// | any other | with the error [`StepUpLost`](crate::guard::StepUpLost), so that the client sees that it breaks off |
-    ///
-    /// A response ends within a second after its grant does, at once after a change in this process, and within three
-    /// seconds and the time of a load after one on another node. [`Requirement::stream_for`] says how long it may go on, if
-    /// not as long as the grant lives. A body that is known to have at most 64 KiB is watched only once it keeps its client
-    /// waiting. A response that passed without a grant, report-only or exempt, does not end.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use axum::{Router, response::{Sse, sse::Event}, routing::get};
-    /// use tower_step_up::{RequireStepUp, Requirement, StepUp};
-    ///
-    /// async fn balance() -> Sse<impl futures_util::Stream<Item = Result<Event, std::convert::Infallible>>> {
-    ///     Sse::new(futures_util::stream::pending())
-    /// }
-    ///
-    /// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
-    /// // Looked at for half an hour after each step-up.
-    /// let watched = Requirement::new().stream_for(Duration::from_secs(30 * 60));
-    /// let guard = RequireStepUp::with(&step_up, watched)?.ending();
-    /// let app: Router = Router::new().route("/balance", get(balance)).route_layer(guard);
-    /// # Ok::<_, tower_step_up::ConfigError>(())
-    /// ```
-    pub fn ending(self) -> Ending<Self> {
-        let (step_up, terms) = (self.0.step_up.clone(), Arc::clone(&self.0.terms));
-        Ending::new(self, step_up, terms)
     }
 
     /// Binds each step-up of the route to one operation. See [`Binding`] for what is bound, and [`BindStepUp`] for the
@@ -181,6 +144,46 @@ impl<R: Clone> RequireStepUp<R> {
     /// the application must set the header there.
     pub fn keep_cache_control(self) -> Self {
         self.changed(|shared| shared.keep_cache_control = true)
+    }
+
+    /// Ends responses that go on when the step-up ends that let them begin: when it expires and the session has not stepped
+    /// up again, when it is dropped or revoked, on this node or another, or when the store cannot be asked for 15 seconds.
+    /// A lock ends none: lock and revoke.
+    ///
+    /// | response | how it ends |
+    /// |---|---|
+    /// | `text/event-stream` between two events, not compressed and of unknown length | with an event `step-up`, whose data is the refusal as JSON |
+    /// | `application/grpc` over HTTP/2 | with the trailers of the refusal: 7 `PERMISSION_DENIED` and its `ErrorInfo` |
+    /// | any other | with the error [`StepUpLost`](crate::guard::StepUpLost), so that the client sees that it breaks off |
+    ///
+    /// A response ends within a second after its grant does, at once after a change in this process, and within three
+    /// seconds and the time of a load after one on another node. [`Requirement::stream_for`] says how long it may go on, if
+    /// not as long as the grant lives. A response is watched once it keeps its client waiting, or has sent 64 KiB: until then,
+    /// and while its handler is at work, nothing ends it. One that passed without this guard's grant, report-only, exempt or
+    /// because of [`when`](Self::when), does not end. A grant that sixteen others have displaced, or that was replaced by a
+    /// later one of its kind which another request has consumed, ends its response like a revocation.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::{Router, response::{Sse, sse::Event}, routing::get};
+    /// use tower_step_up::{RequireStepUp, Requirement, StepUp};
+    ///
+    /// async fn balance() -> Sse<impl futures_util::Stream<Item = Result<Event, std::convert::Infallible>>> {
+    ///     Sse::new(futures_util::stream::pending())
+    /// }
+    ///
+    /// # let step_up = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard).build()?;
+    /// // Looked at for half an hour after each step-up.
+    /// let watched = Requirement::new().stream_for(Duration::from_secs(30 * 60));
+    /// let guard = RequireStepUp::with(&step_up, watched)?.ending();
+    /// let app: Router = Router::new().route("/balance", get(balance)).route_layer(guard);
+    /// # Ok::<_, tower_step_up::ConfigError>(())
+    /// ```
+    pub fn ending(self) -> Ending<Self> {
+        let (step_up, terms) = (self.0.step_up.clone(), Arc::clone(&self.0.terms));
+        Ending::new(self.changed(|shared| shared.ending = true), step_up, terms)
     }
 
     /// Requires a step-up only where `condition` returns `true`; any other request passes unchanged, and its caller keeps

@@ -31,21 +31,24 @@ struct Need {
     or_session: bool,
     /// The grant that let the request pass, which may be bound or consumed. `None`: any grant of the channel.
     id: Option<u64>,
+    /// Whether the request passed with a bound grant.
+    bound: bool,
 }
 
 impl Stream {
     /// For a request that passed with the grant of this id, channel and scope.
-    pub(crate) fn new(requirement: &Requirement, id: u64, channel: &str, scope: Option<&str>) -> Self {
+    pub(crate) fn new(requirement: &Requirement, id: u64, channel: &str, scope: Option<&str>, bound: bool) -> Self {
         let needs = if requirement.takes_all() {
             let need = |factor: &crate::rules::Factor| Need {
                 channel: factor.channel().into(),
                 scope: requirement.scope.clone(),
                 or_session: requirement.takes_session(),
                 id: None,
+                bound,
             };
             requirement.get_factors().map(need).collect()
         } else {
-            vec![Need { channel: channel.into(), scope: scope.map(Into::into), or_session: false, id: Some(id) }]
+            vec![Need { channel: channel.into(), scope: scope.map(Into::into), or_session: false, id: Some(id), bound }]
         };
         Self { needs, lifetime: requirement.get_stream_for() }
     }
@@ -71,8 +74,12 @@ impl Need {
             grant.channel == self.channel && (grant.scope == self.scope || (self.or_session && grant.scope.is_none()));
         match grant.usage {
             // The request itself has consumed it.
-            Use::Consumed(_) | Use::ConsumedAgain(_) => is_own || (self.id.is_none() && fits),
-            Use::Fresh | Use::Restored => is_own || (fits && grant.operation.is_none()),
+            Use::Consumed(_) | Use::ConsumedAgain(_) => {
+                is_own || (self.id.is_none() && fits && grant.operation.is_some() == self.bound)
+            }
+            Use::Fresh | Use::Restored => {
+                is_own || (fits && (grant.operation.is_none() || (self.id.is_none() && self.bound)))
+            }
         }
     }
 }
@@ -118,7 +125,7 @@ mod tests {
             (vec![used(Use::Restored)], Some(600)),
             (vec![Granted { usage: Use::Consumed(at(101)), ..again }], None),
         ];
-        let stream = Stream::new(&Requirement::new(), 1, "SMS", None);
+        let stream = Stream::new(&Requirement::new(), 1, "SMS", None, false);
         for (row, (grants, expected)) in table.into_iter().enumerate() {
             assert_eq!(stream.until(Some(&Session::with_grants(grants))), expected.map(at), "row {row}");
         }
@@ -131,7 +138,7 @@ mod tests {
     fn the_life_of_a_response_is_a_rule_of_its_own() {
         for lifetime in [30, 3_600] {
             let asked = Requirement::new().stream_for(Duration::from_secs(lifetime));
-            let stream = Stream::new(&asked, 1, "SMS", None);
+            let stream = Stream::new(&asked, 1, "SMS", None, false);
             assert_eq!(stream.until(Some(&Session::with_grants(vec![grant(1, "SMS", 5)]))), Some(at(5 + lifetime)));
         }
     }
@@ -139,7 +146,7 @@ mod tests {
     #[test]
     fn of_several_channels_the_first_to_end_ends_it() {
         let both = Requirement::new().all_of(["SMS", "BIO"]);
-        let stream = Stream::new(&both, 1, "SMS", None);
+        let stream = Stream::new(&both, 1, "SMS", None, false);
         let until = |grants| stream.until(Some(&Session::with_grants(grants)));
         assert_eq!(until(vec![grant(1, "SMS", 0), grant(2, "BIO", 50)]), Some(at(600)));
         assert_eq!(until(vec![grant(3, "SMS", 90), grant(2, "BIO", 50)]), Some(at(650)));
@@ -148,13 +155,18 @@ mod tests {
         assert_eq!(stream.until(Some(&consumed)), Some(at(600)));
         let revoked = consumed.without_elevation(&Policy::new(), at(61));
         assert_eq!(stream.until(Some(&revoked)), None);
+        // What a payment has consumed prolongs nothing.
+        let paid = |id, channel| Granted { operation: Some(operation_of("a")), ..grant(id, channel, 90) };
+        let paid = Session::with_grants(vec![paid(3, "SMS"), paid(4, "BIO")]).consume(|_| true, at(95));
+        assert_eq!(stream.until(Some(&paid)), None);
+        assert_eq!(Stream::new(&both, 3, "SMS", None, true).until(Some(&paid)), Some(at(690)), "but its own response");
     }
 
     #[test]
     fn a_mark_of_a_revoked_grant_lets_nothing_go_on() {
         let own = Granted { operation: Some(operation_of("a")), ..grant(1, "SMS", 0) };
         let consumed = Session::with_grants(vec![own]).consume(|_| true, at(1));
-        let stream = Stream::new(&Requirement::new(), 1, "SMS", None);
+        let stream = Stream::new(&Requirement::new(), 1, "SMS", None, false);
         assert_eq!(stream.until(Some(&consumed)), Some(at(600)));
         let revoked = consumed.without_elevation(&Policy::new(), at(2));
         assert_eq!(stream.until(Some(&revoked)), None);

@@ -76,15 +76,19 @@ impl<R> BindStepUp<R> {
     }
 }
 
-impl<R, F> BindStepUp<R, F> {
+impl<R: Clone, F> BindStepUp<R, F> {
     /// Ends responses that go on when the step-up ends that let them begin, as
     /// [`RequireStepUp::ending`](crate::RequireStepUp::ending) does. The grant that this very request has consumed lets its
-    /// response go on like any other.
+    /// response go on like any other; approving the same operation again ends it.
     pub fn ending(self) -> Ending<Self> {
         let (step_up, terms) = (self.shared.step_up.clone(), Arc::clone(&self.shared.terms));
-        Ending::new(self, step_up, terms)
+        let mut shared = Arc::unwrap_or_clone(self.shared);
+        shared.ending = true;
+        Ending::new(Self { shared: Arc::new(shared), ..self }, step_up, terms)
     }
+}
 
+impl<R, F> BindStepUp<R, F> {
     /// Replaces how request bodies are rebuilt, for bodies that are not `From<Bytes>`, such as `axum::body::Body::new`
     /// or `tonic::body::Body::new`. See [`Rebuild`].
     pub fn rebuild_with<T>(self, rebuild: T) -> BindStepUp<R, T> {

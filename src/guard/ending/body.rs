@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Response, Version,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -21,8 +24,8 @@ use crate::{
     rules::{Ended, UnmetReason},
 };
 
-/// A body that is known to be shorter is watched only where it keeps its client waiting.
-const SHORT: u64 = 64 * 1024;
+/// A body that has sent as much is watched, though it never keeps its client waiting.
+const LONG: u64 = 64 * 1024;
 
 pin_project! {
     /// A body that ends with the step-up. Made by [`Ending`](crate::guard::Ending).
@@ -47,7 +50,10 @@ pub(super) struct Watching {
     ended: StepUpEnded,
     /// Whether the end is waited for: a short body mostly ends by itself.
     waits: bool,
+    sent: u64,
     how: How,
+    /// Whether the last bytes have ended an event: one that is cut off must not be taken for a whole one.
+    between_events: bool,
     terms: Arc<RefusalTerms>,
 }
 
@@ -91,21 +97,33 @@ impl Watching {
         step_up: &StepUp,
         caller: &Caller,
         terms: &Arc<RefusalTerms>,
+        version: Version,
         response: &Response<B>,
     ) -> Self {
-        let is = |essence: &[u8]| {
-            let declared = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-            declared.split_at_checked(essence.len()).is_some_and(|(start, _)| start.eq_ignore_ascii_case(essence))
+        let header = |name| response.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
+        let is = |essence: &[u8], ends: &[u8]| {
+            header(CONTENT_TYPE).split_at_checked(essence.len()).is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(essence) && rest.first().is_none_or(|next| ends.contains(next))
+            })
         };
-        let how = if is(b"text/event-stream") {
+        let is_plain = matches!(header(CONTENT_ENCODING), b"" | b"identity");
+        let of_any_length = header(CONTENT_LENGTH).is_empty() && response.body().size_hint().exact().is_none();
+        let how = if is(b"text/event-stream", b"; ") && is_plain && of_any_length {
             How::Event
-        } else if is(b"application/grpc") && !is(b"application/grpc-web") {
+        } else if is(b"application/grpc", b"+; ") && version >= Version::HTTP_2 {
             How::Status
         } else {
             How::Error
         };
-        let waits = response.body().size_hint().exact().is_none_or(|length| length > SHORT);
-        Self { ended: step_up.ended(caller, terms.requirement()), waits, how, terms: Arc::clone(terms) }
+        let (ended, terms) = (step_up.ended(caller, terms.requirement()), Arc::clone(terms));
+        Self { ended, waits: false, sent: 0, how, between_events: true, terms }
+    }
+
+    /// Notes what was sent.
+    fn sent(&mut self, data: &[u8]) {
+        self.sent = self.sent.saturating_add(data.len() as u64);
+        self.waits |= self.sent >= LONG;
+        self.between_events = [&b"\n\n"[..], b"\r\r", b"\r\n\r\n"].iter().any(|end| data.ends_with(end));
     }
 
     /// The last frame; `None` where the body breaks off.
@@ -116,15 +134,14 @@ impl Watching {
             Ended::StoreLost => Refusal::Unavailable,
         };
         match self.how {
-            How::Event => {
-                // The blank line first, for an event that was cut off.
-                let mut event = b"\n\nevent: step-up\ndata: ".to_vec();
+            How::Event if self.between_events => {
+                let mut event = b"event: step-up\ndata: ".to_vec();
                 event.extend_from_slice(&self.terms.json(&refusal));
                 event.extend_from_slice(b"\n\n");
                 Some(Frame::data(event.into()))
             }
             How::Status => Some(Frame::trailers(self.terms.grpc_trailers(&refusal))),
-            How::Error => None,
+            How::Event | How::Error => None,
         }
     }
 }
@@ -169,9 +186,15 @@ where
             Some(frame) => frame,
             None => this.inner.poll_frame(cx),
         });
-        if next.is_none() {
+        match (&next, this.state) {
             // It is not watched any longer.
-            drop(mem::replace(this.state, State::Ended));
+            (None, state) => drop(mem::replace(state, State::Ended)),
+            (Some(Ok(frame)), State::Watched(watching)) => {
+                if let Some(data) = frame.data_ref() {
+                    watching.sent(data);
+                }
+            }
+            _ => {}
         }
         Poll::Ready(next.map(|frame| frame.map_err(Into::into)))
     }

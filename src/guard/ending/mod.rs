@@ -12,13 +12,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use self::body::Watching;
-use super::refusal::RefusalTerms;
+use super::{admission::Admitted, refusal::RefusalTerms};
 use crate::engine::{Caller, StepUp};
 
 /// Guards routes, and ends their responses with the step-up. Made by
@@ -86,10 +86,13 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // The guard has put the grant there, unless it asks for none, or is report-only.
-        let caller = request.extensions().get::<Caller>().filter(|caller| caller.grant().is_some()).cloned();
-        EndingFuture { caller, ends: self.ends.clone(), inner: self.inner.call(request) }
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        // Only where this guard has let the request pass, and not another around it.
+        let admitted = request.extensions_mut().remove::<Admitted>();
+        let is_own = admitted.is_some_and(|Admitted(terms)| Arc::ptr_eq(&terms, &self.ends.terms));
+        let caller = request.extensions().get::<Caller>().filter(|_| is_own).cloned();
+        let version = request.version();
+        EndingFuture { caller, version, ends: self.ends.clone(), inner: self.inner.call(request) }
     }
 }
 
@@ -105,6 +108,7 @@ pin_project! {
         #[pin]
         inner: F,
         caller: Option<Caller>,
+        version: Version,
         ends: Ends,
     }
 }
@@ -120,7 +124,10 @@ where
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
         let ends = this.ends;
-        let watching = this.caller.take().map(|caller| Watching::new(&ends.step_up, &caller, &ends.terms, &response));
+        let watching = this
+            .caller
+            .take()
+            .map(|caller| Watching::new(&ends.step_up, &caller, &ends.terms, *this.version, &response));
         Poll::Ready(Ok(response.map(|inner| EndingBody::new(inner, watching))))
     }
 }

@@ -93,7 +93,7 @@ impl Requirement {
 
     /// How long after its step-up was verified a response may go on, where the guard
     /// [ends](crate::RequireStepUp::ending) responses; whole seconds, at least one. By default it goes on as long as the
-    /// grant lives; it may also be longer, by at most an hour. Stepping up again begins the time anew.
+    /// grant lives; it may also be longer, by almost an hour. Stepping up again begins the time anew.
     ///
     /// It is a rule of its own: the maximum age only says when a response may begin, and a grant that the request itself
     /// has consumed ([`once`](Self::once), or bound to it) lets its response go on like any other.
@@ -165,7 +165,7 @@ impl Requirement {
         policy: &Policy,
     ) -> Result<(), ConfigError> {
         // Later, nobody knows whether the grant was revoked.
-        let longest = policy.grant_lifetime + REMEMBRANCE;
+        let longest = (policy.grant_lifetime + REMEMBRANCE).saturating_sub(policy.clock_skew);
         if self.stream_for.is_some_and(|lifetime| lifetime < Duration::from_secs(1) || lifetime > longest) {
             return Err(ConfigError::StreamLifetime { longest });
         }

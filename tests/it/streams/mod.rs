@@ -1,5 +1,7 @@
 //! Responses that go on, and end with the step-up that let them begin.
 
+mod attacked;
+
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
@@ -22,7 +24,7 @@ use tower_step_up::{
 
 /// A body that sends one chunk, and then nothing more.
 fn open() -> Body {
-    let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"data: 1"))]);
+    let first = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"data: 1\n\n"))]);
     Body::from_stream(first.chain(stream::pending()))
 }
 
@@ -81,13 +83,14 @@ impl World {
         *request.uri_mut() = path.parse().unwrap();
         if path == "/call" {
             *request.method_mut() = http::Method::POST;
+            *request.version_mut() = http::Version::HTTP_2;
         }
         request.extensions_mut().insert(self.alice.clone());
         let response = app.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
         let mut body = response.into_body();
         let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-        assert!(first == "data: 1" || first == "short", "{first:?}");
+        assert!(first == "data: 1\n\n" || first == "short", "{first:?}");
         Watched { body }
     }
 }
@@ -150,7 +153,7 @@ fn event(reason: &str) -> End {
         "{{\"errorCode\":\"STEP_UP_REQUIRED\",\"message\":\"STEP_UP_REQUIRED\",\"reason\":\"{reason}\",\
          \"channels\":{{\"otp\":[\"SMS\"],\"push\":[\"BIO\"]}}}}"
     );
-    End::Data(format!("\n\nevent: step-up\ndata: {refusal}\n\n"))
+    End::Data(format!("event: step-up\ndata: {refusal}\n\n"))
 }
 
 /// Each kind of response understands its end; each cause is noticed in time.
@@ -223,7 +226,7 @@ async fn it_lives_as_long_as_the_requirement_says() {
     let for_ = |secs| Requirement::new().stream_for(Duration::from_secs(secs));
     let mut short = world.open_for("/events", for_(60)).await;
     let (mut long, mut revoked) =
-        (world.open_for("/events", for_(3_000)).await, world.open_for("/events", for_(4_200)).await);
+        (world.open_for("/events", for_(3_000)).await, world.open_for("/events", for_(4_198)).await);
     world.clock.advance(Duration::from_secs(60));
     assert_eq!(short.end().await.0, event("expired"));
     world.clock.advance(Duration::from_secs(2_930));
@@ -290,7 +293,7 @@ async fn a_store_that_is_lost_ends_it() {
     world.store.set_down(true);
     sleep(Duration::from_secs(19)).await;
     let unavailable = r#"{"errorCode":"UNAVAILABLE","message":"Temporarily unavailable; try again","retryAfter":1}"#;
-    assert_eq!(events.end().await.0, End::Data(format!("\n\nevent: step-up\ndata: {unavailable}\n\n")));
+    assert_eq!(events.end().await.0, End::Data(format!("event: step-up\ndata: {unavailable}\n\n")));
     assert_eq!(call.end().await.0, End::Trailers("14".into(), "Temporarily%20unavailable;%20try%20again".into()));
     assert_eq!(download.end().await.0, End::Broken(Some(Ended::StoreLost)));
 }
@@ -429,6 +432,7 @@ async fn many_responses_are_watched_by_one_task() {
         request.extensions_mut().insert(caller);
         let mut body = app.clone().oneshot(request).await.unwrap().into_body();
         body.frame().await.unwrap().unwrap();
+        assert!(body.frame().now_or_never().is_none());
         open.push(Watched { body });
     }
     sleep(Duration::from_secs(30)).await;
