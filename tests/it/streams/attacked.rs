@@ -446,9 +446,10 @@ async fn a_store_that_panics_for_one_record() {
     // Between two ticks, so that the last record read is this one.
     sleep(Duration::from_millis(4_500)).await;
     let _ = here.authorize(&caller(0), &Requirement::new()).await;
-    let mut last = store.1.lock().unwrap();
-    last.0 = last.1;
-    drop(last);
+    {
+        let mut last = store.1.lock().unwrap();
+        last.0 = last.1;
+    }
     for i in 1..30 {
         there.revoke(&caller(i)).await.unwrap();
     }
