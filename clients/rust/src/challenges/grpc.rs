@@ -24,7 +24,7 @@ use crate::{
     transport::Transport,
 };
 
-/// Generated from `proto/stepup/v1/step_up.proto`, as for the tests of `examples/grpc`, but without a transport.
+/// Generated from `proto/stepup/v1/step_up.proto`, without a transport; `examples/grpc/tests/generated.rs` says how.
 mod v1 {
     #![allow(
         clippy::pedantic,

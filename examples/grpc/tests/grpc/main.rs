@@ -31,7 +31,7 @@ mod kinds {
 /// A client of the challenge endpoints, generated from the published `.proto` file.
 #[allow(clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
 mod stepup {
-    include!("stepup.v1.rs");
+    include!("../../../../clients/rust/src/challenges/stepup.v1.rs");
 }
 
 const DOMAIN: &str = "bank.example";
