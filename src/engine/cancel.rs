@@ -55,17 +55,19 @@ impl StepUp {
     /// [`ChallengeError::UnknownChannel`], and [`ChallengeError::Unavailable`] where the store is down: the push may
     /// still be pending.
     pub async fn cancel_push(&self, caller: &Caller, channel: &str, id: &str) -> Result<bool, ChallengeError> {
-        if self.push_status(caller, channel, id).await?.is_none() {
-            return Ok(false);
-        }
+        find(&self.0.channels.push, channel).ok_or(ChallengeError::UnknownChannel)?;
         let (engine, caller, channel) = (Arc::clone(&self.0), caller.clone(), channel.to_owned());
         let digest = engine.record_key.push(&engine.subject_key(caller.subject()), id);
         let work = async move {
-            let cancel = |session: &Session, now| session.cancel_push(&channel, &digest, &engine.policy, now);
-            engine.cancel(&caller, &channel, cancel, Session::cancelled_push).await
+            let (policy, mut is_own) = (&engine.policy, false);
+            let cancel = |session: &Session, now| {
+                is_own = session.push_status(&channel, &digest, policy, now).is_some();
+                session.cancel_push(&channel, &digest, policy, now)
+            };
+            engine.cancel(&caller, &channel, cancel, Session::cancelled_push).await?;
+            Ok(is_own)
         };
-        self.0.unfinished.to_the_end(work).await?;
-        Ok(true)
+        self.0.unfinished.to_the_end(work).await
     }
 }
 
@@ -76,7 +78,7 @@ impl Engine {
         &self,
         caller: &Caller,
         channel: &str,
-        cancel: impl Fn(&Session, Timestamp) -> Option<Session>,
+        mut cancel: impl FnMut(&Session, Timestamp) -> Option<Session>,
         cancelled: impl Fn(&Session) -> Option<ChallengeId>,
     ) -> Result<(), StoreDown> {
         let mut close = None;

@@ -170,7 +170,7 @@ impl Engine {
         match swapped.unwrap_or_else(|| Err(StoreError::deadline())).map_err(|error| self.failed(&error))? {
             Swapped::Done => {
                 for change in &changes {
-                    self.watch.written(&change.key, change.next.as_ref(), self.now());
+                    self.watch.written(&change.key, change.next.as_ref(), || self.now());
                 }
                 Ok(Swap::Done(changes.map(|change| change.next)))
             }

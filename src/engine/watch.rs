@@ -64,7 +64,7 @@ struct State {
 }
 
 /// All responses that are watched.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Watch(Arc<Shared>);
 
 #[derive(Default)]
@@ -123,8 +123,7 @@ impl StepUp {
     pub fn ended(&self, caller: &Caller, requirement: &Requirement) -> StepUpEnded {
         let watched = caller.grant().map(|grant| {
             let stream = Stream::new(requirement, grant.id(), grant.channel(), grant.scope(), grant.is_bound());
-            let lifetime = requirement.get_stream_for();
-            let until = lifetime.map_or(grant.expires_at(), |life| grant.verified_at().saturating_add(life));
+            let until = stream.end_of(grant.verified_at(), grant.expires_at());
             let state = Mutex::new(State { until, ended: None, waker: None, unanswered: None });
             Arc::new(Watched { stream, state })
         });
@@ -222,14 +221,14 @@ impl Watched {
 
 impl Watch {
     /// A record was written in this process. What follows needs no task, whose runtime may stand still.
-    pub(super) fn written(&self, key: &Key, written: Option<&Stored>, now: Timestamp) {
-        // After the write: either this sees the session, or whoever watches it reads what was written.
+    pub(super) fn written(&self, key: &Key, written: Option<&Stored>, now: impl FnOnce() -> Timestamp) {
+        // After the write: either this sees the session, or the first read of a new watch sees what was written.
         if self.0.sessions.load(Ordering::SeqCst) == 0 {
             return;
         }
         let watched = self.0.of(key);
         if !watched.is_empty() {
-            let record = Ok(written.cloned());
+            let (record, now) = (Ok(written.cloned()), now());
             for watched in &watched {
                 watched.settle(&record, now);
             }
@@ -263,30 +262,39 @@ impl Shared {
         self.sessions.store(sessions.watched.len(), Ordering::SeqCst);
     }
 
-    /// The sessions that are read at once: those that are new, and those of responses that are due.
-    fn urgent(&self, now: Timestamp) -> Vec<Key> {
+    /// The sessions that are new since the last call: they are read at once.
+    fn take_new(&self) -> Vec<Key> {
         let mut sessions = self.sessions();
-        let mut urgent = std::mem::take(&mut sessions.new);
-        urgent.retain(|key| sessions.watched.contains_key(key));
-        let is_due = |watched: &Arc<Watched>| {
-            let state = watched.state();
-            state.ended.is_none() && now >= state.until
-        };
-        urgent.extend(sessions.watched.iter().filter(|(_, list)| list.iter().any(is_due)).map(|(key, _)| *key));
-        urgent.sort_unstable_by_key(|key| *key.as_bytes());
-        urgent.dedup();
-        urgent
+        let mut new = std::mem::take(&mut sessions.new);
+        new.retain(|key| sessions.watched.contains_key(key));
+        new.sort_unstable_by_key(|key| *key.as_bytes());
+        new.dedup();
+        new
     }
 
-    /// Those whose turn it is, unless all of their responses have ended.
+    /// Those of responses that are due.
+    fn due(&self, now: Timestamp) -> Vec<Key> {
+        self.where_any(|_, state| now >= state.until)
+    }
+
+    /// Those whose turn it is.
     fn in_turn(&self, turn: u8) -> Vec<Key> {
-        let is_open = |watched: &Arc<Watched>| watched.state().ended.is_none();
-        let sessions = self.sessions();
-        let of_turn = sessions.watched.iter().filter(|(key, list)| {
+        self.where_any(|key, _| {
             let [first, ..] = key.as_bytes();
-            first % TICKS_PER_READ == turn && list.iter().any(is_open)
+            first % TICKS_PER_READ == turn
+        })
+    }
+
+    /// The sessions with a response that has not ended and is chosen.
+    fn where_any(&self, chosen: impl Fn(&Key, &State) -> bool) -> Vec<Key> {
+        let sessions = self.sessions();
+        let any = sessions.watched.iter().filter(|(key, responses)| {
+            responses.iter().any(|watched| {
+                let state = watched.state();
+                state.ended.is_none() && chosen(key, &state)
+            })
         });
-        of_turn.map(|(key, _)| *key).collect()
+        any.map(|(key, _)| *key).collect()
     }
 
     fn of(&self, key: &Key) -> Vec<Arc<Watched>> {
@@ -312,8 +320,9 @@ impl Running {
             let Some(engine) = engine.upgrade() else { return };
             turn = if ticked { (turn + 1) % TICKS_PER_READ } else { turn };
             // What is new or due does not wait for the others.
-            engine.read_watched(&shared, shared.urgent(engine.now())).await;
+            engine.read_watched(&shared, shared.take_new()).await;
             if ticked {
+                engine.read_watched(&shared, shared.due(engine.now())).await;
                 engine.read_watched(&shared, shared.in_turn(turn)).await;
             }
             let sessions = shared.sessions();
@@ -330,7 +339,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let Some(shared) = self.shared.take() else { return };
         shared.is_running.store(false, Ordering::SeqCst);
-        // Whoever is polled starts another task.
+        // The first future that is polled starts another task.
         let watched: Vec<_> = shared.sessions().watched.values().flatten().cloned().collect();
         for watched in watched {
             let waker = watched.state().waker.take();
@@ -352,7 +361,9 @@ impl Engine {
         let mut failure = None;
         while let Some((key, loaded)) = loads.next().await {
             let now = self.now();
-            shared.of(&key).iter().for_each(|watched| watched.settle(&loaded, now));
+            for watched in shared.of(&key) {
+                watched.settle(&loaded, now);
+            }
             failure = failure.or(loaded.err());
         }
         // Once for all of them.

@@ -3,7 +3,7 @@
 use super::v1;
 use crate::{
     engine::{PendingOtp, PendingPush, StepUpStatus},
-    rules::wait_secs,
+    rules::secs_up,
 };
 
 impl From<StepUpStatus> for v1::StatusResponse {
@@ -31,8 +31,7 @@ impl From<StepUpStatus> for v1::StatusResponse {
 impl From<PendingOtp> for v1::PendingOtp {
     fn from(pending: PendingOtp) -> Self {
         let PendingOtp { channel, scope, operation, to, expires_in, retry_in } = pending;
-        let retry_in = if retry_in.is_zero() { 0 } else { wait_secs(retry_in) };
-        Self { channel, scope, operation, to, expires_in: expires_in.as_secs(), retry_in }
+        Self { channel, scope, operation, to, expires_in: expires_in.as_secs(), retry_in: secs_up(retry_in) }
     }
 }
 

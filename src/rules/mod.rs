@@ -64,4 +64,4 @@ pub use self::stream::Ended;
 pub(crate) use self::stream::Stream;
 pub(crate) use self::subject::{Attempt, Listed, ListedBy, Registration, Seen, Subject};
 pub use self::time::Timestamp;
-pub(crate) use self::time::{millis, wait_secs};
+pub(crate) use self::time::{millis, secs_up, wait_secs};

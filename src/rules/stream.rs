@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::rules::{Granted, Requirement, Session, Timestamp, Use};
+use crate::rules::{Factor, Granted, Requirement, Session, Timestamp, Use};
 
 /// Why a response may not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Stream {
     /// For a request that passed with the grant of this id, channel and scope.
     pub(crate) fn new(requirement: &Requirement, id: u64, channel: &str, scope: Option<&str>, bound: bool) -> Self {
         let needs = if requirement.takes_all() {
-            let need = |factor: &crate::rules::Factor| Need {
+            let need = |factor: &Factor| Need {
                 channel: factor.channel().into(),
                 scope: requirement.scope.clone(),
                 or_session: requirement.takes_session(),
@@ -53,14 +53,16 @@ impl Stream {
         Self { needs, lifetime: requirement.get_stream_for() }
     }
 
+    /// Until when a grant of these times lets the response go on.
+    pub(crate) fn end_of(&self, verified_at: Timestamp, expires_at: Timestamp) -> Timestamp {
+        self.lifetime.map_or(expires_at, |lifetime| verified_at.saturating_add(lifetime))
+    }
+
     /// Until when the response may go on; `None` if a grant that it needs is no longer there. A later step-up of the same
     /// channel and scope lets it go on for longer.
     pub(crate) fn until(&self, session: Option<&Session>) -> Option<Timestamp> {
         let grants = session.map_or(&[][..], Session::grants);
-        let end = |grant: &Granted| match self.lifetime {
-            Some(lifetime) => grant.verified_at.saturating_add(lifetime),
-            None => grant.expires_at,
-        };
+        let end = |grant: &Granted| self.end_of(grant.verified_at, grant.expires_at);
         let ends = self.needs.iter().map(|need| grants.iter().filter(|grant| need.is_met_by(grant)).map(end).max());
         // One that is not there ends the response, and otherwise the first to end does.
         ends.min().flatten()

@@ -96,9 +96,14 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Whole seconds, rounded up.
+pub(crate) fn secs_up(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+}
+
 /// Whole seconds of a wait, rounded up and at least one: the value of `Retry-After` (RFC 9110 §10.2.3).
 pub(crate) fn wait_secs(wait: Duration) -> u64 {
-    wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1)
+    secs_up(wait).max(1)
 }
 
 #[cfg(test)]

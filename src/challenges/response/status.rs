@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     engine::{Grant, PendingOtp, PendingPush, StepUpStatus},
-    rules::{Timestamp, wait_secs},
+    rules::{Timestamp, secs_up},
 };
 
 #[derive(Serialize)]
@@ -104,7 +104,7 @@ impl<'a> From<&'a PendingOtp> for ChallengeBody<'a> {
             to: to.as_deref(),
             expires_in: expires_in.as_secs(),
             // Rounded up, as `Retry-After`; 0 where a code can be started at once.
-            retry_in: Some(if retry_in.is_zero() { 0 } else { wait_secs(*retry_in) }),
+            retry_in: Some(secs_up(*retry_in)),
         }
     }
 }

@@ -239,7 +239,7 @@ impl StepUpBuilder {
     ///
     /// # Security
     ///
-    /// - It tells whoever holds a session that its user has enrolled nothing.
+    /// - The holder of a session learns that its user has enrolled nothing.
     /// - It asks for every accepted channel at each such refusal, also for users who are locked, and nothing limits how
     ///   often: answer from a cache if that costs much.
     pub fn report_unenrolled(mut self) -> Self {

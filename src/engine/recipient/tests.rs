@@ -85,7 +85,7 @@ fn errors_name_the_cure_and_nothing_of_the_recipient() {
     }
 }
 
-/// Whoever holds a session sees it, so nothing is shown whole.
+/// The holder of a session sees it, so nothing is shown whole.
 #[test]
 fn what_is_masked_and_what_is_not_shown() {
     let table = [

@@ -4,7 +4,6 @@ use std::{
     error::Error,
     fmt,
     future::Future,
-    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -163,38 +162,32 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let mut this = self.project();
-        match this.state {
+        let watching = match this.state {
             State::Ended => return Poll::Ready(None),
             State::Free => return this.inner.poll_frame(cx).map_err(Into::into),
-            State::Watched(_) => {}
+            State::Watched(watching) => watching,
+        };
+        let mut polled = None;
+        if !watching.waits {
+            polled = Some(this.inner.as_mut().poll_frame(cx));
+            watching.waits = matches!(polled, Some(Poll::Pending));
         }
-        let mut frame = None;
-        if let State::Watched(watching) = this.state {
-            if !watching.waits {
-                frame = Some(this.inner.as_mut().poll_frame(cx));
-                watching.waits = matches!(frame, Some(Poll::Pending));
-            }
-            if watching.waits
-                && let Poll::Ready(why) = Pin::new(&mut watching.ended).poll(cx)
-            {
-                let last = watching.last(why);
-                *this.state = State::Ended;
-                return Poll::Ready(Some(last.ok_or_else(|| StepUpLost(why).into())));
-            }
+        if watching.waits
+            && let Poll::Ready(why) = Pin::new(&mut watching.ended).poll(cx)
+        {
+            let last = watching.last(why);
+            *this.state = State::Ended;
+            return Poll::Ready(Some(last.ok_or_else(|| StepUpLost(why).into())));
         }
-        let next = ready!(match frame {
-            Some(frame) => frame,
-            None => this.inner.poll_frame(cx),
-        });
-        match (&next, this.state) {
-            // It is not watched any longer.
-            (None, state) => drop(mem::replace(state, State::Ended)),
-            (Some(Ok(frame)), State::Watched(watching)) => {
-                if let Some(data) = frame.data_ref() {
+        let next = ready!(polled.unwrap_or_else(|| this.inner.poll_frame(cx)));
+        match &next {
+            Some(frame) => {
+                if let Some(data) = frame.as_ref().ok().and_then(Frame::data_ref) {
                     watching.sent(data);
                 }
             }
-            _ => {}
+            // It is not watched any longer.
+            None => *this.state = State::Ended,
         }
         Poll::Ready(next.map(|frame| frame.map_err(Into::into)))
     }

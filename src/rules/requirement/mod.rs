@@ -93,7 +93,7 @@ impl Requirement {
 
     /// How long after its step-up was verified a response may go on, where the guard
     /// [ends](crate::RequireStepUp::ending) responses; whole seconds, at least one. By default it goes on as long as the
-    /// grant lives; it may also be longer, by almost an hour. Stepping up again begins the time anew.
+    /// grant lives; it may also be longer, by almost an hour. Stepping up again restarts the time.
     ///
     /// It is a rule of its own: the maximum age only says when a response may begin, and a grant that the request itself
     /// has consumed ([`once`](Self::once), or bound to it) lets its response go on like any other.

@@ -109,7 +109,7 @@ impl Session {
     pub(super) fn pruned(&self, now: Timestamp) -> Self {
         let mut next = self.clone();
         next.grants.retain(|grant| grant.is_remembered(now));
-        next.prune_marks(now);
+        next.marks.retain(|mark| now < mark.until);
         next
     }
 

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Granted, Session};
-use crate::rules::{List, MARKS_PER_SESSION, OperationDigest, REMEMBRANCE, Timestamp};
+use crate::rules::{MARKS_PER_SESSION, OperationDigest, REMEMBRANCE, Timestamp};
 
 /// An operation whose grant was consumed, and is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,14 +52,5 @@ impl Session {
             self.marks.remove(oldest);
         }
         self.marks.push(mark);
-    }
-
-    /// Removes what is no longer remembered.
-    pub(super) fn prune_marks(&mut self, now: Timestamp) {
-        self.marks.retain(|mark| now < mark.until);
-    }
-
-    pub(super) fn marks(&self) -> &List<Mark> {
-        &self.marks
     }
 }

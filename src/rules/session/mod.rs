@@ -106,7 +106,7 @@ impl Session {
             }
         }
         let grants = self.grants.iter().map(|grant| grant.expires_at.saturating_add(REMEMBRANCE));
-        grants.chain(self.marks().iter().map(|mark| mark.until)).fold(until, Timestamp::max)
+        grants.chain(self.marks.iter().map(|mark| mark.until)).fold(until, Timestamp::max)
     }
 
     /// Whether its lists are within the bounds that every write observes. [`decide`](crate::rules::decide) relies on

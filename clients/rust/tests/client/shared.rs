@@ -255,7 +255,7 @@ async fn the_last_waiter_drops_the_prompt() {
         second.abort();
         assert!(second.await.unwrap_err().is_cancelled());
         until(|| *dropped.lock().unwrap()).await;
-        // Another request asks anew.
+        // The next request has a prompt of its own.
         let third = spawn(3);
         open.notified().await;
         assert!(calls.load(Ordering::SeqCst) >= 2);
