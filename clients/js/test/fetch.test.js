@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { StepUpError, challenges, withStepUp } from '../src/index.js';
 import { byCode, newUser, session, startDemo } from './demo.js';
+import { deferred } from './fake.js';
 
 let url;
 before(async () => { url = await startDemo(); });
@@ -23,7 +24,16 @@ test('a refused request is repeated once after the step-up', async () => {
 test('fifty requests refused at once: one prompt, fifty successes', async () => {
   const bank = await session(url);
   const prompts = [];
-  const fetch = withStepUp(bank.fetch, { prompt: byCode(prompts) });
+  // None is answered before all have been refused.
+  let arrived = 0;
+  const { promise: refused, resolve } = deferred();
+  const atOnce = async (input, init) => {
+    const response = await bank.fetch(input, init);
+    if (response.status === 403 && ++arrived === 50) resolve();
+    if (response.status === 403) await refused;
+    return response;
+  };
+  const fetch = withStepUp(atOnce, { prompt: byCode(prompts) });
   const all = await Promise.all(Array.from({ length: 50 }, () => fetch(`${url}/cards/1`, { headers: bank.headers })));
   assert.deepEqual(new Set(all.map(({ status }) => status)), new Set([200]));
   assert.equal(prompts.length, 1);
