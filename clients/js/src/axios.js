@@ -1,4 +1,5 @@
 import { StepUpError } from './errors.js';
+import { mayRefuse } from './refusal.js';
 import { absolute } from './replay.js';
 import { stepUps } from './step-up.js';
 import { now } from './tabs.js';
@@ -51,7 +52,7 @@ export function stepUpInterceptor(axios, options) {
    * @param {() => AxiosResponse | Promise<never>} otherwise
    */
   async function settle(answer, otherwise) {
-    if (!answer?.config || answer.config.responseType === 'stream') return otherwise();
+    if (!answer?.config || !mayRefuse(answer.status) || answer.config.responseType === 'stream') return otherwise();
     const { config } = answer;
     const { url, response } = asResponse(axios, answer);
     const authorization = config.headers.get('authorization');
@@ -66,14 +67,15 @@ export function stepUpInterceptor(axios, options) {
     if (isStream(config.data)) throw new StepUpError('BODY_NOT_REPLAYABLE', refusal);
     await stepUp(refusal, sent);
 
-    // Without interceptors, so that nothing gives it another `Idempotency-Key`, and it is not repeated again.
+    // Without interceptors, so that nothing gives it another `Idempotency-Key`, and it is not repeated again;
+    // `data` is what was sent, so nothing transforms it again.
     const bare = /** @type {any} */ (axios).create();
     /** @param {AxiosResponse | undefined} again */
     const check = async (again) => {
-      const second = again && await read(asResponse(axios, again).response, sent);
+      const second = again && mayRefuse(again.status) && await read(asResponse(axios, again).response, sent);
       if (second) throw new StepUpError('REFUSED_AGAIN', second);
     };
-    const repeated = await bare.request(config).catch(async (/** @type {any} */ error) => {
+    const repeated = await bare.request({ ...config, transformRequest: [] }).catch(async (/** @type {any} */ error) => {
       await check(error.response);
       throw error;
     });

@@ -48,7 +48,8 @@ export function refusalOf(body, url, base) {
   /** @param {string} path */
   const pathOf = (path) => {
     const found = new URL(path, url);
-    if (found.origin !== origin) throw new TypeError(path);
+    // Not only of its `origin`, which is also that of a `blob:` with any path.
+    if (!found.href.startsWith(`${origin}/`)) throw new TypeError(path);
     return found.pathname;
   };
   const bases = list(body.start).map((start) => /^(.*)\/(otp|push)\/[\w-]+$/.exec(pathOf(start))?.[1]);
@@ -62,6 +63,9 @@ export function refusalOf(body, url, base) {
   };
 }
 
+/** Whether a response of this status may be a refusal. @type {(status: number) => boolean} */
+export const mayRefuse = (status) => status === 401 || status === 403;
+
 /**
  * The refusal in a response, which is left unread.
  * @param {Response} response
@@ -69,7 +73,7 @@ export function refusalOf(body, url, base) {
  * @param {string} [base]
  */
 export async function readRefusal(response, url, base) {
-  if (![401, 403].includes(response.status) || !/json/.test(response.headers.get('content-type') ?? '')) return undefined;
+  if (!mayRefuse(response.status) || !/json/.test(response.headers.get('content-type') ?? '')) return undefined;
   try {
     return refusalOf(JSON.parse(await response.clone().text()), url, base);
   } catch {

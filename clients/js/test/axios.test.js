@@ -4,6 +4,7 @@ import { before, test } from 'node:test';
 import axios from 'axios';
 import { stepUpInterceptor } from '../src/axios.js';
 import { byCode, session, startDemo } from './demo.js';
+import { refusal } from './fake.js';
 
 let url;
 before(async () => { url = await startDemo(); });
@@ -52,6 +53,36 @@ test('axios: other errors are passed on; a second refusal and a stream are typed
   assert.equal(sent.filter((one) => one.url === '/cards/1').length, 2);
   const stream = http.post('/transfers', Readable.from(['{"to":"bob","amount":"1"}']), { headers: { 'content-type': 'application/json' } });
   await assert.rejects(stream, { code: 'BODY_NOT_REPLAYABLE' });
+});
+
+test('axios: what is no refusal is passed on, before a step-up and after it', async () => {
+  for (const [status, data] of [[204, ''], [205, ''], [304, ''], [0, ''], [200, 1n], [200, undefined]]) {
+    const answers = [[status, data], [403, refusal()], [status, data]];
+    const adapter = async (config) => {
+      const [next, body] = answers.shift();
+      return { status: next, data: body, headers: new axios.AxiosHeaders({ 'content-type': 'application/json' }), statusText: '', config };
+    };
+    const http = axios.create({ baseURL: url, adapter, validateStatus: () => true });
+    stepUpInterceptor(http, { prompt: () => {} });
+    for (const _ of ['untouched', 'repeated']) {
+      const got = await http.get('/cards/1');
+      assert.deepEqual([got.status, got.data], [status, data]);
+    }
+    assert.deepEqual(answers, []);
+  }
+});
+
+test('axios: a transformation of the application is applied once', async () => {
+  const { http, sent } = await client();
+  stepUpInterceptor(http, { prompt: byCode() });
+  const transformRequest = (data, headers) => {
+    headers.setContentType('application/json');
+    return JSON.stringify({ to: `to ${data.to}`, amount: data.amount });
+  };
+  const { status, data } = await http.post('/transfers', { to: 'bob', amount: '1.00' }, { transformRequest });
+  assert.equal(status, 201);
+  assert.equal(data.to, 'to bob');
+  assert.deepEqual(sent[1], sent[0]);
 });
 
 test('axios: a form is repeated byte for byte', async () => {

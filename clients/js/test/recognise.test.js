@@ -38,7 +38,7 @@ test('anything else is the very same response, unread', async () => {
 test('a start at another origin is no refusal of ours', async () => {
   for (const start of [
     'https://evil.example/stepup/challenges/otp/SMS', '//evil.example/otp/SMS', '/\\evil.example/otp/SMS', 'http://bank.example/otp/SMS',
-    'javascript:alert(1)', 'https://bank.example:444/otp/SMS', ['https://evil.example/otp/SMS'],
+    'javascript:alert(1)', 'blob:https://bank.example/otp/SMS', 'blob:https://bank.example/@evil.example/otp/SMS', 'https://bank.example:444/otp/SMS', ['https://evil.example/otp/SMS'],
   ]) {
     const { fetch, sent } = fake(() => refuse({ start: [start].flat() }));
     const response = await withStepUp(fetch, { prompt: never })(URL);
