@@ -1,6 +1,7 @@
 import { StepUpError } from './errors.js';
 import { prepare } from './replay.js';
 import { stepUps } from './step-up.js';
+/** @import { Call } from './replay.js' */
 /** @import { EnsureOptions, StepUpOptions } from './step-up.js' */
 
 /**
@@ -23,8 +24,9 @@ export function withStepUp(fetch, options) {
    * @param {RequestInit} [init]
    */
   async function stepUpFetch(input, init) {
-    const { sent, first, again } = await prepare(input, init);
-    const response = await fetch(...first);
+    const { sent, first, again } = prepare(input, init);
+    // At once where it can be: what the caller changes after its call is not sent.
+    const response = await fetch(...first ?? await /** @type {() => Promise<Call>} */ (again)());
     const refusal = await read(response, sent);
     if (!refusal) return response;
     if (!again) throw new StepUpError('BODY_NOT_REPLAYABLE', refusal);

@@ -16,9 +16,10 @@ export const absolute = (url) => new URL(url, globalThis.document?.baseURI ?? gl
  * Prepares a request that may have to be sent twice.
  * @param {RequestInfo | URL} input
  * @param {RequestInit} [init]
- * @returns {Promise<{ sent: Sent, first: Call, again?: () => Call | Promise<Call> }>} `again` is absent where the body is a stream
+ * @returns {{ sent: Sent, first?: Call, again?: () => Promise<Call> }} `first` is absent where it is what `again` says;
+ *   `again` is absent where the body is a stream
  */
-export async function prepare(input, init) {
+export function prepare(input, init) {
   const request = input instanceof Request ? input : undefined;
   /** @param {'headers' | 'signal'} name @returns {any} */
   const given = (name) => init?.[name] ?? request?.[name];
@@ -35,15 +36,15 @@ export async function prepare(input, init) {
   if (isObject && (body.getReader || Symbol.asyncIterator in body)) return { sent, first: [input, init] };
 
   // Independent of what the caller does with theirs meanwhile.
-  const spare = request?.bodyUsed === false ? request.clone() : input;
+  const spare = request?.bodyUsed === false ? request.clone() : request ?? String(input);
   const encoded = new Response(isObject ? body : undefined);
   const type = encoded.headers.get('content-type');
   if (type && !sent.headers.has('content-type')) sent.headers.set('content-type', type);
+  const kept = init && { ...init, headers: sent.headers };
+  /** @type {Promise<Blob> | undefined} */
+  let whole;
   /** @returns {Promise<Call>} */
-  const again = async () => [spare, init && { ...init, headers: sent.headers, body: isObject ? await encoded.blob() : body }];
-  if (!(body instanceof FormData)) return { sent, first: [input, init], again };
-
-  // Encoded once: a bound request has to be the same byte for byte, the boundary of its parts included.
-  const whole = await again();
-  return { sent, first: [input, whole[1]], again: () => whole };
+  const again = async () => [spare, kept && { ...kept, body: isObject ? await (whole ??= encoded.blob()) : body }];
+  // A form is encoded once: a bound request has to be the same byte for byte, the boundary of its parts included.
+  return { sent, first: body instanceof FormData ? undefined : [input, init], again };
 }

@@ -50,6 +50,29 @@ test('what the caller changes meanwhile does not change the repetition', async (
   assert.equal(sent[1].headers.get('idempotency-key'), 'k1');
 });
 
+test('what the caller changes right after the call changes neither request', async () => {
+  for (const body of ['to=bob', new URLSearchParams({ to: 'bob' }), new TextEncoder().encode('to=bob'), form()]) {
+    const { fetch, sent } = once();
+    const url = new globalThis.URL(`${URL}/pay`);
+    const init = post(body, new Headers({ 'idempotency-key': 'k1' }));
+    const response = withStepUp(fetch, { prompt })(url, init);
+    url.pathname = '/delete';
+    init.headers.set('idempotency-key', 'k2');
+    if (body instanceof Uint8Array) body.fill(48);
+    else if (typeof body !== 'string') body.set('to', 'mallory');
+    init.body = 'to=mallory';
+    init.method = 'PUT';
+    assert.equal((await response).status, 200);
+    for (const one of sent) {
+      assert.equal(one.url, `${URL}/pay`);
+      assert.equal(one.method, 'POST');
+      assert.equal(one.headers.get('idempotency-key'), 'k1');
+      assert.doesNotMatch(one.body, /mallory|0000/);
+    }
+    assert.equal(sent[1].body, sent[0].body);
+  }
+});
+
 test('a Request is cloned before it is sent', async () => {
   for (const body of ['text', new ReadableStream({ start(controller) { controller.enqueue(bytes); controller.close(); } })]) {
     const { fetch, sent } = once();
