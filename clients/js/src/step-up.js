@@ -28,7 +28,7 @@ import { now, telling, turns } from './tabs.js';
  * @property {HeadersInit | (() => HeadersInit | Promise<HeadersInit>)} [headers] for the challenge endpoints; otherwise
  *   the `Authorization` of the refused request
  * @property {RequestCredentials} [credentials] for the challenge endpoints; `include` where cookies go to another origin
- * @property {string[]} [origins] other origins whose refusals are answered; otherwise only that of the page
+ * @property {string[]} [origins] other origins whose refusals are answered; otherwise only that of the page, or, without a page, any
  * @property {string} [language] of the messages to the user
  */
 /**
@@ -143,7 +143,7 @@ export function stepUps(options) {
    */
   function read(response, { url }) {
     const { origin } = new URL(url);
-    const allowed = [globalThis.location?.origin ?? origin, ...origins];
+    const allowed = [globalThis.location?.origin ?? origins[0] ?? origin, ...origins];
     return allowed.includes(origin) && new URL(response.url || url).origin === origin
       ? readRefusal(response, url, base) : undefined;
   }

@@ -86,6 +86,11 @@ test('a response of another origin prompts only where the application says so', 
   }
 });
 
+test('without a page, the listed origins are the only ones that prompt', async () => {
+  assert.equal((await withStepUp(once().fetch, { origins: ['https://other.example'], prompt: never })(URL)).status, 403);
+  assert.equal((await withStepUp(once().fetch, { origins: ['https://other.example', URL], prompt: () => {} })(URL)).status, 200);
+});
+
 test('the JSON of a refusal reaches nothing but its known fields', async () => {
   const body = `{"errorCode":"STEP_UP_REQUIRED","__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},
     "reason":"missing","scope":"pay","channels":{"otp":["SMS","../x","a b",{"x":1}],"push":"APP","__proto__":{"proof":["X"]}},"unmet":[null],"extra":{"a":1}}`;
