@@ -180,13 +180,9 @@ where
             return Poll::Ready(Some(last.ok_or_else(|| StepUpLost(why).into())));
         }
         let next = ready!(polled.unwrap_or_else(|| this.inner.poll_frame(cx)));
-        match &next {
-            Some(frame) => {
-                if let Some(data) = frame.as_ref().ok().and_then(Frame::data_ref) {
-                    watching.sent(data);
-                }
-            }
-            // It is not watched any longer.
+        match next.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+            Some(data) => watching.sent(data),
+            // The end, trailers or an error, after which nothing comes: it is not watched any longer.
             None => *this.state = State::Ended,
         }
         Poll::Ready(next.map(|frame| frame.map_err(Into::into)))
