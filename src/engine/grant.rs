@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    rules::{ChallengeError, Name, Session, Summary, Timestamp},
+    rules::{ChallengeError, Name, OperationDigest, Session, Summary, Timestamp},
     store::{Record, Stored},
     timeout::BoxFuture,
 };
@@ -92,7 +92,12 @@ impl Grant {
     /// Whether the grant is bound to one operation ([`Binding`](crate::Binding)).
     #[must_use]
     pub fn is_bound(&self) -> bool {
-        self.content().is_bound
+        self.operation().is_some()
+    }
+
+    /// The operation that the grant is bound to.
+    pub(crate) fn operation(&self) -> Option<OperationDigest> {
+        self.content().operation
     }
 
     /// Restores a grant that this request has consumed, for a handler that failed before any effect. The grant keeps
@@ -154,7 +159,7 @@ impl Grant {
                     scope: granted.scope.as_deref(),
                     verified_at: granted.verified_at,
                     expires_at: granted.expires_at,
-                    is_bound: granted.operation.is_some(),
+                    operation: granted.operation,
                 }
             }
             Kind::Summary(summary) => Content {
@@ -163,7 +168,7 @@ impl Grant {
                 scope: summary.scope.map(Name::as_str),
                 verified_at: summary.verified_at,
                 expires_at: summary.expires_at,
-                is_bound: false,
+                operation: None,
             },
         }
     }
@@ -177,7 +182,7 @@ struct Content<'a> {
     scope: Option<&'a str>,
     verified_at: Timestamp,
     expires_at: Timestamp,
-    is_bound: bool,
+    operation: Option<OperationDigest>,
 }
 
 fn session(stored: &Stored) -> Option<&Session> {

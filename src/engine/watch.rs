@@ -122,7 +122,7 @@ impl StepUp {
     /// ```
     pub fn ended(&self, caller: &Caller, requirement: &Requirement) -> StepUpEnded {
         let watched = caller.grant().map(|grant| {
-            let stream = Stream::new(requirement, grant.id(), grant.channel(), grant.scope(), grant.is_bound());
+            let stream = Stream::new(requirement, grant.id(), grant.channel(), grant.scope(), grant.operation());
             let until = stream.end_of(grant.verified_at(), grant.expires_at());
             let state = Mutex::new(State { until, ended: None, waker: None, unanswered: None });
             Arc::new(Watched { stream, state })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::rules::{Factor, Granted, Requirement, Session, Timestamp, Use};
+use crate::rules::{Factor, Granted, OperationDigest, Requirement, Session, Timestamp, Use};
 
 /// Why a response may not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Ended {
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     needs: Vec<Need>,
+    /// The operation of the request, if it passed with a bound grant.
+    operation: Option<OperationDigest>,
     /// How long after its verification a grant lets it go on; `None` as long as the grant lives.
     lifetime: Option<Duration>,
 }
@@ -31,26 +33,29 @@ struct Need {
     or_session: bool,
     /// The grant that let the request pass, which may be bound or consumed. `None`: any grant of the channel.
     id: Option<u64>,
-    /// Whether the request passed with a bound grant.
-    bound: bool,
 }
 
 impl Stream {
     /// For a request that passed with the grant of this id, channel and scope.
-    pub(crate) fn new(requirement: &Requirement, id: u64, channel: &str, scope: Option<&str>, bound: bool) -> Self {
+    pub(crate) fn new(
+        requirement: &Requirement,
+        id: u64,
+        channel: &str,
+        scope: Option<&str>,
+        operation: Option<OperationDigest>,
+    ) -> Self {
         let needs = if requirement.takes_all() {
             let need = |factor: &Factor| Need {
                 channel: factor.channel().into(),
                 scope: requirement.scope.clone(),
                 or_session: requirement.takes_session(),
                 id: None,
-                bound,
             };
             requirement.get_factors().map(need).collect()
         } else {
-            vec![Need { channel: channel.into(), scope: scope.map(Into::into), or_session: false, id: Some(id), bound }]
+            vec![Need { channel: channel.into(), scope: scope.map(Into::into), or_session: false, id: Some(id) }]
         };
-        Self { needs, lifetime: requirement.get_stream_for() }
+        Self { needs, operation, lifetime: requirement.get_stream_for() }
     }
 
     /// Until when a grant of these times lets the response go on.
@@ -63,25 +68,27 @@ impl Stream {
     pub(crate) fn until(&self, session: Option<&Session>) -> Option<Timestamp> {
         let grants = session.map_or(&[][..], Session::grants);
         let end = |grant: &Granted| self.end_of(grant.verified_at, grant.expires_at);
-        let ends = self.needs.iter().map(|need| grants.iter().filter(|grant| need.is_met_by(grant)).map(end).max());
+        let ends = self
+            .needs
+            .iter()
+            .map(|need| grants.iter().filter(|grant| need.is_met_by(grant, self.operation)).map(end).max());
         // One that is not there ends the response, and otherwise the first to end does.
         ends.min().flatten()
     }
 }
 
 impl Need {
-    fn is_met_by(&self, grant: &Granted) -> bool {
-        let is_own = self.id.is_some_and(|id| id == grant.id);
+    fn is_met_by(&self, grant: &Granted, operation: Option<OperationDigest>) -> bool {
+        if self.id == Some(grant.id) {
+            return true;
+        }
         let fits =
             grant.channel == self.channel && (grant.scope == self.scope || (self.or_session && grant.scope.is_none()));
-        match grant.usage {
+        let of_request = self.id.is_none() && grant.operation == operation;
+        fits && match grant.usage {
             // The request itself has consumed it.
-            Use::Consumed(_) | Use::ConsumedAgain(_) => {
-                is_own || (self.id.is_none() && fits && grant.operation.is_some() == self.bound)
-            }
-            Use::Fresh | Use::Restored => {
-                is_own || (fits && (grant.operation.is_none() || (self.id.is_none() && self.bound)))
-            }
+            Use::Consumed(_) | Use::ConsumedAgain(_) => of_request,
+            Use::Fresh | Use::Restored => grant.operation.is_none() || of_request,
         }
     }
 }
@@ -127,7 +134,7 @@ mod tests {
             (vec![used(Use::Restored)], Some(600)),
             (vec![Granted { usage: Use::Consumed(at(101)), ..again }], None),
         ];
-        let stream = Stream::new(&Requirement::new(), 1, "SMS", None, false);
+        let stream = Stream::new(&Requirement::new(), 1, "SMS", None, None);
         for (row, (grants, expected)) in table.into_iter().enumerate() {
             assert_eq!(stream.until(Some(&Session::with_grants(grants))), expected.map(at), "row {row}");
         }
@@ -140,7 +147,7 @@ mod tests {
     fn the_life_of_a_response_is_a_rule_of_its_own() {
         for lifetime in [30, 3_600] {
             let asked = Requirement::new().stream_for(Duration::from_secs(lifetime));
-            let stream = Stream::new(&asked, 1, "SMS", None, false);
+            let stream = Stream::new(&asked, 1, "SMS", None, None);
             assert_eq!(stream.until(Some(&Session::with_grants(vec![grant(1, "SMS", 5)]))), Some(at(5 + lifetime)));
         }
     }
@@ -148,7 +155,7 @@ mod tests {
     #[test]
     fn of_several_channels_the_first_to_end_ends_it() {
         let both = Requirement::new().all_of(["SMS", "BIO"]);
-        let stream = Stream::new(&both, 1, "SMS", None, false);
+        let stream = Stream::new(&both, 1, "SMS", None, None);
         let until = |grants| stream.until(Some(&Session::with_grants(grants)));
         assert_eq!(until(vec![grant(1, "SMS", 0), grant(2, "BIO", 50)]), Some(at(600)));
         assert_eq!(until(vec![grant(3, "SMS", 90), grant(2, "BIO", 50)]), Some(at(650)));
@@ -159,16 +166,25 @@ mod tests {
         assert_eq!(stream.until(Some(&revoked)), None);
         // What a payment has consumed prolongs nothing.
         let paid = |id, channel| Granted { operation: Some(operation_of("a")), ..grant(id, channel, 90) };
-        let paid = Session::with_grants(vec![paid(3, "SMS"), paid(4, "BIO")]).consume(|_| true, at(95));
+        let fresh = Session::with_grants(vec![paid(3, "SMS"), paid(4, "BIO")]);
+        let paid = fresh.clone().consume(|_| true, at(95));
         assert_eq!(stream.until(Some(&paid)), None);
-        assert_eq!(Stream::new(&both, 3, "SMS", None, true).until(Some(&paid)), Some(at(690)), "but its own response");
+        assert_eq!(
+            Stream::new(&both, 3, "SMS", None, Some(operation_of("a"))).until(Some(&paid)),
+            Some(at(690)),
+            "but its own response"
+        );
+        let of_b = Stream::new(&both, 1, "SMS", None, Some(operation_of("b")));
+        for another in [&fresh, &paid] {
+            assert_eq!(of_b.until(Some(another)), None, "and not that of another operation");
+        }
     }
 
     #[test]
     fn a_mark_of_a_revoked_grant_lets_nothing_go_on() {
         let own = Granted { operation: Some(operation_of("a")), ..grant(1, "SMS", 0) };
         let consumed = Session::with_grants(vec![own]).consume(|_| true, at(1));
-        let stream = Stream::new(&Requirement::new(), 1, "SMS", None, false);
+        let stream = Stream::new(&Requirement::new(), 1, "SMS", None, None);
         assert_eq!(stream.until(Some(&consumed)), Some(at(600)));
         let revoked = consumed.without_elevation(&Policy::new(), at(2));
         assert_eq!(stream.until(Some(&revoked)), None);
