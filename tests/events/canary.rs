@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     convert::Infallible,
     panic,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use tower_step_up::{
     PushSender, Recipient, RequireStepUp, Requirement, Secret, StepUp, discard,
 };
 
-use crate::capture::{Lines, caught};
+use crate::capture::{self, Lines, caught};
 
 const SUBJECT: &str = "canary-subject-5f1c";
 const SESSION: &str = "canary-session-9a7e";
@@ -311,8 +311,10 @@ async fn everything(app: &App) -> (Vec<String>, Vec<String>, Vec<String>) {
     (app.codes.0.lock().unwrap().clone(), app.pushes.0.lock().unwrap().clone(), numbers)
 }
 
-/// Captures the panics of this thread, too.
+/// Captures the panics of this thread, too. One test at a time: the hook is the process's.
 fn with_panics_caught<T>(said: &Lines, run: impl FnOnce() -> T) -> T {
+    static HOOK: Mutex<()> = Mutex::new(());
+    let _alone = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
     let thread = std::thread::current().id();
     let (said, before) = (said.clone(), Arc::new(panic::take_hook()));
     panic::set_hook({
@@ -376,6 +378,7 @@ fn no_secret_leaves() {
 /// `Debug` of types with a push id or number prints neither, because it ends up in logs.
 #[tokio::test]
 async fn debug_prints_neither_push_ids_nor_numbers() {
+    capture::enabled();
     let printed = Lines::default();
     let messages = printed.clone();
     let step_up = StepUp::builder()

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 use metrics::{
@@ -28,8 +28,17 @@ impl Lines {
     }
 }
 
+/// Enables every log statement for the whole process. Each test of this binary that runs step-ups calls this first: while
+/// one thread alone has a subscriber, `tracing` asks the thread that reaches a statement first, and without a subscriber
+/// of its own that thread turns the statement off for all of them.
+pub(crate) fn enabled() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Logging(Lines::default())).unwrap());
+}
+
 /// Runs a closure and captures its logs, at every level, and its counters.
 pub(crate) fn caught<T>(logged: &Lines, counted: &Lines, run: impl FnOnce() -> T) -> T {
+    enabled();
     let recorder = Counting(counted.clone());
     tracing::subscriber::with_default(Logging(logged.clone()), || with_local_recorder(&recorder, run))
 }

@@ -17,7 +17,7 @@ use tower_step_up::{
     Recipient, RequireStepUp, Requirement, Secret, StepUp, StepUpBuilder, Store, store::StoreWarning,
 };
 
-use crate::page;
+use crate::{capture, page};
 
 const WRONG: &str = "000000";
 
@@ -60,6 +60,7 @@ impl App {
     }
 
     fn with(policy: Policy, more: impl FnOnce(StepUpBuilder) -> StepUpBuilder) -> Self {
+        capture::enabled();
         let (emitted, codes) = <(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>)>::default();
         let (store, clock) = (FaultyStore::default(), ManualClock::new());
         let observe = {

@@ -5,6 +5,7 @@ use tower_step_up::StepUp;
 
 #[tokio::test]
 async fn an_external_store_sees_only_keyed_digests() {
+    crate::capture::enabled();
     let store = FaultyStore::default();
     whole_life(StepUp::builder().store(store.clone()), async |step, traces| {
         let seen = store.seen();
