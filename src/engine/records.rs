@@ -161,8 +161,9 @@ impl Engine {
     }
 
     fn change(&self, key: &Key, expected: Option<&Stored>, next: Option<(Record, Duration)>) -> Change {
+        let ends_grants = ends_grants(expected, next.as_ref().map(|(record, _)| record));
         let next = next.map(|(record, ttl)| Stored::new(Revision::new(self.ids.next()), ttl, record));
-        Change::new(*key, expected.map(Stored::revision), next)
+        Change { ends_grants, ..Change::new(*key, expected.map(Stored::revision), next) }
     }
 
     async fn make<const N: usize>(&self, changes: [Change; N]) -> Result<Swap<[Option<Stored>; N]>, StoreDown> {
@@ -335,6 +336,16 @@ impl Engine {
         self.emit(&Event::StoreFailed { error });
         StoreDown
     }
+}
+
+/// Whether a session had a grant that it will not have.
+fn ends_grants(before: Option<&Stored>, after: Option<&Record>) -> bool {
+    let Some(Record::Session(before)) = before.map(Stored::record) else { return false };
+    let after = match after {
+        Some(Record::Session(after)) => after.grants(),
+        _ => &[],
+    };
+    before.grants().iter().any(|grant| after.iter().all(|other| other.id != grant.id))
 }
 
 /// A session's record. A record of another kind under its key is unreadable, as is one of another version.

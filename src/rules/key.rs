@@ -23,6 +23,12 @@ use crate::rules::{BareOperation, Cipher, OperationDigest, PushDigest, Random, R
 pub struct Key([u8; 32]);
 
 impl Key {
+    /// A key from its bytes, as another process has named it.
+    #[cfg(feature = "redis")]
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes of the key.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

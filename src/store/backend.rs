@@ -87,6 +87,13 @@ impl Backend {
         }
     }
 
+    pub(crate) async fn listen(&self, changed: impl Fn(Key) + Send + Sync) -> Result<(), StoreError> {
+        match &self.0 {
+            Kind::Memory(_) => std::future::pending().await,
+            Kind::Shared(store) => store.listen(Box::new(changed)).await,
+        }
+    }
+
     pub(crate) async fn check(&self) -> Result<(), StoreWarning> {
         match &self.0 {
             Kind::Memory(_) => Ok(()),
@@ -112,6 +119,8 @@ trait ErasedStore: Send + Sync {
 
     fn is_atomic(&self) -> bool;
 
+    fn listen<'a>(&'a self, changed: Box<dyn Fn(Key) + Send + Sync + 'a>) -> BoxFuture<'a, Result<(), StoreError>>;
+
     fn check(&self) -> BoxFuture<'_, Result<(), StoreWarning>>;
 }
 
@@ -126,6 +135,10 @@ impl<T: Store> ErasedStore for T {
 
     fn is_atomic(&self) -> bool {
         Store::is_atomic(self)
+    }
+
+    fn listen<'a>(&'a self, changed: Box<dyn Fn(Key) + Send + Sync + 'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(Store::listen(self, changed))
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), StoreWarning>> {

@@ -89,13 +89,15 @@ pub struct Change {
     pub expected: Option<Revision>,
     /// What to write; `None` deletes.
     pub next: Option<Stored>,
+    /// Whether this ends grants: what a store may tell other processes, for their [`listen`](Store::listen).
+    pub ends_grants: bool,
 }
 
 impl Change {
-    /// A change, for a store that passes it on to another.
+    /// A change that ends no grants.
     #[must_use]
     pub const fn new(key: Key, expected: Option<Revision>, next: Option<Stored>) -> Self {
-        Self { key, expected, next }
+        Self { key, expected, next, ends_grants: false }
     }
 }
 
@@ -159,6 +161,21 @@ pub trait Store: Send + Sync + 'static {
     /// [`Unknown`](StoreWarning::Unknown) the check is repeated, at most once a minute.
     fn check(&self) -> impl Future<Output = Result<(), StoreWarning>> + Send {
         std::future::ready(Ok(()))
+    }
+
+    /// Listens for the keys of changes of other processes that [end grants](Change::ends_grants), and calls `changed` with
+    /// each. Only a hint: a response that such a change ends is ended at once, and not only when its record is read again,
+    /// every three seconds. So nothing depends on it, and messages may be lost. The default hears nothing.
+    ///
+    /// Called while any response is [watched](crate::StepUp::ended), and again some seconds after it has returned. A store
+    /// that wraps another may forward it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where it cannot listen, or no longer.
+    fn listen(&self, changed: impl Fn(Key) + Send + Sync) -> impl Future<Output = Result<(), StoreError>> + Send {
+        drop(changed);
+        std::future::pending()
     }
 
     /// The store as the engine holds it. A store outside the process requires a secret and a record key that all

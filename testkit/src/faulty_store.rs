@@ -13,6 +13,7 @@ use std::{
 
 use futures_util::FutureExt;
 use serde_json::Value;
+use tokio::sync::watch;
 use tower_step_up::{
     Secret, StepUpBuilder,
     store::{Change, Key, MemoryStore, Store, StoreError, StoreWarning, Stored, Swapped},
@@ -61,6 +62,9 @@ struct State {
     planted: Mutex<HashMap<Key, Vec<u8>>>,
     warning: Mutex<Option<StoreWarning>>,
     checks: AtomicUsize,
+    tells: AtomicBool,
+    /// The last session whose grants were ended.
+    told: watch::Sender<Option<Key>>,
 }
 
 /// The kind of an encoded record: `Session`, `Subject` or `Recipient`.
@@ -102,6 +106,11 @@ impl FaultyStore {
     /// Every operation takes a round trip from now on.
     pub fn set_trip(&self, trip: Duration) {
         self.0.trip.store(u64::try_from(trip.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Whoever listens is told of grants that end, from now on.
+    pub fn set_telling(&self, tells: bool) {
+        self.0.tells.store(tells, Ordering::SeqCst);
     }
 
     /// Every operation fails from now on.
@@ -242,6 +251,11 @@ impl FaultyStore {
         }
         if swapped == Swapped::Done {
             self.0.swaps.fetch_add(1, Ordering::SeqCst);
+            if let (true, Some(change)) =
+                (self.0.tells.load(Ordering::SeqCst), changes.iter().find(|change| change.ends_grants))
+            {
+                self.0.told.send_replace(Some(change.key));
+            }
             let mut written = self.0.written.lock().unwrap();
             for change in changes {
                 match encoded(change) {
@@ -309,6 +323,15 @@ impl Store for FaultyStore {
 
     fn is_atomic(&self) -> bool {
         self.0.atomic
+    }
+
+    async fn listen(&self, changed: impl Fn(Key) + Send + Sync) -> Result<(), StoreError> {
+        let mut told = self.0.told.subscribe();
+        while told.changed().await.is_ok() {
+            let key = *told.borrow();
+            key.map(&changed);
+        }
+        Ok(())
     }
 
     async fn check(&self) -> Result<(), StoreWarning> {

@@ -8,9 +8,12 @@ use http_body_util::BodyExt;
 use testkit::alice;
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
-use tower_step_up::{RequireStepUp, Requirement, StepUp};
+use tower_step_up::{Caller, RequireStepUp, Requirement, StepUp, Store};
 
-use crate::{nodes::patient, server::Server};
+use crate::{
+    nodes::patient,
+    server::{Server, until},
+};
 
 async fn open(node: &StepUp) -> Body {
     let events = || {
@@ -50,4 +53,37 @@ async fn another_node_ends_a_response_within_the_bound() {
         assert!(nodes[0].authorize(&alice(), &Requirement::new()).await.is_err());
         tokio::time::sleep(Duration::from_secs(16)).await; // the resend interval
     }
+}
+
+/// Each way to end a session's grants is told to whoever listens; what ends none is not.
+#[tokio::test]
+async fn what_ends_grants_is_told() {
+    let server = Server::start();
+    let node = server.node_with(patient());
+    let (heard, mut keys) = tokio::sync::mpsc::unbounded_channel();
+    let listening = server.store();
+    let listening = tokio::spawn(async move { listening.listen(|key| heard.send(key).unwrap()).await });
+    let subscribed = || async { server.say(&["PUBSUB", "NUMSUB", "step-up:ended"]).contains(":1\r\n") };
+    until(subscribed).await;
+    let session = |user: &str, id: &str| Caller::user(user).session(id);
+    for user in ["alice", "bob", "carol", "dave"] {
+        let caller = session(user, "1");
+        node.start_otp(&caller, "SMS", None).await.unwrap();
+        node.verify_otp(&caller, "SMS", "123456").await.unwrap();
+        node.lock(user).await.unwrap();
+        node.unlock(user).await.unwrap();
+    }
+    node.revoke(&session("alice", "1")).await.unwrap();
+    node.revoke_all("bob").await.unwrap();
+    node.transfer(&session("carol", "1"), &session("carol", "2")).await.unwrap();
+    // Its own grants stay.
+    node.factors_changed(&session("dave", "1")).await.unwrap();
+    node.revoke_all("dave").await.unwrap();
+    let mut told = std::collections::HashSet::new();
+    for _ in 0..4 {
+        told.insert(*timeout(Duration::from_secs(10), keys.recv()).await.unwrap().unwrap().as_bytes());
+    }
+    assert_eq!(told.len(), 4);
+    assert!(keys.try_recv().is_err(), "nothing else ends a grant");
+    listening.abort();
 }

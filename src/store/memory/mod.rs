@@ -161,7 +161,7 @@ impl MemoryStore {
 
     /// Makes the changes in order, up to the first that cannot be made.
     pub(super) fn swap_all(&self, changes: &[Change]) -> Swapped {
-        for (at, Change { key, expected, next }) in changes.iter().enumerate() {
+        for (at, Change { key, expected, next, .. }) in changes.iter().enumerate() {
             match self.swap_or_purge(key, *expected, next.as_ref()) {
                 Changed::Done => {}
                 Changed::Conflict => return Swapped::Conflict { at },

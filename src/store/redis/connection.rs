@@ -9,10 +9,11 @@ use std::{
 };
 
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind,
-    Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Msg, Pipeline, RedisError, RedisFuture, RedisResult,
+    ServerErrorKind, Value,
     aio::{ConnectionLike, MultiplexedConnection},
 };
+use futures_util::Stream;
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -154,6 +155,16 @@ impl ManagedConnection {
             Health::Slow => self.doubt(found),
             Health::Wrong | Health::Lost => self.leave(found),
         }
+    }
+
+    /// The messages of a channel, on a connection of their own. They end where it is lost.
+    pub(super) async fn subscribe(&self, channel: &str) -> RedisResult<impl Stream<Item = Msg> + Send + use<>> {
+        let subscribed = timeout(SEARCH, async {
+            let mut subscription = (self.0.find)().await?.get_async_pubsub().await?;
+            subscription.subscribe(channel).await?;
+            Ok(subscription.into_on_message())
+        });
+        subscribed.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
     /// Runs a task on the runtime of the connection.

@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     fmt,
-    future::{Future, ready},
+    future::{Future, pending, ready},
     sync::Arc,
 };
 
@@ -11,6 +11,7 @@ use ::redis::{
     Client, Cmd, IntoConnectionInfo, RedisError, RedisResult, Script, aio::ConnectionLike, from_redis_value,
 };
 use base64ct::{Base64UrlUnpadded, Encoding};
+use futures_util::StreamExt;
 use tokio::runtime::Handle;
 
 pub use self::connection::ManagedConnection;
@@ -25,11 +26,12 @@ mod loads;
 /// key is set with an expiry, so a crash leaves no key without one. Returns 0, or the number of the record that is not
 /// as expected. A record that is already the one to be written has been sent before by a client library that lost the
 /// answer: that counts as done, not as a conflict (T33). An expiry is from one millisecond to a hundred years: with another
-/// one the server would refuse a record after it has written those before.
+/// one the server would refuse a record after it has written those before. A change that ends grants is published, where the
+/// server's user may.
 const SWAP: &str = r"
 local due = {}
 for i, key in ipairs(KEYS) do
-  local expected, after = ARGV[3 * i - 2], ARGV[3 * i - 1]
+  local expected, after = ARGV[4 * i - 3], ARGV[4 * i - 2]
   local revision = redis.call('GETRANGE', key, 0, 15)
   if after == '' or revision ~= string.sub(after, 1, 16) then
     if revision ~= expected then return i end
@@ -37,8 +39,9 @@ for i, key in ipairs(KEYS) do
   end
 end
 for _, i in ipairs(due) do
-  local after = ARGV[3 * i - 1]
-  if after == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], after, 'PX', ARGV[3 * i]) end
+  local after, message = ARGV[4 * i - 2], ARGV[4 * i]
+  if after == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], after, 'PX', ARGV[4 * i - 1]) end
+  if message ~= '' then redis.pcall('PUBLISH', ARGV[#ARGV], message) end
 end
 return 0";
 
@@ -176,6 +179,11 @@ impl<C> RedisStore<C> {
         Self { shared: Arc::new(shared), ..self }
     }
 
+    /// The channel on which changes that end grants are published.
+    fn channel(&self) -> String {
+        [&self.shared.prefix, "ended"].concat()
+    }
+
     /// The group as a hash tag, then the rest of the key.
     fn name(&self, key: &Key) -> String {
         let (own, group) = key.as_bytes().split_at(key.as_bytes().len() - key.group().len());
@@ -190,14 +198,16 @@ impl<C: ConnectionLike + Clone> RedisStore<C> {
         let insert = changes.iter().position(|change| change.expected.is_none());
         let script = if insert.is_some() { &self.shared.insert } else { &self.shared.change };
         let mut swap = script.prepare_invoke();
-        for Change { key, expected, next } in changes {
+        for Change { key, expected, next, ends_grants } in changes {
             swap.key(self.name(key));
             swap.arg(expected.map(Revision::to_bytes).as_ref().map_or(&[][..], |bytes| bytes));
             swap.arg(next.as_ref().map(Stored::encode).unwrap_or_default());
             // Rounded up: an earlier expiry could lose a lock.
             let millis = next.as_ref().map_or(1, |next| next.ttl().as_nanos().div_ceil(1_000_000).max(1));
             swap.arg(u64::try_from(millis).unwrap_or(u64::MAX).min(LONGEST));
+            swap.arg(if *ends_grants { &key.as_bytes()[..] } else { &[] });
         }
+        swap.arg(self.channel());
         match (swap.invoke_async::<usize>(&mut self.connection.clone()).await, insert) {
             (Ok(0), _) => Ok(Swapped::Done),
             (Ok(number), _) => Ok(Swapped::Conflict { at: number - 1 }),
@@ -245,6 +255,20 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
     /// Unless the prefix contains the braces that would make a cluster spread the records of one user.
     fn is_atomic(&self) -> bool {
         !self.shared.prefix.contains("{}")
+    }
+
+    /// On a connection of its own. An application's own connection hears nothing.
+    async fn listen(&self, changed: impl Fn(Key) + Send + Sync) -> Result<(), StoreError> {
+        let Some(managed) = (&self.connection as &dyn Any).downcast_ref::<ManagedConnection>() else {
+            return pending().await;
+        };
+        let mut messages = managed.subscribe(&self.channel()).await.map_err(failed)?;
+        while let Some(message) = messages.next().await {
+            if let Ok(key) = message.get_payload_bytes().try_into() {
+                changed(Key::from_bytes(key));
+            }
+        }
+        Ok(())
     }
 
     async fn check(&self) -> Result<(), StoreWarning> {

@@ -161,10 +161,20 @@ fn event(reason: &str) -> End {
 async fn responses_end_with_the_step_up() {
     let status = |code: &str, message: &str| End::Trailers(code.into(), message.into());
     let denied = || status("7", "STEP_UP_REQUIRED");
-    // A change in this process is noticed at once, one of another node in three seconds, and an end within one.
-    for (cause, at_most) in [("expires", 1_010), ("revoked", 10), ("dropped", 10), ("revoked elsewhere", 3_010)] {
+    // A change in this process is noticed at once, one of another node in three seconds, or when the store tells of it, and
+    // an end within one.
+    let causes = [
+        ("expires", 1_010),
+        ("revoked", 10),
+        ("dropped", 10),
+        ("revoked elsewhere", 3_010),
+        ("revoked elsewhere, and told", 10),
+        ("moved elsewhere, and told", 10),
+    ];
+    for (cause, at_most) in causes {
         for path in ["/events", "/download", "/call"] {
             let world = World::new().await;
+            world.store.set_telling(cause.ends_with("told"));
             let mut watched = world.open(path).await;
             assert!(watched.goes_on().await, "{cause} {path}");
             let [here, there] = &world.nodes;
@@ -172,6 +182,9 @@ async fn responses_end_with_the_step_up() {
                 "expires" => world.clock.advance(Duration::from_secs(600)),
                 "revoked" => here.revoke_all("alice").await.unwrap(),
                 "dropped" => here.revoke(&world.alice).await.unwrap(),
+                "moved elsewhere, and told" => {
+                    there.transfer(&world.alice, &Caller::user("alice").session("2")).await.unwrap();
+                }
                 _ => there.revoke_all("alice").await.unwrap(),
             }
             let (end, took) = watched.end().await;

@@ -5,27 +5,29 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use futures_util::{StreamExt, future::Either, stream};
 use tokio::{
     runtime::Handle,
     sync::Notify,
-    time::{Instant, Interval, MissedTickBehavior, interval},
+    time::{Instant, interval},
 };
 
+use self::task::Running;
 use super::{Engine, StepUp, records::as_session};
 use crate::{
-    catch::{catch, catch_async},
-    engine::{Caller, Event},
+    catch::catch,
+    engine::Caller,
     rules::{Ended, Requirement, Stream, Timestamp},
     store::{Key, StoreError, Stored},
 };
+
+mod task;
 
 /// How often the ends of grants are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -35,9 +37,6 @@ const TICKS_PER_READ: u8 = 3;
 
 /// How long a record cannot be read before its responses end.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// Most loads in flight.
-const LOADS: usize = 256;
 
 /// Waits for the end of a step-up. Made by [`StepUp::ended`].
 #[must_use = "a future does nothing until it is polled"]
@@ -79,7 +78,7 @@ struct Shared {
 #[derive(Default)]
 struct Sessions {
     watched: HashMap<Key, Vec<Arc<Watched>>>,
-    /// Those that are new.
+    /// Those to read at once: they are new, or another process has changed them.
     new: Vec<Key>,
 }
 
@@ -92,8 +91,9 @@ impl StepUp {
     /// lock and revoke. A caller without a grant has ended at once.
     ///
     /// What this process changes is noticed at once. What other nodes change is noticed within three seconds and the time
-    /// that the loads take, 256 of them at once; and the end of a grant within a second and the time of a load. One task
-    /// watches all responses of the process, on the runtime that has polled the first: it has to be driven.
+    /// that the loads take, 256 of them at once; mostly at once, too, where the store [tells](crate::Store::listen) of it, as
+    /// Redis does. The end of a grant is noticed within a second and the time of a load. One
+    /// task watches all responses of the process, on the runtime that has polled the first: it has to be driven.
     ///
     /// Bodies of responses are ended by [`RequireStepUp::ending`](crate::RequireStepUp::ending).
     ///
@@ -251,6 +251,16 @@ impl Shared {
         self.changed.notify_one();
     }
 
+    /// Another process says that it has ended grants of a session: its record is read at once.
+    fn hear(&self, key: Key) {
+        let mut sessions = self.sessions();
+        if sessions.watched.contains_key(&key) {
+            sessions.new.push(key);
+            drop(sessions);
+            self.changed.notify_one();
+        }
+    }
+
     fn remove(&self, key: &Key, watched: &Arc<Watched>) {
         let mut sessions = self.sessions();
         if let Some(of_session) = sessions.watched.get_mut(key) {
@@ -262,7 +272,7 @@ impl Shared {
         self.sessions.store(sessions.watched.len(), Ordering::SeqCst);
     }
 
-    /// The sessions that are new since the last call: they are read at once.
+    /// The sessions to read at once, since the last call.
     fn take_new(&self) -> Vec<Key> {
         let mut sessions = self.sessions();
         let mut new = std::mem::take(&mut sessions.new);
@@ -299,76 +309,5 @@ impl Shared {
 
     fn of(&self, key: &Key) -> Vec<Arc<Watched>> {
         self.sessions().watched.get(key).cloned().unwrap_or_default()
-    }
-}
-
-/// The task. However it ends, another one takes its place where anything is still watched.
-struct Running {
-    shared: Option<Arc<Shared>>,
-}
-
-impl Running {
-    async fn watch(mut self, mut ticks: Interval, engine: Weak<Engine>) {
-        let Some(shared) = self.shared.clone() else { return };
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut turn = 0;
-        loop {
-            let ticked = {
-                let (tick, changed) = (std::pin::pin!(ticks.tick()), std::pin::pin!(shared.changed.notified()));
-                matches!(futures_util::future::select(tick, changed).await, Either::Left(_))
-            };
-            let Some(engine) = engine.upgrade() else { return };
-            turn = if ticked { (turn + 1) % TICKS_PER_READ } else { turn };
-            // What is new or due does not wait for the others.
-            engine.read_watched(&shared, shared.take_new()).await;
-            if ticked {
-                engine.read_watched(&shared, shared.due(engine.now())).await;
-                engine.read_watched(&shared, shared.in_turn(turn)).await;
-            }
-            let sessions = shared.sessions();
-            if sessions.watched.is_empty() {
-                shared.is_running.store(false, Ordering::SeqCst);
-                self.shared = None;
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let Some(shared) = self.shared.take() else { return };
-        shared.is_running.store(false, Ordering::SeqCst);
-        // The first future that is polled starts another task.
-        let watched: Vec<_> = shared.sessions().watched.values().flatten().cloned().collect();
-        for watched in watched {
-            let waker = watched.state().waker.take();
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-    }
-}
-
-impl Engine {
-    async fn read_watched(&self, shared: &Shared, keys: Vec<Key>) {
-        let loads = keys.into_iter().map(async |key| {
-            // A store that panics for one record must not end the watch of the others.
-            let loaded = catch_async(self.look_up(&key)).await;
-            (key, loaded.unwrap_or_else(|| Err(StoreError::new("the store panicked"))))
-        });
-        let mut loads = stream::iter(loads).buffer_unordered(LOADS);
-        let mut failure = None;
-        while let Some((key, loaded)) = loads.next().await {
-            let now = self.now();
-            for watched in shared.of(&key) {
-                watched.settle(&loaded, now);
-            }
-            failure = failure.or(loaded.err());
-        }
-        // Once for all of them.
-        if let Some(error) = &failure {
-            self.emit(&Event::StoreFailed { error });
-        }
     }
 }
