@@ -1,13 +1,13 @@
 //! What the challenge endpoints say.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
 use crate::Channels;
 
 /// A push that was started.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Deserialize, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PushStarted {
     /// Its id: digits.
@@ -15,6 +15,13 @@ pub struct PushStarted {
     /// The number to show, which the user types on their phone, where the server uses number matching.
     #[serde(default)]
     pub number: Option<String>,
+}
+
+/// Prints neither the id nor the number: who knows both can answer the push.
+impl fmt::Debug for PushStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushStarted").field("has_number", &self.number.is_some()).finish_non_exhaustive()
+    }
 }
 
 /// The outcome of a push, so far.
