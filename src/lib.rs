@@ -10,6 +10,7 @@
 //   wire        output of the edges: headers, JSON, gRPC statuses
 //   guard       the layer in front of routes          (an edge)
 //   challenges  starts and verification over HTTP     (an edge)
+//   page        HTML on which a person steps up       (an edge, served by the challenge endpoints)
 //   grpc        starts and verification over gRPC     (an edge)
 
 // First, so that the documentation of `StepUp` begins with its builder.
@@ -22,6 +23,8 @@ pub mod extract;
 pub mod grpc;
 pub mod guard;
 pub mod guide;
+#[cfg(feature = "page")]
+pub mod page;
 mod rules;
 pub mod store;
 #[cfg(feature = "test-util")]
@@ -32,6 +35,9 @@ mod wire;
 #[cfg(any(test, feature = "test-util"))]
 #[doc(inline)]
 pub use crate::engine::ManualClock;
+#[cfg(feature = "page")]
+#[doc(inline)]
+pub use crate::page::Page;
 #[doc(inline)]
 pub use crate::{
     challenges::ChallengeService,

@@ -45,7 +45,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, header::CACHE_CONTROL, request::Parts};
 use tower::Service;
 
 use self::{
@@ -72,12 +72,19 @@ pub use self::body::ResponseBody;
 pub struct ChallengeService {
     step_up: StepUp,
     prefix: Arc<str>,
+    #[cfg(feature = "page")]
+    page: Option<Arc<crate::page::PageService>>,
 }
 
 impl StepUp {
     /// The challenge endpoints as a service: starts challenges and verifies them, over HTTP.
     pub fn challenges(&self) -> ChallengeService {
-        ChallengeService { step_up: self.clone(), prefix: "".into() }
+        ChallengeService {
+            step_up: self.clone(),
+            prefix: "".into(),
+            #[cfg(feature = "page")]
+            page: None,
+        }
     }
 }
 
@@ -91,6 +98,19 @@ impl ChallengeService {
         let prefix = prefix.into();
         check_path("mounted_at", &prefix)?;
         Ok(Self { prefix, ..self })
+    }
+
+    /// Also serves the [page](crate::page) on which a person steps up, at `/page` below the endpoints.
+    ///
+    /// # Errors
+    ///
+    /// - [`ConfigError::PageWithoutPath`] where the builder was not told the
+    ///   [public path](crate::StepUpBuilder::public_path), which the page's forms and links need.
+    /// - [`ConfigError::Page`] for what the page cannot show.
+    #[cfg(feature = "page")]
+    pub fn with_page(self, page: crate::page::Page) -> Result<Self, ConfigError> {
+        let page = crate::page::PageService::new(page, &self.step_up)?;
+        Ok(Self { page: Some(page), ..self })
     }
 
     /// The path below the prefix.
@@ -123,7 +143,10 @@ where
             let (mut answer, json) = service.answer(&parts, body).await.into_parts();
             let body = ResponseBody::new(content(&parts.method, json, &mut answer.headers));
             let engine = &service.step_up.0;
+            // Only the page's style and script may be stored.
+            let kept = answer.headers.remove(CACHE_CONTROL);
             stamp(&mut answer.headers, &engine.wire, engine.request_ref());
+            kept.map(|kept| answer.headers.insert(CACHE_CONTROL, kept));
             Response::from_parts(answer, body)
         }))
     }
@@ -136,7 +159,13 @@ impl ChallengeService {
         B: http_body::Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let operation = match self.strip(request.uri.path()).ok_or(NoOperation::NotFound) {
+        let path = self.strip(request.uri.path());
+        #[cfg(feature = "page")]
+        if let (Some(page), Some(path)) = (&self.page, path.and_then(|path| path.strip_prefix("/page"))) {
+            let answer = page.answer(&self.step_up, request, path, body).await;
+            return answer.unwrap_or_else(|| response::no_operation(NoOperation::NotFound));
+        }
+        let operation = match path.ok_or(NoOperation::NotFound) {
             Ok(path) => route(&request.method, path),
             Err(none) => Err(none),
         };
@@ -183,7 +212,12 @@ fn call<'a>(operation: Endpoint<'a>, fields: &'a Fields, language: Option<&'a st
 
 impl Clone for ChallengeService {
     fn clone(&self) -> Self {
-        Self { step_up: self.step_up.clone(), prefix: Arc::clone(&self.prefix) }
+        Self {
+            step_up: self.step_up.clone(),
+            prefix: Arc::clone(&self.prefix),
+            #[cfg(feature = "page")]
+            page: self.page.clone(),
+        }
     }
 }
 

@@ -36,6 +36,8 @@ mod local_failures;
 mod lock;
 mod operation;
 mod otp;
+#[cfg(feature = "page")]
+mod page;
 mod proof;
 mod purpose;
 mod push;
@@ -56,6 +58,8 @@ mod watch;
 
 #[cfg(any(test, feature = "test-util"))]
 pub use self::clock::ManualClock;
+#[cfg(feature = "page")]
+pub(crate) use self::page::{PageServed, Remaining};
 pub use self::{
     builder::StepUpBuilder,
     caller::{Caller, CallerOf, Identify},
@@ -109,6 +113,8 @@ pub(crate) struct Engine {
     last_recipients: LastRecipients,
     unfinished: Unfinished,
     watch: Watch,
+    #[cfg(feature = "page")]
+    page: PageServed,
     store_check: StoreCheck,
     observers: Observers,
     no_caller: telemetry::OnceAMinute,

@@ -111,6 +111,12 @@ impl CheckedPurpose {
         self.operation
     }
 
+    /// The text that is approved.
+    #[cfg(feature = "page")]
+    pub(super) fn into_text(self) -> Option<Box<str>> {
+        self.text
+    }
+
     /// With the language of its message.
     pub(super) fn in_language(self, tag: Option<&str>) -> Self {
         Self { language: tag.map(Into::into), ..self }

@@ -31,9 +31,19 @@ pub(crate) fn sandbox() {
 const UNBOUND: &str = "a guard without .bind(..) refuses everybody, for the policy takes bound step-ups alone: bind it, or \
                        leave Policy::bound_grants out";
 
+#[cfg(feature = "page")]
+const NO_PAGE: &str = "a guard with .page(..) refuses as one without, for nobody serves the page: \
+                       step_up.challenges().with_page(Page::new())";
+
 /// Warns that a guard which refuses every request was put before a service: at most once a minute.
 pub(crate) fn unbound() {
     warn(UNBOUND);
+}
+
+/// Warns that guards lead to a page that is not served: at most once a minute.
+#[cfg(feature = "page")]
+pub(crate) fn no_page() {
+    warn(NO_PAGE);
 }
 
 /// Writes a warning to the log, or to standard error without one.

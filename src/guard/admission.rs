@@ -10,7 +10,7 @@ use http::{
 
 use super::{
     condition::Condition,
-    refusal::{Refusal, RefusalTerms, ResponseForRefusal, speaks_grpc},
+    refusal::{Refusal, RefusalTerms, ResponseForRefusal, see_other, speaks_grpc},
 };
 use crate::{
     engine::{AuthorizeError, Caller, Engine, Event, Grant, StepUp},
@@ -49,6 +49,9 @@ pub(super) struct GuardConfig<R> {
     pub(super) ending: bool,
     /// Whether responses that pass get no `Cache-Control` from the guard.
     pub(super) keep_cache_control: bool,
+    /// How a refusal leads to the page.
+    #[cfg(feature = "page")]
+    pub(super) page: Option<super::page::PageLink>,
 }
 
 impl<R> GuardConfig<R> {
@@ -64,6 +67,8 @@ impl<R> GuardConfig<R> {
             report_only: self.report_only,
             ending: self.ending,
             keep_cache_control: self.keep_cache_control,
+            #[cfg(feature = "page")]
+            page: self.page.clone(),
         }
     }
 
@@ -186,12 +191,13 @@ impl<R> GuardConfig<R> {
         R: ResponseForRefusal<ResBody>,
     {
         let mut request = request.into_parts().0;
+        let (refusal, navigates) = self.lead(refusal, &request);
         let mut response = self.refuse.response_to_refused(&refusal, &self.terms, &mut request);
         if response.extensions().is_empty() {
             request.extensions.clear();
             *response.extensions_mut() = request.extensions;
         }
-        self.complete(response, refusal)
+        self.complete(response, refusal, navigates)
     }
 
     /// As [`refuse_request`](Self::refuse_request), for a request that is used further.
@@ -199,12 +205,31 @@ impl<R> GuardConfig<R> {
     where
         R: ResponseForRefusal<ResBody>,
     {
+        let (refusal, navigates) = self.lead(refusal, request);
         let response = self.refuse.response_for_refusal(&refusal, &self.terms, request);
-        self.complete(response, refusal)
+        self.complete(response, refusal, navigates)
+    }
+
+    /// The refusal with the page's URL, and whether the client is sent there.
+    #[cfg(feature = "page")]
+    fn lead(&self, refusal: Refusal, request: &Parts) -> (Refusal, bool) {
+        match &self.page {
+            Some(page) => page.lead(self.engine(), self.requirement(), refusal, request),
+            None => (refusal, false),
+        }
+    }
+
+    #[cfg(not(feature = "page"))]
+    #[expect(clippy::unused_self, reason = "no guard knows the page")]
+    fn lead(&self, refusal: Refusal, _: &Parts) -> (Refusal, bool) {
+        (refusal, false)
     }
 
     /// Adds the headers and the extension that every refusal has, including those built by a closure.
-    fn complete<B>(&self, mut response: Response<B>, refusal: Refusal) -> Response<B> {
+    fn complete<B>(&self, mut response: Response<B>, refusal: Refusal, navigates: bool) -> Response<B> {
+        if let (Refusal::StepUpRequired(unmet), true) = (&refusal, navigates) {
+            unmet.page().into_iter().for_each(|page| see_other(&mut response, page));
+        }
         stamp(response.headers_mut(), &self.engine().wire, self.engine().request_ref());
         response.extensions_mut().insert(refusal);
         response

@@ -55,6 +55,8 @@ impl RequireStepUp {
             report_only: false,
             ending: false,
             keep_cache_control: false,
+            #[cfg(feature = "page")]
+            page: None,
         }))
     }
 }
@@ -184,6 +186,47 @@ impl<R: Clone> RequireStepUp<R> {
     pub fn ending(self) -> Ending<Self> {
         let (step_up, terms) = (self.0.step_up.clone(), Arc::clone(&self.0.terms));
         Ending::new(self.changed(|shared| shared.ending = true), step_up, terms)
+    }
+
+    /// Leads people to the [page](crate::Page), and back: where a browser navigates, the guard answers 303 instead of 403.
+    /// Any other client is refused as without this, and the refusal names the page's URL (`page`).
+    ///
+    /// `uri` returns the URI as the client sent it, as for a [`Binding`]: [`Binding::uri_as_received`] on hyper, and in axum
+    /// outside nested routers. A `GET` goes back there; a form is never sent by anybody but the user, so the page leads
+    /// back to where it was (`Referer`), and says that it has to be sent again. Where `uri` returns `None`, or what a
+    /// browser would take for another host, the way back is `/`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use tower_step_up::{Binding, Page, RequireStepUp, StepUp};
+    ///
+    /// # let builder = StepUp::builder().sandbox().otp("SMS", tower_step_up::discard);
+    /// let step_up = builder.public_path("/stepup/challenges").build()?;
+    /// let app: Router = Router::new()
+    ///     .route("/cards/1", get(async || "4929 …"))
+    ///     .route_layer(RequireStepUp::new(&step_up).page(Binding::uri_as_received)?)
+    ///     .nest_service("/stepup/challenges", step_up.challenges().with_page(Page::new())?);
+    /// # Ok::<_, tower_step_up::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::PageWithoutPath`] where the builder was not told the
+    /// [public path](crate::StepUpBuilder::public_path) of the challenge endpoints.
+    ///
+    /// # Security
+    ///
+    /// The URL is encrypted and authenticated for the caller's session, with a deadline: it tells nothing, and opens
+    /// nothing in another session. As long as no [`with_page`](crate::ChallengeService::with_page) serves the page, nobody
+    /// is sent there.
+    #[cfg(feature = "page")]
+    pub fn page(self, uri: impl Fn(&Parts) -> Option<http::Uri> + Send + Sync + 'static) -> Result<Self, ConfigError> {
+        if self.0.engine().wire.public_path.is_none() {
+            return Err(ConfigError::PageWithoutPath);
+        }
+        Ok(self.changed(|shared| shared.page = Some(super::page::PageLink::new(uri))))
     }
 
     /// Requires a step-up only where `condition` returns `true`; any other request passes unchanged, and its caller keeps

@@ -62,6 +62,8 @@ mod condition;
 mod ending;
 mod future;
 mod layer;
+#[cfg(feature = "page")]
+mod page;
 pub mod refusal;
 mod service;
 

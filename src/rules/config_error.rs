@@ -39,6 +39,15 @@ pub enum ConfigError {
     NoRecipients,
     /// Guards are to report users who have enrolled no channel, and the default enrollment knows none.
     NoEnrollment,
+    /// A guard leads to the page, or the page is served, and nobody said under which path clients reach it.
+    PageWithoutPath,
+    /// The page is given something that it cannot show.
+    Page {
+        /// The setter's name.
+        setting: &'static str,
+        /// The value, and what may be set.
+        detail: String,
+    },
     /// The policy allows no codes by e-mail, and a channel has a name for e-mail.
     EmailChannel {
         /// The name.
@@ -159,6 +168,10 @@ impl fmt::Display for ConfigError {
                 "Policy::sends_per_prefix needs the recipients, and the default enrollment names none; call \
                  .enrollment(..) and return Recipient::phone(..), or remove the limit",
             ),
+            Self::PageWithoutPath => f.write_str(
+                "the page needs the path under which clients reach the challenge endpoints: StepUp::builder().public_path(..)",
+            ),
+            Self::Page { setting, detail } => write!(f, "Page::{setting}: {detail}"),
             Self::NoEnrollment => {
                 f.write_str("report_unenrolled needs to know who has enrolled what; call .enrollment(..), or remove it")
             }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
+#[cfg(feature = "page")]
+use crate::rules::Cipher;
 use crate::rules::{ConfigError, Key, OneTimeCode, Random, RandomFailed, random_bytes};
 
 /// A secret key, such as the one under which codes are digested: at least 32 bytes, wiped when dropped, never printed.
@@ -141,6 +143,20 @@ impl Keyring {
         self.find(secret).is_some_and(|keyed| seal(&keyed.mac, session, bytes).verify_slice(mac).is_ok())
     }
 
+    /// Encrypts what a URL says to one session, under the [current](Self::current) secret, whose id is in front.
+    #[cfg(feature = "page")]
+    pub(crate) fn encrypt(&self, session: &Key, bytes: &[u8], random: Random) -> Result<Vec<u8>, RandomFailed> {
+        let encrypted = url_cipher(&self.current.mac).encrypt(session, bytes, random)?;
+        Ok([&self.current.id.to_be_bytes()[..], &encrypted].concat())
+    }
+
+    /// What was encrypted for this session under a secret of this keyring.
+    #[cfg(feature = "page")]
+    pub(crate) fn decrypt(&self, session: &Key, encrypted: &[u8]) -> Option<Vec<u8>> {
+        let (id, encrypted) = encrypted.split_first_chunk()?;
+        url_cipher(&self.find(u32::from_be_bytes(*id))?.mac).decrypt(session, encrypted)
+    }
+
     fn find(&self, secret: u32) -> Option<&KeyedDigest> {
         [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|keyed| keyed.id == secret)
     }
@@ -167,6 +183,12 @@ fn input(mac: &Hmac<Sha256>, session: &Key, nonce: &[u8; 16], channel: &str, cod
         .chain_update((channel.len() as u64).to_be_bytes())
         .chain_update(channel)
         .chain_update(code)
+}
+
+/// Its key has a label of its own, too.
+#[cfg(feature = "page")]
+fn url_cipher(mac: &Hmac<Sha256>) -> Cipher {
+    Cipher::new(mac.clone().chain_update(b"tower-step-up url\0").finalize().into_bytes().into())
 }
 
 /// Uses a different label than codes do, so that a seal is never valid as a code's digest or the reverse.

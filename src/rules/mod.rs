@@ -11,6 +11,8 @@ mod keyring;
 mod list;
 mod name;
 mod operation;
+#[cfg(feature = "page")]
+mod page_target;
 mod policy;
 mod push_id;
 mod random;
@@ -43,6 +45,8 @@ pub(crate) use self::operation::operation_of;
 pub(crate) use self::operation::{
     BareOperation, BoundOperation, OperationDigest, OperationFields, SealedOperation, Token,
 };
+#[cfg(feature = "page")]
+pub(crate) use self::page_target::{PageTarget, WayBack, local_path};
 pub(crate) use self::policy::Rate;
 pub(crate) use self::policy::fixed::{
     BODY_DEADLINE, BODY_LIMIT, BOUND_BODY_LIMIT, DAY, FAILURES_KEPT, FIVE_MINUTES, GRANTS_PER_SESSION, HOUR,

@@ -30,21 +30,30 @@ impl Cipher {
 
     /// Encrypts a text for the record under this key: in any other it cannot be opened.
     pub(crate) fn seal(&self, record: &Key, text: &str, random: Random) -> Result<SealedText, RandomFailed> {
-        let nonce: [u8; NONCE] = random_bytes(random)?;
         // Neither the ids of pushes nor the texts of operations contain the padding.
         let mut padded = text.as_bytes().to_vec();
         padded.resize(text.len().next_multiple_of(BLOCK), b'\0');
-        let payload = Payload { msg: &padded, aad: record.as_bytes() };
-        // Only a text of 256 GiB fails.
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| RandomFailed)?;
-        Ok(SealedText([&nonce[..], &sealed].concat().into()))
+        Ok(SealedText(self.encrypt(record, &padded, random)?.into()))
     }
 
     /// The text; `None` for what was not sealed under this key for this record.
     pub(crate) fn open(&self, record: &Key, sealed: &SealedText) -> Option<String> {
-        let (nonce, sealed) = sealed.0.split_first_chunk::<NONCE>()?;
-        let text = self.0.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: record.as_bytes() }).ok()?;
-        Some(String::from_utf8(text).ok()?.trim_end_matches('\0').to_owned())
+        Some(String::from_utf8(self.decrypt(record, &sealed.0)?).ok()?.trim_end_matches('\0').to_owned())
+    }
+
+    /// Encrypts bytes for the record under this key, with the nonce in front.
+    pub(crate) fn encrypt(&self, record: &Key, bytes: &[u8], random: Random) -> Result<Vec<u8>, RandomFailed> {
+        let nonce: [u8; NONCE] = random_bytes(random)?;
+        let payload = Payload { msg: bytes, aad: record.as_bytes() };
+        // Only 256 GiB fail.
+        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| RandomFailed)?;
+        Ok([&nonce[..], &sealed].concat())
+    }
+
+    /// The bytes; `None` for what was not encrypted under this key for this record.
+    pub(crate) fn decrypt(&self, record: &Key, encrypted: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = encrypted.split_first_chunk::<NONCE>()?;
+        self.0.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: record.as_bytes() }).ok()
     }
 }
 

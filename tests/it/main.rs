@@ -9,6 +9,7 @@ mod examples;
 mod faults;
 mod guard;
 mod model;
+mod page;
 mod pairs;
 mod races;
 mod requirements;

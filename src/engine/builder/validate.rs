@@ -87,6 +87,8 @@ impl StepUpBuilder {
             last_recipients: LastRecipients::default(),
             unfinished: Unfinished::default(),
             watch: Watch::default(),
+            #[cfg(feature = "page")]
+            page: crate::engine::PageServed::default(),
             store_check: StoreCheck::default(),
             observers: self.observers,
             no_caller: telemetry::OnceAMinute::default(),

@@ -232,6 +232,12 @@ impl fmt::Debug for Binding {
     }
 }
 
+/// Whether an authority is that of the request.
+#[cfg(feature = "page")]
+pub(in crate::guard) fn same_authority(request: &Parts, other: &Authority) -> bool {
+    authority_as_received(request).is_some_and(|own| !own.is_empty() && normal(other) == Some(own))
+}
+
 /// The authority of the request as the guard receives it.
 fn authority_as_received(request: &Parts) -> Option<String> {
     let mut hosts = request.headers.get_all(HOST).iter();

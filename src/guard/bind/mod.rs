@@ -4,6 +4,8 @@ mod binding;
 mod text;
 
 pub use self::binding::Binding;
+#[cfg(feature = "page")]
+pub(super) use self::binding::same_authority;
 use std::{
     convert::Infallible,
     error::Error,

@@ -3,7 +3,11 @@
 use std::{fmt, mem, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{LOCATION, WWW_AUTHENTICATE},
+    request::Parts,
+};
 use serde::Serialize;
 
 use crate::{
@@ -111,6 +115,14 @@ fn emptied(request: &mut Parts) -> HeaderMap {
     headers
 }
 
+/// Makes a redirect of a refusal: the body stays, for whoever does not follow.
+pub(in crate::guard) fn see_other<B>(response: &mut Response<B>, page: &str) {
+    let Ok(location) = HeaderValue::try_from(page) else { return };
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    response.headers_mut().remove(WWW_AUTHENTICATE);
+    response.headers_mut().insert(LOCATION, location);
+}
+
 /// The terms on which a guard admits a caller: what a refusal can say.
 #[derive(Debug)]
 pub struct RefusalTerms {
@@ -147,7 +159,10 @@ impl<T> Built<T> {
             Refusal::TooLarge => &self.too_large,
             Refusal::TooSlow => &self.too_slow,
             Refusal::StepUpRequired(unmet)
-                if unmet.parts().is_empty() && unmet.binding().is_none() && unmet.spent_at().is_none() =>
+                if unmet.parts().is_empty()
+                    && unmet.binding().is_none()
+                    && unmet.spent_at().is_none()
+                    && unmet.page().is_none() =>
             {
                 let place = UnmetReason::ALL.iter().position(|known| *known == unmet.reason());
                 &self.step_up_required[place.unwrap_or_default()]
@@ -187,6 +202,8 @@ struct Body<'a> {
     spent_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enroll: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<&'a str>,
 }
 
 /// A channel that lacks a step-up.
@@ -215,6 +232,7 @@ impl Body<'_> {
             ("operation", self.operation.map(str::to_owned)),
             ("spentAt", self.spent_at.map(|at| at.to_string())),
             ("enroll", self.enroll.map(str::to_owned)),
+            ("page", self.page.map(str::to_owned)),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
@@ -364,6 +382,7 @@ fn body<'a>(
         operation: unmet.operation(),
         spent_at: unmet.spent_at().map(Timestamp::as_millis),
         enroll: enroll.filter(|_| unenrolled),
+        page: unmet.page(),
     }
 }
 

@@ -76,6 +76,7 @@ pub struct Unmet {
     pub(super) spent_at: Option<Timestamp>,
     /// The token, and the text of the operation.
     pub(super) bound: Option<Box<(Box<str>, Box<str>)>>,
+    pub(super) page: Option<Box<str>>,
 }
 
 /// One channel of a requirement, and why no grant by it satisfies the requirement.
@@ -122,6 +123,17 @@ impl Unmet {
         self.spent_at
     }
 
+    /// The URL at which a person can step up, where the guard leads there (`RequireStepUp::page`).
+    #[must_use]
+    pub fn page(&self) -> Option<&str> {
+        self.page.as_deref()
+    }
+
+    #[cfg(feature = "page")]
+    pub(crate) fn with_page(self, url: Box<str>) -> Self {
+        Self { page: Some(url), ..self }
+    }
+
     pub(crate) fn bound(self, token: Box<str>, text: Box<str>) -> Self {
         Self { bound: Some(Box::new((token, text))), ..self }
     }
@@ -156,6 +168,6 @@ impl fmt::Debug for Unmet {
 
 impl From<UnmetReason> for Unmet {
     fn from(reason: UnmetReason) -> Self {
-        Self { reason, parts: Vec::new(), spent_at: None, bound: None }
+        Self { reason, parts: Vec::new(), spent_at: None, bound: None, page: None }
     }
 }

@@ -48,5 +48,16 @@ export default {
   "RATE_LIMITED": "Zu viele Versuche. Versuchen Sie es in {time} noch einmal.",
   "UNAVAILABLE": "Das geht im Moment nicht. Versuchen Sie es gleich noch einmal.",
   "NETWORK": "Es gibt keine Verbindung. Versuchen Sie es noch einmal.",
-  "failed": "Das hat nicht geklappt. Versuchen Sie es noch einmal."
+  "failed": "Das hat nicht geklappt. Versuchen Sie es noch einmal.",
+  "linkInvalid": "Dieser Link gilt nicht mehr. Gehen Sie zurück und versuchen Sie es noch einmal.",
+  "loggedOut": "Sie sind nicht angemeldet. Melden Sie sich an und versuchen Sie es noch einmal.",
+  "formRefused": "Dieses Formular wurde nicht von dieser Seite abgeschickt. Gehen Sie zurück und versuchen Sie es noch einmal.",
+  "done": "Sie haben bestätigt, dass Sie es sind.",
+  "continue": "Weiter",
+  "resubmit": "Ihr Formular wurde nicht abgeschickt. Gehen Sie zurück und schicken Sie es noch einmal ab.",
+  "toForm": "Zurück zum Formular",
+  "close": "Sie können diese Seite schließen.",
+  "leave": "Diese Seite verlassen",
+  "cancelled": "Abgebrochen.",
+  "check": "Ich habe bestätigt"
 };

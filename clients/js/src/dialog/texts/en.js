@@ -48,5 +48,16 @@ export default {
   "RATE_LIMITED": "Too many attempts. Try again in {time}.",
   "UNAVAILABLE": "This does not work at the moment. Try again shortly.",
   "NETWORK": "There is no connection. Try again.",
-  "failed": "That did not work. Try again."
+  "failed": "That did not work. Try again.",
+  "linkInvalid": "This link is no longer valid. Go back and try again.",
+  "loggedOut": "You are not logged in. Log in and try again.",
+  "formRefused": "This form was not sent from this page. Go back and try again.",
+  "done": "You have confirmed that it is you.",
+  "continue": "Continue",
+  "resubmit": "Your form was not sent. Go back to it and send it again.",
+  "toForm": "Back to the form",
+  "close": "You can close this page.",
+  "leave": "Leave this page",
+  "cancelled": "It was cancelled.",
+  "check": "I have confirmed it"
 };

@@ -48,5 +48,16 @@ export default {
   "RATE_LIMITED": "Demasiados intentos. Inténtelo de nuevo en {time}.",
   "UNAVAILABLE": "Ahora no funciona. Inténtelo de nuevo en un momento.",
   "NETWORK": "No hay conexión. Inténtelo de nuevo.",
-  "failed": "No ha funcionado. Inténtelo de nuevo."
+  "failed": "No ha funcionado. Inténtelo de nuevo.",
+  "linkInvalid": "Este enlace ya no es válido. Vuelva atrás e inténtelo de nuevo.",
+  "loggedOut": "No ha iniciado sesión. Inicie sesión e inténtelo de nuevo.",
+  "formRefused": "Este formulario no se envió desde esta página. Vuelva atrás e inténtelo de nuevo.",
+  "done": "Ha confirmado que es usted.",
+  "continue": "Continuar",
+  "resubmit": "Su formulario no se envió. Vuelva a él y envíelo de nuevo.",
+  "toForm": "Volver al formulario",
+  "close": "Puede cerrar esta página.",
+  "leave": "Salir de esta página",
+  "cancelled": "Se ha cancelado.",
+  "check": "Ya lo he confirmado"
 };

@@ -48,5 +48,16 @@ export default {
   "RATE_LIMITED": "Trop d’essais. Réessayez dans {time}.",
   "UNAVAILABLE": "Cela ne fonctionne pas pour le moment. Réessayez bientôt.",
   "NETWORK": "Il n’y a pas de connexion. Réessayez.",
-  "failed": "Cela n’a pas fonctionné. Réessayez."
+  "failed": "Cela n’a pas fonctionné. Réessayez.",
+  "linkInvalid": "Ce lien n’est plus valable. Revenez en arrière et réessayez.",
+  "loggedOut": "Vous n’êtes pas connecté. Connectez-vous et réessayez.",
+  "formRefused": "Ce formulaire n’a pas été envoyé depuis cette page. Revenez en arrière et réessayez.",
+  "done": "Vous avez confirmé votre identité.",
+  "continue": "Continuer",
+  "resubmit": "Votre formulaire n’a pas été envoyé. Revenez-y et envoyez-le à nouveau.",
+  "toForm": "Retour au formulaire",
+  "close": "Vous pouvez fermer cette page.",
+  "leave": "Quitter cette page",
+  "cancelled": "La demande est annulée.",
+  "check": "J’ai confirmé"
 };
