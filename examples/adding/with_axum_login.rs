@@ -7,7 +7,7 @@ use axum::response::{Response, Result};
 use axum::{Json, Router, http::StatusCode, routing::post};
 use axum_login::tower_sessions::{MemoryStore, SessionManagerLayer};
 use axum_login::{AuthManagerLayerBuilder, AuthSession, Error, login_required};
-use tower_step_up::{Caller, ConfigError, RequireStepUp, StepUp, discard}; // +
+use tower_step_up::{Binding, Caller, ConfigError, Page, RequireStepUp, StepUp, discard}; // +
 
 #[path = "support/users.rs"]
 pub(crate) mod users; // the `AuthUser` and `AuthnBackend`
@@ -21,11 +21,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 pub(crate) fn app(users: Users) -> Result<Router, ConfigError> {
     let sessions = SessionManagerLayer::new(MemoryStore::default());
-    let step_up = StepUp::builder().sandbox().otp("SMS", discard).build()?; // +
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).public_path("/stepup/challenges").build()?; // +
     Ok(Router::new()
         .route("/transfers", post(async || "paid"))
-        .route_layer(RequireStepUp::new(&step_up)) // +
-        .nest_service("/stepup/challenges", step_up.challenges()) // +
+        .route_layer(RequireStepUp::new(&step_up).page(Binding::uri_as_received)?) // +
+        .nest_service("/stepup/challenges", step_up.challenges().with_page(Page::new())?) // +
         .route("/accounts", post(async || "accounts").layer(login_required!(Users)))
         .route("/login", post(login))
         .route("/logout", post(async |mut auth: Auth| auth.logout().await.map(drop).map_err(failed)))

@@ -5,7 +5,7 @@ use axum::extract::{Extension, Path, Request};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::{Router, http::StatusCode, response::Response, routing::post};
 use axum_extra::extract::cookie::{Cookie, Key, SameSite, SignedCookieJar};
-use tower_step_up::{Caller, ConfigError, RequireStepUp, StepUp, discard}; // +
+use tower_step_up::{Binding, Caller, ConfigError, Page, RequireStepUp, StepUp, discard}; // +
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,11 +14,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 pub(crate) fn app(key: Key) -> Result<Router, ConfigError> {
-    let step_up = StepUp::builder().sandbox().otp("SMS", discard).build()?; // +
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).public_path("/stepup/challenges").build()?; // +
     Ok(Router::new()
         .route("/transfers", post(async || "paid"))
-        .route_layer(RequireStepUp::new(&step_up)) // +
-        .nest_service("/stepup/challenges", step_up.challenges()) // +
+        .route_layer(RequireStepUp::new(&step_up).page(Binding::uri_as_received)?) // +
+        .nest_service("/stepup/challenges", step_up.challenges().with_page(Page::new())?) // +
         .route("/accounts", post(accounts))
         .route("/login/{user}", post(login))
         .route("/logout", post(logout))

@@ -6,7 +6,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Response, Result};
 use axum::{Router, http::StatusCode, routing::post};
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer, session::Error};
-use tower_step_up::{Caller, ConfigError, RequireStepUp, StepUp, discard}; // +
+use tower_step_up::{Binding, Caller, ConfigError, Page, RequireStepUp, StepUp, discard}; // +
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,11 +15,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 pub(crate) fn app(sessions: MemoryStore) -> Result<Router, ConfigError> {
-    let step_up = StepUp::builder().sandbox().otp("SMS", discard).build()?; // +
+    let step_up = StepUp::builder().sandbox().otp("SMS", discard).public_path("/stepup/challenges").build()?; // +
     Ok(Router::new()
         .route("/transfers", post(async || "paid"))
-        .route_layer(RequireStepUp::new(&step_up)) // +
-        .nest_service("/stepup/challenges", step_up.challenges()) // +
+        .route_layer(RequireStepUp::new(&step_up).page(Binding::uri_as_received)?) // +
+        .nest_service("/stepup/challenges", step_up.challenges().with_page(Page::new())?) // +
         .route("/accounts", post(accounts))
         .route("/login/{user}", post(login))
         .route("/rotate", post(async |session: Session| session.cycle_id().await.map_err(failed)))

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../../../docs/sessions.md");
 
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     include_str!("lines.rs"),
+    include_str!("page.rs"),
     include_str!("with_axum_login.rs"),
     include_str!("with_jwt.rs"),
     include_str!("with_signed_cookie.rs"),

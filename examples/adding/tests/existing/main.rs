@@ -4,6 +4,7 @@
 mod claims;
 mod client;
 mod lines;
+mod page;
 mod with_axum_login;
 mod with_jwt;
 mod with_signed_cookie;

@@ -24,6 +24,13 @@ async fn logged_in(app: &Router, user: &str) -> Client {
     client
 }
 
+/// The app, and a client that is logged in.
+pub(crate) async fn alice() -> (Router, Client) {
+    let (_, app) = app();
+    let client = logged_in(&app, "alice").await;
+    (app, client)
+}
+
 #[tokio::test]
 async fn refused_then_stepped_up_then_logged_out() {
     let (_, app) = app();

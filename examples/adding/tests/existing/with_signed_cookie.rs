@@ -28,6 +28,13 @@ fn signed(key: &Key, name: &'static str, value: String) -> String {
     Cookie::parse_encoded(cookie.to_owned()).unwrap().value().to_owned()
 }
 
+/// The app, and a client that is logged in.
+pub(crate) async fn alice() -> (Router, Client) {
+    let (_, app) = app();
+    let client = logged_in(&app, "alice").await;
+    (app, client)
+}
+
 #[tokio::test]
 async fn refused_then_stepped_up_then_logged_out() {
     let (_, app) = app();

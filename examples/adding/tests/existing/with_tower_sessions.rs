@@ -33,6 +33,13 @@ fn id_of(client: &Client) -> Id {
     client.cookies["id"].parse().unwrap()
 }
 
+/// The app, and a client that is logged in.
+pub(crate) async fn alice() -> (Router, Client) {
+    let (_, app) = app();
+    let client = logged_in(&app, "alice").await;
+    (app, client)
+}
+
 #[tokio::test]
 async fn refused_then_stepped_up_then_logged_out() {
     let (_, app) = app();
