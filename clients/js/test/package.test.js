@@ -16,7 +16,9 @@ test('each language has every text, with the same places for values', () => {
 });
 
 test('every text is used, and the modules are those of the texts', () => {
-  const source = files('src/dialog').filter((path) => !path.includes('/texts/')).map((path) => readFileSync(path, 'utf8')).join('');
+  // By the dialog, or by the page that the crate serves.
+  const source = [...files('src/dialog').filter((path) => !path.includes('/texts/')), ...files('../../src/page').filter((path) => path.endsWith('.rs'))]
+    .map((path) => readFileSync(path, 'utf8').replaceAll('"', "'")).join('');
   const fromServer = /^[A-Z_]+$/;
   for (const name of Object.keys(JSON.parse(read('texts/en.json')))) assert.ok(fromServer.test(name) || ['otp', 'push'].includes(name) || source.includes(`'${name}'`), name);
   execFileSync(process.execPath, ['scripts/texts.js', '--check'], { cwd: fileURLToPath(ROOT) });
