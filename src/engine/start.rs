@@ -184,7 +184,9 @@ impl Engine {
             next_subject.check_locked(channel, policy, now)?;
             let deadline = now.saturating_add(life);
             let opening = Registration { challenge_id, session: session_key, deadline, push, recipient, replaces };
-            next_subject.register(&opening, policy, now)?;
+            if let Err(refused) = next_subject.register(&opening, policy, now) {
+                return Err(next_subject.is_starting(&opening, policy, now).unwrap_or(refused));
+            }
             let counted = self.counted_at_recipient(stored_recipient.as_ref(), &message, now)?;
             if progress.taken.is_none() {
                 let taken = self.rate_limits.take(resolved.as_str(), policy, now);

@@ -74,6 +74,34 @@ impl Subject {
         Ok(())
     }
 
+    /// What a start is refused with because another one of the same session and kind is being written: it is listed here, and
+    /// not in the session's record yet. Otherwise many starts at the same time would be refused as too many messages, though
+    /// all but one of them will send none.
+    pub(crate) fn is_starting(
+        &self,
+        opening: &Registration,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Option<ChallengeError> {
+        let life = if opening.push.is_some() { policy.push_lifetime } else { policy.code_lifetime };
+        let interval = policy.resend_interval;
+        let others = self.rare().challenges.iter().filter(|challenge| {
+            challenge.open
+                && challenge.session == *opening.session
+                && challenge.push.is_some() == opening.push.is_some()
+                && challenge.challenge_id != opening.challenge_id
+                && Some(challenge.challenge_id) != opening.replaces
+        });
+        // How long it lives tells when it was listed.
+        let left =
+            others.map(|other| other.deadline.saturating_since(now).saturating_sub(life.saturating_sub(interval)));
+        let wait = left.max().filter(|left| !left.is_zero())?.min(interval);
+        Some(match opening.kind() {
+            MessageKind::Push => ChallengeError::StateInvalid,
+            MessageKind::Code => ChallengeError::RetryIn { interval, wait },
+        })
+    }
+
     /// Withdraws a start that failed before its message was handed to the sender.
     pub(crate) fn withdraw(&mut self, challenge_id: ChallengeId) {
         self.sends.remove(challenge_id);
@@ -177,5 +205,43 @@ impl Subject {
 impl Registration<'_> {
     fn kind(&self) -> MessageKind {
         if self.push.is_some() { MessageKind::Push } else { MessageKind::Code }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Of starts at the same time one wins, and the others are told so, not that the user has sent too much.
+    #[test]
+    fn a_start_that_is_being_written_is_no_message_too_many() {
+        let (policy, now) = (Policy::new(), Timestamp::from_millis(1_000_000));
+        let (session, other) = (Key::session("a", b"1"), Key::session("a", b"2"));
+        let opening = |id: u64, session, replaces: Option<u64>| Registration {
+            challenge_id: ChallengeId(id),
+            session,
+            deadline: now.saturating_add(policy.code_lifetime),
+            push: None,
+            recipient: None,
+            replaces: replaces.map(ChallengeId),
+        };
+        let mut subject = Subject::new(0);
+        assert_eq!(subject.is_starting(&opening(9, &session, None), &policy, now), None);
+        for id in 1..=3 {
+            subject.register(&opening(id, &session, None), &policy, now).unwrap();
+        }
+        let late = opening(9, &session, None);
+        assert!(matches!(subject.register(&late, &policy, now), Err(ChallengeError::RateLimited(_))));
+        let retry = |wait| Some(ChallengeError::RetryIn { interval: policy.resend_interval, wait });
+        assert_eq!(subject.is_starting(&late, &policy, now), retry(policy.resend_interval));
+        let later = |secs| now.saturating_add(Duration::from_secs(secs));
+        assert_eq!(subject.is_starting(&late, &policy, later(14)), retry(Duration::from_secs(1)));
+        assert_eq!(subject.is_starting(&late, &policy, later(15)), None, "it has come to nothing");
+        assert_eq!(subject.is_starting(&opening(9, &other, None), &policy, now), None, "another session");
+        subject.withdraw(ChallengeId(1));
+        subject.withdraw(ChallengeId(2));
+        assert_eq!(subject.is_starting(&opening(9, &session, Some(3)), &policy, now), None, "the session's own");
     }
 }
