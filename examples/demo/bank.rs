@@ -4,11 +4,15 @@
 
 #[path = "phones.rs"]
 mod phones;
+#[path = "plain.rs"]
+mod plain;
 #[path = "reply.rs"]
 mod reply;
 #[cfg_attr(feature = "redis", path = "shared.rs")]
 #[cfg_attr(not(feature = "redis"), path = "alone.rs")]
 mod shared;
+#[path = "site.rs"]
+mod site;
 #[path = "users.rs"]
 mod users;
 
@@ -21,12 +25,14 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::{from_fn_with_state, map_response},
     response::Response,
-    routing::{MethodRouter, get, post},
+    routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_http::csrf::CsrfLayer;
-use tower_step_up::{Binding, Clock, MemoryStore, RequireStepUp, Requirement, Secret, StepUp, Store};
+use tower_step_up::{
+    Binding, Caller, Clock, ConfigError, MemoryStore, Page, RequireStepUp, Requirement, Secret, StepUp, Store,
+};
 
 use self::{
     reply::Problem,
@@ -41,14 +47,14 @@ struct Bank {
 
 /// The bank, in one process.
 pub(crate) fn app(clock: impl Clock) -> Router {
-    build(clock, Users::default(), MemoryStore::new())
+    build(clock, Users::default(), MemoryStore::new()).expect("names, paths and ages are valid constants")
 }
 
 /// One of several banks that share their logins and step-ups in Redis (feature `redis`).
 #[allow(dead_code, reason = "tests of the bank alone have no Redis")]
 pub(crate) fn app_on(clock: impl Clock, redis: &str) -> Result<Router, Box<dyn Error>> {
     let (shared, store) = shared::open(redis)?;
-    Ok(build(clock, Users::shared(shared), store))
+    Ok(build(clock, Users::shared(shared), store)?)
 }
 
 /// + All demos on one Redis need the same secrets. Real secrets are random and not in the source.
@@ -56,7 +62,7 @@ fn secret(of: u8) -> Secret {
     Secret::new([of; 32]).expect("a secret of 32 bytes is long enough")
 }
 
-fn build(clock: impl Clock, users: Users, store: impl Store) -> Router {
+fn build(clock: impl Clock, users: Users, store: impl Store) -> Result<Router, ConfigError> {
     // + The step-up. The sandbox sends nothing, and its code is always 123456: never use it outside development. A
     //   real bank passes its senders instead of `discard`.
     let step_up = StepUp::builder()
@@ -69,29 +75,37 @@ fn build(clock: impl Clock, users: Users, store: impl Store) -> Router {
         .store(store)
         .record_key(secret(1))
         .secret(secret(2))
-        .build()
-        .expect("names and paths are valid constants");
+        .build()?;
 
     let bank = Bank { users, step_up };
 
     // + The requirements of the routes. A transfer: a step-up of the last two minutes.
+    let any = RequireStepUp::new(&bank.step_up);
     let fresh = Requirement::new().max_age(Duration::from_secs(2 * 60));
-    let fresh = RequireStepUp::with(&bank.step_up, fresh).expect("the maximum age is at least a second");
+    let fresh = RequireStepUp::with(&bank.step_up, fresh)?;
     // + A payout: a step-up bound to this payout, which consumes it. The body is axum's type and keeps its trailers.
     let of_payouts = Binding::new(Binding::uri_as_received, describe_payout);
-    let this_payout = RequireStepUp::new(&bank.step_up).bind(of_payouts).rebuild_with(Body::new);
+    let this_payout = |guard: RequireStepUp| guard.bind(of_payouts.clone()).rebuild_with(Body::new);
+    // + Where people navigate, the guard leads them to a page on which they step up, and back.
+    let with_page = |guard: &RequireStepUp| guard.clone().page(Binding::uri_as_received);
 
     let guarded = Router::new()
         .route("/cards/1", get(card))
         // + 403 until the session has stepped up. Each of these guards only the routes above it.
-        .route_layer(RequireStepUp::new(&bank.step_up))
-        .merge(Router::new().route("/transfers", post(transfer)).route_layer(fresh))
-        .merge(Router::new().route("/payouts", post(payout)).route_layer(this_payout));
+        .route_layer(any.clone())
+        .route_layer(with_page(&any)?.when(navigates))
+        .merge(Router::new().route("/transfers", post(transfer)).route_layer(fresh.clone()))
+        .merge(Router::new().route("/payouts", post(payout)).route_layer(this_payout(any.clone())));
 
-    Router::new()
-        .route("/", page("text/html; charset=utf-8", include_str!("page.html")))
-        .route("/page.css", page("text/css; charset=utf-8", include_str!("page.css")))
-        .route("/page.js", page("text/javascript; charset=utf-8", include_str!("page.js")))
+    let plain = Router::new()
+        .merge(Router::new().route("/transfers/form", post(plain::pay)).route_layer(with_page(&fresh)?))
+        .merge(Router::new().route("/payouts/form", post(plain::pay)).route_layer(this_payout(with_page(&any)?)))
+        .route("/login/form", get(plain::login_form).post(plain::login))
+        .route("/logout/form", post(plain::logout))
+        .route("/transfers/form", get(plain::forms))
+        .route("/phone", get(plain::phone));
+
+    Ok(Router::new()
         .route("/healthz", get(healthz))
         .route("/login", post(users::login))
         .route("/logout", post(users::logout))
@@ -101,14 +115,29 @@ fn build(clock: impl Clock, users: Users, store: impl Store) -> Router {
         .route("/simulate/push/{id}/accept", post(phones::accept))
         .route("/simulate/push/{id}/decline", post(phones::decline))
         .merge(guarded)
-        // + The challenge endpoints: outside the guard, inside the authentication.
-        .nest_service("/stepup/challenges", bank.step_up.challenges())
+        .merge(plain)
+        // + The challenge endpoints: outside the guard, inside the authentication. With the page that steps up.
+        .nest_service("/stepup/challenges", bank.step_up.challenges().with_page(Page::new().title("Small Bank"))?)
         .layer(from_fn_with_state(bank.clone(), users::authenticate))
+        .merge(site::routes())
         .layer(map_response(no_store))
-        // Refuses cross-site requests. Bearer tokens do not need it, since a browser never sends them by itself; a
-        // bank with session cookies does.
+        // Refuses cross-site requests, because a browser sends the session cookie by itself.
         .layer(CsrfLayer::new())
-        .with_state(bank)
+        .with_state(bank))
+}
+
+// + Whether a browser goes to another page, and no script asks.
+fn navigates(request: &Parts) -> bool {
+    request.headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate")
+}
+
+impl Bank {
+    /// What is left on the current account.
+    async fn balance(&self, caller: &Caller) -> Result<String, Problem> {
+        let sent = self.users.with(caller.subject(), |account| account.cents_sent).await?;
+        let left = 1_250_000_u64.saturating_sub(sent);
+        Ok(format!("{}.{:02}", left / 100, left % 100))
+    }
 }
 
 /// `GET /healthz`: whether guarded requests can be served.
@@ -119,10 +148,8 @@ async fn healthz(State(bank): State<Bank>) -> Result<Json<Value>, Problem> {
 
 /// `GET /accounts`: a login is enough.
 async fn accounts(State(bank): State<Bank>, LoggedIn(caller): LoggedIn) -> Result<Json<Value>, Problem> {
-    let sent = bank.users.with(caller.subject(), |account| account.cents_sent).await?;
-    let left = 1_250_000_u64.saturating_sub(sent);
-    let balance = format!("{}.{:02}", left / 100, left % 100);
-    Ok(Json(json!({ "accounts": [
+    let balance = bank.balance(&caller).await?;
+    Ok(Json(json!({ "user": caller.subject(), "accounts": [
         { "id": "1", "name": "Current account", "balance": balance, "currency": "EUR" },
         { "id": "2", "name": "Savings", "balance": "48000.00", "currency": "EUR" },
     ] })))
@@ -169,7 +196,9 @@ fn describe_payout(request: &Parts, body: &[u8]) -> Option<String> {
     if request.method != Method::POST {
         return Some("Ask for payouts".into()); // no handler reads it
     }
-    let Transfer { to, amount } = serde_json::from_slice(body).ok()?;
+    let is_form = request.uri.path().ends_with("/form");
+    let payment = if is_form { plain::payment(body) } else { serde_json::from_slice(body).ok() };
+    let Transfer { to, amount } = payment?;
     let cents = cents(&amount)?;
     is_payee(&to).then(|| format!("Pay {}.{:02} EUR to {to}", cents / 100, cents % 100))
 }
@@ -218,21 +247,6 @@ fn cents(amount: &Value) -> Option<u64> {
 /// `GET /cards/1`: guarded. The number is reserved for tests by the card networks.
 async fn card() -> Json<Value> {
     Json(json!({ "id": "1", "number": "4242424242424242", "expires": "12/30", "securityCode": "123" }))
-}
-
-/// The page may load only its own script and style.
-const PAGE_MAY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
-
-/// The demo's web page.
-fn page(content_type: &'static str, text: &'static str) -> MethodRouter<Bank> {
-    let headers = [
-        (header::CONTENT_TYPE, content_type),
-        (header::CONTENT_SECURITY_POLICY, PAGE_MAY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    get(move || std::future::ready((headers, text)))
 }
 
 /// Tokens and account data must not be cached.

@@ -23,6 +23,10 @@ impl Problem {
         self.0.is_client_error()
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.0
+    }
+
     pub(super) fn unauthorized(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
     }

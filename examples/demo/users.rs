@@ -9,7 +9,11 @@ use std::{
 use axum::{
     Json,
     extract::{FromRequestParts, Request, State, rejection::JsonRejection},
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION, request::Parts},
+    http::{
+        HeaderMap, HeaderName, StatusCode,
+        header::{AUTHORIZATION, COOKIE, SET_COOKIE},
+        request::Parts,
+    },
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -23,6 +27,8 @@ use super::{Bank, reply::Problem, shared::Shared};
 pub(super) const LOGIN_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 /// Maximum number of users and of active logins; beyond it logins are refused.
 const LIMIT: usize = 100_000;
+/// The name of the session cookie.
+const NAME: &str = "bank-session=";
 
 /// Users and logins: in this process, or shared with other demos.
 #[derive(Clone, Default)]
@@ -120,21 +126,36 @@ pub(super) fn random_id() -> Result<String, Problem> {
 
 #[derive(Deserialize)]
 pub(super) struct Credentials {
-    username: String,
-    password: String,
+    pub(super) username: String,
+    pub(super) password: String,
 }
 
-/// `POST /login`. The password is the name.
-pub(super) async fn login(
-    State(bank): State<Bank>,
-    credentials: Result<Json<Credentials>, JsonRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Json(Credentials { username, password }) = credentials?;
+/// Checks a password, which is the name, and returns the token of a new login.
+pub(super) async fn enter(bank: &Bank, Credentials { username, password }: Credentials) -> Result<String, Problem> {
     let is_user = ["alice", "bob", "carol", "dave"].iter().any(|name| username.starts_with(name));
     if !is_user || username.len() > 64 || password != username {
         return Err(Problem::unauthorized("Wrong name or password"));
     }
-    Ok(Json(json!({ "token": bank.users.login(&username).await? })))
+    bank.users.login(&username).await
+}
+
+/// A header of a response.
+type SetCookie = [(HeaderName, String); 1];
+
+/// The session cookie, for pages. A real bank adds `Secure`, and the prefix `__Host-` to its name.
+pub(super) fn cookie(token: &str) -> SetCookie {
+    [(SET_COOKIE, format!("{NAME}{token}; HttpOnly; SameSite=Lax; Path=/"))]
+}
+
+/// `POST /login`: the token is in the body for programs, and for a page of this origin in a cookie, too.
+pub(super) async fn login(
+    State(bank): State<Bank>,
+    headers: HeaderMap,
+    credentials: Result<Json<Credentials>, JsonRejection>,
+) -> Result<(Option<SetCookie>, Json<Value>), Problem> {
+    let token = enter(&bank, credentials?.0).await?;
+    let is_page = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
+    Ok((is_page.then(|| cookie(&token)), Json(json!({ "token": token }))))
 }
 
 /// `POST /logout`.
@@ -142,18 +163,18 @@ pub(super) async fn logout(
     State(bank): State<Bank>,
     LoggedIn(caller): LoggedIn,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
+) -> Result<(StatusCode, SetCookie), Problem> {
     // + The elevation ends with the login.
     bank.step_up.revoke(&caller).await.map_err(|_| Problem::unavailable())?;
-    if let Some(token) = bearer(&headers) {
+    if let Some(token) = token(&headers) {
         bank.users.forget(token).await?;
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, cookie("; Max-Age=0")))
 }
 
 /// Identifies the caller. Every request passes: handlers that need a login check it themselves.
 pub(super) async fn authenticate(State(bank): State<Bank>, mut request: Request, next: Next) -> Response {
-    let found = match bearer(request.headers()) {
+    let found = match token(request.headers()) {
         Some(token) => bank.users.find(token).await,
         None => Ok(None),
     };
@@ -164,6 +185,19 @@ pub(super) async fn authenticate(State(bank): State<Bank>, mut request: Request,
         Err(down) => return down.into_response(),
     }
     next.run(request).await
+}
+
+/// The token of a request: of its `Authorization` header, or else of its cookie.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    if headers.contains_key(AUTHORIZATION) { bearer(headers) } else { of_cookie(headers) }
+}
+
+/// The token of the only session cookie.
+fn of_cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut tokens = cookies.flat_map(|value| value.split(';')).filter_map(|one| one.trim().strip_prefix(NAME));
+    let (Some(token), None) = (tokens.next(), tokens.next()) else { return None };
+    Some(token)
 }
 
 /// The token of the only `Authorization` header. Two are refused: proxies differ in which one they use.
