@@ -195,7 +195,7 @@ impl ChallengeService {
 
 /// The operation with its fields.
 fn call<'a>(operation: Endpoint<'a>, fields: &'a Fields, language: Option<&'a str>) -> ApiCall<'a> {
-    let purpose = Named { scope: fields.scope.optional(), binding: fields.binding.optional(), language };
+    let purpose = Named { scope: fields.scope.optional(), binding: fields.binding.optional(), language, exact: false };
     match operation {
         Endpoint::Status => ApiCall::Status,
         Endpoint::Drop => ApiCall::Drop,

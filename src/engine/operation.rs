@@ -34,11 +34,13 @@ pub(crate) struct Named<'a> {
     pub(crate) scope: Optional<'a>,
     pub(crate) binding: Optional<'a>,
     pub(crate) language: Option<&'a str>,
+    /// Whether a code must be for exactly this: otherwise what is not said is not compared.
+    pub(crate) exact: bool,
 }
 
 impl<'a> From<Purpose<'a>> for Named<'a> {
     fn from(Purpose { scope, binding, language }: Purpose<'a>) -> Self {
-        Self { scope: Ok(scope), binding: Ok(binding), language }
+        Self { scope: Ok(scope), binding: Ok(binding), language, exact: false }
     }
 }
 
@@ -145,7 +147,7 @@ impl Engine {
         caller: &Caller,
         channels: &'a [Arc<Channel<M>>],
         channel: &str,
-        Named { scope, binding, language }: Named<'_>,
+        Named { scope, binding, language, .. }: Named<'_>,
     ) -> Result<(&'a Arc<Channel<M>>, CheckedPurpose), Vec<InvalidField>> {
         match (find(channels, channel), self.parse_purpose(caller, scope, binding, Moment::Start)) {
             (Some(channel), Ok(purpose)) => Ok((channel, purpose.in_language(language))),
@@ -163,12 +165,12 @@ impl Engine {
         caller: &Caller,
         channel: &str,
         code: Result<&'a str, Malformed>,
-        Named { scope, binding, .. }: Named<'_>,
+        Named { scope, binding, exact, .. }: Named<'_>,
     ) -> Result<Verification<'_, 'a>, Vec<InvalidField>> {
         let code = code.and_then(|code| Code::parse(code, self.policy.code_digits));
         let purpose = self.parse_purpose(caller, scope, binding, Moment::Later);
         match (find(&self.channels.otp, channel), code, purpose) {
-            (Some(channel), Ok(code), Ok(purpose)) => Ok((&channel.name, code, purpose)),
+            (Some(channel), Ok(code), Ok(purpose)) => Ok((&channel.name, code, purpose.exactly(exact))),
             (channel, code, purpose) => {
                 let WrongPurpose { scope, binding } = purpose.err().unwrap_or_default();
                 let fields = [(Field::Code, code.err()), (Field::Scope, scope), (Field::Binding, binding)];

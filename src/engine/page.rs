@@ -26,8 +26,8 @@ use crate::{
 /// How long a URL of the page can be opened.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
 
-/// Most characters of such a URL, without the origin.
-const URL_LIMIT: usize = 4096;
+/// Most characters of such a URL, without the origin. A proxy may have 4 KiB for all headers of a response, as nginx does.
+const URL_LIMIT: usize = 3072;
 
 /// How long after it has led back a URL does so again: the second click of a double click is answered last.
 const SAME_CLICK: Duration = Duration::from_secs(5);
@@ -56,6 +56,10 @@ pub(crate) struct Remaining {
     pub(crate) unmet: Option<Unmet>,
     /// The text of the operation that is approved.
     pub(crate) operation: Option<Box<str>>,
+    /// Whether the session's code is for this, if it has one.
+    pub(crate) owns_code: bool,
+    /// The same of its push.
+    pub(crate) owns_push: bool,
 }
 
 impl Engine {
@@ -102,10 +106,12 @@ impl Engine {
         })
     }
 
-    /// What a URL of the page is for; `None` for another session's, and after its deadline.
-    pub(crate) fn open_page(&self, caller: &Caller, sealed: &str) -> Option<PageTarget> {
+    /// What a URL of the page is for; `None` for another session's, and after its deadline. What ends a
+    /// step-up is accepted for as long as a code lives after that: it may be the code of the last moment.
+    pub(crate) fn open_page(&self, caller: &Caller, sealed: &str, ends: bool) -> Option<PageTarget> {
         let target = PageTarget::read(&self.open_for(caller, TARGET, sealed)?)?;
-        (self.now() < target.deadline).then_some(target)
+        let longer = if ends { self.policy.code_lifetime } else { Duration::ZERO };
+        (self.now() < target.deadline.saturating_add(longer)).then_some(target)
     }
 
     /// Seals what a URL of the page says of a push to this session.
@@ -147,8 +153,11 @@ impl Engine {
         let purpose = purpose.unwrap_or_else(|_| CheckedPurpose::default());
         let stored = self.load(&self.session_key(caller)).await?;
         let session = as_session(stored.as_ref()).map_err(|error| self.failed(&error))?;
-        let decided = decide(session, &target.requirement, purpose.digest().as_ref(), &self.policy, self.now());
-        Ok(Remaining { unmet: decided.err(), operation: purpose.into_text() })
+        let (scope, operation) = (target.requirement.get_scope(), purpose.digest());
+        let decided = decide(session, &target.requirement, operation.as_ref(), &self.policy, self.now());
+        let slots = session.map(|session| session.slots_are_for(scope, operation.as_ref()));
+        let [owns_code, owns_push] = slots.unwrap_or_default();
+        Ok(Remaining { unmet: decided.err(), operation: purpose.into_text(), owns_code, owns_push })
     }
 
     /// Whether a URL may lead back by itself: once, as far as this process knows.

@@ -87,6 +87,8 @@ pub(super) struct CheckedPurpose {
     operation: Option<OperationDigest>,
     text: Option<Box<str>>,
     language: Option<Box<str>>,
+    /// Whether a code must be for exactly this.
+    pub(super) exact: bool,
 }
 
 /// When a purpose is named.
@@ -115,6 +117,10 @@ impl CheckedPurpose {
     #[cfg(feature = "page")]
     pub(super) fn into_text(self) -> Option<Box<str>> {
         self.text
+    }
+
+    pub(super) fn exactly(self, exact: bool) -> Self {
+        Self { exact, ..self }
     }
 
     /// With the language of its message.
@@ -175,7 +181,8 @@ impl Engine {
             }
             (Ok(_), Ok(Some(Token { operation, scope, .. }))) => {
                 let digest = self.record_key.operation(&operation.digest);
-                Ok(CheckedPurpose { scope, operation: Some(digest), text: Some(operation.text), language: None })
+                let text = Some(operation.text);
+                Ok(CheckedPurpose { scope, operation: Some(digest), text, ..CheckedPurpose::default() })
             }
             (scope, token) => Err(WrongPurpose { scope: scope.err(), binding: token.err() }),
         }

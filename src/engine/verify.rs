@@ -235,7 +235,7 @@ impl Attempt<'_> {
     fn may_verify(&self, session: &Session, generation: Option<u64>, now: Timestamp) -> Result<(), ChallengeError> {
         let knows = |digest: &CodeDigest| self.engine.keyring.has_secret(digest);
         session.may_verify(self.channel, generation, knows, &self.engine.policy, now)?;
-        session.is_for(self.purpose.scope.as_deref(), self.purpose.digest().as_ref())
+        session.is_for(self.purpose.scope.as_deref(), self.purpose.digest().as_ref(), self.purpose.exact)
     }
 
     fn compare(&self, session: &Session, now: Timestamp) -> Result<(Session, Compared), ChallengeError> {

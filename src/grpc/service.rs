@@ -156,7 +156,7 @@ struct Asking {
 }
 
 fn named<'a>(scope: Option<&'a str>, binding: Option<&'a str>, language: Option<&'a str>) -> Named<'a> {
-    Named { scope: Ok(scope), binding: Ok(binding), language }
+    Named { scope: Ok(scope), binding: Ok(binding), language, exact: false }
 }
 
 /// The operations, called by the generated server.

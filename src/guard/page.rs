@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::{
     HeaderMap, Method, Uri,
-    header::{ACCEPT, REFERER},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, REFERER},
     request::Parts,
 };
 
@@ -41,9 +41,19 @@ impl PageLink {
             (Refusal::StepUpRequired(unmet), Some(caller)) => (unmet, caller),
             (refusal, _) => return (refusal, false),
         };
+        let received = self.received(request);
+        // A guard around the page itself would send everybody in a circle.
+        if engine.wire.public_path.as_deref().is_some_and(|path| received.starts_with(path)) {
+            return (Refusal::StepUpRequired(unmet), false);
+        }
+        // A gRPC client takes 8 KiB of headers, and the token of a long text fills half of them.
+        let is_long = unmet.binding().is_some_and(|token| token.len() > 1024);
+        if is_long && speaks_grpc(&request.method, &request.headers) {
+            return (Refusal::StepUpRequired(unmet), false);
+        }
         let navigates = navigates(&request.method, &request.headers);
         let way_back = match request.method {
-            Method::GET => WayBack::Resume(self.received(request)),
+            Method::GET => WayBack::Resume(received),
             _ if navigates => WayBack::Resubmit(form_of(request).unwrap_or("/".into())),
             _ => WayBack::Stay,
         };
@@ -61,19 +71,36 @@ impl PageLink {
     }
 }
 
-/// Whether a browser goes to another page by this request: `Sec-Fetch-Mode: navigate` (Fetch Metadata §2.2), or, from a
-/// browser without that header, HTML among what it accepts.
+/// Whether a browser goes to another page by this request: `Sec-Fetch-Mode: navigate` (Fetch Metadata §2.2). From one without
+/// that header, a `GET` or a form that accepts HTML and has nothing that only a program sets.
 fn navigates(method: &Method, headers: &HeaderMap) -> bool {
     if matches!(*method, Method::HEAD | Method::OPTIONS) || speaks_grpc(method, headers) {
         return false;
     }
-    match headers.get("sec-fetch-mode") {
-        Some(mode) => mode == "navigate",
-        None => headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).any(|accept| {
-            let mut ranges = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
-            ranges.any(|range| range.eq_ignore_ascii_case("text/html"))
-        }),
+    if let Some(mode) = headers.get("sec-fetch-mode") {
+        return mode == "navigate";
     }
+    let is_by_script = headers.contains_key(AUTHORIZATION) || headers.contains_key("x-requested-with");
+    let is_form = *method == Method::POST && is_form(headers);
+    (*method == Method::GET || is_form) && !is_by_script && accepts_html(headers)
+}
+
+/// Whether the body is of a type that a form without script can send (HTML Living Standard, `enctype`).
+fn is_form(headers: &HeaderMap) -> bool {
+    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = declared.split(';').next().unwrap_or_default().trim();
+    let types = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
+    types.iter().any(|known| essence.eq_ignore_ascii_case(known))
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    values.flat_map(|accept| accept.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_html = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("text/html"));
+        let is_refused = parts.any(|part| matches!(part.split_once('='), Some(("q" | "Q", weight)) if !weight.bytes().any(|digit| (b'1'..=b'9').contains(&digit))));
+        is_html && !is_refused
+    })
 }
 
 /// The page of the form that was sent: the path of a `Referer` of the same origin. Whatever its scheme: behind a proxy, that
@@ -100,14 +127,21 @@ mod tests {
     #[test]
     fn what_navigates() {
         type Pairs = &'static [(&'static str, &'static str)];
-        let table: [(&str, Pairs, bool); 13] = [
+        let table: [(&str, Pairs, bool); 20] = [
             ("GET", &[("sec-fetch-mode", "navigate")], true),
             ("POST", &[("sec-fetch-mode", "navigate"), ("accept", "application/json")], true),
             ("GET", &[("sec-fetch-mode", "cors"), ("accept", "text/html")], false),
             ("GET", &[("sec-fetch-mode", "Navigate")], false),
             ("GET", &[("accept", "text/html,application/xhtml+xml,*/*;q=0.8")], true),
             ("GET", &[("accept", "application/json, Text/HTML ;q=0.1")], true),
-            ("POST", &[("accept", "text/html")], true),
+            ("POST", &[("accept", "text/html"), ("content-type", "multipart/form-data; boundary=x")], true),
+            ("POST", &[("accept", "text/html")], false),
+            ("POST", &[("accept", "text/html, image/gif"), ("content-type", "application/json")], false),
+            ("PUT", &[("accept", "text/html")], false),
+            ("DELETE", &[("accept", "text/html")], false),
+            ("GET", &[("accept", "text/html"), ("authorization", "Bearer x")], false),
+            ("GET", &[("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")], false),
+            ("GET", &[("accept", "application/json, text/html;q=0")], false),
             ("GET", &[("accept", "*/*")], false),
             ("GET", &[("accept", "application/json")], false),
             ("GET", &[], false),

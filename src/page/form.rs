@@ -91,13 +91,22 @@ impl Form {
 
     /// The code without what people and messages put between digits: spaces, dashes, and characters that do not show.
     pub(super) fn clean_code(&self) -> String {
-        self.code.chars().filter(|character| character.is_alphanumeric()).collect()
+        let is_dash = |character| matches!(character, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}');
+        let is_unseen = |character: char| {
+            character.is_control()
+                || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+        };
+        let between = |character: &char| character.is_whitespace() || is_dash(*character) || is_unseen(*character);
+        self.code.chars().filter(|character| !between(character)).collect()
     }
 }
 
 /// Whether a form comes from a page of this origin, as far as the browser says (Fetch Metadata; the page's policy makes
 /// `Origin` `null`, RFC 6454 §7.3). A browser that says nothing is known by the form's token alone.
 pub(super) fn is_same_origin(headers: &HeaderMap, host: Option<&str>) -> bool {
+    if ["sec-fetch-site", "origin"].iter().any(|name| headers.get_all(*name).iter().count() > 1) {
+        return false;
+    }
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin";
     }
@@ -144,8 +153,10 @@ mod tests {
         assert_eq!(Form::parse(&headers(&[("content-type", "text/plain")]), b"t=a"), None);
         assert_eq!(Form::parse(&headers(&[]), b"t=a"), None);
         let cleaned = |code: &str| Form { code: code.into(), ..Form::default() }.clean_code();
-        assert_eq!(cleaned(" 12\u{200b}3-4\u{a0}5.6\u{feff}"), "123456");
-        assert_eq!(cleaned("12a456"), "12a456");
+        assert_eq!(cleaned(" 12\u{200b}3-4\u{a0}5\u{2013}6\u{feff}"), "123456");
+        for kept in ["12a456", "+123456", "1=2>3<4", "12.3456", "1\u{fe0f}\u{20e3}2"] {
+            assert_eq!(cleaned(kept), kept);
+        }
         assert_eq!(cleaned("１２３"), "１２３", "refused, not converted (T7)");
     }
 

@@ -33,6 +33,7 @@
 //!   the caller's session, and can be opened for 15 minutes. The way back in it is a path of the same origin.
 //! - After a `GET` was refused, the page goes back by itself, once a URL as far as the process knows. A form is never stored
 //!   and sent again.
+//! - Opening the page sends nothing: another site may have led there. A code counts for exactly what the page shows.
 //! - Forms are refused from another origin (`Sec-Fetch-Site`, `Origin`), and without a token that only this session knows.
 //! - `Content-Security-Policy` permits its own style, script and images alone, and no frame around it.
 
@@ -134,7 +135,8 @@ impl Page {
     /// # Errors
     ///
     /// - [`ConfigError::PageWithoutPath`] where no [`with_page`](crate::ChallengeService::with_page) serves the page.
-    /// - [`ConfigError::Page`] for a `back` that is no path on this origin.
+    /// - [`ConfigError::Page`] for a `back` that is no path on this origin, and under a policy that accepts only bound
+    ///   step-ups.
     /// - [`ConfigError`] where no grant could ever satisfy the requirement.
     pub fn url(
         step_up: &StepUp,
@@ -144,6 +146,10 @@ impl Page {
     ) -> Result<String, ConfigError> {
         let engine = &step_up.0;
         requirement.check(engine.channels.names(), engine.scopes.as_deref(), &engine.policy)?;
+        if engine.policy.bound {
+            let detail = "the policy takes bound step-ups alone, which only the refusal of a bound route can name";
+            return Err(ConfigError::Page { setting: "url", detail: detail.into() });
+        }
         let back = local_path(back).ok_or_else(|| not_local("url", back))?;
         let url = engine.page_url(caller, requirement, None, WayBack::Resume(back.into()));
         url.ok_or(ConfigError::PageWithoutPath)
@@ -159,7 +165,8 @@ impl Page {
         }
         for (_, colour) in &self.colours {
             let is_css = |byte: u8| byte.is_ascii_alphanumeric() || b"#(),.%/ -".contains(&byte);
-            if colour.trim().is_empty() || !colour.bytes().all(is_css) {
+            let is_address = colour.contains("//") || colour.to_ascii_lowercase().contains("url");
+            if colour.trim().is_empty() || is_address || !colour.bytes().all(is_css) {
                 let detail = format!("{colour:?} is no colour, such as #0b57a4");
                 return Err(ConfigError::Page { setting: "accent", detail });
             }

@@ -6,9 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, REFERRER_POLICY,
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, REFERRER_POLICY, REFRESH,
         X_CONTENT_TYPE_OPTIONS,
     },
     request::Parts,
@@ -29,6 +29,8 @@ use crate::{
     wire::{RefusalStatus, language, read},
 };
 
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
 pub(super) type Answer = Response<Bytes>;
 
 /// Most bytes of a form: the longest sealed target, and the rest.
@@ -48,6 +50,8 @@ pub(crate) struct PageService {
     texts: Catalogue,
     /// The public path of the challenge endpoints.
     pub(super) base: String,
+    /// Digits of a code.
+    pub(super) digits: u8,
 }
 
 /// What one request is about.
@@ -70,7 +74,7 @@ impl PageService {
         let base = step_up.0.wire.public_path.clone().ok_or(ConfigError::PageWithoutPath)?;
         let texts = page.check()?;
         step_up.0.serve_page();
-        Ok(Arc::new(Self { assets: Assets::new(&page), texts, page, base }))
+        Ok(Arc::new(Self { assets: Assets::new(&page), texts, page, base, digits: step_up.0.policy.code_digits }))
     }
 
     /// Answers what is below `/page`; `path` is what follows that. `None` where there is nothing.
@@ -95,9 +99,11 @@ impl PageService {
     /// Shows what is left to do, or goes back where nothing is.
     async fn show(&self, step_up: &StepUp, request: &Parts, texts: &Texts) -> Answer {
         let mut query = Query::parse(request.uri.query().unwrap_or_default());
-        query.goes &= request.method == Method::GET;
+        if request.method != Method::GET {
+            (query.goes, query.push) = (false, None);
+        }
         let Some(caller) = step_up.0.identify(request) else { return self.no_caller(step_up, texts) };
-        let Some(target) = step_up.0.open_page(&caller, &query.target) else {
+        let Some(target) = step_up.0.open_page(&caller, &query.target, query.goes) else {
             return self.told(texts, StatusCode::BAD_REQUEST, "linkInvalid");
         };
         let language = language(&request.headers);
@@ -110,17 +116,21 @@ impl PageService {
 
     async fn view(&self, visit: Visit<'_>, query: &Query<'_>) -> Result<Answer, ChallengeError> {
         let Visit { step_up, caller, target, .. } = visit;
-        let Remaining { unmet, operation } = step_up.0.remaining(caller, target).await?;
+        let Remaining { unmet, operation, owns_code, owns_push } = step_up.0.remaining(caller, target).await?;
         let push = query.push.as_deref().and_then(|sealed| Push::open(visit, sealed));
         let Some(unmet) = unmet else {
             let back = match &target.way_back {
                 WayBack::Resume(back) if query.goes || push.is_some() => Some(back),
                 _ => None,
             };
+            let mut answer = self.page(visit.texts, StatusCode::OK, &View::done(&target.way_back));
             if let Some(back) = back.filter(|_| step_up.0.may_return(target)) {
-                return Ok(see_other(back));
+                // No redirect: `form-action` would hold for wherever that leads, and the way back may lead to another origin.
+                if let Ok(refresh) = HeaderValue::try_from(format!("0;url={back}")) {
+                    answer.headers_mut().insert(REFRESH, refresh);
+                }
             }
-            return Ok(self.page(visit.texts, StatusCode::OK, &View::done(&target.way_back)));
+            return Ok(answer);
         };
         let status = step_up.status(caller).await?;
         // Where several channels are needed, or one has an age of its own, those that lack a step-up.
@@ -131,15 +141,8 @@ impl PageService {
         let channels = channels(&status, asked);
         let has = |name: &str| channels.iter().any(|channel| channel.name == name);
         let lacks_one = target.requirement.takes_all() && unmet.parts().iter().any(|part| !has(part.channel()));
-        let is_for_this = |scope: &Option<String>, text: &Option<String>| {
-            scope.as_deref() == target.requirement.get_scope() && text.as_deref() == operation.as_deref()
-        };
-        let otp =
-            status.pending_otp.as_ref().filter(|otp| is_for_this(&otp.scope, &otp.operation) && asked(&otp.channel));
-        let waits = status
-            .pending_push
-            .as_ref()
-            .filter(|push| is_for_this(&push.scope, &push.operation) && asked(&push.channel));
+        let otp = status.pending_otp.as_ref().filter(|otp| owns_code && asked(&otp.channel));
+        let waits = status.pending_push.as_ref().filter(|push| owns_push && asked(&push.channel));
         let number = waits.and_then(|waits| push.as_ref().filter(|push| push.id == waits.id)?.number.clone());
         let mut message = message(visit, query);
         if let (None, Some(push)) = (waits, &push) {
@@ -159,7 +162,7 @@ impl PageService {
         let view = View {
             step,
             reason: Some(unmet.reason()),
-            spent_at: target.spent_at,
+            spent_at: target.spent_at.or(unmet.spent_at()),
             operation: operation.as_deref(),
             channels: &channels,
             message,
@@ -197,7 +200,7 @@ impl PageService {
         if !step_up.0.is_form_token(&caller, &form.token) {
             return self.told(texts, StatusCode::FORBIDDEN, "formRefused");
         }
-        let Some(target) = step_up.0.open_page(&caller, &form.target) else {
+        let Some(target) = step_up.0.open_page(&caller, &form.target, true) else {
             return self.told(texts, StatusCode::BAD_REQUEST, "linkInvalid");
         };
         let language = language(&request.headers);
@@ -218,9 +221,18 @@ impl PageService {
             return Ok(self.to_page(visit, Query { message: Some("resent".into()), ..Query::default() }));
         }
         let started = match step_up.perform(caller, ApiCall::StartPush { channel, purpose }).await {
-            // One for something else is pending: the user has chosen this.
             Err(Rejected::Refused(ChallengeError::StateInvalid)) => {
-                self.cancel(visit).await?;
+                let pending = step_up.status(caller).await?.pending_push;
+                let owns_push = step_up.0.remaining(caller, visit.target).await?.owns_push;
+                match pending {
+                    // A second click.
+                    Some(push) if owns_push && push.channel == channel => {
+                        return Ok(self.to_page(visit, Query::default()));
+                    }
+                    // One for something else: the user has chosen this.
+                    Some(push) => drop(step_up.cancel_push(caller, &push.channel, &push.id).await?),
+                    None => {}
+                }
                 step_up.perform(caller, ApiCall::StartPush { channel, purpose }).await
             }
             started => started,
@@ -243,20 +255,20 @@ impl PageService {
         if unmet.is_some() && verified.is_none() {
             return Err(ChallengeError::AlreadyVerified.into());
         }
-        if unmet.is_some() {
-            return Ok(self.to_page(visit, Query { message: Some("next".into()), ..Query::default() }));
-        }
-        Ok(self.to_page(visit, Query { goes: true, ..Query::default() }))
+        let next = if target.requirement.takes_all() { "next" } else { "failed" };
+        let message = unmet.map(|_| next.into());
+        Ok(self.to_page(visit, Query { goes: message.is_none(), message, ..Query::default() }))
     }
 
     /// Cancels what is pending for this.
     async fn cancel(&self, visit: Visit<'_>) -> Result<Answer, Rejected> {
         let Visit { step_up, caller, .. } = visit;
+        let Remaining { owns_code, owns_push, .. } = step_up.0.remaining(caller, visit.target).await?;
         let status = step_up.status(caller).await?;
-        if let Some(otp) = status.pending_otp {
+        if let Some(otp) = status.pending_otp.filter(|_| owns_code) {
             step_up.cancel_otp(caller, &otp.channel).await?;
         }
-        if let Some(push) = status.pending_push {
+        if let Some(push) = status.pending_push.filter(|_| owns_push) {
             step_up.cancel_push(caller, &push.channel, &push.id).await?;
         }
         Ok(self.to_page(visit, Query { message: Some("cancelled".into()), ..Query::default() }))
@@ -320,7 +332,7 @@ impl<'a> Visit<'a> {
     fn purpose(self) -> Named<'a> {
         let binding = self.target.binding.as_deref();
         let scope = self.target.requirement.get_scope().filter(|_| binding.is_none());
-        Named { scope: Ok(scope), binding: Ok(binding), language: self.language }
+        Named { scope: Ok(scope), binding: Ok(binding), language: self.language, exact: true }
     }
 }
 
@@ -346,14 +358,16 @@ fn see_other(path: &str) -> Answer {
 fn secure(headers: &mut HeaderMap) {
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Who has opened the window must not lead it elsewhere while the user waits.
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
 }
 
-/// A file, for a year: under its name it never changes (RFC 8246).
+/// A file, for a year: under its name it never changes (RFC 8246). Not for shared caches: a layer outside may add a cookie.
 fn asset_answer(asset: &Asset) -> Answer {
     let mut answer = Response::new(asset.content.clone());
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
     secure(headers);
     answer
 }

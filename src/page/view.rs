@@ -106,7 +106,7 @@ impl<'a> View<'a> {
                 }
                 body {
                     main class="step-up" data-refusal=[self.script.as_deref()] data-base=[script.then_some(&service.base)]
-                        data-page=[script.then_some(&self.again)] data-texts=[script.then_some(&texts.of_dialog)] {
+                        data-page=[script.then_some(&self.again)] data-texts=[script.then_some(&texts.of_dialog)] data-digits=[script.then_some(service.digits)] {
                         @if page.title.is_some() || page.logo.is_some() {
                             header {
                                 @match (&page.logo, &page.title) {
@@ -282,15 +282,16 @@ pub(super) fn refusal_json(
     }
     let of =
         |is_push| channels.iter().filter(|channel| channel.is_push == is_push).map(|channel| channel.name).collect();
+    let spent_at = target.spent_at.or(unmet.spent_at());
     let refusal = Refusal {
         error_code: "STEP_UP_REQUIRED",
-        reason: if target.spent_at.is_some() { UnmetReason::Spent.as_str() } else { unmet.reason().as_str() },
+        reason: if spent_at.is_some() { UnmetReason::Spent.as_str() } else { unmet.reason().as_str() },
         scope: target.requirement.get_scope(),
         channels: Channels { otp: of(false), push: of(true) },
         all: target.requirement.takes_all(),
         binding: target.binding.as_deref(),
         operation,
-        spent_at: target.spent_at.map(Timestamp::as_millis),
+        spent_at: spent_at.map(Timestamp::as_millis),
     };
     serde_json::to_string(&refusal).unwrap_or_default()
 }

@@ -66,7 +66,7 @@ impl PageTarget {
     /// The bytes to seal: their length, the target, and padding.
     pub(crate) fn write(&self) -> Vec<u8> {
         let Self { id, deadline, requirement, binding, spent_at, way_back } = self;
-        let secs = |age: Duration| age.as_secs();
+        let millis = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let channels = requirement.get_factors();
         let sealed = Sealed {
             id: *id,
@@ -74,8 +74,8 @@ impl PageTarget {
             spent_at: *spent_at,
             scope: requirement.get_scope(),
             or_session: requirement.takes_session(),
-            max_age: requirement.get_max_age().map(secs),
-            channels: channels.map(|factor| (factor.channel(), factor.get_max_age().map(secs))).collect(),
+            max_age: requirement.get_max_age().map(millis),
+            channels: channels.map(|factor| (factor.channel(), factor.get_max_age().map(millis))).collect(),
             all: requirement.takes_all(),
             once: requirement.is_once(),
             binding: binding.as_deref(),
@@ -92,7 +92,7 @@ impl PageTarget {
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let (len, padded) = bytes.split_first_chunk()?;
         let sealed: Sealed<'_> = decode(padded.get(..usize::from(u16::from_be_bytes(*len)))?, VERSION)?;
-        let age = Duration::from_secs;
+        let age = Duration::from_millis;
         let mut requirement = Requirement::new();
         if let Some(scope) = sealed.scope {
             requirement = requirement.scope(scope);
@@ -161,7 +161,7 @@ mod tests {
         let age = Duration::from_secs;
         let requirements = [
             Requirement::new(),
-            Requirement::new().scope("pay").or_session().max_age(age(60)).once(),
+            Requirement::new().scope("pay").or_session().max_age(Duration::from_millis(60_001)).once(),
             Requirement::new().channels(["SMS"]),
             Requirement::new().all_of([Factor::new("SMS"), Factor::new("BIO").max_age(age(30))]),
         ];

@@ -68,18 +68,28 @@ impl Session {
         if is_it { Ok(()) } else { Err(ChallengeError::StateInvalid) }
     }
 
-    /// Refuses a code that was started for something else than the client says it is for; what it does not say is not
-    /// compared. [`may_verify`](Self::may_verify) accepts it.
+    /// Refuses a code that was started for something else than the client says it is for; what it does not say is compared
+    /// only if that is `exact`. [`may_verify`](Self::may_verify) accepts it.
     pub(crate) fn is_for(
         &self,
         scope: Option<&str>,
         operation: Option<&OperationDigest>,
+        exact: bool,
     ) -> Result<(), ChallengeError> {
         let is_it = self.otp.as_deref().is_some_and(|otp| {
-            (scope.is_none() || otp.scope.as_deref() == scope)
-                && (operation.is_none() || otp.operation.as_deref().map(|own| &own.digest) == operation)
+            (otp.scope.as_deref() == scope || (scope.is_none() && !exact))
+                && (otp.operation.as_deref().map(|own| &own.digest) == operation || (operation.is_none() && !exact))
         });
         if is_it { Ok(()) } else { Err(ChallengeError::StateInvalid) }
+    }
+
+    /// Whether the code and the push in their slots were started for exactly this.
+    #[cfg(feature = "page")]
+    pub(crate) fn slots_are_for(&self, scope: Option<&str>, operation: Option<&OperationDigest>) -> [bool; 2] {
+        let push = self.push.as_deref().is_some_and(|push| {
+            push.scope.as_deref() == scope && push.operation.as_deref().map(|own| &own.digest) == operation
+        });
+        [self.is_for(scope, operation, true).is_ok(), push]
     }
 
     /// Cancels the code that is pending on a channel, and replaced ones that could be restored; `None` if there are none.

@@ -43,7 +43,7 @@ async fn headers() {
         let (status, headers, file) = app.send(Request::get(&path).body(Body::empty()).unwrap()).await;
         assert_eq!(status, 200, "{path}: it needs no login");
         assert_eq!(headers["content-type"], content_type);
-        assert_eq!(headers["cache-control"], "public, max-age=31536000, immutable");
+        assert_eq!(headers["cache-control"], "private, max-age=31536000, immutable");
         assert!(file.len() > 1_000);
     }
 }

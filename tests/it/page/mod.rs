@@ -1,5 +1,6 @@
 //! The page without script, as a browser goes through it: links, forms, and the way back. The clock is stepped by hand.
 
+mod attacked;
 mod links;
 mod looks;
 mod steps;
@@ -165,6 +166,11 @@ impl Browser<'_> {
                 (method, body) = (Method::GET, String::new());
                 headers[LOCATION].to_str().unwrap().clone_into(&mut path);
                 assert!(path.starts_with('/') && !path.starts_with("//"), "{path}");
+                continue;
+            }
+            if let Some(refresh) = headers.get("refresh") {
+                (method, body) = (Method::GET, String::new());
+                refresh.to_str().unwrap().strip_prefix("0;url=").unwrap().clone_into(&mut path);
                 continue;
             }
             (self.status, self.at, self.html) = (status.as_u16(), path, html);

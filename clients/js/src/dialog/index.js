@@ -12,6 +12,8 @@ import { button, element, openView } from './view.js';
  * @property {string} [language] such as `de`; otherwise that of the document, or of the browser
  * @property {Record<string, string>} [texts] replaces texts of the catalogue, and names channels: `{ SMS: 'text' }`
  * @property {number} [codeLength] digits of a code: 6 unless the server's policy says otherwise
+ * @property {boolean} [asks] whether nothing is sent before the user has chosen a way, also where there is only one: for a
+ *   dialog that no click of the user has opened
  * @property {number} [pollEvery] seconds between two looks at a push: 2 unless set
  */
 /** @typedef {{ kind: 'otp' | 'push', channel: string }} Way */
@@ -82,7 +84,7 @@ async function run(context, language) {
   if (!ways.length || (refusal.all && ways.length < needed)) return giveUp(context);
 
   /** @type {Way | undefined} */
-  let way = ways.length > 1 ? undefined : ways[0];
+  let way = ways.length > 1 || context.options.asks ? undefined : ways[0];
   for (;;) {
     way ??= await choose(context, ways, status.to);
     context.several = ways.length > 1;

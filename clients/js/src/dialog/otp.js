@@ -1,4 +1,5 @@
 import { cleanCode } from '../code.js';
+import { ChallengeError } from '../errors.js';
 import { button, element } from './view.js';
 /** @import { Context } from './index.js' */
 
@@ -20,10 +21,11 @@ function webOtp(signal, fill) {
  * @returns {Promise<boolean>} false where the user wants another way
  */
 export async function byCode({ refusal, challenges, view, say, tell, pending, ended, several, options }, channel) {
-  /** @returns {Promise<import('../grants.js').Pending | undefined>} */
+  /** @param {import('../grants.js').Pending} [otp] */
+  const isIt = (otp) => otp?.channel === channel && otp.scope === refusal.scope && otp.operation === refusal.operation;
   const find = async () => {
     const { pending: { otp } } = await challenges.status();
-    return otp?.channel === channel && otp.scope === refusal.scope && otp.operation === refusal.operation ? otp : undefined;
+    return isIt(otp) ? otp : undefined;
   };
   const send = async () => {
     pending.set('otp', { channel });
@@ -123,6 +125,9 @@ export async function byCode({ refusal, challenges, view, say, tell, pending, en
         return;
       }
       act(async () => {
+        // What is pending now may have been started elsewhere, for something that the user does not see here.
+        const { pending: { otp } } = await challenges.status();
+        if (otp && !isIt(otp)) throw new ChallengeError(409, { errorCode: 'STATE_INVALID' });
         try {
           await challenges.verify(channel, typed, refusal);
         } catch (error) {

@@ -3,16 +3,17 @@ import { challenges } from '../challenges.js';
 import { stepUpDialog } from '../dialog/index.js';
 import { refusalOf } from '../refusal.js';
 
-/** Where the dialog was cancelled, the page goes on without it. */
+/** Where the dialog was cancelled, the page goes on without it, and its forms, too. */
 const PLAIN = '#plain';
 
 /** @param {HTMLElement} main @param {string} asked */
 async function run(main, asked) {
-  const { base, page, texts } = main.dataset;
+  const { base, page, texts, digits } = main.dataset;
   const refusal = refusalOf(JSON.parse(asked), location.href, base);
   if (!refusal) return;
   const own = Object.fromEntries((texts ?? '').split('\n').map((line) => line.split(/ (.*)/)));
-  const prompt = stepUpDialog({ language: document.documentElement.lang, texts: own });
+  // Another site may have opened this page: nothing is sent before the user has chosen.
+  const prompt = stepUpDialog({ language: document.documentElement.lang, texts: own, codeLength: Number(digits), asks: true });
   main.hidden = true;
   try {
     await prompt({
@@ -23,10 +24,12 @@ async function run(main, asked) {
     });
     location.replace(`${page}&go=1`);
   } catch {
-    location.replace(page + PLAIN);
+    // Not by `location.replace`, which a reload can overtake: then this would begin anew, and without end.
+    history.replaceState(null, '', page + PLAIN);
     location.reload();
   }
 }
 
 const main = /** @type {HTMLElement | null} */ (document.querySelector('main[data-refusal]'));
-if (main?.dataset.refusal && location.hash !== PLAIN) run(main, main.dataset.refusal);
+if (location.hash === PLAIN) for (const form of document.forms) form.action += PLAIN;
+else if (main?.dataset.refusal) run(main, main.dataset.refusal);

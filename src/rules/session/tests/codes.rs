@@ -267,9 +267,13 @@ fn a_code_is_compared_for_what_it_was_started() {
         (&bound, Some("card"), Some(&a), false),
     ];
     for (row, (session, scope, operation, expected)) in table.into_iter().enumerate() {
-        assert_eq!(session.is_for(scope, operation).is_ok(), expected, "row {row}");
+        assert_eq!(session.is_for(scope, operation, false).is_ok(), expected, "row {row}");
+        // Exactly: what is not said must not be there either.
+        let own = [(&whole, None, None), (&pay, Some("pay"), None), (&bound, Some("pay"), Some(&a))];
+        let exact = own.contains(&(session, scope, operation));
+        assert_eq!(session.is_for(scope, operation, true).is_ok(), exact, "row {row}");
     }
-    assert!(Session::default().is_for(None, None).is_err());
+    assert!(Session::default().is_for(None, None, false).is_err());
 }
 
 #[test]
