@@ -217,8 +217,10 @@ impl PageService {
         let Visit { step_up, caller, .. } = visit;
         let purpose = visit.purpose();
         if step_up.0.channels.otp_names().any(|name| name == channel) {
+            let again = step_up.0.remaining(caller, visit.target).await?.owns_code;
             step_up.perform(caller, ApiCall::StartOtp { channel, purpose }).await?;
-            return Ok(self.to_page(visit, Query { message: Some("resent".into()), ..Query::default() }));
+            let message = again.then(|| "resent".into());
+            return Ok(self.to_page(visit, Query { message, ..Query::default() }));
         }
         let started = match step_up.perform(caller, ApiCall::StartPush { channel, purpose }).await {
             Err(Rejected::Refused(ChallengeError::StateInvalid)) => {

@@ -94,6 +94,8 @@ impl World {
     async fn new(pair: [Operation; 2]) -> Self {
         let (clock, store) = (ManualClock::new(), FaultyStore::default());
         let policy = Policy::new()
+            // Long, so that a busy machine does not look like a store that is down.
+            .store_deadline(Duration::from_secs(10))
             .send_budget(SendBudget::new().per_5_minutes(1000).per_10_minutes(1000).per_hour(1000).per_day(1000))
             .pushes(100)
             .live_challenges(10);
