@@ -95,7 +95,6 @@ impl<'a> View<'a> {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
                     title { @if let Some(name) = &page.title { (name) " – " } (title) }
                     link rel="stylesheet" href=(path(&service.assets.style.name));
                     @if self.script.is_some() {
@@ -105,8 +104,8 @@ impl<'a> View<'a> {
                     @if waits { noscript { meta http-equiv="refresh" content=(format!("4;url={}", self.again)); } }
                 }
                 body {
-                    main class="step-up" data-refusal=[self.script.as_deref()] data-base=[script.then_some(&service.base)]
-                        data-page=[script.then_some(&self.again)] data-texts=[script.then_some(&texts.of_dialog)] data-digits=[script.then_some(service.digits)] {
+                    main class="step-up" data-refusal=[self.script.as_deref()]
+                        data-texts=[script.then_some(&texts.of_dialog)] data-digits=[script.then_some(service.digits)] {
                         @if page.title.is_some() || page.logo.is_some() {
                             header {
                                 @match (&page.logo, &page.title) {
@@ -143,7 +142,7 @@ impl<'a> View<'a> {
                 None => {}
             }
             @match &self.step {
-                Step::Told(text) => { p { (text) } }
+                Step::Told(text) => { p { (text) } (Self::leave(service, texts)) }
                 Step::Done(way_back) => { (done(way_back, texts)) }
                 Step::Nothing { enroll } => {
                     p { (texts.say("none")) }
@@ -152,14 +151,14 @@ impl<'a> View<'a> {
                 }
                 Step::Choose => {
                     p { (texts.say("choose")) }
-                    (self.starts(service, texts, &[], ""))
+                    (self.starts(service, texts, &[], None))
                     (Self::leave(service, texts))
                 }
                 Step::Pending { otp, push, digits } => {
                     @if let Some((push, number)) = push { (self.push(texts, push, number.as_deref())) }
                     @if let Some(otp) = otp { (self.code(service, texts, otp, *digits)) }
                     @let pending = [otp.map(|otp| &*otp.channel), push.as_ref().map(|(push, _)| &*push.channel)];
-                    (self.starts(service, texts, &pending, "quiet"))
+                    (self.starts(service, texts, &pending, Some("quiet")))
                     (self.form(service, "cancel", None, &html! {
                         button type="submit" class="quiet" { (texts.say("cancel")) }
                     }))
@@ -209,12 +208,12 @@ impl<'a> View<'a> {
     }
 
     /// A form for each channel but those that are pending, which starts there.
-    fn starts(&self, service: &PageService, texts: &Texts, pending: &[Option<&str>], class: &str) -> Markup {
+    fn starts(&self, service: &PageService, texts: &Texts, pending: &[Option<&str>], class: Option<&str>) -> Markup {
         html! {
             @for channel in self.channels.iter().filter(|channel| !pending.contains(&Some(channel.name))) {
                 @let kind = if channel.is_push { "push" } else { "otp" };
                 (self.form(service, "start", Some(channel.name), &html! {
-                    button type="submit" class=(class) {
+                    button type="submit" class=[class] {
                         (texts.with(kind, &[("channel", texts.say(channel.name))]))
                         @if let Some(to) = channel.to { " " small { (to) } }
                     }

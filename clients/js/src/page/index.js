@@ -8,24 +8,30 @@ const PLAIN = '#plain';
 
 /** @param {HTMLElement} main @param {string} asked */
 async function run(main, asked) {
-  const { base, page, texts, digits } = main.dataset;
+  const { texts, digits } = main.dataset;
+  const language = document.documentElement.lang;
+  const page = new URL(location.href);
+  for (const name of ['m', 'w', 'go']) page.searchParams.delete(name);
+  const base = page.pathname.replace(/\/page$/, '');
   const refusal = refusalOf(JSON.parse(asked), location.href, base);
   if (!refusal) return;
   const own = Object.fromEntries((texts ?? '').split('\n').map((line) => line.split(/ (.*)/)));
   // Another site may have opened this page: nothing is sent before the user has chosen.
-  const prompt = stepUpDialog({ language: document.documentElement.lang, texts: own, codeLength: Number(digits), asks: true });
-  main.hidden = true;
+  const prompt = stepUpDialog({ language, texts: own, codeLength: Number(digits), asks: true });
+  for (const part of main.children) /** @type {HTMLElement} */ (part).hidden = part.tagName !== 'HEADER';
   try {
     await prompt({
       refusal,
-      challenges: challenges({ base: refusal.challenges, language: document.documentElement.lang }),
+      challenges: challenges({ base: refusal.challenges, language }),
       signal: new AbortController().signal,
       confirmed: false,
     });
-    location.replace(`${page}&go=1`);
+    page.searchParams.set('go', '1');
+    location.replace(page.href);
   } catch {
     // Not by `location.replace`, which a reload can overtake: then this would begin anew, and without end.
-    history.replaceState(null, '', page + PLAIN);
+    page.hash = PLAIN;
+    history.replaceState(null, '', page.href);
     location.reload();
   }
 }
