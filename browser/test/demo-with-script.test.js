@@ -1,0 +1,5 @@
+// The demo's own page, in a browser with JavaScript.
+import { inChromium } from './support/tests.js';
+
+inChromium({ script: true });
+await import('./bank.js');
