@@ -8,7 +8,7 @@ use serde::{
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::rules::Malformed;
+use crate::{rules::Malformed, wire::media_type};
 
 /// Why a body was not parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +76,7 @@ pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Fields, Unparsed
 fn is_json(headers: &HeaderMap) -> bool {
     let mut declared = headers.get_all(CONTENT_TYPE).iter().peekable();
     declared.peek().is_some()
-        && declared.all(|value| {
-            let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-            essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
-        })
+        && declared.all(|value| media_type(value.as_bytes()).eq_ignore_ascii_case(b"application/json"))
 }
 
 /// The object of a body. A derived struct would also take a list, and two members of the same unknown name.

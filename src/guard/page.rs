@@ -16,6 +16,7 @@ use crate::{
     catch::catch,
     engine::{Caller, Engine},
     rules::{Requirement, WayBack, local_path},
+    wire::media_type,
 };
 
 type FindUri = dyn Fn(&Parts) -> Option<Uri> + Send + Sync;
@@ -88,9 +89,8 @@ fn navigates(method: &Method, headers: &HeaderMap) -> bool {
 /// Whether the body is of a type that a form without script can send (HTML Living Standard, `enctype`).
 fn is_form(headers: &HeaderMap) -> bool {
     let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = declared.split(';').next().unwrap_or_default().trim();
     let types = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
-    types.iter().any(|known| essence.eq_ignore_ascii_case(known))
+    types.iter().any(|known| media_type(declared.as_bytes()).eq_ignore_ascii_case(known.as_bytes()))
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {
@@ -98,8 +98,12 @@ fn accepts_html(headers: &HeaderMap) -> bool {
     values.flat_map(|accept| accept.split(',')).any(|range| {
         let mut parts = range.split(';').map(str::trim);
         let is_html = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("text/html"));
-        let is_refused = parts.any(|part| matches!(part.split_once('='), Some(("q" | "Q", weight)) if !weight.bytes().any(|digit| (b'1'..=b'9').contains(&digit))));
-        is_html && !is_refused
+        let is_refused = |part: &str| {
+            part.split_once('=').is_some_and(|(name, weight)| {
+                name.eq_ignore_ascii_case("q") && !weight.bytes().any(|digit| (b'1'..=b'9').contains(&digit))
+            })
+        };
+        is_html && !parts.any(is_refused)
     })
 }
 

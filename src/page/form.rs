@@ -5,6 +5,8 @@ use std::{borrow::Cow, time::Duration};
 use form_urlencoded::{Serializer, parse};
 use http::{HeaderMap, header::CONTENT_TYPE};
 
+use crate::wire::media_type;
+
 /// The query of a URL of the page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query<'a> {
@@ -68,8 +70,7 @@ impl Form {
     /// Reads a form; `None` for another type of content, and where a field is there twice.
     pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         let declared = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        let essence = declared.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if !media_type(declared.as_bytes()).eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
             return None;
         }
         let (mut form, mut seen) = (Self::default(), [false; 4]);

@@ -151,18 +151,19 @@ impl PageService {
         let step = match (waits, otp) {
             _ if channels.is_empty() || lacks_one => Step::Nothing { enroll: step_up.0.wire.enroll_url.as_deref() },
             (None, None) => Step::Choose,
-            _ => Step::Pending { otp, push: waits.map(|push| (push, number)), digits: step_up.0.policy.code_digits },
+            _ => Step::Pending { otp, push: waits.map(|push| (push, number)) },
         };
+        let spent_at = target.spent_at.or(unmet.spent_at());
         let script = match step {
             Step::Choose | Step::Pending { .. } => {
-                Some(view::refusal_json(target, &unmet, &channels, operation.as_deref()))
+                Some(view::refusal_json(target, &unmet, &channels, operation.as_deref(), spent_at))
             }
             _ => None,
         };
         let view = View {
             step,
             reason: Some(unmet.reason()),
-            spent_at: target.spent_at.or(unmet.spent_at()),
+            spent_at,
             operation: operation.as_deref(),
             channels: &channels,
             message,
@@ -175,7 +176,10 @@ impl PageService {
 
     /// The URL of this page as it is now.
     fn again(&self, query: &Query<'_>) -> String {
-        let query = Query { message: None, wait: None, ..query.clone() };
+        self.url(&Query { message: None, wait: None, ..query.clone() })
+    }
+
+    fn url(&self, query: &Query<'_>) -> String {
         [&self.base, "/page", &query.write()].concat()
     }
 
@@ -191,10 +195,8 @@ impl PageService {
         if !is_same_origin(&request.headers, host) {
             return self.told(texts, StatusCode::FORBIDDEN, "formRefused");
         }
-        let Ok(body) = read(body, FORM_LIMIT).await else {
-            return self.told(texts, StatusCode::BAD_REQUEST, "failed");
-        };
-        let Some(form) = Form::parse(&request.headers, &body.data) else {
+        let body = read(body, FORM_LIMIT).await.ok();
+        let Some(form) = body.and_then(|body| Form::parse(&request.headers, &body.data)) else {
             return self.told(texts, StatusCode::BAD_REQUEST, "failed");
         };
         if !step_up.0.is_form_token(&caller, &form.token) {
@@ -288,8 +290,7 @@ impl PageService {
     }
 
     fn to_page(&self, visit: Visit<'_>, query: Query<'_>) -> Answer {
-        let query = Query { target: visit.sealed.into(), ..query };
-        see_other(&[&self.base, "/page", &query.write()].concat())
+        see_other(&self.url(&Query { target: visit.sealed.into(), ..query }))
     }
 
     fn no_caller(&self, step_up: &StepUp, texts: &Texts) -> Answer {

@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use http::{HeaderMap, header::ACCEPT_LANGUAGE};
+use http::HeaderMap;
 
-/// The catalogues, the first of which stands in for any other language.
+use crate::wire::language_ranges;
+
+/// The catalogues, the first of which is for any other language.
 const CATALOGUES: [(&str, &str); 4] = [
     ("en", include_str!("../../clients/js/texts/en.json")),
     ("de", include_str!("../../clients/js/texts/de.json")),
@@ -73,9 +75,7 @@ impl Catalogue {
 
     /// The first language that the client asks for and the catalogue has, whatever the weights.
     pub(super) fn of(&self, headers: &HeaderMap) -> &Texts {
-        let values = headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|value| value.to_str().ok());
-        let tags = values.flat_map(|value| value.split(','));
-        let mut languages = tags.map(|tag| tag.split([';', '-']).next().unwrap_or_default().trim());
+        let mut languages = language_ranges(headers).map(|range| range.split('-').next().unwrap_or_default());
         let find = |wanted: &str| self.0.iter().find(|texts| texts.language.eq_ignore_ascii_case(wanted));
         languages.find_map(find).unwrap_or(&self.0[0])
     }
@@ -121,7 +121,7 @@ pub(super) fn utc(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, header::ACCEPT_LANGUAGE};
 
     use super::*;
 

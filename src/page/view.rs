@@ -28,7 +28,6 @@ pub(super) enum Step<'a> {
     Pending {
         otp: Option<&'a PendingOtp>,
         push: Option<(&'a PendingPush, Option<String>)>,
-        digits: u8,
     },
     /// Nothing is enrolled that is accepted.
     Nothing {
@@ -97,7 +96,7 @@ impl<'a> View<'a> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     title { @if let Some(name) = &page.title { (name) " – " } (title) }
                     link rel="stylesheet" href=(path(&service.assets.style.name));
-                    @if self.script.is_some() {
+                    @if script {
                         script type="module" src=(path(&service.assets.script.name)) {}
                     }
                     // With the script, the dialog asks.
@@ -154,9 +153,9 @@ impl<'a> View<'a> {
                     (self.starts(service, texts, &[], None))
                     (Self::leave(service, texts))
                 }
-                Step::Pending { otp, push, digits } => {
+                Step::Pending { otp, push } => {
                     @if let Some((push, number)) = push { (self.push(texts, push, number.as_deref())) }
-                    @if let Some(otp) = otp { (self.code(service, texts, otp, *digits)) }
+                    @if let Some(otp) = otp { (self.code(service, texts, otp)) }
                     @let pending = [otp.map(|otp| &*otp.channel), push.as_ref().map(|(push, _)| &*push.channel)];
                     (self.starts(service, texts, &pending, Some("quiet")))
                     (self.form(service, "cancel", None, &html! {
@@ -168,7 +167,7 @@ impl<'a> View<'a> {
     }
 
     /// The form that takes a code, and the one that sends another.
-    fn code(&self, service: &PageService, texts: &Texts, otp: &PendingOtp, digits: u8) -> Markup {
+    fn code(&self, service: &PageService, texts: &Texts, otp: &PendingOtp) -> Markup {
         let channel = texts.say(&otp.channel);
         let sent = match &otp.to {
             Some(to) => texts.with("sentTo", &[("channel", channel), ("to", to)]),
@@ -182,7 +181,7 @@ impl<'a> View<'a> {
                 spellcheck="false" enterkeyhint="done" required aria-invalid=(wrong)
                 aria-describedby=(if wrong { "problem left" } else { "left" });
             p class="left" id="left" {
-                (texts.with("codeLength", &[("length", &digits.to_string())])) " "
+                (texts.with("codeLength", &[("length", &service.digits.to_string())])) " "
                 (texts.with("codeLeft", &[("time", &minutes(otp.expires_in))]))
             }
             button type="submit" { (texts.say("verify")) }
@@ -257,6 +256,7 @@ pub(super) fn refusal_json(
     unmet: &Unmet,
     channels: &[Channel<'_>],
     operation: Option<&str>,
+    spent_at: Option<Timestamp>,
 ) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -281,7 +281,6 @@ pub(super) fn refusal_json(
     }
     let of =
         |is_push| channels.iter().filter(|channel| channel.is_push == is_push).map(|channel| channel.name).collect();
-    let spent_at = target.spent_at.or(unmet.spent_at());
     let refusal = Refusal {
         error_code: "STEP_UP_REQUIRED",
         reason: if spent_at.is_some() { UnmetReason::Spent.as_str() } else { unmet.reason().as_str() },

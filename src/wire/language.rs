@@ -9,9 +9,13 @@ const TAG_LIMIT: usize = 35;
 /// The first language range of `Accept-Language` that is a well-formed tag, whatever its weight: most clients send them in
 /// order. The name is the same in gRPC's metadata.
 pub(crate) fn language(headers: &HeaderMap) -> Option<&str> {
+    language_ranges(headers).find(|range| is_tag(range))
+}
+
+/// The language ranges of `Accept-Language`, in the order in which they are sent, without their weights.
+pub(crate) fn language_ranges(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|value| value.to_str().ok());
-    let ranges = values.flat_map(|value| value.split(','));
-    ranges.map(|range| range.split(';').next().unwrap_or_default().trim()).find(|tag| is_tag(tag))
+    values.flat_map(|value| value.split(',')).map(|range| range.split(';').next().unwrap_or_default().trim())
 }
 
 /// Subtags of 1 to 8 letters and digits, the first of letters alone: the basic language range of RFC 4647 §2.1, without

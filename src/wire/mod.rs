@@ -16,6 +16,8 @@ mod protobuf;
 mod refusal;
 mod settings;
 
+#[cfg(feature = "page")]
+pub(crate) use self::language::language_ranges;
 pub(crate) use self::{
     body::{Read, Unread, read},
     grpc_status::{Metadata, RpcStatus, Trailers},
@@ -91,6 +93,11 @@ pub(crate) fn content(method: &Method, content: Bytes, headers: &mut HeaderMap) 
         headers.insert(CONTENT_LENGTH, content.len().into());
     }
     Bytes::new()
+}
+
+/// The media type of a `Content-Type`, without its parameters (RFC 9110 §8.3.1). It is compared whatever the case.
+pub(crate) fn media_type(declared: &[u8]) -> &[u8] {
+    declared.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 /// Declares a body as JSON.

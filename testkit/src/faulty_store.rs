@@ -108,7 +108,7 @@ impl FaultyStore {
         self.0.trip.store(u64::try_from(trip.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
-    /// Whoever listens is told of grants that end, from now on.
+    /// Tells its listeners of grants that end, from now on.
     pub fn set_telling(&self, tells: bool) {
         self.0.tells.store(tells, Ordering::SeqCst);
     }

@@ -55,7 +55,7 @@ async fn another_node_ends_a_response_within_the_bound() {
     }
 }
 
-/// Each way to end a session's grants is told to whoever listens; what ends none is not.
+/// Each way to end a session's grants is told to the other nodes; what ends none is not.
 #[tokio::test]
 async fn what_ends_grants_is_told() {
     let server = Server::start();

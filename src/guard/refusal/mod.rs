@@ -115,7 +115,7 @@ fn emptied(request: &mut Parts) -> HeaderMap {
     headers
 }
 
-/// Makes a redirect of a refusal: the body stays, for whoever does not follow.
+/// Makes a redirect of a refusal. The body stays: a client may not follow.
 pub(in crate::guard) fn see_other<B>(response: &mut Response<B>, page: &str) {
     let Ok(location) = HeaderValue::try_from(page) else { return };
     *response.status_mut() = StatusCode::SEE_OTHER;
