@@ -7,21 +7,9 @@ use tower_step_up::{DeliveryError, OtpMessage, Policy, PushMessage, PushReply, S
 use super::*;
 
 const NAV: (&str, &str) = ("sec-fetch-mode", "navigate");
-const COOKIE: (&str, &str) = ("cookie", "alice-1");
-
-/// Headers.
-type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 fn alice() -> Caller {
     Caller::user("alice").session("1")
-}
-
-fn req(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
-    let mut request = Request::builder().method(method).uri(path).header("host", "bank.example");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(body.into()).unwrap()
 }
 
 type Sent = Arc<Mutex<Vec<String>>>;
@@ -63,7 +51,7 @@ async fn a_page_without_an_operation_approves_none() {
     cards.enter("SMS", "123456").await;
     let grants = app.step_up.status(&alice()).await.unwrap().grants;
     let (status, _, body) = app
-        .send(req(
+        .send(request(
             "POST",
             "/payouts",
             &[COOKIE, ("content-type", "application/x-www-form-urlencoded")],
@@ -104,9 +92,9 @@ async fn a_page_for_a_scope_approves_no_operation_of_it() {
     limits.start("SMS").await;
     app.clock.advance(secs(15));
     // By somebody with the same session, such as a stolen cookie, over JSON.
-    let (_, _, refusal) = app.send(req("POST", "/payouts", &[COOKIE], "900 EUR to Eve")).await;
+    let (_, _, refusal) = app.send(request("POST", "/payouts", &[COOKIE], "900 EUR to Eve")).await;
     let binding = serde_json::from_str::<serde_json::Value>(&refusal).unwrap()["binding"].to_string();
-    let start = req(
+    let start = request(
         "POST",
         "/stepup/challenges/otp/SMS",
         &[COOKIE, ("content-type", "application/json")],
@@ -114,7 +102,7 @@ async fn a_page_for_a_scope_approves_no_operation_of_it() {
     );
     assert_eq!(app.send(start).await.0, 204);
     limits.enter("SMS", "123456").await;
-    let (status, _, body) = app.send(req("POST", "/payouts", &[COOKIE], "900 EUR to Eve")).await;
+    let (status, _, body) = app.send(request("POST", "/payouts", &[COOKIE], "900 EUR to Eve")).await;
     assert_eq!(status, 403, "{body}");
 }
 
@@ -166,7 +154,7 @@ async fn a_guard_around_the_page_sends_nobody_in_a_circle() {
     let app = App { router, step_up, clock };
     let mut at = "/cards/1".to_owned();
     for _ in 0..25 {
-        let (status, headers, _) = app.send(req("GET", &at, &[COOKIE, NAV], "")).await;
+        let (status, headers, _) = app.send(request("GET", &at, &[COOKIE, NAV], "")).await;
         if status != 303 {
             return;
         }
@@ -252,7 +240,7 @@ async fn what_no_browser_navigates_by() {
     ];
     let mut wrong = Vec::new();
     for (method, path, headers) in table {
-        let status = app.send(req(method, path, headers, "{}")).await.0;
+        let status = app.send(request(method, path, headers, "{}")).await.0;
         if status == 303 {
             wrong.push(format!("{method} {path} {headers:?}"));
         }
@@ -278,7 +266,7 @@ async fn headers_of_a_grpc_refusal() {
         let router = Router::new().nest_service(BASE, challenges).fallback(post(async || "here").layer(guard));
         let app = App { router, step_up, clock: clock.clone() };
         let (status, headers, _) =
-            app.send(req("POST", "/a.B/C", &[COOKIE, ("content-type", "application/grpc")], "")).await;
+            app.send(request("POST", "/a.B/C", &[COOKIE, ("content-type", "application/grpc")], "")).await;
         assert_eq!(status, 200);
         headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum::<usize>()
     };
@@ -296,7 +284,7 @@ async fn a_head_uses_up_no_return() {
     tab.start("BIOMETRIC").await;
     let id = app.step_up.status(&alice()).await.unwrap().pending_push.unwrap().id;
     app.step_up.answer_push("alice", &id, PushReply::Approve).await.unwrap();
-    let status = app.send(req("HEAD", &tab.at, &[COOKIE], "")).await.0;
+    let status = app.send(request("HEAD", &tab.at, &[COOKIE], "")).await.0;
     app.clock.advance(secs(6));
     tab.reload().await;
     assert_eq!((status.as_u16(), &*tab.html), (200, "4929"), "HEAD got {status}");
@@ -323,7 +311,7 @@ async fn a_sandbox_beside_production() {
     let production = App::of(real(&clock, &sent), clock.clone(), Page::new());
     let sandbox = App::of(builder(&clock).secret(Secret::new([7; 32]).unwrap()), clock.clone(), Page::new());
     let url = Page::url(&sandbox.step_up, &alice(), &Requirement::new(), "/cards/1").unwrap();
-    let (status, _, _) = production.send(req("GET", &url, &[COOKIE], "")).await;
+    let (status, _, _) = production.send(request("GET", &url, &[COOKIE], "")).await;
     assert_eq!(status, 400, "a sandbox's URL opens in production");
 }
 
@@ -341,7 +329,7 @@ async fn headers_twice() {
         ("origin", ["https://bank.example", "https://evil.example"]),
     ] {
         let headers = [COOKIE, form, (name, values[0]), (name, values[1])];
-        if app.send(req("POST", "/stepup/challenges/page/start", &headers, good.clone())).await.0 == 303 {
+        if app.send(request("POST", "/stepup/challenges/page/start", &headers, good.clone())).await.0 == 303 {
             wrong.push(name);
         }
     }

@@ -4,22 +4,10 @@ use tower_step_up::{ConfigError, Secret};
 
 use super::*;
 
-/// Headers.
-type Pairs = &'static [(&'static str, &'static str)];
-
-const COOKIE: (&str, &str) = ("cookie", "alice-1");
 const FORM: &str = "application/x-www-form-urlencoded";
 
 fn session(user: &str) -> Caller {
     Caller::user(user).session("1")
-}
-
-fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<Body> {
-    let mut request = Request::builder().method(method).uri(path).header("host", "bank.example");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(Body::empty()).unwrap()
 }
 
 /// Only navigations are sent to the page. Everything else is refused as ever, and told of it.
@@ -38,7 +26,7 @@ async fn who_is_sent_to_the_page() {
         ("GET", "/cards/1", &[("sec-fetch-mode", "navigate")], 401),
     ];
     for (method, path, headers, expected) in table {
-        let (status, headers_back, body) = app.send(request(method, path, headers)).await;
+        let (status, headers_back, body) = app.send(request(method, path, headers, "")).await;
         assert_eq!(status, expected, "{method} {path} {headers:?}");
         assert_eq!(headers_back["cache-control"], "no-store");
         let location = headers_back.get(LOCATION).map(|location| location.to_str().unwrap());
@@ -79,7 +67,7 @@ async fn the_way_back_is_a_path_of_this_origin() {
             assert_eq!(path, "/\\evil.example", "hyper takes no other");
             continue;
         };
-        let mut request = request("GET", "/", &[("cookie", "alice-1"), ("sec-fetch-mode", "navigate")]);
+        let mut request = request("GET", "/", &[("cookie", "alice-1"), ("sec-fetch-mode", "navigate")], "");
         *request.uri_mut() = uri;
         let (status, headers, _) = app.send(request).await;
         assert_eq!(status, 303, "{path}");
@@ -107,7 +95,7 @@ async fn a_nested_router_and_a_foreign_form() {
     app.clock.advance(secs(15));
     for (referer, expected) in [("https://evil.example/pay", "/"), ("https://bank.example/pay?x", "/pay?x")] {
         let headers = [("cookie", "alice-1"), ("sec-fetch-mode", "navigate"), ("referer", referer)];
-        let (_, headers, _) = app.send(request("POST", "/transfers", &headers)).await;
+        let (_, headers, _) = app.send(request("POST", "/transfers", &headers, "")).await;
         let mut alice = app.browser_at(headers[LOCATION].to_str().unwrap()).await;
         alice.start("EMAIL").await;
         alice.enter("EMAIL", "123456").await;
@@ -213,17 +201,15 @@ async fn foreign_forms_are_refused() {
             "nobody" => "nobody",
             _ => "alice-1",
         };
-        let mut request = request("POST", "/stepup/challenges/page/start", headers);
+        let mut request = request("POST", "/stepup/challenges/page/start", headers, body.clone());
         request.headers_mut().insert("cookie", cookie.parse().unwrap());
-        *request.body_mut() = Body::from(body.clone());
         assert_eq!(app.send(request).await.0, expected, "{headers:?}");
         let pending = app.step_up.status(&session("alice")).await.unwrap().pending_otp;
         assert_eq!(pending.is_some(), expected == 303, "{headers:?}");
     }
     // The JSON endpoints take no form.
-    let mut request = request("POST", "/stepup/challenges/otp/SMS", &[("content-type", FORM), ("cookie", "alice-1")]);
-    *request.body_mut() = Body::from("a=b");
-    assert_eq!(app.send(request).await.0, 400);
+    let start = request("POST", "/stepup/challenges/otp/SMS", &[("content-type", FORM), ("cookie", "alice-1")], "a=b");
+    assert_eq!(app.send(start).await.0, 400);
 }
 
 /// The whole URL has at most 4 KiB; what is too long for that is not the step-up, but the way back.
@@ -242,7 +228,7 @@ async fn the_longest_text_and_path() {
     for len in [1, 500, 1_000, 3_000, 8_000] {
         let path = format!("/{}", "y".repeat(len));
         let headers = [("cookie", "alice-1"), ("sec-fetch-mode", "navigate")];
-        let (status, headers, _) = app.send(request("GET", &path, &headers)).await;
+        let (status, headers, _) = app.send(request("GET", &path, &headers, "")).await;
         assert_eq!(status, 303);
         let url = headers[LOCATION].to_str().unwrap();
         assert!(url.len() <= 4096, "{len}: {}", url.len());
@@ -276,7 +262,7 @@ async fn methods_and_paths_are_exact() {
         ("GET", below("s"), 404, None),
     ];
     for (method, path, expected, allow) in table {
-        let (status, headers, body) = app.send(request(method, &path, &[("cookie", "alice-1")])).await;
+        let (status, headers, body) = app.send(request(method, &path, &[("cookie", "alice-1")], "")).await;
         assert_eq!(status, expected, "{method} {path}");
         assert_eq!(headers.get("allow").map(|allow| allow.to_str().unwrap()), allow, "{method} {path}");
         assert_eq!(body.is_empty(), method == "HEAD");
@@ -291,10 +277,10 @@ async fn nobody_is_sent_to_a_page_that_is_not_there() {
     let guard = RequireStepUp::new(&step_up).page(Binding::uri_as_received).unwrap();
     let router = Router::new().nest_service(BASE, step_up.challenges()).fallback(get(async || "here").layer(guard));
     let app = App { router, step_up, clock };
-    let (status, _, body) = app.send(request("GET", "/", &[("cookie", "alice-1"), ("accept", "text/html")])).await;
+    let (status, _, body) = app.send(request("GET", "/", &[("cookie", "alice-1"), ("accept", "text/html")], "")).await;
     assert_eq!(status, 403);
     assert!(!body.contains("page"));
-    assert_eq!(app.send(request("GET", "/stepup/challenges/page?t=x", &[("cookie", "alice-1")])).await.0, 404);
+    assert_eq!(app.send(request("GET", "/stepup/challenges/page?t=x", &[("cookie", "alice-1")], "")).await.0, 404);
     let url = Page::url(&app.step_up, &session("alice"), &Requirement::new(), "/");
     assert_eq!(url, Err(ConfigError::PageWithoutPath));
 }

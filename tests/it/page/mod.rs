@@ -25,6 +25,20 @@ use tower_step_up::{
 
 const BASE: &str = "/stepup/challenges";
 
+/// Alice's session 1.
+const COOKIE: (&str, &str) = ("cookie", "alice-1");
+
+/// Headers.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn request(method: &str, path: &str, headers: Pairs<'_>, body: impl Into<Body>) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path).header("host", "bank.example");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.into()).unwrap()
+}
+
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
