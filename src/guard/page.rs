@@ -44,7 +44,8 @@ impl PageLink {
         };
         let received = self.received(request);
         // A guard around the page itself would send everybody in a circle.
-        if engine.wire.public_path.as_deref().is_some_and(|path| received.starts_with(path)) {
+        let below = engine.wire.public_path.as_deref().and_then(|path| received.strip_prefix(path));
+        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?'])) {
             return (Refusal::StepUpRequired(unmet), false);
         }
         // A gRPC client takes 8 KiB of headers, and the token of a long text fills half of them.

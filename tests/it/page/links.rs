@@ -10,6 +10,28 @@ fn session(user: &str) -> Caller {
     Caller::user(user).session("1")
 }
 
+/// A guard around the page's own paths does not lead to it; one around a path that only begins like them does.
+#[tokio::test]
+async fn a_guard_around_the_page_does_not_lead_there() {
+    let clock = ManualClock::new();
+    let step_up = builder(&clock).identify(caller).build().unwrap();
+    let guard = RequireStepUp::with(&step_up, Requirement::new()).unwrap().page(original).unwrap();
+    let nested = Router::new().fallback_service(step_up.challenges().with_page(Page::new()).unwrap());
+    let router =
+        Router::new().route("/stepup/challenges-of-today", get(async || "a report")).nest(BASE, nested).layer(guard);
+    let app = App { router, step_up, clock };
+    let table = [
+        ("/stepup/challenges-of-today", 303),
+        ("/stepup/challenges", 403),
+        ("/stepup/challenges?a=b", 403),
+        ("/stepup/challenges/page?t=x", 403),
+    ];
+    for (path, expected) in table {
+        let status = app.send(request("GET", path, &[COOKIE, ("sec-fetch-mode", "navigate")], "")).await.0;
+        assert_eq!(status, expected, "{path}");
+    }
+}
+
 /// Only navigations are sent to the page. Everything else is refused as ever, and told of it.
 #[tokio::test]
 async fn who_is_sent_to_the_page() {
