@@ -53,3 +53,28 @@ scenario('the push is the only way', async (me) => {
   await me.phone('accept');
   await me.card();
 });
+
+scenario('a push for another operation of the same text is not taken for this one', async (me) => {
+  const headers = { cookie: `${me.cookie.name}=${me.cookie.value}` };
+  const payOut = () => fetch(`${me.direct}/payouts/form`, {
+    method: 'POST', redirect: 'manual', body: 'to=carol&amount=250',
+    headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' },
+  });
+  const { binding } = await (await payOut()).json();
+  const start = await fetch(`${me.direct}/stepup/challenges/push/BIOMETRIC`, {
+    method: 'POST', body: JSON.stringify({ binding }), headers: { ...headers, 'content-type': 'application/json' },
+  });
+  assert.ok(start.ok);
+  const { push: other } = await me.pending();
+  await me.go('/transfers/form');
+  await me.press('Pay out');
+  await me.see(other.operation);
+  await me.press(APP);
+  await me.see('Open the request on your device');
+  const { push } = await me.pending();
+  assert.equal(push.operation, other.operation);
+  assert.notEqual(push.id, other.id);
+  await me.accept();
+  await until('the answer counts', async () => !(await me.pending()).push);
+  assert.equal((await payOut()).status, 403);
+});

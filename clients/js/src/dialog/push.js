@@ -5,7 +5,8 @@ import { button, element } from './view.js';
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 /**
- * Sends a push. One that is pending for the same is taken instead, and one for something else is cancelled.
+ * Sends a push. One that is pending for the same is taken instead, and one for something else is cancelled. So is every one
+ * where an operation is approved: another operation may have the same text.
  * @param {Context} context
  * @param {string} channel
  * @returns {Promise<{ id: string, number?: string }>}
@@ -17,7 +18,7 @@ async function begin({ challenges, refusal }, channel) {
     if (error.errorCode !== 'STATE_INVALID') throw error;
     const { pending: { push } } = await challenges.status();
     if (!push?.id) throw error;
-    if (push.channel === channel && push.scope === refusal.scope && push.operation === refusal.operation) return { id: push.id };
+    if (push.channel === channel && push.scope === refusal.scope && !push.operation && !refusal.binding) return { id: push.id };
     await challenges.cancel(push.channel, push.id);
     return challenges.startPush(channel, refusal);
   }
