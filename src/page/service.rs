@@ -202,7 +202,7 @@ impl PageService {
         if !step_up.0.is_form_token(&caller, &form.token) {
             return self.told(texts, StatusCode::FORBIDDEN, "formRefused");
         }
-        let Some(target) = step_up.0.open_page(&caller, &form.target, true) else {
+        let Some(target) = step_up.0.open_page(&caller, &form.target, path != "/start") else {
             return self.told(texts, StatusCode::BAD_REQUEST, "linkInvalid");
         };
         let language = language(&request.headers);

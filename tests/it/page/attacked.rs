@@ -304,6 +304,22 @@ async fn a_url_outlives_its_code() {
     assert_eq!(tab.html, "4929", "{}", tab.html.split("<h1>").nth(1).unwrap());
 }
 
+/// What is started then could not be finished: nothing is sent.
+#[tokio::test]
+async fn a_start_after_the_deadline_sends_nothing() {
+    let (clock, sent) = (ManualClock::new(), Sent::default());
+    let app = App::of(real(&clock, &sent), clock.clone(), Page::new());
+    for channel in ["SMS", "BIOMETRIC"] {
+        let mut tab = app.browser();
+        tab.open("/cards/1").await;
+        clock.advance(secs(15 * 60 + 1));
+        tab.start(channel).await;
+        assert_eq!(tab.status, 400, "{channel}");
+        tab.assert_shows("no longer valid");
+    }
+    assert!(sent.lock().unwrap().is_empty(), "{:?}", sent.lock().unwrap());
+}
+
 /// T34
 #[tokio::test]
 async fn a_sandbox_beside_production() {
