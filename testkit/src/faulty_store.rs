@@ -62,6 +62,7 @@ struct State {
     planted: Mutex<HashMap<Key, Vec<u8>>>,
     warning: Mutex<Option<StoreWarning>>,
     checks: AtomicUsize,
+    listens: AtomicUsize,
     tells: AtomicBool,
     /// The last session whose grants were ended.
     told: watch::Sender<Option<Key>>,
@@ -157,6 +158,11 @@ impl FaultyStore {
     /// Sets the warning about the configuration.
     pub fn warn(&self, warning: StoreWarning) {
         *self.0.warning.lock().unwrap() = Some(warning);
+    }
+
+    /// How often somebody has begun to listen.
+    pub fn listens(&self) -> usize {
+        self.0.listens.load(Ordering::SeqCst)
     }
 
     /// Number of configuration checks.
@@ -326,6 +332,7 @@ impl Store for FaultyStore {
     }
 
     async fn listen(&self, changed: impl Fn(Key) + Send + Sync) -> Result<(), StoreError> {
+        self.0.listens.fetch_add(1, Ordering::SeqCst);
         let mut told = self.0.told.subscribe();
         while told.changed().await.is_ok() {
             let key = *told.borrow();

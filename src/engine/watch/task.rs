@@ -13,7 +13,7 @@ use futures_util::{
 };
 use tokio::time::{Interval, MissedTickBehavior, sleep};
 
-use super::{Shared, TICKS_PER_READ};
+use super::{Shared, TICK, TICKS_PER_READ};
 use crate::{
     catch::catch_async,
     engine::{Engine, Event},
@@ -86,6 +86,8 @@ impl Drop for Running {
 impl Shared {
     /// Never returns. A store that cannot be listened to is asked again: what is missed is read in turn.
     async fn listen(&self, store: &Backend) {
+        // A short response is over before its store needs a connection for it.
+        sleep(TICK).await;
         loop {
             drop(catch_async(store.listen(|key| self.hear(key))).await);
             sleep(LISTEN_AGAIN).await;

@@ -156,6 +156,25 @@ fn event(reason: &str) -> End {
     End::Data(format!("event: step-up\ndata: {refusal}\n\n"))
 }
 
+/// A store may need a connection of its own to be listened to: not for every response that keeps its client waiting once.
+#[tokio::test(start_paused = true)]
+async fn a_store_is_not_listened_to_for_short_responses() {
+    let world = World::new().await;
+    for _ in 0..100 {
+        let mut watched = world.open("/events").await;
+        assert!(watched.body.frame().now_or_never().is_none());
+        tokio::task::yield_now().await;
+        drop(watched);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(world.store.listens(), 0);
+    let mut watched = world.open("/events").await;
+    assert!(watched.goes_on().await);
+    assert_eq!(world.store.listens(), 1);
+}
+
 /// Each kind of response understands its end; each cause is noticed in time.
 #[tokio::test(start_paused = true)]
 async fn responses_end_with_the_step_up() {
