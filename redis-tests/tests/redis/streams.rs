@@ -8,10 +8,11 @@ use http_body_util::BodyExt;
 use testkit::alice;
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
-use tower_step_up::{Caller, RequireStepUp, Requirement, StepUp, Store};
+use tower_step_up::{Caller, RequireStepUp, Requirement, StepUp, Store, store::RedisStore};
 
 use crate::{
     nodes::patient,
+    proxy::Proxy,
     server::{Server, until},
 };
 
@@ -86,4 +87,26 @@ async fn what_ends_grants_is_told() {
     assert_eq!(told.len(), 4);
     assert!(keys.try_recv().is_err(), "nothing else ends a grant");
     listening.abort();
+}
+
+/// A firewall that forgets a connection tells nobody: a subscription that stays quiet is asked whether it is alive.
+#[tokio::test]
+async fn a_subscription_that_was_forgotten_ends() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port()).await;
+    let forgotten = RedisStore::open(proxy.address()).unwrap();
+    let forgotten = tokio::spawn(async move { forgotten.listen(|_| {}).await });
+    let (heard, mut keys) = tokio::sync::mpsc::unbounded_channel();
+    let alive = server.store();
+    let alive = tokio::spawn(async move { alive.listen(|key| heard.send(key).unwrap()).await });
+    let subscribed = || async { server.say(&["PUBSUB", "NUMSUB", "step-up:ended"]).contains(":2\r\n") };
+    until(subscribed).await;
+    // The proxy forwards nothing more of this connection.
+    proxy.delay(Duration::from_secs(600));
+    server.say(&["PUBLISH", "step-up:ended", "not a key"]);
+    assert!(timeout(Duration::from_secs(30), forgotten).await.unwrap().unwrap().is_err());
+    server.say(&["PUBLISH", "step-up:ended", &"k".repeat(32)]);
+    let key = timeout(Duration::from_secs(10), keys.recv()).await.unwrap().unwrap();
+    assert_eq!(key.as_bytes(), &[b'k'; 32], "one that is alive goes on");
+    alive.abort();
 }

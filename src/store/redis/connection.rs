@@ -13,7 +13,7 @@ use ::redis::{
     ServerErrorKind, Value,
     aio::{ConnectionLike, MultiplexedConnection},
 };
-use futures_util::Stream;
+use futures_util::StreamExt;
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -31,6 +31,8 @@ const SEARCH: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_millis(100);
 /// Time for which a new connection is trusted, and the least time between searches caused by doubt about it.
 const TRUSTED: Duration = Duration::from_secs(1);
+/// A subscription that is quiet for so long is asked whether it is alive: a firewall forgets connections silently.
+const QUIET: Duration = Duration::from_secs(10);
 /// Least time between the starts of two searches.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -157,14 +159,22 @@ impl ManagedConnection {
         }
     }
 
-    /// The messages of a channel, on a connection of their own. They end where it is lost.
-    pub(super) async fn subscribe(&self, channel: &str) -> RedisResult<impl Stream<Item = Msg> + Send + use<>> {
+    /// Reads the messages of a channel, on a connection of its own, until that is lost.
+    pub(super) async fn subscribe(&self, channel: &str, hear: impl Fn(Msg)) -> RedisResult<()> {
         let subscribed = timeout(SEARCH, async {
             let mut subscription = (self.0.find)().await?.get_async_pubsub().await?;
             subscription.subscribe(channel).await?;
-            Ok(subscription.into_on_message())
+            Ok::<_, RedisError>(subscription.split())
         });
-        subscribed.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        let timed_out = |_| RedisError::from(io::Error::from(io::ErrorKind::TimedOut));
+        let (mut commands, mut messages) = subscribed.await.map_err(timed_out)??;
+        loop {
+            match timeout(QUIET, messages.next()).await {
+                Ok(Some(message)) => hear(message),
+                Ok(None) => return Ok(()),
+                Err(_) => timeout(PATIENCE, commands.ping::<Value>()).await.map_err(timed_out)?.map(drop)?,
+            }
+        }
     }
 
     /// Runs a task on the runtime of the connection.

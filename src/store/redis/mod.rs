@@ -8,10 +8,9 @@ use std::{
 };
 
 use ::redis::{
-    Client, Cmd, IntoConnectionInfo, RedisError, RedisResult, Script, aio::ConnectionLike, from_redis_value,
+    Client, Cmd, IntoConnectionInfo, Msg, RedisError, RedisResult, Script, aio::ConnectionLike, from_redis_value,
 };
 use base64ct::{Base64UrlUnpadded, Encoding};
-use futures_util::StreamExt;
 use tokio::runtime::Handle;
 
 pub use self::connection::ManagedConnection;
@@ -262,13 +261,12 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
         let Some(managed) = (&self.connection as &dyn Any).downcast_ref::<ManagedConnection>() else {
             return pending().await;
         };
-        let mut messages = managed.subscribe(&self.channel()).await.map_err(failed)?;
-        while let Some(message) = messages.next().await {
+        let hear = |message: Msg| {
             if let Ok(key) = message.get_payload_bytes().try_into() {
                 changed(Key::from_bytes(key));
             }
-        }
-        Ok(())
+        };
+        managed.subscribe(&self.channel(), hear).await.map_err(failed)
     }
 
     async fn check(&self) -> Result<(), StoreWarning> {
