@@ -11,7 +11,7 @@ use tower::ServiceExt;
 #[derive(Clone)]
 pub struct Client {
     app: Router,
-    session: &'static str,
+    session: String,
 }
 
 #[derive(Debug)]
@@ -22,9 +22,9 @@ pub struct Answer {
 }
 
 impl Client {
-    /// `alice-1` is alice in her session 1.
-    pub fn new(app: &Router, session: &'static str) -> Self {
-        Self { app: app.clone(), session }
+    /// `alice-1` is alice in her session 1, where no token names her.
+    pub fn new(app: &Router, session: impl Into<String>) -> Self {
+        Self { app: app.clone(), session: session.into() }
     }
 
     pub async fn send(&self, request: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {

@@ -9,6 +9,7 @@
     reason = "read by tests alone"
 )]
 
+pub mod browser;
 pub mod client;
 mod faulty_store;
 pub mod life;

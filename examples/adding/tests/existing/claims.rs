@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../../../docs/sessions.md");
 
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 9] = [
     include_str!("lines.rs"),
     include_str!("page.rs"),
+    include_str!("single_page.rs"),
     include_str!("with_axum_login.rs"),
     include_str!("with_jwt.rs"),
     include_str!("with_signed_cookie.rs"),
+    include_str!("../../../grpc/tests/grpc/page.rs"),
     include_str!("../../../grpc/tests/grpc/with_tonic.rs"),
     include_str!("with_tower_sessions.rs"),
 ];

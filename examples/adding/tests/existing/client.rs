@@ -9,7 +9,9 @@ use axum::{
         Request,
         header::{AUTHORIZATION, COOKIE, SET_COOKIE},
     },
+    response::Response,
 };
+use testkit::browser::{self, Browser};
 use tower::ServiceExt;
 
 #[derive(Clone)]
@@ -28,8 +30,7 @@ impl Client {
     pub(crate) async fn post(&mut self, path: &str, json: Option<&str>) -> (u16, String) {
         let mut request = Request::post(path);
         if !self.cookies.is_empty() {
-            let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}"));
-            request = request.header(COOKIE, cookies.collect::<Vec<_>>().join("; "));
+            request = request.header(COOKIE, self.cookie_header());
         }
         for value in &self.authorization {
             request = request.header(AUTHORIZATION, value);
@@ -50,6 +51,16 @@ impl Client {
         }
         let status = response.status().as_u16();
         (status, String::from_utf8(to_bytes(response.into_body(), 1 << 16).await.unwrap().into()).unwrap())
+    }
+
+    fn cookie_header(&self) -> String {
+        let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}"));
+        cookies.collect::<Vec<_>>().join("; ")
+    }
+
+    /// A browser with these cookies.
+    pub(crate) fn browser(&self) -> Browser<impl AsyncFn(Request<Body>) -> Response + use<>> {
+        browser::of(&self.app, &self.cookie_header())
     }
 
     /// Posts without a body and returns the status.

@@ -5,6 +5,7 @@ mod claims;
 mod client;
 mod lines;
 mod page;
+mod single_page;
 mod with_axum_login;
 mod with_jwt;
 mod with_signed_cookie;

@@ -24,11 +24,9 @@ async fn logged_in(app: &Router, user: &str) -> Client {
     client
 }
 
-/// The app, and a client that is logged in.
-pub(crate) async fn alice() -> (Router, Client) {
-    let (_, app) = app();
-    let client = logged_in(&app, "alice").await;
-    (app, client)
+/// A client of an app, logged in.
+pub(crate) async fn alice() -> Client {
+    logged_in(&app().1, "alice").await
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::client::Client;
 
 #[path = "../../with_jwt.rs"]
 #[allow(dead_code, reason = "its main")]
-mod example;
+pub(crate) mod example;
 
 fn app() -> (Tokens, Router) {
     let tokens = Tokens::default();

@@ -28,11 +28,9 @@ fn signed(key: &Key, name: &'static str, value: String) -> String {
     Cookie::parse_encoded(cookie.to_owned()).unwrap().value().to_owned()
 }
 
-/// The app, and a client that is logged in.
-pub(crate) async fn alice() -> (Router, Client) {
-    let (_, app) = app();
-    let client = logged_in(&app, "alice").await;
-    (app, client)
+/// A client of an app, logged in.
+pub(crate) async fn alice() -> Client {
+    logged_in(&app().1, "alice").await
 }
 
 #[tokio::test]

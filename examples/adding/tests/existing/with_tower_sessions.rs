@@ -33,11 +33,9 @@ fn id_of(client: &Client) -> Id {
     client.cookies["id"].parse().unwrap()
 }
 
-/// The app, and a client that is logged in.
-pub(crate) async fn alice() -> (Router, Client) {
-    let (_, app) = app();
-    let client = logged_in(&app, "alice").await;
-    (app, client)
+/// A client of an app, logged in.
+pub(crate) async fn alice() -> Client {
+    logged_in(&app().1, "alice").await
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod bodies;
 mod companion;
 mod guard;
 mod hosts;
+mod page;
 mod raw;
 mod refusals;
 mod streams;

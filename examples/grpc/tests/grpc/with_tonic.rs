@@ -18,7 +18,7 @@ use crate::stepup::{DropRequest, StartOtpRequest, VerifyOtpRequest, step_up_clie
 
 #[path = "../../with_tonic.rs"]
 #[allow(dead_code, reason = "its main")]
-mod example;
+pub(crate) mod example;
 
 /// A client with or without a login.
 #[derive(Clone)]
