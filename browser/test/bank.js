@@ -1,27 +1,10 @@
 // The demo's own page: the three things to try there, and what people met on an earlier one.
 import assert from 'node:assert/strict';
+import { ask, badge, open, stepUp } from './support/bank.js';
 import { challenges, newUser } from './support/demo.js';
 import { APP, SMS, until } from './support/person.js';
-import { startProxy } from './support/proxy.js';
+import { throughProxy } from './support/proxy.js';
 import { withScript } from './support/tests.js';
-
-const ask = (me, expression) => me.driver.executeScript(`return ${expression}`);
-const loggedIn = (me) => until('the bank, logged in', () => ask(me, 'document.body.dataset.loggedIn === "true"'));
-const badge = (me, status) => until(`the badge ${status}`, () => ask(me, `document.getElementById('badge').dataset.status === '${status}'`));
-const sent = (me, call) => ask(me, `document.querySelectorAll('#wire > li[data-call="${call}"]').length`);
-
-async function open(me) {
-  await me.go('/');
-  await loggedIn(me);
-}
-
-async function stepUp(me) {
-  await me.press('Send');
-  await me.press(SMS);
-  await me.enter('123456');
-  await me.see('Sent 10.00 EUR to bob.');
-  await badge(me, 'STEPPED_UP');
-}
 
 withScript('the bank: sent, refused, a code, paid; and the focus is where it was', async (me) => {
   await open(me);
@@ -29,9 +12,7 @@ withScript('the bank: sent, refused, a code, paid; and the focus is where it was
   await me.see('Sending 10.00 EUR to bob takes one more step.');
   await me.press(SMS);
   await me.see('123456 is your code.');
-  // The button that has opened the dialog stays busy, so this is no `enter`.
-  await (await me.field()).sendKeys('000000');
-  await me.press('Confirm');
+  await me.enter('000000');
   await me.see('That code is wrong. Try again.');
   await me.enter(' 12 34-56 ');
   await me.see('Sent 10.00 EUR to bob.');
@@ -86,16 +67,32 @@ withScript('the bank: a reload keeps the login', async (me) => {
   await open(me);
   await stepUp(me);
   await me.reload();
-  await loggedIn(me);
   await badge(me, 'STEPPED_UP');
   assert.equal(await ask(me, 'localStorage.length + sessionStorage.length + document.cookie.length'), 0, 'no script has the token');
 });
 
-withScript('the bank: busy buttons send once', async (me) => {
+withScript('the bank: busy buttons say so, and send once', throughProxy(async (me, proxy) => {
   await open(me);
+  proxy.delay = 250;
   await me.pressTwice('Send', 30);
+  assert.equal(await ask(me, `document.querySelector('#transfer button').ariaBusy`), 'true');
   await me.label(SMS);
-  assert.equal(await sent(me, 'POST /transfers'), 1);
+  await me.press('Cancel');
+  await me.see('Cancelled: Sending 10.00 EUR to bob has not happened.');
+  await me.pressTwice('Log out', 30);
+  await me.label('Log in as alice');
+  assert.deepEqual([proxy.count('POST /transfers'), proxy.count('POST /logout')], [1, 1]);
+}));
+
+withScript('the bank: the focus is never lost', async (me) => {
+  await open(me);
+  for (const [button, said] of [['Log out', 'Log in to try it'], ['Log in as alice', 'Hello, alice'], ['Show the number', SMS],
+    [APP, 'Is this you?'], ['Accept', 'Here is the whole number.'], ['Drop the elevation', 'You are still logged in.'],
+    ['Pay out', APP], ['Cancel', 'Cancelled:']]) {
+    await me.press(button);
+    await me.see(said);
+    await until(`a focus after “${button}”`, () => ask(me, 'document.activeElement !== document.body'));
+  }
 });
 
 withScript('the bank: somebody is told that the step-up has ended', async (me) => {
@@ -112,22 +109,42 @@ withScript('the bank: no way to confirm leads to a phone', async (me) => {
   await me.press('Send');
   await me.see('There is no way to confirm for you yet');
   await me.press('Cancel');
-  assert.equal(await ask(me, `document.getElementById('enrol').open`), true);
+  await until('the focus on its number', () => ask(me, `document.activeElement.checkVisibility() && document.activeElement.id === 'number'`));
 });
 
-withScript('the bank: a server that is gone, and back', async (me) => {
-  const proxy = await startProxy(me.url);
-  me.url = proxy.url;
-  try {
-    await open(me);
-    await proxy.stop();
-    await me.see('The bank does not answer.');
-    await proxy.start();
-    await until('the bank again', () => ask(me, `document.getElementById('down').hidden`));
-  } finally {
-    await proxy.stop();
-  }
+withScript('the bank: a phone is enrolled, and its code pays', async (me) => {
+  await me.login(newUser('bob'));
+  await open(me);
+  await me.press('Send a code to it');
+  await me.see('A code is on its way');
+  await me.driver.findElement({ id: 'confirm-code' }).sendKeys(' 123 456 ');
+  await me.press('Enrol');
+  await me.see('Enrolled: codes reach this phone now.');
+  await me.press('Send');
+  await me.enter('123456');
+  await me.see('Sent 10.00 EUR to bob.');
 });
+
+withScript('the bank: a server that is gone, and back', throughProxy(async (me, proxy) => {
+  await open(me);
+  await proxy.stop();
+  await until('the banner', () => ask(me, `document.getElementById('down').checkVisibility()`));
+  await proxy.start();
+  await until('the bank again', () => ask(me, `document.getElementById('down').hidden`));
+}));
+
+withScript('the bank: the time goes on while the server is gone, and somebody is told that it is over', throughProxy(async (me, proxy) => {
+  await open(me);
+  await stepUp(me);
+  const left = () => ask(me, `document.getElementById('standing').textContent`);
+  const status = await (await challenges(me.direct, me.cookie)).json();
+  proxy.answers['GET /stepup/challenges'] = [200, { ...status, grants: status.grants.map((grant) => ({ ...grant, expiresIn: 4 })) }];
+  await me.see(/by SMS, 0:0\d left/);
+  await proxy.stop();
+  const before = await left();
+  await until('another time', async () => await left() !== before);
+  await me.see('Your step-up has ended. The next guarded request asks again.');
+}));
 
 withScript('the bank: 320 pixels', async (me) => {
   await me.looks({ width: 320 });

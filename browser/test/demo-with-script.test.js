@@ -2,4 +2,4 @@
 import { inChromium } from './support/tests.js';
 
 inChromium({ script: true });
-await import('./bank.js');
+for (const area of ['bank', 'refused']) await import(`./${area}.js`);

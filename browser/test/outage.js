@@ -1,19 +1,8 @@
 // The server is slow, cannot be reached, or has been started again.
 import { startDemo } from './support/demo.js';
-import { startProxy } from './support/proxy.js';
+import { throughProxy } from './support/proxy.js';
 import { SMS, APP } from './support/person.js';
 import { scenario, withoutScript, withScript } from './support/tests.js';
-
-/** A scenario with a proxy between the browser and the demo. */
-const throughProxy = (body) => async (me) => {
-  const proxy = await startProxy(me.url);
-  me.url = proxy.url;
-  try {
-    await body(me, proxy);
-  } finally {
-    await proxy.stop();
-  }
-};
 
 scenario('a slow server', throughProxy(async (me, proxy) => {
   proxy.delay = 250;

@@ -16,6 +16,8 @@ const TEXTS = {
   pushSent: 'Open the request on the phone, and accept it there.',
   none: 'There is no way to confirm for you yet, or the bank has switched it off. Cancel, and enrol a phone on this page.',
 };
+/** By `errorCode`, where a phone is enrolled. */
+const UNCONFIRMED = { STATE_INVALID: 'Ask for a code first.', VERIFICATION_CODE_INVALID: 'That code is wrong. Try again.' };
 const MASKED = '•••• •••• •••• 4242';
 
 const $ = (id) => document.getElementById(id);
@@ -38,8 +40,9 @@ const recorded = recorder((call, status, body) => {
   if (body.number && call.includes('/push/')) matchNumber(body.id);
 });
 
-/** The banner is behind a dialog, and the phone is in it. */
+/** The banner is behind a dialog, and the phone is in it. What was asked without an answer may have changed the accounts. */
 function reachable(yes) {
+  if (yes && !$('down').hidden && document.body.dataset.loggedIn) setTimeout(accounts);
   show('down', !yes);
   const text = yes ? '' : 'No connection to the bank.';
   if ($('offline').textContent !== text) $('offline').textContent = text;
@@ -329,7 +332,7 @@ on('enrol-form', 'submit', async () => {
 on('confirm-form', 'submit', async () => {
   const { ok, status, body } = await send('POST', `${ENROLMENT}/verify`, { verificationCode: cleanCode($('confirm-code').value) });
   if (!ok) {
-    say('enrol-note', 'bad', body.errorCode === 'STATE_INVALID' ? 'Ask for a code first.' : body.errorCode ? 'That code is wrong. Try again.' : problem(status, body));
+    say('enrol-note', 'bad', UNCONFIRMED[body.errorCode] ?? problem(status, body));
     return $('confirm-code').select();
   }
   enrolling = '';

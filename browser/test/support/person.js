@@ -99,7 +99,7 @@ export function person(driver, url, script) {
       await field.sendKeys(code);
       if (!script) await driver.executeScript('document.documentElement.ariaBusy = true');
       await me.press(confirm);
-      await until('an answer', () => driver.executeScript('return !document.querySelector("[aria-busy=true]")'));
+      await until('an answer', () => driver.executeScript('return !document.querySelector(":is(html, form)[aria-busy=true]")'));
     },
 
     async keys(...keys) {

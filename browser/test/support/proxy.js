@@ -1,4 +1,5 @@
-// A TCP proxy in front of the demo: it can be slow, it can be down, and it counts requests and bytes.
+// A TCP proxy in front of the demo: it can be slow or down, it can lose an answer or give one of its own, and it counts
+// requests and bytes.
 import { createServer, connect } from 'node:net';
 import { once } from 'node:events';
 
@@ -8,14 +9,23 @@ export async function startProxy(url) {
   const sockets = new Set();
   let server;
   let address = 0;
+  let losing = {};
   const proxy = {
     url: '',
     /** Milliseconds by which each answer comes later. */
     delay: 0,
+    /** What requests are answered without the demo: `{ 'POST /transfers': [409, { errorCode: 'STATE_INVALID' }] }`. */
+    answers: {},
     /** @type {{ call: string, bytes: number }[]} requests, and the bytes of their answers, headers included */
     requests: [],
     /** How often there was a request, such as `POST /stepup/challenges/otp/SMS`. */
     count: (call) => proxy.requests.filter((request) => request.call.split('?')[0] === call).length,
+
+    /**
+     * The demo gets this request once, and its answer is lost: the connection is cut. A browser repeats it by itself on a
+     * connection that it used before: that is lost, too. Without a request, no answer is lost any longer.
+     */
+    lose(call) { losing = { call }; },
 
     async start() {
       server = createServer((client) => {
@@ -23,10 +33,19 @@ export async function startProxy(url) {
         let current;
         client.on('data', (data) => {
           const found = /^([A-Z]+ \S+) HTTP\/1/.exec(data.toString('latin1'));
-          if (found) proxy.requests.push(current = { call: found[1], bytes: 0 });
-          upstream.write(data);
+          if (found) {
+            proxy.requests.push(current = { call: found[1], bytes: 0, answer: proxy.answers[found[1]], lost: losing.call === found[1] });
+            if (current.answer) client.write(written(...current.answer));
+            if (current.lost && losing.reached) client.destroy();
+            if (current.lost) losing.reached = true;
+          }
+          if (!current?.answer && !client.destroyed) upstream.write(data);
         });
         upstream.on('data', (data) => {
+          if (current?.lost) {
+            client.destroy();
+            return;
+          }
           if (current) current.bytes += data.length;
           if (proxy.delay) setTimeout(() => client.writable && client.write(data), proxy.delay);
           else client.write(data);
@@ -56,4 +75,21 @@ export async function startProxy(url) {
   };
   await proxy.start();
   return proxy;
+}
+
+/** The body of a scenario with a proxy between the browser and the demo. */
+export const throughProxy = (body) => async (me) => {
+  const proxy = await startProxy(me.url);
+  me.url = proxy.url;
+  try {
+    await body(me, proxy);
+  } finally {
+    await proxy.stop();
+  }
+};
+
+/** A response, as it is on the wire. */
+function written(status, body) {
+  const json = JSON.stringify(body);
+  return `HTTP/1.1 ${status} Answer\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(json)}\r\n\r\n${json}`;
 }
