@@ -1,6 +1,6 @@
 // What was begun at the beginning of `code.js`, and has to wait for some seconds.
 import { challenges } from './support/demo.js';
-import { SMS, until } from './support/person.js';
+import { until } from './support/person.js';
 import { early } from './code.js';
 import { scenario } from './support/tests.js';
 
@@ -9,7 +9,6 @@ scenario('another code is sent, and confirmed', async (me) => {
   else await challenges(me.direct, me.cookie, '/otp/SMS', 'POST');
   await until('the end of the wait', async () => !(await me.pending()).otp.retryIn, 20_000);
   await me.askForCard();
-  if (me.script) await me.press(SMS);
   await me.press('Send a new code');
   await me.see('A new code is on its way.');
   await me.enter('123456');

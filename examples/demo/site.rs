@@ -20,10 +20,10 @@ macro_rules! client {
 }
 
 /// The modules of the client.
-const CLIENT: [(&str, &str); 20] = client! {
+const CLIENT: [(&str, &str); 21] = client! {
     "challenges.js" "code.js" "errors.js" "fetch.js" "grants.js" "index.js" "refusal.js" "replay.js" "step-up.js"
-    "tabs.js" "dialog/dialog.css" "dialog/index.js" "dialog/otp.js" "dialog/push.js" "dialog/texts.js" "dialog/view.js"
-    "dialog/texts/en.js" "dialog/texts/de.js" "dialog/texts/es.js" "dialog/texts/fr.js"
+    "tabs.js" "dialog/dialog.css" "dialog/index.js" "dialog/languages.js" "dialog/otp.js" "dialog/push.js" "dialog/texts.js"
+    "dialog/view.js" "dialog/texts/en.js" "dialog/texts/de.js" "dialog/texts/es.js" "dialog/texts/fr.js"
 };
 
 /// The only one that is no script.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use form_urlencoded::parse;
 
 use super::{
     Engine,
@@ -106,12 +107,28 @@ impl Engine {
         })
     }
 
-    /// What a URL of the page is for; `None` for another session's, and after its deadline. What ends a
-    /// step-up is accepted for as long as a code lives after that: it may be the code of the last moment.
-    pub(crate) fn open_page(&self, caller: &Caller, sealed: &str, ends: bool) -> Option<PageTarget> {
-        let target = PageTarget::read(&self.open_for(caller, TARGET, sealed)?)?;
-        let longer = if ends { self.policy.code_lifetime } else { Duration::ZERO };
-        (self.now() < target.deadline.saturating_add(longer)).then_some(target)
+    /// What a URL of the page is for; `None` for another session's, and where nothing that was started before its deadline
+    /// can still be pending.
+    pub(crate) fn open_page(&self, caller: &Caller, sealed: &str) -> Option<PageTarget> {
+        let mut target = PageTarget::read(&self.open_for(caller, TARGET, sealed)?)?;
+        let longest = self.policy.code_lifetime.max(self.policy.push_lifetime);
+        if self.may_start(&target) {
+            // The token that was sealed would be too old in less time than the URL.
+            let renewed = target.binding.as_deref().and_then(|token| self.renew_binding(caller, token));
+            target.binding = renewed.map(Into::into).or(target.binding);
+        }
+        (self.now() < target.deadline.saturating_add(longest)).then_some(target)
+    }
+
+    /// Whether a request is for the page itself, under whatever prefix a guard sees it.
+    pub(crate) fn is_page(&self, caller: &Caller, path: &str, query: &str) -> bool {
+        let opens = |sealed: &str| self.open_page(caller, sealed).is_some();
+        path.ends_with("/page") && parse(query.as_bytes()).any(|(name, sealed)| name == "t" && opens(&sealed))
+    }
+
+    /// Whether a URL of the page still starts anything, or only ends what it has started.
+    pub(crate) fn may_start(&self, target: &PageTarget) -> bool {
+        self.now() < target.deadline
     }
 
     /// Seals what a URL of the page says of a push to this session.

@@ -207,6 +207,13 @@ impl Engine {
         Token { operation, scope, deadline }.write(self.keyring.current(), seal)
     }
 
+    /// A new token for the operation of another; `None` for one that is not authentic.
+    #[cfg(feature = "page")]
+    pub(super) fn renew_binding(&self, caller: &Caller, token: &str) -> Option<String> {
+        let Token { operation, scope, .. } = self.open_binding(caller, token).ok()?;
+        Some(self.seal_binding(caller, operation, scope))
+    }
+
     /// What such a token says. Its deadline is not checked.
     fn open_binding(&self, caller: &Caller, token: &str) -> Result<Token, Malformed> {
         let session_key = self.session_key(caller);

@@ -69,6 +69,9 @@ pub struct PendingPush {
     pub to: Option<String>,
     /// How long it can be answered.
     pub expires_in: Duration,
+    /// The number that the user types (number matching), for the page: no poll returns it.
+    #[cfg_attr(not(feature = "page"), allow(dead_code, reason = "for the page"))]
+    pub(crate) number: Option<String>,
 }
 
 /// Prints neither where the channels lead nor what is approved.
@@ -195,7 +198,10 @@ impl StepUp {
         let pending_push =
             current.pending_push(generation, &engine.policy, now).and_then(shown).and_then(|(push, id)| {
                 let PendingOtp { channel, scope, operation, to, expires_in, .. } = push;
-                Some(PendingPush { id: id?, channel, scope, operation, to, expires_in })
+                let id = id?;
+                let (id, number) =
+                    id.split_once(' ').map_or((&*id, None), |(id, number)| (id, Some(number.to_owned())));
+                Some(PendingPush { id: id.to_owned(), number, channel, scope, operation, to, expires_in })
             });
         let names = |enrolled: Vec<(String, Recipient)>| enrolled.into_iter().map(|(channel, _)| channel).collect();
         let (otp, push, proof) = (names(otp), names(push), names(proof));
@@ -204,7 +210,7 @@ impl StepUp {
 }
 
 impl Engine {
-    /// What the owner of a session is shown of a pending challenge, and the id of a push.
+    /// What the owner of a session is shown of a pending challenge, and the id of a push with its number.
     fn shown<'a>(
         &self,
         pending: Pending,

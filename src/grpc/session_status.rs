@@ -37,7 +37,7 @@ impl From<PendingOtp> for v1::PendingOtp {
 
 impl From<PendingPush> for v1::PendingPush {
     fn from(pending: PendingPush) -> Self {
-        let PendingPush { id, channel, scope, operation, to, expires_in } = pending;
+        let PendingPush { id, channel, scope, operation, to, expires_in, .. } = pending;
         Self { id, channel, scope, operation, to, expires_in: expires_in.as_secs() }
     }
 }

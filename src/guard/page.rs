@@ -45,7 +45,8 @@ impl PageLink {
         let received = self.received(request);
         // A guard around the page itself would send everybody in a circle.
         let below = engine.wire.public_path.as_deref().and_then(|path| received.strip_prefix(path));
-        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?'])) {
+        let is_below = below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+        if is_below || engine.is_page(caller, request.uri.path(), request.uri.query().unwrap_or_default()) {
             return (Refusal::StepUpRequired(unmet), false);
         }
         // A gRPC client takes 8 KiB of headers, and the token of a long text fills half of them.

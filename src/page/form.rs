@@ -12,7 +12,7 @@ use crate::wire::media_type;
 pub(super) struct Query<'a> {
     /// The sealed target.
     pub(super) target: Cow<'a, str>,
-    /// The sealed id and number of a push.
+    /// The sealed id of a push.
     pub(super) push: Option<Cow<'a, str>>,
     /// The name of a text that is shown.
     pub(super) message: Option<Cow<'a, str>>,

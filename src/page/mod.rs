@@ -30,7 +30,8 @@
 //! # Security
 //!
 //! - `t` is encrypted and authenticated (XChaCha20-Poly1305 under the builder's [secret](crate::StepUpBuilder::secret)) for
-//!   the caller's session, and can be opened for 15 minutes. The way back in it is a path of the same origin.
+//!   the caller's session, and can be opened for 15 minutes; what was started by then can be ended after them. The way back
+//!   in it is a path of the same origin.
 //! - After a `GET` was refused, the page goes back by itself, once a URL as far as the process knows. A form is never stored
 //!   and sent again.
 //! - Opening the page sends nothing: another site may have led there. A code counts for exactly what the page shows.

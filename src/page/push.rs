@@ -1,30 +1,24 @@
 //! A push that was started by a form of the page.
 
 use super::{messages::Kind, service::Visit};
-use crate::{
-    engine::PushStarted,
-    rules::{ChallengeError, PushStatus},
-};
+use crate::rules::{ChallengeError, PushStatus};
 
 /// A push that was started here, as a URL says it.
 pub(super) struct Push {
     channel: String,
-    pub(super) id: String,
-    pub(super) number: Option<String>,
+    id: String,
 }
 
 impl Push {
-    /// Channel, id and number: none of them contains a space.
-    pub(super) fn seal(visit: Visit<'_>, channel: &str, started: &PushStarted) -> Option<String> {
-        let parts = [Some(channel), Some(&started.id), started.number.as_deref()];
-        let text = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        visit.step_up.0.seal_push(visit.caller, &text)
+    /// Channel and id: neither contains a space.
+    pub(super) fn seal(visit: Visit<'_>, channel: &str, id: &str) -> Option<String> {
+        visit.step_up.0.seal_push(visit.caller, &[channel, " ", id].concat())
     }
 
     pub(super) fn open(visit: Visit<'_>, sealed: &str) -> Option<Self> {
         let text = visit.step_up.0.open_push(visit.caller, sealed)?;
-        let mut parts = text.split(' ').map(str::to_owned);
-        Some(Self { channel: parts.next()?, id: parts.next()?, number: parts.next() })
+        let (channel, id) = text.split_once(' ')?;
+        Some(Self { channel: channel.into(), id: id.into() })
     }
 
     /// What became of it, where it is not pending.

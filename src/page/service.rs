@@ -103,7 +103,7 @@ impl PageService {
             (query.goes, query.push) = (false, None);
         }
         let Some(caller) = step_up.0.identify(request) else { return self.no_caller(step_up, texts) };
-        let Some(target) = step_up.0.open_page(&caller, &query.target, query.goes) else {
+        let Some(target) = step_up.0.open_page(&caller, &query.target) else {
             return self.told(texts, StatusCode::BAD_REQUEST, "linkInvalid");
         };
         let language = language(&request.headers);
@@ -118,9 +118,15 @@ impl PageService {
         let Visit { step_up, caller, target, .. } = visit;
         let Remaining { unmet, operation, owns_code, owns_push } = step_up.0.remaining(caller, target).await?;
         let push = query.push.as_deref().and_then(|sealed| Push::open(visit, sealed));
+        let comes_back = query.goes || push.is_some();
+        // Past its deadline, a URL ends what it has started.
+        let starts = step_up.0.may_start(target);
         let Some(unmet) = unmet else {
+            if !starts && !comes_back {
+                return Ok(self.told(visit.texts, StatusCode::BAD_REQUEST, "linkInvalid"));
+            }
             let back = match &target.way_back {
-                WayBack::Resume(back) if query.goes || push.is_some() => Some(back),
+                WayBack::Resume(back) if comes_back => Some(back),
                 _ => None,
             };
             let mut answer = self.page(visit.texts, StatusCode::OK, &View::done(&target.way_back));
@@ -143,19 +149,22 @@ impl PageService {
         let lacks_one = target.requirement.takes_all() && unmet.parts().iter().any(|part| !has(part.channel()));
         let otp = status.pending_otp.as_ref().filter(|otp| owns_code && asked(&otp.channel));
         let waits = status.pending_push.as_ref().filter(|push| owns_push && asked(&push.channel));
-        let number = waits.and_then(|waits| push.as_ref().filter(|push| push.id == waits.id)?.number.clone());
         let mut message = message(visit, query);
         if let (None, Some(push)) = (waits, &push) {
             message = push.outcome(visit).await?.or(message);
         }
         let step = match (waits, otp) {
+            (None, None) if !starts => return Ok(self.told(visit.texts, StatusCode::BAD_REQUEST, "linkInvalid")),
             _ if channels.is_empty() || lacks_one => Step::Nothing { enroll: step_up.0.wire.enroll_url.as_deref() },
             (None, None) => Step::Choose,
-            _ => Step::Pending { otp, push: waits.map(|push| (push, number)) },
+            _ => Step::Pending { otp, push: waits },
         };
+        // Whoever has sent the push, this page goes back where it is accepted.
+        let again = waits.and_then(|push| Push::seal(visit, &push.channel, &push.id)).map(Into::into);
         let spent_at = target.spent_at.or(unmet.spent_at());
         let script = match step {
-            Step::Choose | Step::Pending { .. } => {
+            // While a push is pending, the page shows it: the dialog does not know its number.
+            Step::Choose | Step::Pending { push: None, .. } if starts => {
                 Some(view::refusal_json(target, &unmet, &channels, operation.as_deref(), spent_at))
             }
             _ => None,
@@ -165,18 +174,13 @@ impl PageService {
             reason: Some(unmet.reason()),
             spent_at,
             operation: operation.as_deref(),
-            channels: &channels,
+            channels: if starts { &channels } else { &[] },
             message,
             form: Some(view::FormKeys { target: visit.sealed, token: step_up.0.form_token(caller) }),
-            again: self.again(query),
+            again: self.url(&Query { push: again.or(query.push.clone()), message: None, wait: None, ..query.clone() }),
             script,
         };
         Ok(self.page(visit.texts, StatusCode::OK, &view))
-    }
-
-    /// The URL of this page as it is now.
-    fn again(&self, query: &Query<'_>) -> String {
-        self.url(&Query { message: None, wait: None, ..query.clone() })
     }
 
     fn url(&self, query: &Query<'_>) -> String {
@@ -202,7 +206,8 @@ impl PageService {
         if !step_up.0.is_form_token(&caller, &form.token) {
             return self.told(texts, StatusCode::FORBIDDEN, "formRefused");
         }
-        let Some(target) = step_up.0.open_page(&caller, &form.target, path != "/start") else {
+        let target = step_up.0.open_page(&caller, &form.target);
+        let Some(target) = target.filter(|target| path != "/start" || step_up.0.may_start(target)) else {
             return self.told(texts, StatusCode::BAD_REQUEST, "linkInvalid");
         };
         let language = language(&request.headers);
@@ -231,7 +236,7 @@ impl PageService {
                 match pending {
                     // A second click.
                     Some(push) if owns_push && push.channel == channel => {
-                        return Ok(self.to_page(visit, Query::default()));
+                        return Ok(self.to_push(visit, channel, &push.id));
                     }
                     // One for something else: the user has chosen this.
                     Some(push) => drop(step_up.cancel_push(caller, &push.channel, &push.id).await?),
@@ -242,8 +247,7 @@ impl PageService {
             started => started,
         };
         let Outcome::PushStarted(started) = started? else { return Err(ChallengeError::Internal.into()) };
-        let push = Push::seal(visit, channel, &started).map(Into::into);
-        Ok(self.to_page(visit, Query { push, ..Query::default() }))
+        Ok(self.to_push(visit, channel, &started.id))
     }
 
     async fn verify(&self, visit: Visit<'_>, form: &Form) -> Result<Answer, Rejected> {
@@ -291,6 +295,12 @@ impl PageService {
 
     fn to_page(&self, visit: Visit<'_>, query: Query<'_>) -> Answer {
         see_other(&self.url(&Query { target: visit.sealed.into(), ..query }))
+    }
+
+    /// To the page, which waits for this push and goes back by itself.
+    fn to_push(&self, visit: Visit<'_>, channel: &str, id: &str) -> Answer {
+        let push = Push::seal(visit, channel, id).map(Into::into);
+        self.to_page(visit, Query { push, ..Query::default() })
     }
 
     fn no_caller(&self, step_up: &StepUp, texts: &Texts) -> Answer {

@@ -27,7 +27,7 @@ pub(super) enum Step<'a> {
     /// A code is to be entered, a push to be confirmed, or either.
     Pending {
         otp: Option<&'a PendingOtp>,
-        push: Option<(&'a PendingPush, Option<String>)>,
+        push: Option<&'a PendingPush>,
     },
     /// Nothing is enrolled that is accepted.
     Nothing {
@@ -50,10 +50,11 @@ pub(super) struct View<'a> {
     pub(super) reason: Option<UnmetReason>,
     pub(super) spent_at: Option<Timestamp>,
     pub(super) operation: Option<&'a str>,
+    /// Where something can be started.
     pub(super) channels: &'a [Channel<'a>],
     pub(super) message: Option<(Kind, String)>,
     pub(super) form: Option<FormKeys<'a>>,
-    /// The URL of this page.
+    /// The URL of this page, which goes back where a push was answered.
     pub(super) again: String,
     /// What the script asks for.
     pub(super) script: Option<String>,
@@ -96,14 +97,14 @@ impl<'a> View<'a> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     title { @if let Some(name) = &page.title { (name) " – " } (title) }
                     link rel="stylesheet" href=(path(&service.assets.style.name));
-                    @if script {
+                    @if script || waits {
                         script type="module" src=(path(&service.assets.script.name)) {}
                     }
-                    // With the script, the dialog asks.
+                    // The script asks by itself.
                     @if waits { noscript { meta http-equiv="refresh" content=(format!("4;url={}", self.again)); } }
                 }
                 body {
-                    main class="step-up" data-refusal=[self.script.as_deref()]
+                    main class="step-up" data-refusal=[self.script.as_deref()] data-waits=[waits.then_some(&self.again)]
                         data-texts=[script.then_some(&texts.of_dialog)] data-digits=[script.then_some(service.digits)] {
                         @if page.title.is_some() || page.logo.is_some() {
                             header {
@@ -154,9 +155,9 @@ impl<'a> View<'a> {
                     (Self::leave(service, texts))
                 }
                 Step::Pending { otp, push } => {
-                    @if let Some((push, number)) = push { (self.push(texts, push, number.as_deref())) }
+                    @if let Some(push) = push { (self.push(texts, push)) }
                     @if let Some(otp) = otp { (self.code(service, texts, otp)) }
-                    @let pending = [otp.map(|otp| &*otp.channel), push.as_ref().map(|(push, _)| &*push.channel)];
+                    @let pending = [otp.map(|otp| &*otp.channel), push.map(|push| &*push.channel)];
                     (self.starts(service, texts, &pending, Some("quiet")))
                     (self.form(service, "cancel", None, &html! {
                         button type="submit" class="quiet" { (texts.say("cancel")) }
@@ -186,19 +187,22 @@ impl<'a> View<'a> {
             }
             button type="submit" { (texts.say("verify")) }
         };
+        let may_resend = self.channels.iter().any(|channel| *channel.name == *otp.channel);
         html! {
             (self.form(service, "verify", Some(&otp.channel), &fields))
-            (self.form(service, "start", Some(&otp.channel), &html! {
-                button type="submit" class="quiet" { (texts.say("resend")) }
-            }))
+            @if may_resend {
+                (self.form(service, "start", Some(&otp.channel), &html! {
+                    button type="submit" class="quiet" { (texts.say("resend")) }
+                }))
+            }
         }
     }
 
-    /// What to do with a push. Without the script, the page is loaded again until it is answered.
-    fn push(&self, texts: &Texts, push: &PendingPush, number: Option<&str>) -> Markup {
+    /// What to do with a push. The page is loaded again until it is answered.
+    fn push(&self, texts: &Texts, push: &PendingPush) -> Markup {
         html! {
             p { (texts.say("pushSent")) }
-            @if let Some(number) = number {
+            @if let Some(number) = &push.number {
                 p class="number" { (texts.say("pushNumber")) " " output { (number) } }
             }
             p class="left" { (texts.with("pushLeft", &[("time", &minutes(push.expires_in))])) }

@@ -7,7 +7,10 @@ const OUT = '../../src/page/assets';
 const withoutTexts = {
   name: 'without-texts',
   setup(/** @type {import('esbuild').PluginBuild} */ { onLoad }) {
-    onLoad({ filter: /dialog\/texts\/\w+\.js$/ }, () => ({ contents: 'export default {}' }));
+    onLoad({ filter: /dialog\/languages\.js$/ }, ({ path }) => {
+      const names = readFileSync(path, 'utf8').match(/^ {2}\w+(?=:)/gm);
+      return { contents: `const none = () => ({}); export const LANGUAGES = { ${names?.map((name) => `${name}: none`)} }` };
+    });
   },
 };
 const { outputFiles } = await build({

@@ -1,6 +1,6 @@
 import { cleanCode } from './code.js';
 import { ChallengeError } from './errors.js';
-import { isSatisfied } from './grants.js';
+import { isFor, isSatisfied } from './grants.js';
 import { channelsOf } from './refusal.js';
 /** @import { Pending, Purpose, Status } from './grants.js' */
 
@@ -56,14 +56,15 @@ export function challenges({ base, fetch = globalThis.fetch, headers, credential
    * @param {Purpose} [purpose]
    * @returns {Promise<any>}
    */
-  async function begin(kind, channel, { scope, binding, operation } = {}) {
+  async function begin(kind, channel, purpose = {}) {
+    const { scope, binding } = purpose;
     try {
       return await call('POST', [kind, channel], scope ?? binding ? { scope, binding } : undefined);
     } catch (/** @type {any} */ error) {
       if (error.errorCode !== 'NETWORK') throw error;
       // The response may be what was lost.
       const pending = await client.status().then((status) => status.pending[kind], () => undefined);
-      if (pending?.channel === channel && pending.scope === scope && pending.operation === operation) return pending;
+      if (isFor(pending, channel, purpose)) return pending;
       throw error;
     }
   }

@@ -53,3 +53,12 @@ export function isSatisfied({ grants, at }, { scope, maxAge = Infinity, all, cha
   const accepted = Object.values(channels).flat();
   return accepted.length ? accepted[all ? 'every' : 'some'](has) : has();
 }
+
+/**
+ * Whether a challenge is pending on this channel for this purpose, as far as can be told: two operations may have one text.
+ * @param {Pending | undefined} pending
+ * @param {string} channel
+ * @param {Purpose} purpose
+ */
+export const isFor = (pending, channel, { scope, operation }) => pending?.channel === channel && pending.scope === scope
+  && pending.operation === operation;

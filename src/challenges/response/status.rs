@@ -111,7 +111,7 @@ impl<'a> From<&'a PendingOtp> for ChallengeBody<'a> {
 
 impl<'a> From<&'a PendingPush> for ChallengeBody<'a> {
     fn from(pending: &'a PendingPush) -> Self {
-        let PendingPush { id, channel, scope, operation, to, expires_in } = pending;
+        let PendingPush { id, channel, scope, operation, to, expires_in, .. } = pending;
         Self {
             id: Some(id),
             channel,

@@ -32,7 +32,8 @@ pub enum PushStatus {
 pub(crate) struct PushProof {
     pub(crate) id: PushDigest,
     pub(crate) number: Option<Box<CodeDigest>>,
-    /// The id itself, for the client that has lost the response to its start.
+    /// The id itself, for the client that has lost the response to its start; after it, with number matching, a space and
+    /// the number, for the page.
     pub(crate) shown: SealedText,
     /// Whether it was sent and its id returned to the client. If the request is dropped before, nobody knows the id.
     pub(crate) sent: bool,

@@ -304,6 +304,104 @@ async fn a_url_outlives_its_code() {
     assert_eq!(tab.html, "4929", "{}", tab.html.split("<h1>").nth(1).unwrap());
 }
 
+/// So does a wrong one before it, and the page says what is left.
+#[tokio::test]
+async fn a_wrong_code_after_the_deadline() {
+    let app = App::new();
+    let mut tab = app.browser();
+    tab.open("/cards/1").await;
+    app.clock.advance(secs(14 * 60 + 50));
+    tab.start("SMS").await;
+    app.clock.advance(secs(20));
+    tab.enter("SMS", "000000").await;
+    tab.assert_shows("That code is wrong. Try again.");
+    assert_eq!(tab.forms().len(), 2, "to verify and to cancel: nothing can be started any more, {}", tab.html);
+    assert!(!tab.html.contains("data-refusal"), "the script would start something");
+    tab.enter("SMS", "123456").await;
+    assert_eq!(tab.html, "4929");
+    // With nothing pending, it is a link of yesterday.
+    let mut late = app.browser_of("carol-1");
+    late.open("/cards/1").await;
+    app.clock.advance(secs(15 * 60 + 1));
+    late.reload().await;
+    assert_eq!(late.status, 400);
+}
+
+/// A push that is accepted a moment after the URL's deadline leads back, too.
+#[tokio::test]
+async fn a_push_after_the_deadline() {
+    let app = App::new();
+    let mut tab = app.browser();
+    tab.open("/cards/1").await;
+    app.clock.advance(secs(14 * 60 + 50));
+    tab.start("BIOMETRIC").await;
+    app.clock.advance(secs(20));
+    tab.reload().await;
+    tab.assert_shows("http-equiv=\"refresh\"");
+    assert!(!tab.html.contains("data-refusal"), "the page shows the number, the dialog would not");
+    let push = app.step_up.status(&alice()).await.unwrap().pending_push.unwrap();
+    app.step_up.answer_push("alice", &push.id, PushReply::Approve).await.unwrap();
+    let plain = tab.at.replace("&p=", "&x=");
+    tab.reload().await;
+    assert_eq!(tab.html, "4929");
+    tab.open(&plain).await;
+    assert_eq!(tab.status, 400, "a link that has started nothing has ended");
+}
+
+/// The token of a bound page would be too old to start anything after five minutes; its URL is open for fifteen.
+#[tokio::test]
+async fn a_bound_page_after_six_minutes() {
+    let (clock, sent) = (ManualClock::new(), Sent::default());
+    let app = App::of(real(&clock, &sent), clock.clone(), Page::new());
+    let mut tab = app.browser();
+    tab.at = "/payouts/new".into();
+    tab.navigate(Method::POST, "/payouts", "900 EUR".into()).await;
+    clock.advance(secs(6 * 60));
+    tab.start("SMS").await;
+    tab.assert_shows("We have sent a code");
+    clock.advance(secs(60));
+    tab.start("SMS").await;
+    tab.assert_shows("A new code is on its way.");
+    // The dialog starts with the token that the page hands it.
+    clock.advance(secs(6 * 60));
+    tab.reload().await;
+    let refusal: serde_json::Value = serde_json::from_str(&attribute(&tab.html, "data-refusal")).unwrap();
+    let start = serde_json::json!({ "binding": refusal["binding"] }).to_string();
+    let start = request("POST", "/stepup/challenges/otp/SMS", &[COOKIE, ("content-type", "application/json")], start);
+    assert_eq!(app.send(start).await.0, 204);
+    let code = sent.lock().unwrap().last().unwrap()[4..10].to_owned();
+    tab.reload().await;
+    tab.enter("SMS", &code).await;
+    tab.assert_shows("Back to the form");
+    tab.navigate(Method::POST, "/payouts", "900 EUR".into()).await;
+    assert_eq!(tab.html, "paid");
+}
+
+/// Of two clicks the browser shows the second response: the number is in that one, too.
+#[tokio::test]
+async fn two_clicks_on_a_push_with_a_number() {
+    let clock = ManualClock::new();
+    let app = App::of(builder(&clock).policy(Policy::new().number_matching(2)), clock, Page::new());
+    let mut tab = app.browser();
+    tab.open("/cards/1").await;
+    let mut second = tab.clone();
+    tab.start("BIOMETRIC").await;
+    second.start("BIOMETRIC").await;
+    let number = |tab: &Browser<'_>| tab.html.split("<output>").nth(1).unwrap()[..2].to_owned();
+    assert_eq!(number(&tab), number(&second));
+    let push = app.step_up.status(&alice()).await.unwrap().pending_push.unwrap();
+    let (_, _, status) = app.send(request("GET", "/stepup/challenges", &[COOKIE], "")).await;
+    let (_, _, poll) =
+        app.send(request("GET", &format!("/stepup/challenges/push/BIOMETRIC/{}", push.id), &[COOKIE], "")).await;
+    for answer in [status, poll] {
+        let rest = answer.replace(&push.id, "");
+        assert!(!rest.contains(&format!("\"{}\"", number(&tab))) && !rest.contains("number"), "{answer}");
+    }
+    app.step_up.answer_push("alice", &push.id, PushReply::Number(number(&second))).await.unwrap();
+    second.reload().await;
+    assert_eq!(second.html, "4929", "the second click goes back by itself as well");
+}
+
 /// What is started then could not be finished: nothing is sent.
 #[tokio::test]
 async fn a_start_after_the_deadline_sends_nothing() {
@@ -350,4 +448,27 @@ async fn headers_twice() {
         }
     }
     assert!(wrong.is_empty(), "the first of two counts: {wrong:?}");
+}
+
+/// A guard around the page leads nobody there, whatever its closure says and wherever it stands.
+#[tokio::test]
+async fn a_guard_around_the_page_makes_no_circle() {
+    type Closure = fn(&Parts) -> Option<Uri>;
+    let closures: [Closure; 3] = [original, |_| None, |parts| Some(parts.uri.clone())];
+    for (closure, inside) in closures.into_iter().flat_map(|closure| [(closure, false), (closure, true)]) {
+        let clock = ManualClock::new();
+        let step_up = builder(&clock).identify(caller).build().unwrap();
+        let guard = || RequireStepUp::new(&step_up).page(closure).unwrap();
+        let challenges = step_up.challenges().with_page(Page::new()).unwrap();
+        let router = Router::new().route("/cards/1", get(async || "4929").layer(guard()));
+        let router = if inside {
+            router.nest(BASE, Router::new().fallback_service(challenges).layer(guard()))
+        } else {
+            router.nest_service(BASE, challenges).layer(guard())
+        };
+        let app = App { router, step_up, clock };
+        let mut tab = app.browser();
+        tab.open("/cards/1").await;
+        assert_eq!((tab.status, tab.is_page()), (403, true), "inside: {inside}");
+    }
 }

@@ -1,4 +1,5 @@
 import { StepUpError } from '../errors.js';
+import { isFor } from '../grants.js';
 import { byCode } from './otp.js';
 import { byPush } from './push.js';
 import { explain, loadTexts } from './texts.js';
@@ -14,6 +15,7 @@ import { button, element, openView } from './view.js';
  * @property {number} [codeLength] digits of a code: 6 unless the server's policy says otherwise
  * @property {boolean} [asks] whether nothing is sent before the user has chosen a way, also where there is only one: for a
  *   dialog that no click of the user has opened
+ * @property {string} [problem] what is said at first, such as what has become of an earlier attempt
  * @property {number} [pollEvery] seconds between two looks at a push: 2 unless set
  */
 /** @typedef {{ kind: 'otp' | 'push', channel: string }} Way */
@@ -24,7 +26,7 @@ import { button, element, openView } from './view.js';
  * @property {Say} say
  * @property {AbortSignal} ended
  * @property {(error: any) => void} tell shows what went wrong; throws what ends the dialog
- * @property {Map<'otp' | 'push', { channel: string, id?: string }>} pending what has to be cancelled in the end
+ * @property {Map<'otp' | 'push', () => Promise<unknown>>} pending cancels what is pending in the end
  * @property {boolean} several whether there is another way
  * @property {DialogOptions} options
  */
@@ -83,8 +85,9 @@ async function run(context, language) {
   const needed = Object.values(refusal.channels).flat().length;
   if (!ways.length || (refusal.all && ways.length < needed)) return giveUp(context);
 
-  /** @type {Way | undefined} */
-  let way = ways.length > 1 || context.options.asks ? undefined : ways[0];
+  /** A code that is pending for this, such as after a reload, or the only way. @type {Way | undefined} */
+  let way = ways.find(({ kind, channel }) => kind === 'otp' && isFor(status.pending.otp, channel, refusal))
+    ?? (ways.length > 1 || context.options.asks ? undefined : ways[0]);
   for (;;) {
     way ??= await choose(context, ways, status.to);
     context.several = ways.length > 1;
@@ -137,13 +140,14 @@ export function stepUpDialog(options = {}) {
         view.problem(explain(error, say));
       },
     };
+    view.problem(options.problem);
     try {
       await Promise.race([run(context, language), stopped]);
     } finally {
       ended.abort();
       view.close();
       // Before the next prompt, whose challenge must not be what is cancelled.
-      const left = [...context.pending.values()].map(({ channel, id }) => challenges.cancel(channel, id).catch(() => {}));
+      const left = [...context.pending.values()].map((cancel) => cancel().catch(() => {}));
       await Promise.race([Promise.all(left), new Promise((resolve) => { if (left.length) setTimeout(resolve, 3000); else resolve(undefined); })]);
     }
   }

@@ -1,5 +1,6 @@
 import { cleanCode } from '../code.js';
 import { ChallengeError } from '../errors.js';
+import { isFor } from '../grants.js';
 import { button, element } from './view.js';
 /** @import { Context } from './index.js' */
 
@@ -21,17 +22,20 @@ function webOtp(signal, fill) {
  * @returns {Promise<boolean>} false where the user wants another way
  */
 export async function byCode({ refusal, challenges, view, say, tell, pending, ended, several, options }, channel) {
-  /** @param {import('../grants.js').Pending} [otp] */
-  const isIt = (otp) => otp?.channel === channel && otp.scope === refusal.scope && otp.operation === refusal.operation;
   const find = async () => {
     const { pending: { otp } } = await challenges.status();
-    return isIt(otp) ? otp : undefined;
+    return isFor(otp, channel, refusal) ? otp : undefined;
   };
+  // Not one that another tab has started for something else meanwhile, as far as it can be asked.
+  const cancel = async () => await find().catch(() => true) && challenges.cancel(channel);
   const send = async () => {
-    pending.set('otp', { channel });
+    pending.set('otp', cancel);
     try {
       await challenges.start(channel, refusal);
     } catch (/** @type {any} */ error) {
+      // The browser may have sent the request twice, and this is the second response.
+      const found = !code && await find().catch(() => undefined);
+      if (found) return found;
       // What is pending now is not for this, unless only the response was lost.
       if (error.errorCode !== 'NETWORK' && !code) pending.delete('otp');
       throw error;
@@ -39,7 +43,7 @@ export async function byCode({ refusal, challenges, view, say, tell, pending, en
     return find().catch(() => undefined);
   };
   let code = await find();
-  if (code) pending.set('otp', { channel });
+  if (code) pending.set('otp', cancel);
   else code = await send();
   const leave = new AbortController();
   ended.addEventListener('abort', () => leave.abort());
@@ -68,25 +72,25 @@ export async function byCode({ refusal, challenges, view, say, tell, pending, en
     if (several) form.append(button(say('other'), () => end(false), 'quiet'));
 
     let busy = false;
-    let stopTimers = () => {};
+    let stopWait = () => {};
+    let stopLife = () => {};
 
     /** @param {number} seconds */
-    const waitFor = (seconds) => view.countDown(seconds, (time, seconds) => {
-      resend.disabled = seconds > 0;
-      resend.textContent = seconds ? say('resendIn', { time }) : say('resend');
-    });
+    function waitFor(seconds) {
+      stopWait();
+      stopWait = view.countDown(seconds, (time, left) => {
+        resend.disabled = left > 0;
+        resend.textContent = left ? say('resendIn', { time }) : say('resend');
+      });
+    }
 
     function shown() {
-      stopTimers();
+      stopLife();
       sent.textContent = say(code?.to ? 'sentTo' : 'sent', { channel: name, to: code?.to ?? '' });
-      const stopWait = waitFor(code?.retryIn ?? 15);
-      const stopLife = view.countDown(code?.expiresIn ?? 300, (time, seconds) => {
+      waitFor(code?.retryIn ?? 15);
+      stopLife = view.countDown(code?.expiresIn ?? 300, (time, seconds) => {
         left.textContent = seconds ? say('codeLeft', { time }) : say('VERIFICATION_CODE_EXPIRED');
       });
-      stopTimers = () => {
-        stopWait();
-        stopLife();
-      };
     }
 
     /** One call at a time. @param {() => Promise<void>} call */
@@ -104,7 +108,11 @@ export async function byCode({ refusal, challenges, view, say, tell, pending, en
           reject(error);
           return;
         }
-        if (/^RETRY_IN_/.test(error.errorCode)) waitFor(error.retryAfter ?? 15);
+        if (error.retryAfter) waitFor(error.retryAfter);
+        if (error.errorCode === 'CHALLENGE_LIMIT_EXCEEDED') {
+          stopLife();
+          left.textContent = '';
+        }
       } finally {
         busy = false;
         form.removeAttribute('aria-busy');
@@ -127,7 +135,7 @@ export async function byCode({ refusal, challenges, view, say, tell, pending, en
       act(async () => {
         // What is pending now may have been started elsewhere, for something that the user does not see here.
         const { pending: { otp } } = await challenges.status();
-        if (otp && !isIt(otp)) throw new ChallengeError(409, { errorCode: 'STATE_INVALID' });
+        if (otp && !isFor(otp, channel, refusal)) throw new ChallengeError(409, { errorCode: 'STATE_INVALID' });
         try {
           await challenges.verify(channel, typed, refusal);
         } catch (error) {

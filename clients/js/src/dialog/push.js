@@ -1,3 +1,4 @@
+import { isFor } from '../grants.js';
 import { button, element } from './view.js';
 /** @import { Context } from './index.js' */
 
@@ -18,7 +19,7 @@ async function begin({ challenges, refusal }, channel) {
     if (error.errorCode !== 'STATE_INVALID') throw error;
     const { pending: { push } } = await challenges.status();
     if (!push?.id) throw error;
-    if (push.channel === channel && push.scope === refusal.scope && !push.operation && !refusal.binding) return { id: push.id };
+    if (isFor(push, channel, refusal) && !refusal.binding) return { id: push.id };
     await challenges.cancel(push.channel, push.id);
     return challenges.startPush(channel, refusal);
   }
@@ -33,8 +34,9 @@ async function begin({ challenges, refusal }, channel) {
 export async function byPush(context, channel) {
   const { challenges, view, say, pending, ended, several, options } = context;
   const { id, number } = await begin(context, channel);
-  pending.set('push', { channel, id });
-  if (ended.aborted) await challenges.cancel(channel, id);
+  const cancel = () => challenges.cancel(channel, id);
+  pending.set('push', cancel);
+  if (ended.aborted) await cancel();
   const every = options.pollEvery ?? 2;
 
   let left = false;
@@ -76,7 +78,7 @@ export async function byPush(context, channel) {
   left = true;
   if (status === 'VERIFIED') return true;
   pending.delete('push');
-  if (status === false) await challenges.cancel(channel, id).catch(() => {});
+  if (status === false) await cancel().catch(() => {});
   else view.problem(say(status === 'DECLINED' ? 'pushDeclined' : 'pushExpired'));
   return false;
 }

@@ -1,13 +1,7 @@
+import { LANGUAGES } from './languages.js';
+
 /** @typedef {keyof typeof import('./texts/en.js').default} TextName */
 /** @typedef {(name: TextName | string, values?: Record<string, string | number>) => string} Say */
-
-/** @type {Record<string, () => Promise<{ default: Record<string, string> }>>} */
-const LANGUAGES = {
-  en: () => import('./texts/en.js'),
-  de: () => import('./texts/de.js'),
-  fr: () => import('./texts/fr.js'),
-  es: () => import('./texts/es.js'),
-};
 
 /**
  * Loads the texts of a language, or English.

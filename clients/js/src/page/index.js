@@ -6,18 +6,42 @@ import { refusalOf } from '../refusal.js';
 /** Where the dialog was cancelled, the page goes on without it, and its forms, too. */
 const PLAIN = '#plain';
 
+const page = new URL(location.href);
+const base = page.pathname.replace(/\/page$/, '');
+
+/** Shows the page anew under another URL. A replaced location would not be loaded where only its hash is another. @param {string} url */
+function show(url) {
+  history.replaceState(null, '', url);
+  location.reload();
+}
+
+/** Waits for a push: until it is answered, or a step-up was made in another tab. @param {string} again */
+async function watch(again) {
+  let before;
+  for (;;) {
+    try {
+      const { pending: { push }, grants } = await challenges({ base }).status();
+      const now = [push?.id, grants.length].join();
+      if (!push || now !== (before ??= now)) break;
+    } catch (/** @type {any} */ error) {
+      if (error.status === 401) break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+  }
+  show(again + location.hash);
+}
+
 /** @param {HTMLElement} main @param {string} asked */
 async function run(main, asked) {
   const { texts, digits } = main.dataset;
   const language = document.documentElement.lang;
-  const page = new URL(location.href);
   for (const name of ['m', 'w', 'go']) page.searchParams.delete(name);
-  const base = page.pathname.replace(/\/page$/, '');
   const refusal = refusalOf(JSON.parse(asked), location.href, base);
   if (!refusal) return;
   const own = Object.fromEntries((texts ?? '').split('\n').map((line) => line.split(/ (.*)/)));
   // Another site may have opened this page: nothing is sent before the user has chosen.
-  const prompt = stepUpDialog({ language, texts: own, codeLength: Number(digits), asks: true });
+  const problem = main.querySelector('.problem')?.textContent ?? '';
+  const prompt = stepUpDialog({ language, texts: own, codeLength: Number(digits), asks: true, problem });
   for (const part of main.children) /** @type {HTMLElement} */ (part).hidden = part.tagName !== 'HEADER';
   try {
     await prompt({
@@ -31,11 +55,12 @@ async function run(main, asked) {
   } catch {
     // Not by `location.replace`, which a reload can overtake: then this would begin anew, and without end.
     page.hash = PLAIN;
-    history.replaceState(null, '', page.href);
-    location.reload();
+    show(page.href);
   }
 }
 
-const main = /** @type {HTMLElement | null} */ (document.querySelector('main[data-refusal]'));
+const main = /** @type {HTMLElement} */ (document.querySelector('main'));
+const { refusal, waits } = main.dataset;
 if (location.hash === PLAIN) for (const form of document.forms) form.action += PLAIN;
-else if (main?.dataset.refusal) run(main, main.dataset.refusal);
+else if (refusal) run(main, refusal);
+if (waits) watch(waits);

@@ -62,9 +62,40 @@ test('wrong codes until the last attempt, in plain words', async () => {
     assert.equal(answer.status(), 409);
     await problem(page, words);
   }
+  assert.equal(await dialog(page).getByText('The code is valid for').count(), 0);
   await dialog(page).getByLabel('Code').fill('123456');
   await click(page, 'Confirm');
   await problem(page, 'That code is no longer valid.');
+  await done();
+});
+
+const STATUS = /\/stepup\/challenges$/;
+/** The status of a session whose pending code is for something else. */
+const ofAnotherTab = (route) => route.fulfill({ json: { status: 'STANDARD', grants: [], channels: {}, pending: { otp: { channel: 'SMS', scope: 'other', expiresIn: 299 } } } });
+
+test('a code that another tab has started meanwhile is not what is cancelled', async () => {
+  for (const [meanwhile, cancelled] of [[undefined, 1], [ofAnotherTab, 0]]) {
+    const { page, count, done } = await refused();
+    await click(page, BY_CODE);
+    await dialog(page).getByLabel('Code').waitFor();
+    if (meanwhile) await page.route(STATUS, meanwhile);
+    await click(page, 'Cancel');
+    await result(page, 'Card: CANCELLED');
+    assert.equal(count('DELETE /stepup/challenges/otp/SMS'), cancelled);
+    await done();
+  }
+});
+
+test('a start that the browser has sent twice leads to the field', async () => {
+  const routes = (page) => page.route(/\/otp\/SMS$/, async (route) => {
+    await route.fetch();
+    await route.continue();
+  });
+  const { page, done } = await refused('Show the card', { routes });
+  await click(page, BY_CODE);
+  await dialog(page).getByLabel('Code').fill('123456');
+  await click(page, 'Confirm');
+  await result(page, 'Card: 200');
   await done();
 });
 
