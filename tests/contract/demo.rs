@@ -140,19 +140,6 @@ async fn phone() {
     assert_eq!(alice.phone(&id, "accept").await.status, 409);
 }
 
-/// A JSON body that is declared as a form would be refused by the handler, so it is not approved.
-#[tokio::test]
-async fn a_payout_that_is_no_json_is_not_described() {
-    let alice = App::demo().login("alice").await;
-    let body = json!({"to": "carol", "amount": 250}).to_string();
-    let payout = |content_type| {
-        alice.request("POST", "/payouts").header("content-type", content_type).body(Body::from(body.clone()))
-    };
-    assert_eq!(payout("application/json").send().await.json()["operation"], "Pay 250.00 EUR to carol");
-    let refused = payout("application/x-www-form-urlencoded").send().await;
-    assert_eq!((refused.status.as_u16(), refused.json()["operation"].is_null()), (400, true), "{refused:?}");
-}
-
 /// T30: another site's requests are refused. The forms of the page check that themselves, and pass with `Origin: null`.
 #[tokio::test]
 async fn requests_of_other_sites() {
