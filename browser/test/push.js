@@ -33,6 +33,21 @@ scenario('another way: a code in place of a push', async (me) => {
   await me.card();
 });
 
+scenario('a push beside a code, accepted after a reload', async (me) => {
+  await me.askForCard();
+  await me.press(SMS);
+  await me.field();
+  if (me.script) await me.press('Confirm in another way');
+  await me.press(APP);
+  await me.see('Open the request on your device');
+  await me.reload();
+  await me.field();
+  await me.phone('accept');
+  // Without the script, a page with a field for a code is not loaded anew by itself.
+  if (!me.script) await me.press('I have confirmed it');
+  await me.card();
+});
+
 scenario('a push that is cancelled can no longer be accepted', async (me) => {
   await me.askForCard();
   await me.press(APP);

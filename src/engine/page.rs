@@ -114,8 +114,8 @@ impl Engine {
         let longest = self.policy.code_lifetime.max(self.policy.push_lifetime);
         if self.may_start(&target) {
             // The token that was sealed would be too old in less time than the URL.
-            let renewed = target.binding.as_deref().and_then(|token| self.renew_binding(caller, token));
-            target.binding = renewed.map(Into::into).or(target.binding);
+            let renew = |token: &str| self.renew_binding(caller, token, target.deadline);
+            target.binding = target.binding.as_deref().and_then(renew).map(Into::into).or(target.binding);
         }
         (self.now() < target.deadline.saturating_add(longest)).then_some(target)
     }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::Engine;
 use crate::{
     engine::{Caller, Envelope, Recipient, operation::Optional},
-    rules::{BoundOperation, Malformed, OperationDigest, RandomFailed, SealedOperation, Token, check_scope},
+    rules::{BoundOperation, Malformed, OperationDigest, RandomFailed, SealedOperation, Timestamp, Token, check_scope},
     store::Key,
 };
 
@@ -207,11 +207,17 @@ impl Engine {
         Token { operation, scope, deadline }.write(self.keyring.current(), seal)
     }
 
-    /// A new token for the operation of another; `None` for one that is not authentic.
+    /// A new token for the operation of another, for no longer than this; `None` for one that the current secret has not
+    /// sealed, whose end a rotation has set.
     #[cfg(feature = "page")]
-    pub(super) fn renew_binding(&self, caller: &Caller, token: &str) -> Option<String> {
-        let Token { operation, scope, .. } = self.open_binding(caller, token).ok()?;
-        Some(self.seal_binding(caller, operation, scope))
+    pub(super) fn renew_binding(&self, caller: &Caller, token: &str, until: Timestamp) -> Option<String> {
+        let (session_key, current) = (self.session_key(caller), self.keyring.current());
+        let opens = |secret, sealed: &[u8], mac: &[u8]| {
+            secret == current && self.keyring.verify_seal(secret, &session_key, sealed, mac)
+        };
+        let token = Token::read(token, opens).ok()?;
+        let deadline = until.min(self.now().saturating_add(self.policy.code_lifetime));
+        Some(Token { deadline, ..token }.write(current, |bytes| self.keyring.seal(&session_key, bytes)))
     }
 
     /// What such a token says. Its deadline is not checked.

@@ -154,7 +154,10 @@ impl PageService {
             message = push.outcome(visit).await?.or(message);
         }
         let step = match (waits, otp) {
-            (None, None) if !starts => return Ok(self.told(visit.texts, StatusCode::BAD_REQUEST, "linkInvalid")),
+            (None, None) if !starts => {
+                let ended = View { message, ..View::told(visit.texts.say("linkInvalid").to_owned()) };
+                return Ok(self.page(visit.texts, StatusCode::BAD_REQUEST, &ended));
+            }
             _ if channels.is_empty() || lacks_one => Step::Nothing { enroll: step_up.0.wire.enroll_url.as_deref() },
             (None, None) => Step::Choose,
             _ => Step::Pending { otp, push: waits },

@@ -88,7 +88,9 @@ impl<'a> View<'a> {
         let page = &service.page;
         let title = texts.say("title");
         let script = self.script.is_some();
-        let waits = matches!(self.step, Step::Pending { push: Some(_), otp: None, .. });
+        let waits = matches!(self.step, Step::Pending { push: Some(_), .. });
+        // Not over a code that is being typed.
+        let refreshes = matches!(self.step, Step::Pending { push: Some(_), otp: None });
         let markup = html! {
             (DOCTYPE)
             html lang=(texts.language) {
@@ -101,7 +103,7 @@ impl<'a> View<'a> {
                         script type="module" src=(path(&service.assets.script.name)) {}
                     }
                     // The script asks by itself.
-                    @if waits { noscript { meta http-equiv="refresh" content=(format!("4;url={}", self.again)); } }
+                    @if refreshes { noscript { meta http-equiv="refresh" content=(format!("4;url={}", self.again)); } }
                 }
                 body {
                     main class="step-up" data-refusal=[self.script.as_deref()] data-waits=[waits.then_some(&self.again)]

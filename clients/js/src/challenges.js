@@ -24,9 +24,10 @@ export function challenges({ base, fetch = globalThis.fetch, headers, credential
    * @param {string} method
    * @param {string[]} path
    * @param {object} [body]
+   * @param {AbortSignal | null} [until]
    * @returns {Promise<any>} the JSON, and the time of the server
    */
-  async function call(method, path, body) {
+  async function call(method, path, body, until = signal) {
     const sent = new Headers(typeof headers === 'function' ? await headers() : headers);
     if (language) sent.set('accept-language', language);
     if (body) sent.set('content-type', 'application/json');
@@ -38,12 +39,12 @@ export function challenges({ base, fetch = globalThis.fetch, headers, credential
         headers: sent,
         body: body && JSON.stringify(body),
         credentials,
-        signal: method === 'DELETE' ? null : signal,
+        signal: until,
         redirect: 'error', // A code must not follow to somewhere else.
       });
       if (response.status !== 204) answer = { ...await response.json() };
     } catch (cause) {
-      signal?.throwIfAborted();
+      until?.throwIfAborted();
       throw new ChallengeError(response?.status ?? 0, { errorCode: 'NETWORK', message: 'No response' }, cause);
     }
     if (!response.ok) throw new ChallengeError(response.status, answer);
@@ -117,14 +118,15 @@ export function challenges({ base, fetch = globalThis.fetch, headers, credential
      * @param {string} [id]
      * @returns {Promise<void>}
      */
-    cancel: (channel, id) => call('DELETE', id ? ['push', channel, id] : ['otp', channel]),
+    cancel: (channel, id) => call('DELETE', id ? ['push', channel, id] : ['otp', channel], undefined, null),
 
     /**
      * What the session holds, and what the user has enrolled.
+     * @param {AbortSignal | null} [until] in the place of the signal of all calls
      * @returns {Promise<Status>}
      */
-    async status() {
-      const status = await call('GET', []);
+    async status(until) {
+      const status = await call('GET', [], undefined, until);
       return { grants: [], pending: {}, to: {}, ...status, channels: channelsOf(status.channels) };
     },
   };

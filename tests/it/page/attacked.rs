@@ -472,3 +472,64 @@ async fn a_guard_around_the_page_makes_no_circle() {
         assert_eq!((tab.status, tab.is_page()), (403, true), "inside: {inside}");
     }
 }
+
+/// A token is renewed for no longer than its URL, and only where the current secret has sealed it.
+#[tokio::test]
+async fn a_renewed_token_ends_with_its_page_and_its_secret() {
+    let clock = ManualClock::new();
+    let secret = |byte: u8| Secret::new([byte; 32]).unwrap();
+    let app = App::of(builder(&clock).secret(secret(7)), clock.clone(), Page::new());
+    let mut tab = app.browser();
+    tab.at = "/payouts/new".into();
+    tab.navigate(Method::POST, "/payouts", "900 EUR".into()).await;
+    let url = tab.at.clone();
+    let token = |html: &str| {
+        let refusal: serde_json::Value = serde_json::from_str(&attribute(html, "data-refusal")).unwrap();
+        refusal["binding"].as_str().unwrap().to_owned()
+    };
+    let start = async |app: &App, binding: &str| {
+        let body = serde_json::json!({ "binding": binding }).to_string();
+        let json = ("content-type", "application/json");
+        app.send(request("POST", "/stepup/challenges/otp/SMS", &[COOKIE, json], body)).await.0.as_u16()
+    };
+    // Not by a node that has another secret, for which this one is the previous.
+    let rotated = App::of(builder(&clock).secret(secret(8)).previous_secret(secret(7)), clock.clone(), Page::new());
+    let (_, _, html) = rotated.send(request("GET", &url, &[COOKIE], "")).await;
+    assert_eq!(token(&html), token(&tab.html), "as it was");
+    clock.advance(secs(14 * 60 + 50));
+    tab.reload().await;
+    let last = token(&tab.html);
+    clock.advance(secs(9));
+    assert_eq!(start(&app, &last).await, 204);
+    clock.advance(secs(16));
+    assert_eq!(start(&app, &last).await, 400, "after the URL's deadline");
+}
+
+/// What a form has come to after the deadline is said, beside that the page has ended.
+#[tokio::test]
+async fn the_last_outcome_after_the_deadline() {
+    let app = App::new();
+    let mut tab = app.browser();
+    tab.open("/cards/1").await;
+    app.clock.advance(secs(14 * 60 + 50));
+    tab.start("SMS").await;
+    app.clock.advance(secs(20));
+    for _ in 0..5 {
+        tab.enter("SMS", "000000").await;
+    }
+    assert_eq!(tab.status, 400);
+    tab.assert_shows("Too many attempts with this code.");
+    tab.assert_shows("no longer valid");
+}
+
+/// With a code beside it, a push is watched by the script alone: a page that is loaded anew would lose what is typed.
+#[tokio::test]
+async fn a_push_beside_a_code_is_watched() {
+    let app = App::new();
+    let mut tab = app.browser();
+    tab.open("/cards/1").await;
+    tab.start("SMS").await;
+    tab.start("BIOMETRIC").await;
+    assert!(tab.html.contains("data-waits=") && tab.html.contains("<script") && !tab.html.contains("http-equiv"));
+    assert_eq!(tab.html.matches("name=\"code\"").count(), 1);
+}

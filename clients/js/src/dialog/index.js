@@ -85,16 +85,21 @@ async function run(context, language) {
   const needed = Object.values(refusal.channels).flat().length;
   if (!ways.length || (refusal.all && ways.length < needed)) return giveUp(context);
 
-  /** A code that is pending for this, such as after a reload, or the only way. @type {Way | undefined} */
-  let way = ways.find(({ kind, channel }) => kind === 'otp' && isFor(status.pending.otp, channel, refusal))
+  // A code that is pending for this, such as after a reload. Another operation may have the same text.
+  let code = refusal.binding ? undefined : status.pending.otp;
+  /** That, or the only way. @type {Way | undefined} */
+  let way = ways.find(({ kind, channel }) => kind === 'otp' && isFor(code, channel, refusal))
     ?? (ways.length > 1 || context.options.asks ? undefined : ways[0]);
   for (;;) {
-    way ??= await choose(context, ways, status.to);
+    if (!way) {
+      code = undefined;
+      way = await choose(context, ways, status.to);
+    }
     context.several = ways.length > 1;
     let verified = false;
     try {
       view.problem();
-      verified = await (way.kind === 'otp' ? byCode : byPush)(context, way.channel);
+      verified = await (way.kind === 'otp' ? byCode(context, way.channel, code) : byPush(context, way.channel));
     } catch (error) {
       tell(error);
     }
@@ -135,8 +140,8 @@ export function stepUpDialog(options = {}) {
       several: false,
       options,
       tell(error) {
-        // Without a login there is nothing to confirm; what is no refusal is a fault.
-        if (!error?.errorCode || error.status === 401) throw error;
+        // Without a login there is nothing to confirm, the binding of an old refusal has expired; what is no refusal is a fault.
+        if (!error?.errorCode || error.status === 401 || error.syntaxErrors) throw error;
         view.problem(explain(error, say));
       },
     };

@@ -19,15 +19,17 @@ function webOtp(signal, fill) {
  * Sends a code, or takes the one that is pending for the same, and waits until it is verified.
  * @param {Context} context
  * @param {string} channel
+ * @param {import('../grants.js').Pending} [code] that is pending for the same: then nothing is sent
  * @returns {Promise<boolean>} false where the user wants another way
  */
-export async function byCode({ refusal, challenges, view, say, tell, pending, ended, several, options }, channel) {
-  const find = async () => {
-    const { pending: { otp } } = await challenges.status();
+export async function byCode({ refusal, challenges, view, say, tell, pending, ended, several, options }, channel, code) {
+  /** @param {null} [until] */
+  const find = async (until) => {
+    const { pending: { otp } } = await challenges.status(until);
     return isFor(otp, channel, refusal) ? otp : undefined;
   };
-  // Not one that another tab has started for something else meanwhile, as far as it can be asked.
-  const cancel = async () => await find().catch(() => true) && challenges.cancel(channel);
+  // Not one that another tab has started for something else meanwhile. Also where nobody waits any longer.
+  const cancel = async () => await find(null) && challenges.cancel(channel);
   const send = async () => {
     pending.set('otp', cancel);
     try {
@@ -40,11 +42,13 @@ export async function byCode({ refusal, challenges, view, say, tell, pending, en
       if (error.errorCode !== 'NETWORK' && !code) pending.delete('otp');
       throw error;
     }
+    if (ended.aborted) await cancel();
     return find().catch(() => undefined);
   };
-  let code = await find();
-  if (code) pending.set('otp', cancel);
-  else code = await send();
+  code ??= await find();
+  if (!code) code = await send();
+  // With a binding, it may be another operation's of the same text.
+  else if (!refusal.binding) pending.set('otp', cancel);
   const leave = new AbortController();
   ended.addEventListener('abort', () => leave.abort());
 

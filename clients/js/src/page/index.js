@@ -18,15 +18,18 @@ function show(url) {
 /** Waits for a push: until it is answered, or a step-up was made in another tab. @param {string} again */
 async function watch(again) {
   let before;
+  let wait = 2;
   for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+    wait = 2;
     try {
       const { pending: { push }, grants } = await challenges({ base }).status();
       const now = [push?.id, grants.length].join();
       if (!push || now !== (before ??= now)) break;
     } catch (/** @type {any} */ error) {
       if (error.status === 401) break;
+      wait = error.retryAfter ?? wait;
     }
-    await new Promise((resolve) => setTimeout(resolve, 2000));
   }
   show(again + location.hash);
 }

@@ -86,6 +86,27 @@ test('a code that another tab has started meanwhile is not what is cancelled', a
   }
 });
 
+test('a code that is gone before it is typed is not sent again by itself', async () => {
+  const pending = { otp: { channel: 'SMS', expiresIn: 299 } };
+  const channels = { otp: ['SMS'], push: ['BIOMETRIC'] };
+  const routes = (page) => page.route(STATUS, (route) => route.fulfill({ json: { status: 'STANDARD', grants: [], channels, pending } }), { times: 1 });
+  const { page, count, done } = await refused('Show the card', { routes });
+  await dialog(page).getByLabel('Code').waitFor();
+  assert.equal(count('POST /stepup/challenges/otp/SMS'), 0);
+  await done();
+});
+
+test('the binding of an old refusal ends the dialog: the request has to be sent again', async () => {
+  const syntaxErrors = { invalidFields: [{ params: [], fieldName: 'binding', error: 'NOT_IN' }] };
+  const refusal = { message: 'Invalid request', errorCode: 'INVALID_REQUEST', syntaxErrors };
+  const routes = (page) => page.route(/\/otp\/SMS$/, (route) => route.fulfill({ status: 400, json: refusal }));
+  const { page, done } = await refused('Pay', { routes });
+  await click(page, BY_CODE);
+  await result(page, 'Pay: ChallengeError');
+  assert.equal(await dialog(page).count(), 0);
+  await done();
+});
+
 test('a start that the browser has sent twice leads to the field', async () => {
   const routes = (page) => page.route(/\/otp\/SMS$/, async (route) => {
     await route.fetch();
