@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     io,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,10 @@ use ::redis::{
     ServerErrorKind, Value,
     aio::{ConnectionLike, MultiplexedConnection},
 };
-use futures_util::StreamExt;
+use futures_util::{
+    StreamExt,
+    future::{Either, select},
+};
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -169,10 +173,22 @@ impl ManagedConnection {
         let timed_out = |_| RedisError::from(io::Error::from(io::ErrorKind::TimedOut));
         let (mut commands, mut messages) = subscribed.await.map_err(timed_out)??;
         loop {
-            match timeout(QUIET, messages.next()).await {
-                Ok(Some(message)) => hear(message),
-                Ok(None) => return Ok(()),
-                Err(_) => timeout(PATIENCE, commands.ping::<Value>()).await.map_err(timed_out)?.map(drop)?,
+            let message = match timeout(QUIET, messages.next()).await {
+                Ok(message) => message,
+                // A message is a sign of life, too.
+                Err(_) => {
+                    match select(pin!(timeout(PATIENCE, commands.ping::<Value>())), pin!(messages.next())).await {
+                        Either::Left((pong, _)) => {
+                            pong.map_err(timed_out)??;
+                            continue;
+                        }
+                        Either::Right((message, _)) => message,
+                    }
+                }
+            };
+            match message {
+                Some(message) => hear(message),
+                None => return Ok(()),
             }
         }
     }
