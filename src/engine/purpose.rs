@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::Engine;
 use crate::{
     engine::{Caller, Envelope, Recipient, operation::Optional},
-    rules::{BoundOperation, Malformed, OperationDigest, RandomFailed, SealedOperation, Timestamp, Token, check_scope},
+    rules::{BoundOperation, Malformed, OperationDigest, RandomFailed, SealedOperation, Token, check_scope},
     store::Key,
 };
 
@@ -210,7 +210,7 @@ impl Engine {
     /// A new token for the operation of another, for no longer than this; `None` for one that the current secret has not
     /// sealed, whose end a rotation has set.
     #[cfg(feature = "page")]
-    pub(super) fn renew_binding(&self, caller: &Caller, token: &str, until: Timestamp) -> Option<String> {
+    pub(super) fn renew_binding(&self, caller: &Caller, token: &str, until: crate::rules::Timestamp) -> Option<String> {
         let (session_key, current) = (self.session_key(caller), self.keyring.current());
         let opens = |secret, sealed: &[u8], mac: &[u8]| {
             secret == current && self.keyring.verify_seal(secret, &session_key, sealed, mac)
