@@ -177,6 +177,7 @@ impl PageService {
             reason: Some(unmet.reason()),
             spent_at,
             operation: operation.as_deref(),
+            grants: status.grants.len(),
             channels: if starts { &channels } else { &[] },
             message,
             form: Some(view::FormKeys { target: visit.sealed, token: step_up.0.form_token(caller) }),

@@ -50,6 +50,8 @@ pub(super) struct View<'a> {
     pub(super) reason: Option<UnmetReason>,
     pub(super) spent_at: Option<Timestamp>,
     pub(super) operation: Option<&'a str>,
+    /// How many grants the session has.
+    pub(super) grants: usize,
     /// Where something can be started.
     pub(super) channels: &'a [Channel<'a>],
     pub(super) message: Option<(Kind, String)>,
@@ -75,6 +77,7 @@ impl<'a> View<'a> {
             reason: None,
             spent_at: None,
             operation: None,
+            grants: 0,
             channels: &[],
             message: None,
             form: None,
@@ -107,6 +110,7 @@ impl<'a> View<'a> {
                 }
                 body {
                     main class="step-up" data-refusal=[self.script.as_deref()] data-waits=[waits.then_some(&self.again)]
+                        data-grants=[waits.then_some(self.grants)]
                         data-texts=[script.then_some(&texts.of_dialog)] data-digits=[script.then_some(service.digits)] {
                         @if page.title.is_some() || page.logo.is_some() {
                             header {

@@ -15,17 +15,20 @@ function show(url) {
   location.reload();
 }
 
-/** Waits for a push: until it is answered, or a step-up was made in another tab. @param {string} again */
-async function watch(again) {
-  let before;
+/**
+ * Waits for a push: until it is answered, or a step-up was made in another tab.
+ * @param {string} again
+ * @param {string} [held] how many grants there were when the page was made
+ */
+async function watch(again, held) {
+  let id;
   let wait = 2;
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, wait * 1000));
     wait = 2;
     try {
       const { pending: { push }, grants } = await challenges({ base }).status();
-      const now = [push?.id, grants.length].join();
-      if (!push || now !== (before ??= now)) break;
+      if (push?.id !== (id ??= push?.id ?? '') || grants.length !== Number(held)) break;
     } catch (/** @type {any} */ error) {
       if (error.status === 401) break;
       wait = error.retryAfter ?? wait;
@@ -63,7 +66,7 @@ async function run(main, asked) {
 }
 
 const main = /** @type {HTMLElement} */ (document.querySelector('main'));
-const { refusal, waits } = main.dataset;
+const { refusal, waits, grants } = main.dataset;
 if (location.hash === PLAIN) for (const form of document.forms) form.action += PLAIN;
 else if (refusal) run(main, refusal);
-if (waits) watch(waits);
+if (waits) watch(waits, grants);
