@@ -11,6 +11,7 @@
 //   guard       the layer in front of routes          (an edge)
 //   challenges  starts and verification over HTTP     (an edge)
 //   page        HTML on which a person steps up       (an edge, served by the challenge endpoints)
+//   senders     messages by SMTP or a webhook         (an edge)
 //   grpc        starts and verification over gRPC     (an edge)
 
 // First, so that the documentation of `StepUp` begins with its builder.
@@ -26,6 +27,8 @@ pub mod guide;
 #[cfg(feature = "page")]
 pub mod page;
 mod rules;
+#[cfg(any(feature = "smtp", feature = "webhook"))]
+pub mod senders;
 pub mod store;
 #[cfg(feature = "test-util")]
 pub mod testing;
@@ -42,10 +45,10 @@ pub use crate::page::Page;
 pub use crate::{
     challenges::ChallengeService,
     engine::{
-        AuthorizeError, Caller, CallerOf, Clock, DeliveryError, Enrollment, EnrollmentError, Event, Grant, Identify,
-        Lockout, Observer, OtpMessage, OtpSender, PendingOtp, PendingPush, Proof, ProofError, Purpose, PushMessage,
-        PushReply, PushReplyError, PushSender, PushStarted, Recipient, RecipientError, SendFailure, StepUp,
-        StepUpBuilder, StepUpEnded, StepUpStatus, SystemClock, discard,
+        AuthorizeError, Caller, CallerOf, Clock, DeliveryError, EmailText, Enrollment, EnrollmentError, Event, Grant,
+        Identify, Lockout, Observer, OtpMessage, OtpSender, PendingOtp, PendingPush, Proof, ProofError, Purpose,
+        PushMessage, PushReply, PushReplyError, PushSender, PushStarted, Recipient, RecipientError, SendFailure,
+        SmsText, StepUp, StepUpBuilder, StepUpEnded, StepUpStatus, SystemClock, discard,
     },
     guard::{
         BindStepUp, Binding, RequireStepUp,

@@ -1,4 +1,4 @@
-//! Compiler errors for bodies that a guard cannot build: they suggest a fix.
+//! Compiler errors for what does not fit: they suggest a fix.
 
 use std::{fs, path::Path, process::Command};
 
@@ -12,6 +12,10 @@ edition = "2024"
 name = "bodies"
 path = 'ROOT/tests/ui/bodies.rs'
 
+[[bin]]
+name = "senders"
+path = 'ROOT/tests/ui/senders.rs'
+
 [dependencies]
 tower-step-up.path = 'ROOT'
 bytes = "1"
@@ -22,21 +26,35 @@ tower = { version = "0.5", features = ["util"] }
 [workspace]
 "#;
 
-#[test]
-fn the_compiler_suggests_a_fix() {
+/// The errors of a program, without `error[E0277]: `.
+fn errors(program: &str) -> Vec<String> {
     let root = env!("CARGO_MANIFEST_DIR");
-    let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ui");
+    let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ui").join(program);
     fs::create_dir_all(&package).unwrap();
     fs::write(package.join("Cargo.toml"), MANIFEST.replace("ROOT", root)).unwrap();
     fs::copy(Path::new(root).join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
     let check = Command::new(env!("CARGO"))
-        .args(["check", "--quiet", "--offline", "--target-dir", "target"])
+        .args(["check", "--quiet", "--offline", "--target-dir", "../target", "--bin", program])
         .env("CARGO_TERM_COLOR", "never")
         .current_dir(&package)
         .output()
         .unwrap();
     assert!(!check.status.success());
     let said = String::from_utf8(check.stderr).unwrap();
+    said.split("error[E0277]: ").skip(1).map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn assert_suggests(program: &str, expected: &[(&str, &[&str])]) {
+    let errors = errors(program);
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, (message, cures)) in errors.iter().zip(expected) {
+        assert!(cures.iter().chain([message]).all(|part| error.contains(part)), "{message}: {error}");
+    }
+}
+
+#[test]
+fn bodies_that_a_guard_cannot_build() {
     let refuses = [
         "this guard cannot refuse for a service with that response body",
         "the default needs a body that is `From<bytes::Bytes>`, such as `axum::body::Body`",
@@ -56,9 +74,21 @@ fn the_compiler_suggests_a_fix() {
         ("Grpc` cannot build a refusal with a body of type `", &refuses),
         ("FromBytes` cannot rebuild a request body of type `", &rebuilds),
     ];
-    let errors: Vec<_> = said.split("error[E0277]: ").skip(1).collect();
-    assert_eq!(errors.len(), expected.len(), "{said}");
-    for (error, (message, cures)) in errors.iter().zip(expected) {
-        assert!(cures.iter().chain([&message]).all(|part| error.contains(part)), "{message}: {error}");
-    }
+    assert_suggests("bodies", &expected);
+}
+
+#[test]
+fn senders_that_are_none() {
+    let sender = [
+        "not an `OtpSender`",
+        "an async closure: `async move |message: OtpMessage| { .. }`, which returns a `Result<(), DeliveryError>`",
+        "it is cloned for each message: what it captures must be `Clone`, `Send` and `Sync`, such as a client or an `Arc`",
+        "or a type of yours that implements `OtpSender`",
+    ];
+    let enrollment =
+        ["an async closure: `async move |caller: Caller, channel: String| { .. }`", "such as a pool or an `Arc`"];
+    assert_suggests(
+        "senders",
+        &[("cannot send `OtpMessage`s", &sender), ("does not say which channels a user has enrolled", &enrollment)],
+    );
 }

@@ -115,6 +115,7 @@ impl Engine {
             Some(Some(Ok(()))) => Ok(()),
             Some(Some(Err(DeliveryError::RecipientInvalid))) => Err(SendFailure::RecipientInvalid),
             Some(Some(Err(DeliveryError::Failed))) => Err(SendFailure::Failed),
+            Some(Some(Err(DeliveryError::Unknown))) => Err(SendFailure::Unknown),
             Some(None) => Err(SendFailure::Panicked),
             None => Err(SendFailure::TooSlow),
         };

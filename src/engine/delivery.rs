@@ -1,12 +1,9 @@
 //! Interfaces that the application implements: the channels of a user ([`Enrollment`]), and the delivery of challenges
 //! ([`OtpSender`], [`PushSender`]).
 
-use std::{any::TypeId, error::Error, fmt, future::Future, time::Duration};
+use std::{any::TypeId, error::Error, fmt, future::Future};
 
-use crate::{
-    engine::{Caller, Recipient},
-    rules::OneTimeCode,
-};
+use crate::engine::{Caller, OtpMessage, PushMessage, Recipient};
 
 /// Why a caller cannot use a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +22,8 @@ pub enum EnrollmentError {
 /// Looks up the channels that a caller has enrolled, and their recipients.
 ///
 /// Called for every start, verification and status, before anything is counted or sent, in the sandbox too. By default
-/// every caller has enrolled every channel, and the recipient is known to the sender. Implemented for closures; a trait
-/// object is called from one, as [`OtpSender`] shows.
+/// every caller has enrolled every channel, and the recipient is known to the sender. Implemented for async closures that
+/// own what they use, such as a pool: they are cloned for each call.
 ///
 /// # Example
 ///
@@ -34,17 +31,28 @@ pub enum EnrollmentError {
 /// use tower_step_up::{Caller, Recipient, EnrollmentError, StepUp};
 ///
 /// # async fn send_sms(_: tower_step_up::OtpMessage) -> Result<(), tower_step_up::DeliveryError> { Ok(()) }
-/// # async fn phone_of(_: &str) -> Option<String> { None }
+/// # #[derive(Clone)] struct Pool;
+/// # impl Pool { async fn phone_of(&self, _: &str) -> Result<Option<String>, ()> { Ok(None) } }
+/// # let pool = Pool;
 /// let step_up = StepUp::builder()
 ///     .otp("SMS", send_sms)
-///     .enrollment(async |caller: Caller, channel: String| match channel.as_str() {
+///     .enrollment(async move |caller: Caller, channel: String| match channel.as_str() {
 ///         "SMS" => {
-///             let phone = phone_of(caller.subject()).await.ok_or(EnrollmentError::NotEnrolled)?;
+///             let phone = pool.phone_of(caller.subject()).await.map_err(|_| EnrollmentError::Unavailable)?;
+///             let phone = phone.ok_or(EnrollmentError::NotEnrolled)?;
 ///             Recipient::phone(phone).map_err(|_| EnrollmentError::NotEnrolled)
 ///         }
 ///         _ => Err(EnrollmentError::NotSupported),
 ///     });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say which channels a user has enrolled",
+    label = "not an `Enrollment`",
+    note = "an async closure: `async move |caller: Caller, channel: String| {{ .. }}`, which returns a `Result<Recipient, \
+            EnrollmentError>`",
+    note = "it is cloned for each call: what it captures must be `Clone`, `Send` and `Sync`, such as a pool or an `Arc`",
+    note = "or a type of yours that implements `Enrollment`"
+)]
 pub trait Enrollment: Send + Sync + 'static {
     /// The recipient of this channel for this caller.
     ///
@@ -60,7 +68,7 @@ pub trait Enrollment: Send + Sync + 'static {
 
 impl<F, Fut> Enrollment for F
 where
-    F: Fn(Caller, String) -> Fut + Send + Sync + 'static,
+    F: FnOnce(Caller, String) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Recipient, EnrollmentError>> + Send,
 {
     fn resolve(
@@ -68,126 +76,33 @@ where
         caller: &Caller,
         channel: &str,
     ) -> impl Future<Output = Result<Recipient, EnrollmentError>> + Send {
-        self(caller.clone(), channel.to_owned())
+        self.clone()(caller.clone(), channel.to_owned())
     }
 }
 
-/// A one-time code to send to a user.
-#[derive(Debug)]
-pub struct OtpMessage {
-    pub(crate) envelope: Envelope,
-    pub(crate) code: OneTimeCode,
-}
-
-/// A request for approval to send to a user's phone.
-pub struct PushMessage {
-    pub(crate) envelope: Envelope,
-    pub(crate) id: String,
-}
-
-/// The fields of every message.
-pub(crate) struct Envelope {
-    pub(crate) subject: Box<str>,
-    pub(crate) channel: Box<str>,
-    pub(crate) recipient: Recipient,
-    pub(crate) expires_in: Duration,
-    pub(crate) scope: Option<Box<str>>,
-    pub(crate) operation: Option<Box<str>>,
-    pub(crate) language: Option<Box<str>>,
-}
-
-/// Does not print the id.
-impl fmt::Debug for PushMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PushMessage").field("envelope", &self.envelope).finish_non_exhaustive()
-    }
-}
-
-/// Does not print the user or the recipient.
-impl fmt::Debug for Envelope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Envelope").field("channel", &self.channel).finish_non_exhaustive()
-    }
-}
-
-macro_rules! envelope_accessors {
-    ($message:ty) => {
-        impl $message {
-            /// The user's id.
-            #[must_use]
-            pub fn subject(&self) -> &str {
-                &self.envelope.subject
-            }
-
-            /// The channel, as registered.
-            #[must_use]
-            pub fn channel(&self) -> &str {
-                &self.envelope.channel
-            }
-
-            /// The recipient, as returned by the [`Enrollment`].
-            #[must_use]
-            pub fn recipient(&self) -> &Recipient {
-                &self.envelope.recipient
-            }
-
-            /// The remaining lifetime of the challenge.
-            #[must_use]
-            pub fn expires_in(&self) -> Duration {
-                self.envelope.expires_in
-            }
-
-            /// The scope of the step-up: show it to the user. `None` for the whole session.
-            #[must_use]
-            pub fn scope(&self) -> Option<&str> {
-                self.envelope.scope.as_deref()
-            }
-
-            /// The application's text for the operation that is being approved, if the challenge is
-            /// [bound](crate::Binding) to one: the message must show it (PSD2 RTS art. 5(1)(a)).
-            #[must_use]
-            pub fn operation(&self) -> Option<&str> {
-                self.envelope.operation.as_deref()
-            }
-
-            /// The language that the client asked for: a tag of BCP 47, such as `de-AT`, from the start's
-            /// `Accept-Language` or [`Purpose::language`](crate::Purpose::language). Compare it with the languages that
-            /// you have; it is the client's word.
-            #[must_use]
-            pub fn language(&self) -> Option<&str> {
-                self.envelope.language.as_deref()
-            }
-        }
-    };
-}
-
-envelope_accessors!(OtpMessage);
-
-envelope_accessors!(PushMessage);
-
-impl OtpMessage {
-    /// The code.
-    #[must_use]
-    pub fn code(&self) -> &OneTimeCode {
-        &self.code
-    }
-}
-
-impl PushMessage {
-    /// The push's id, to be passed to [`StepUp::answer_push`](crate::StepUp::answer_push) with the answer.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-/// Sends one-time codes. Implemented for closures and for `async fn(OtpMessage) -> Result<(), DeliveryError>`.
+/// Sends one-time codes. Implemented for `async fn(OtpMessage) -> Result<(), DeliveryError>`, and for async closures that
+/// own what they use, such as a client: they are cloned for each message.
 ///
 /// The future is dropped after [`Policy::sender_deadline`](crate::Policy::sender_deadline).
 ///
 /// # Example
 ///
-/// A sender with a client of its own, and one that is chosen at run time: a trait object behind an `Arc`, in a closure.
+/// A closure over a client, which is `Clone` as most are:
+///
+/// ```
+/// use tower_step_up::{DeliveryError, OtpMessage, StepUp};
+///
+/// # #[derive(Clone)] struct Client;
+/// # impl Client { async fn text(&self, _: Option<&str>, _: &str) -> Result<(), ()> { Ok(()) } }
+/// # let client = Client;
+/// let step_up = StepUp::builder().otp("SMS", async move |message: OtpMessage| {
+///     let text = message.sms_text("bank.example");
+///     let sent = client.text(message.recipient().as_str(), text.expose()).await;
+///     sent.map_err(|_| DeliveryError::Failed)
+/// });
+/// ```
+///
+/// A type of its own, and a sender that is chosen at run time: a trait object behind an `Arc`, in a closure.
 ///
 /// ```
 /// use std::{future::Future, pin::Pin, sync::Arc};
@@ -211,45 +126,58 @@ impl PushMessage {
 /// let step_up = StepUp::builder().otp("SMS", Sms(Client)).otp("EMAIL", move |message| mail(message)).build()?;
 /// # Ok::<_, tower_step_up::ConfigError>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot send `OtpMessage`s",
+    label = "not an `OtpSender`",
+    note = "an async closure: `async move |message: OtpMessage| {{ .. }}`, which returns a `Result<(), DeliveryError>`",
+    note = "it is cloned for each message: what it captures must be `Clone`, `Send` and `Sync`, such as a client or an `Arc`",
+    note = "or a type of yours that implements `OtpSender`"
+)]
 pub trait OtpSender: Send + Sync + 'static {
     /// Sends a code.
     ///
     /// # Errors
     ///
-    /// [`DeliveryError`], only if nothing was sent.
+    /// [`DeliveryError`]: it says whether something may have been sent.
     fn send(&self, message: OtpMessage) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 }
 
 impl<F, Fut> OtpSender for F
 where
-    F: Fn(OtpMessage) -> Fut + Send + Sync + 'static,
+    F: FnOnce(OtpMessage) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<(), DeliveryError>> + Send,
 {
     fn send(&self, message: OtpMessage) -> impl Future<Output = Result<(), DeliveryError>> + Send {
-        self(message)
+        self.clone()(message)
     }
 }
 
-/// Requests an approval on the user's phone. Implemented for closures and for
-/// `async fn(PushMessage) -> Result<(), DeliveryError>`.
+/// Requests an approval on the user's phone. Implemented for functions and closures as [`OtpSender`] is.
 ///
 /// The future is dropped after [`Policy::sender_deadline`](crate::Policy::sender_deadline).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot send `PushMessage`s",
+    label = "not an `PushSender`",
+    note = "an async closure: `async move |message: PushMessage| {{ .. }}`, which returns a `Result<(), DeliveryError>`",
+    note = "it is cloned for each message: what it captures must be `Clone`, `Send` and `Sync`, such as a client or an `Arc`",
+    note = "or a type of yours that implements `PushSender`"
+)]
 pub trait PushSender: Send + Sync + 'static {
     /// Sends a request for approval.
     ///
     /// # Errors
     ///
-    /// [`DeliveryError`], only if nothing was sent.
+    /// [`DeliveryError`]: it says whether something may have been sent.
     fn send(&self, message: PushMessage) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 }
 
 impl<F, Fut> PushSender for F
 where
-    F: Fn(PushMessage) -> Fut + Send + Sync + 'static,
+    F: FnOnce(PushMessage) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<(), DeliveryError>> + Send,
 {
     fn send(&self, message: PushMessage) -> impl Future<Output = Result<(), DeliveryError>> + Send {
-        self(message)
+        self.clone()(message)
     }
 }
 
@@ -282,14 +210,17 @@ pub(crate) fn is_discard<T: 'static>(_: &T) -> bool {
     [type_of(discard::<OtpMessage>), type_of(discard::<PushMessage>)].contains(&TypeId::of::<T>())
 }
 
-/// Why nothing was sent.
+/// Why a message was not sent, or may not have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryError {
     /// The provider refused the recipient: 409 `MOBILE_NUMBER_INVALID` on the start of a code.
     RecipientInvalid,
-    /// The provider failed: 503.
+    /// The provider failed, and nothing was sent: 503. The send is not counted.
     Failed,
+    /// It is not known whether the message was sent, as after a lost response: 503. The send is counted, as after a
+    /// time-out, and a code that arrives can be verified.
+    Unknown,
 }
 
 impl fmt::Display for DeliveryError {
@@ -297,6 +228,7 @@ impl fmt::Display for DeliveryError {
         f.write_str(match self {
             Self::RecipientInvalid => "the provider refused the recipient",
             Self::Failed => "the provider failed",
+            Self::Unknown => "the message may have been sent",
         })
     }
 }

@@ -195,6 +195,16 @@ pub enum SendFailure {
     TooSlow,
     /// The sender panicked. The message may have been sent.
     Panicked,
+    /// The sender reported that the message may have been sent.
+    Unknown,
+}
+
+impl SendFailure {
+    /// Whether it is certain that nothing was sent: then the send is not counted, and an earlier code is valid again.
+    #[must_use]
+    pub const fn sent_nothing(self) -> bool {
+        matches!(self, Self::RecipientInvalid | Self::Failed)
+    }
 }
 
 /// The duration of a lock.
@@ -308,6 +318,7 @@ impl SendFailure {
             Self::RecipientInvalid => "recipient_invalid",
             Self::Failed => "failed",
             Self::TooSlow => "too_slow",
+            Self::Unknown => "unknown",
             Self::Panicked => "panicked",
         }
     }

@@ -34,6 +34,7 @@ mod event;
 mod grant;
 mod local_failures;
 mod lock;
+mod message;
 mod operation;
 mod otp;
 #[cfg(feature = "page")]
@@ -64,9 +65,10 @@ pub use self::{
     builder::StepUpBuilder,
     caller::{Caller, CallerOf, Identify},
     clock::{Clock, SystemClock},
-    delivery::{DeliveryError, Enrollment, EnrollmentError, OtpMessage, OtpSender, PushMessage, PushSender, discard},
+    delivery::{DeliveryError, Enrollment, EnrollmentError, OtpSender, PushSender, discard},
     event::{Event, Lockout, Observer, SendFailure},
     grant::Grant,
+    message::{EmailText, OtpMessage, PushMessage, SmsText},
     proof::{Proof, ProofError},
     purpose::Purpose,
     push::{PushReply, PushReplyError, PushStarted},
@@ -78,9 +80,10 @@ pub use self::{
 pub(crate) use self::{
     channel::Channels,
     clock::Monotone,
-    delivery::{Envelope, is_discard},
+    delivery::is_discard,
     event::Observers,
     grant::Restore,
+    message::{Envelope, MessageTexts},
     operation::{ApiCall, Field, InvalidField, Named, Outcome, Rejected},
 };
 
@@ -104,6 +107,7 @@ pub(crate) struct Engine {
     /// `None`: every user has every channel, and only the sender knows the recipient.
     enrollment: Option<Arc<dyn ErasedEnrollment>>,
     report_unenrolled: bool,
+    texts: Arc<MessageTexts>,
     clock: Monotone,
     keyring: Keyring,
     record_key: RecordKey,

@@ -152,16 +152,14 @@ impl Engine {
         };
         let begun = self.begin(&beginning, asked, step).await?;
 
-        let envelope = purpose.envelope(caller, &channel.name, begun.recipient.clone(), policy.code_lifetime);
+        let recipient = begun.recipient.clone();
+        let envelope = self.envelope(purpose, caller, &channel.name, recipient, policy.code_lifetime);
         let Err(why) = self.deliver(caller, channel, OtpMessage { envelope, code }).await else { return Ok(()) };
-        let came_back = match why {
-            SendFailure::RecipientInvalid | SendFailure::Failed => self.withdraw_otp(caller, id).await?,
-            SendFailure::TooSlow | SendFailure::Panicked => None,
-        };
+        let came_back = if why.sent_nothing() { self.withdraw_otp(caller, id).await? } else { None };
         self.not_sent(&beginning, begun, came_back, why).await;
         Err(match why {
             SendFailure::RecipientInvalid => ChallengeError::RecipientInvalid,
-            SendFailure::Failed | SendFailure::TooSlow | SendFailure::Panicked => ChallengeError::Unavailable,
+            _ => ChallengeError::Unavailable,
         })
     }
 

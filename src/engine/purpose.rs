@@ -1,6 +1,6 @@
 //! What a step-up is for: [`Purpose`], the same checked for a start, and the token that names one operation.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::Engine;
 use crate::{
@@ -127,10 +127,13 @@ impl CheckedPurpose {
     pub(super) fn in_language(self, tag: Option<&str>) -> Self {
         Self { language: tag.map(Into::into), ..self }
     }
+}
 
-    /// What a message about it says.
+impl Engine {
+    /// What a message about a step-up says.
     pub(super) fn envelope(
         &self,
+        purpose: &CheckedPurpose,
         caller: &Caller,
         channel: &str,
         recipient: Recipient,
@@ -141,14 +144,14 @@ impl CheckedPurpose {
             channel: channel.into(),
             recipient,
             expires_in,
-            scope: self.scope.clone(),
-            operation: self.text.clone(),
-            language: self.language.clone(),
+            scope: purpose.scope.clone(),
+            operation: purpose.text.clone(),
+            language: purpose.language.clone(),
+            deadline: self.policy.sender_deadline,
+            texts: Arc::clone(&self.texts),
         }
     }
-}
 
-impl Engine {
     /// Checks the syntax of a scope, and that it is registered.
     fn check_scope(&self, scope: &str) -> Result<(), Malformed> {
         check_scope(scope)?;

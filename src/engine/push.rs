@@ -253,7 +253,8 @@ impl Engine {
         };
         let begun = self.begin(&beginning, asked, step).await?;
 
-        let envelope = purpose.envelope(caller, &channel.name, begun.recipient.clone(), policy.push_lifetime);
+        let recipient = begun.recipient.clone();
+        let envelope = self.envelope(purpose, caller, &channel.name, recipient, policy.push_lifetime);
         if let Err(why) = self.deliver(caller, channel, PushMessage { envelope, id: id.to_owned() }).await {
             // The id is never returned, so the push cannot be polled: whether it arrives or not, it must not block the
             // next.

@@ -303,23 +303,19 @@ impl Engine {
         came_back: Option<CameBack>,
         why: SendFailure,
     ) {
-        let subject_key = self.subject_key(beginning.caller.subject());
-        match why {
-            SendFailure::RecipientInvalid | SendFailure::Failed => {
-                self.rate_limits.give_back(begun.taken);
-                // The session stays listed: it has a record.
-                let (challenge_id, session, now) =
-                    (beginning.challenge_id, &self.session_key(beginning.caller), self.now());
-                let withdraw = |subject: &mut Subject| subject.not_sent(challenge_id, session, came_back, now);
-                self.take_back(beginning, begun.recipient_key.as_ref(), withdraw).await;
-            }
+        if why.sent_nothing() {
+            self.rate_limits.give_back(begun.taken);
+            // The session stays listed: it has a record.
+            let (challenge_id, session, now) =
+                (beginning.challenge_id, &self.session_key(beginning.caller), self.now());
+            let withdraw = |subject: &mut Subject| subject.not_sent(challenge_id, session, came_back, now);
+            self.take_back(beginning, begun.recipient_key.as_ref(), withdraw).await;
+        } else if beginning.push.is_some() {
             // A code may still be typed; a push whose id was never returned cannot be used.
-            SendFailure::TooSlow | SendFailure::Panicked if beginning.push.is_some() => {
-                let stored = self.load(&subject_key).await.ok().flatten();
-                let _ =
-                    self.change_subject(&subject_key, stored, |subject| subject.close(beginning.challenge_id)).await;
-            }
-            SendFailure::TooSlow | SendFailure::Panicked => {}
+            let subject_key = self.subject_key(beginning.caller.subject());
+            let stored = self.load(&subject_key).await.ok().flatten();
+            let close = |subject: &mut Subject| subject.close(beginning.challenge_id);
+            let _ = self.change_subject(&subject_key, stored, close).await;
         }
     }
 

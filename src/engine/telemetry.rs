@@ -46,6 +46,11 @@ pub(crate) fn no_page() {
     warn(NO_PAGE);
 }
 
+/// Warns about a text message without the origin that takes its code: each time, as each is paid for.
+pub(crate) fn not_a_host(host: &str) {
+    warn(&format!("sms_text({host:?}): not a host, such as bank.example: no browser fills the code in"));
+}
+
 /// Writes a warning to the log, or to standard error without one.
 #[cfg_attr(not(feature = "tracing"), expect(clippy::print_stderr, reason = "there is no log to write to"))]
 fn warn(text: &str) {

@@ -48,6 +48,23 @@ pub enum ConfigError {
         /// The value, and what may be set.
         detail: String,
     },
+    /// A text of a message cannot be replaced so.
+    MessageText {
+        /// The name of the text.
+        name: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The sender of e-mails is given something that it cannot use.
+    Smtp {
+        /// What it is, and what may be given.
+        detail: String,
+    },
+    /// A webhook is given something that it cannot use.
+    Webhook {
+        /// What it is, and what may be given.
+        detail: &'static str,
+    },
     /// The policy allows no codes by e-mail, and a channel has a name for e-mail.
     EmailChannel {
         /// The name.
@@ -172,6 +189,9 @@ impl fmt::Display for ConfigError {
                 "the page needs the path under which clients reach the challenge endpoints: StepUp::builder().public_path(..)",
             ),
             Self::Page { setting, detail } => write!(f, "Page::{setting}: {detail}"),
+            Self::MessageText { name, detail } => write!(f, "message text {name:?}: {detail}"),
+            Self::Smtp { detail } => write!(f, "SMTP: {detail}"),
+            Self::Webhook { detail } => write!(f, "webhook: {detail}"),
             Self::NoEnrollment => {
                 f.write_str("report_unenrolled needs to know who has enrolled what; call .enrollment(..), or remove it")
             }

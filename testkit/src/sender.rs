@@ -12,6 +12,8 @@ pub enum Sender {
     Fails,
     Hangs,
     Panics,
+    /// It may have been sent.
+    Unsure,
 }
 
 impl Sender {
@@ -22,6 +24,7 @@ impl Sender {
             Self::Fails => Err(DeliveryError::Failed),
             Self::Hangs => pending().await,
             Self::Panics => panic!("in the application's code"),
+            Self::Unsure => Err(DeliveryError::Unknown),
         }
     }
 }

@@ -38,6 +38,7 @@ async fn act(recipient: &Recipient) -> Result<(), DeliveryError> {
         Some("failing") => Sender::Fails,
         Some("slow") => Sender::Hangs,
         Some("panicking") => Sender::Panics,
+        Some("unsure") => Sender::Unsure,
         _ => Sender::Works,
     };
     sender.act().await

@@ -310,7 +310,7 @@ fn errors_have_distinct_messages() {
         ProofError::Locked,
         ProofError::Unavailable,
     ];
-    let deliveries = [DeliveryError::RecipientInvalid, DeliveryError::Failed];
+    let deliveries = [DeliveryError::RecipientInvalid, DeliveryError::Failed, DeliveryError::Unknown];
     let texts = [
         answers.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
         proofs.iter().map(ToString::to_string).collect(),
@@ -366,6 +366,7 @@ async fn senders_may_fail_hang_and_panic() {
         // It may have been sent, so it can be verified.
         (Sender::Hangs, Err(ChallengeError::Unavailable), Ok(())),
         (Sender::Panics, Err(ChallengeError::Unavailable), Ok(())),
+        (Sender::Unsure, Err(ChallengeError::Unavailable), Ok(())),
     ];
     for (how, started, verified) in table {
         let outbox = Outbox::default();

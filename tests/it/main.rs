@@ -8,6 +8,7 @@ mod engine;
 mod examples;
 mod faults;
 mod guard;
+mod messages;
 mod model;
 mod page;
 mod pairs;

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     engine::{
-        Clock, Enrollment, Identify, Observer, Observers, OtpMessage, OtpSender, PushMessage, PushSender, SystemClock,
-        is_discard, telemetry,
+        Clock, Enrollment, Identify, MessageTexts, Observer, Observers, OtpMessage, OtpSender, PushMessage, PushSender,
+        SystemClock, is_discard, telemetry,
     },
     rules::{Policy, Random, Secret, system_random},
     store::{Backend, MemoryStore, Store},
@@ -38,6 +38,7 @@ pub struct StepUpBuilder {
     scopes: Option<Vec<Box<str>>>,
     public_path: Option<String>,
     report_unenrolled: bool,
+    texts: MessageTexts,
     enroll_url: Option<String>,
     authenticate: String,
     grpc_domain: String,
@@ -63,6 +64,7 @@ impl StepUpBuilder {
             scopes: None,
             public_path: None,
             report_unenrolled: false,
+            texts: MessageTexts::default(),
             enroll_url: None,
             authenticate: "StepUpSession".into(),
             grpc_domain: "step-up".into(),
@@ -139,6 +141,40 @@ impl StepUpBuilder {
     /// Sets who has enrolled which channel. By default every user has every channel.
     pub fn enrollment(mut self, enrollment: impl Enrollment) -> Self {
         self.enrollment = Some(Arc::new(enrollment));
+        self
+    }
+
+    /// Replaces a text of the messages ([`OtpMessage::sms_text`], [`OtpMessage::email_text`]) in every language, by its name:
+    /// `code` with the placeholder `{code}`, `approves` with `{what}`, `private`, `lifetime` with `{minutes}`, and `subject`;
+    /// or names a scope in words, as `scope.` and the scope.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_step_up::StepUp;
+    ///
+    /// let step_up = StepUp::builder()
+    ///     .sandbox()
+    ///     .otp("SMS", tower_step_up::discard)
+    ///     .message_text("code", "Example Bank: {code} is your code.")
+    ///     .message_text("scope.payouts", "payouts of today")
+    ///     .message_text_in("de", "code", "Beispielbank: {code} ist Ihr Code.")
+    ///     .build()?;
+    /// # Ok::<_, tower_step_up::ConfigError>(())
+    /// ```
+    pub fn message_text(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
+        self.texts.replace(None, name.into(), text.into());
+        self
+    }
+
+    /// The same in one language: `en`, `de`, `fr` or `es`.
+    pub fn message_text_in(
+        mut self,
+        language: impl Into<String>,
+        name: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
+        self.texts.replace(Some(language.into()), name.into(), text.into());
         self
     }
 

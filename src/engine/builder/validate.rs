@@ -50,6 +50,7 @@ impl StepUpBuilder {
         if self.report_unenrolled && self.enrollment.is_none() {
             return Err(ConfigError::NoEnrollment);
         }
+        self.texts.check().map_err(|(name, detail)| ConfigError::MessageText { name, detail })?;
         let wire = Settings::new(self.sandbox, self.public_path, self.authenticate, self.grpc_domain)?
             .enroll_url(self.enroll_url)?;
         if self.store.is_shared() && self.secret.is_none() {
@@ -74,6 +75,7 @@ impl StepUpBuilder {
             identify: self.identify,
             enrollment: self.enrollment,
             report_unenrolled: self.report_unenrolled,
+            texts: Arc::new(self.texts),
             policy: self.policy,
             store: self.store,
             clock: Monotone::new(self.clock),

@@ -87,6 +87,7 @@ async fn results_of_a_sender() {
         (Sender::Fails, true),
         (Sender::Hangs, false),
         (Sender::Panics, false),
+        (Sender::Unsure, false),
     ];
     for (how, given_back) in table {
         let provider = Provider::new(how);
@@ -138,7 +139,7 @@ async fn a_late_sender_leaves_a_live_code_and_no_push() {
 /// The same for a recipient that several users share.
 #[tokio::test(start_paused = true)]
 async fn results_of_a_sender_for_a_shared_recipient() {
-    for (how, left) in [(Sender::Fails, 9), (Sender::Hangs, 0), (Sender::Panics, 0)] {
+    for (how, left) in [(Sender::Fails, 9), (Sender::Hangs, 0), (Sender::Panics, 0), (Sender::Unsure, 0)] {
         let provider = Provider::new(how);
         let step_up = through(&provider, &ManualClock::new(), Policy::new().sender_deadline(secs(1)));
         for user in ["shared 1", "shared 2", "shared 3"] {
