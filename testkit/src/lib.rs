@@ -14,6 +14,7 @@ pub mod client;
 mod faulty_store;
 pub mod life;
 mod no_op;
+mod python;
 mod recorder;
 mod sender;
 pub mod server;
@@ -26,6 +27,7 @@ use tower_step_up::{Caller, Requirement, StepUp, store::Swapped};
 pub use self::{
     faulty_store::{Fails, FaultyStore, kind_of, poll_at_most},
     no_op::NoOp,
+    python::python,
     recorder::Recorder,
     sender::Sender,
 };

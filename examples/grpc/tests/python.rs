@@ -5,36 +5,14 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{Mutex, PoisonError},
 };
 
 const PACKAGES: [&str; 2] = ["grpcio-tools", "googleapis-common-protos"];
 
-/// A Python with its packages, in a virtual environment under `target/`. One test installs them.
+/// A Python with its packages, in a virtual environment under `target/`.
 fn python() -> PathBuf {
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpc-python");
-    let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
-    let has_packages = || {
-        let imports = Command::new(&python).args(["-c", "import grpc_tools.protoc, google.rpc.status_pb2"]).output();
-        imports.is_ok_and(|output| output.status.success())
-    };
-    if !has_packages() {
-        // Start over after an incomplete installation.
-        let _ = fs::remove_dir_all(&venv);
-        let run = |command: &mut Command| {
-            let output = command.output();
-            assert!(
-                output.as_ref().is_ok_and(|output| output.status.success()),
-                "this test needs python3 with venv and pip, which installs {PACKAGES:?} into {}: {output:?}",
-                venv.display()
-            );
-        };
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES));
-    }
-    python
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpc-python");
+    testkit::python(&folder, &PACKAGES, "grpc_tools.protoc, google.rpc.status_pb2")
 }
 
 /// The example, on a free port. Killed when dropped.
