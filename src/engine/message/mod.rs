@@ -81,7 +81,7 @@ macro_rules! envelope_accessors {
                 &self.envelope.channel
             }
 
-            /// The recipient, as returned by the [`Enrollment`].
+            /// The recipient, as returned by the [`Enrollment`](crate::Enrollment).
             #[must_use]
             pub fn recipient(&self) -> &Recipient {
                 &self.envelope.recipient

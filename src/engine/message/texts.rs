@@ -55,6 +55,9 @@ impl MessageTexts {
             if let Some(language) = language.as_deref().filter(|language| !LANGUAGES.contains(language)) {
                 return wrong(format!("there is no catalogue for {language:?}: en, de, fr and es"));
             }
+            if text.contains(['\n', '\r']) {
+                return wrong(format!("{text:?} has more than one line"));
+            }
             let Some((_, known)) = TEXTS.iter().find(|(known, _)| known == name) else {
                 if name.starts_with(SCOPE) {
                     continue;
@@ -65,9 +68,6 @@ impl MessageTexts {
             let needed = known[0].split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(name, _)| name);
             if let Some(needed) = needed.filter(|needed| !text.contains(&format!("{{{needed}}}"))) {
                 return wrong(format!("{text:?} lacks {{{needed}}}"));
-            }
-            if text.contains(['\n', '\r']) {
-                return wrong(format!("{text:?} has more than one line"));
             }
         }
         Ok(())
@@ -142,6 +142,7 @@ mod tests {
             (None, "code", "your code", "{code}"),
             (None, "approves", "yes", "{what}"),
             (None, "subject", "two\nlines", "line"),
+            (None, "scope.payments", "x\n@evil.example #1", "line"),
         ];
         for (language, name, text, expected) in table {
             let mut texts = MessageTexts::default();

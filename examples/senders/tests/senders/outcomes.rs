@@ -38,7 +38,7 @@ async fn of_a_mail_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_webhook() {
-    let table: [Row<&'static [u16]>; 10] = [
+    let table: [Row<&'static [u16]>; 11] = [
         (&[200], Ok(()), "sent", 2),
         (&[503, 204], Ok(()), "sent", 2),
         (&[422, 204], REFUSED, "RecipientInvalid", 3),
@@ -46,6 +46,7 @@ async fn of_a_webhook() {
         (&[308, 204], DOWN, "Failed", 3),
         // Until no time is left.
         (&[503, 503, 503, 503, 204], DOWN, "Failed", 3),
+        (&[599, 204], DOWN, "Failed", 3),
         (&[500, 404, 204], DOWN, "Unknown", 2),
         (&[500, 422, 204], DOWN, "Unknown", 2),
         (&[1, 1, 1, 1, 204], DOWN, "Unknown", 2),

@@ -35,7 +35,8 @@ use crate::{
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OLD: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-/// What the receiver answers: each in turn, and the last again and again. 0 hangs, 1 breaks the connection.
+/// What the receiver answers: each in turn, and the last again and again. 0 hangs, 1 breaks the connection, 599 asks to
+/// wait for ever.
 type Answers = &'static [u16];
 
 /// Headers and bodies.
@@ -68,6 +69,7 @@ impl Receiver {
         match receiver.answers[at.min(receiver.answers.len() - 1)] {
             0 => std::future::pending().await,
             1 => panic!("the connection breaks"),
+            599 => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "18446744073709551615")]).into_response(),
             429 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response(),
             status => StatusCode::from_u16(status).unwrap().into_response(),
         }
