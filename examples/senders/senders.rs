@@ -60,7 +60,12 @@ pub(crate) fn senders(settings: &Settings) -> Result<StepUpBuilder, ConfigError>
             let request = http::Request::post(&url).body(Full::from(body)).map_err(|_| DeliveryError::Failed)?;
             // Without a response, nobody knows.
             let sent = client.request(request).await.map_err(|_| DeliveryError::Unknown)?;
-            if sent.status().is_success() { Ok(()) } else { Err(DeliveryError::Failed) }
+            match sent.status() {
+                status if status.is_success() => Ok(()),
+                // The provider has refused it.
+                status if status.is_client_error() => Err(DeliveryError::Failed),
+                _ => Err(DeliveryError::Unknown),
+            }
         });
     }
     let (phone, email) = (settings("USER_PHONE"), settings("USER_EMAIL"));

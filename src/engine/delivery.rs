@@ -23,7 +23,7 @@ pub enum EnrollmentError {
 ///
 /// Called for every start, verification and status, before anything is counted or sent, in the sandbox too. By default
 /// every caller has enrolled every channel, and the recipient is known to the sender. Implemented for async closures that
-/// own what they use, such as a pool: they are cloned for each call.
+/// own what they use, such as a pool: they are cloned for each call, so what they change is lost.
 ///
 /// # Example
 ///
@@ -81,7 +81,8 @@ where
 }
 
 /// Sends one-time codes. Implemented for `async fn(OtpMessage) -> Result<(), DeliveryError>`, and for async closures that
-/// own what they use, such as a client: they are cloned for each message.
+/// own what they use, such as a client: they are cloned for each message, so what they change is lost (keep a count behind an
+/// `Arc`).
 ///
 /// The future is dropped after [`Policy::sender_deadline`](crate::Policy::sender_deadline).
 ///
@@ -98,7 +99,7 @@ where
 /// let step_up = StepUp::builder().otp("SMS", async move |message: OtpMessage| {
 ///     let text = message.sms_text("bank.example");
 ///     let sent = client.text(message.recipient().as_str(), text.expose()).await;
-///     sent.map_err(|_| DeliveryError::Failed)
+///     sent.map_err(|_| DeliveryError::Unknown) // `Failed` only where nothing was sent for certain
 /// });
 /// ```
 ///
@@ -115,7 +116,7 @@ where
 /// impl OtpSender for Sms {
 ///     async fn send(&self, message: OtpMessage) -> Result<(), DeliveryError> {
 ///         let sent = self.0.text(message.recipient().as_str(), message.code().expose()).await;
-///         sent.map_err(|_| DeliveryError::Failed)
+///         sent.map_err(|_| DeliveryError::Unknown) // `Failed` only where nothing was sent for certain
 ///     }
 /// }
 ///
@@ -216,7 +217,8 @@ pub(crate) fn is_discard<T: 'static>(_: &T) -> bool {
 pub enum DeliveryError {
     /// The provider refused the recipient: 409 `MOBILE_NUMBER_INVALID` on the start of a code.
     RecipientInvalid,
-    /// The provider failed, and nothing was sent: 503. The send is not counted.
+    /// The provider failed, and it is certain that nothing was sent, such as where it has refused the request: 503. The send is
+    /// not counted. A time-out, a lost response and an answer of a proxy leave that open: [`Unknown`](Self::Unknown).
     Failed,
     /// It is not known whether the message was sent, as after a lost response: 503. The send is counted, as after a
     /// time-out, and a code that arrives can be verified.

@@ -146,6 +146,7 @@ impl Engine {
             expires_in,
             scope: purpose.scope.clone(),
             operation: purpose.text.clone(),
+            knows_scope: self.scopes.is_some(),
             language: purpose.language.clone(),
             deadline: self.policy.sender_deadline,
             texts: Arc::clone(&self.texts),

@@ -31,8 +31,14 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// The first pause before a request is sent again; each is twice as long as the last.
+/// What the receiver says of a recipient: a status alone may be about the request.
+const RECIPIENT: HeaderName = HeaderName::from_static("step-up-recipient");
+
+/// The first pause before a request is sent again; each is twice as long as the last, and up to half of it longer.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// How often a message is sent at most.
+const ATTEMPTS: u32 = 4;
 
 /// A secret of a webhook: `whsec_` and 24 to 64 random bytes in Base64 (Standard Webhooks, "Signature scheme").
 #[derive(Clone)]
@@ -72,13 +78,14 @@ impl WebhookSecret {
 /// | what comes back | what follows |
 /// |---|---|
 /// | 2xx | sent |
-/// | 422 | the recipient is refused: 409 `MOBILE_NUMBER_INVALID` |
-/// | 429, 503 | nothing was sent: again, after `Retry-After` or a pause |
-/// | any other 5xx or 408, no response | it may have been sent: again, with the same `webhook-id`, by which the receiver knows it |
-/// | anything else | nothing was sent: 503 |
+/// | 4xx with the header `step-up-recipient: invalid` | the recipient is refused: 409 `MOBILE_NUMBER_INVALID` |
+/// | 429 | nothing was sent: again, after `Retry-After` or a pause |
+/// | 408, 5xx, no response | it may have been sent, for a proxy may have answered: again, with the same `webhook-id`, by which the receiver knows it |
+/// | any other 4xx | nothing was sent: 503 |
+/// | anything else, such as a redirect | it may have been sent: 503 |
 ///
-/// It is sent again as long as the sender's deadline permits ([`Policy::sender_deadline`](crate::Policy::sender_deadline)).
-/// Where any attempt may have been received, the send is counted and a code that arrives can be verified
+/// It is sent at most four times, as long as the sender's deadline permits
+/// ([`Policy::sender_deadline`](crate::Policy::sender_deadline)), with pauses that grow and differ. Where any attempt may have been received, the send is counted and a code that arrives can be verified
 /// ([`DeliveryError::Unknown`]).
 ///
 /// # Example
@@ -99,7 +106,7 @@ impl WebhookSecret {
 ///
 /// # Security
 ///
-/// The body contains the code: use `https`. The receiver must verify the signature and refuse a timestamp that is more than
+/// The receiver must verify the signature and refuse a timestamp that is more than
 /// five minutes away, as libraries of Standard Webhooks do.
 #[must_use = "a webhook sends what it is registered for: `StepUp::builder().otp(\"SMS\", webhook)`"]
 pub struct Webhook<S, B> {
@@ -118,7 +125,9 @@ enum Attempt {
         wait: Option<Duration>,
     },
     /// It may have been received.
-    Unknown,
+    Unknown {
+        wait: Option<Duration>,
+    },
 }
 
 impl<S, B> Webhook<S, B> {
@@ -126,11 +135,19 @@ impl<S, B> Webhook<S, B> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Webhook`] if the URL is not absolute.
+    /// [`ConfigError::Webhook`] if the URL does not begin with `https://`, or with `http://` and this machine: the body contains
+    /// the code.
     pub fn new(client: S, url: &str, secret: WebhookSecret) -> Result<Self, ConfigError> {
-        let uri: Option<Uri> = url.parse().ok().filter(|uri: &Uri| uri.scheme().is_some() && uri.authority().is_some());
-        let uri =
-            uri.ok_or(ConfigError::Webhook { detail: "the URL is not absolute, such as https://messages.example/" })?;
+        let is_local = |uri: &Uri| matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let is_safe = |uri: &Uri| match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => is_local(uri),
+            _ => false,
+        };
+        let uri = url.parse().ok().filter(is_safe);
+        let uri = uri.ok_or(ConfigError::Webhook {
+            detail: "the URL is not an absolute one with https, such as https://messages.example/",
+        })?;
         Ok(Self { client, uri, secrets: vec![secret], body: PhantomData })
     }
 
@@ -154,28 +171,32 @@ where
         let id = random_bytes::<16>(system_random).map_err(|_| DeliveryError::Failed)?;
         let id = format!("msg_{:032x}", u128::from_be_bytes(id));
         let body = Bytes::from(serde_json::to_vec(event).map_err(|_| DeliveryError::Failed)?);
-        let (mut pause, mut certain) = (PAUSE, true);
-        loop {
+        let mut certain = true;
+        for attempt in 0..ATTEMPTS {
             let left = ends.saturating_duration_since(Instant::now());
             let asked = within(left, self.attempt(&id, body.clone())).await;
-            let wait = match asked.unwrap_or(Attempt::Unknown) {
+            let wait = match asked.unwrap_or(Attempt::Unknown { wait: None }) {
                 Attempt::Ended(sent @ Ok(())) => return sent,
                 // An earlier attempt may have been received.
                 Attempt::Ended(Err(_)) if !certain => return Err(DeliveryError::Unknown),
                 Attempt::Ended(refused) => return refused,
-                Attempt::Refused { wait } => wait.unwrap_or(pause),
-                Attempt::Unknown => {
+                Attempt::Refused { wait } => wait,
+                Attempt::Unknown { wait } => {
                     certain = false;
-                    pause
+                    wait
                 }
             };
-            // A receiver may ask for any wait.
-            if wait >= ends.saturating_duration_since(Instant::now()) {
-                return Err(if certain { DeliveryError::Failed } else { DeliveryError::Unknown });
+            // A receiver that has failed must not be asked by everybody at once, nor at once.
+            let [random] = random_bytes::<1>(system_random).unwrap_or_default();
+            let pause = PAUSE * 2_u32.pow(attempt);
+            let wait = wait.unwrap_or_default().max(pause + pause * u32::from(random) / 512);
+            // It may ask for any wait.
+            if attempt + 1 == ATTEMPTS || wait >= ends.saturating_duration_since(Instant::now()) {
+                break;
             }
             sleep(wait).await;
-            pause *= 2;
         }
+        Err(if certain { DeliveryError::Failed } else { DeliveryError::Unknown })
     }
 
     async fn attempt(&self, id: &str, body: Bytes) -> Attempt {
@@ -184,17 +205,20 @@ where
             return Attempt::Refused { wait: None };
         }
         let Some(request) = self.request(id, body) else { return Attempt::Ended(Err(DeliveryError::Failed)) };
-        let Ok(response) = client.call(request).await else { return Attempt::Unknown };
-        let wait = || {
-            let secs = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-            Some(Duration::from_secs(secs))
-        };
+        let Ok(response) = client.call(request).await else { return Attempt::Unknown { wait: None } };
+        let headers = response.headers();
+        let secs = headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
+        let wait = secs.map(Duration::from_secs);
         match response.status() {
             status if status.is_success() => Attempt::Ended(Ok(())),
-            StatusCode::UNPROCESSABLE_ENTITY => Attempt::Ended(Err(DeliveryError::RecipientInvalid)),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Attempt::Refused { wait: wait() },
-            status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => Attempt::Unknown,
-            _ => Attempt::Ended(Err(DeliveryError::Failed)),
+            StatusCode::TOO_MANY_REQUESTS => Attempt::Refused { wait },
+            StatusCode::REQUEST_TIMEOUT => Attempt::Unknown { wait },
+            status if status.is_server_error() => Attempt::Unknown { wait },
+            status if status.is_client_error() => {
+                let refused = headers.get(RECIPIENT).is_some_and(|recipient| recipient == "invalid");
+                Attempt::Ended(Err(if refused { DeliveryError::RecipientInvalid } else { DeliveryError::Failed }))
+            }
+            _ => Attempt::Ended(Err(DeliveryError::Unknown)),
         }
     }
 

@@ -50,12 +50,15 @@ async fn a_text_message_says_what_is_approved_in_the_language_of_the_start() {
     let phone = Phone::default();
     let step_up = phone
         .builder()
+        .message_text("scope.payments", "payments")
         .message_text_in("de", "scope.payments", "Zahlungen")
         .message_text("private", "Never tell anybody.")
         .build()
         .unwrap();
     let pay = binding(&step_up, "Pay 250.00 EUR to carol").await;
     let table = [
+        // Nobody has registered it: it may be a link.
+        ("eve", Purpose::new().scope("https://bank.evil"), "CODE is your code. Never tell anybody."),
         ("bob", Purpose::new(), "CODE is your code. Never tell anybody."),
         (
             "carol",

@@ -7,7 +7,7 @@ use super::{MessageTexts, OtpMessage};
 /// Where a value goes: no text contains it.
 const HOLE: &str = "\0";
 
-/// An e-mail with a code. `Debug` prints none of it.
+/// An e-mail with a code. `Debug` prints its subject alone.
 pub struct EmailText {
     subject: String,
     plain: String,

@@ -31,6 +31,8 @@ pub(crate) struct Envelope {
     pub(crate) expires_in: Duration,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) operation: Option<Box<str>>,
+    /// Whether the builder has registered the scope.
+    pub(crate) knows_scope: bool,
     pub(crate) language: Option<Box<str>>,
     pub(crate) deadline: Duration,
     pub(crate) texts: Arc<MessageTexts>,
@@ -53,7 +55,11 @@ impl Envelope {
     fn approves(&self) -> Option<String> {
         match (&self.operation, &self.scope) {
             (Some(operation), _) => Some(operation.to_string()),
-            (None, Some(scope)) => Some(self.texts.of_scope(self.language.as_deref(), scope).to_owned()),
+            (None, Some(scope)) => {
+                let words = self.texts.of_scope(self.language.as_deref(), scope);
+                // Without words, and not registered, it is whatever the client has sent, such as a link.
+                words.or(self.knows_scope.then_some(scope)).map(str::to_owned)
+            }
             (None, None) => None,
         }
     }
@@ -141,7 +147,8 @@ impl OtpMessage {
     /// replaces each.
     ///
     /// `host` is that of the page that takes the code, such as `bank.example`, without scheme and port. Anything else
-    /// leaves the last line out, and is logged as an error.
+    /// leaves the last line out, and is logged as a warning. A scope is named where the builder knows it
+    /// ([`scopes`](crate::StepUpBuilder::scopes)) or has words for it: otherwise it is the client's word.
     ///
     /// # Example
     ///

@@ -20,7 +20,7 @@ const TEXTS: [Text; 5] = [
             "It is valid for {minutes} minutes.",
             "Er gilt {minutes} Minuten lang.",
             "Il est valable {minutes} minutes.",
-            "Es válida durante {minutes} minutos.",
+            "Vale durante {minutes} minutos.",
         ],
     ),
     ("subject", ["Your code", "Ihr Code", "Votre code", "Su clave"]),
@@ -55,19 +55,25 @@ impl MessageTexts {
             if let Some(language) = language.as_deref().filter(|language| !LANGUAGES.contains(language)) {
                 return wrong(format!("there is no catalogue for {language:?}: en, de, fr and es"));
             }
-            if text.contains(['\n', '\r']) {
-                return wrong(format!("{text:?} has more than one line"));
+            if text.chars().any(|character| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')) {
+                return wrong(format!("{text:?} has more than one line, or a character that does not show"));
             }
-            let Some((_, known)) = TEXTS.iter().find(|(known, _)| known == name) else {
-                if name.starts_with(SCOPE) {
-                    continue;
-                }
+            let known = TEXTS.iter().find(|(known, _)| known == name).map(|(_, texts)| texts[0]);
+            if known.is_none() && !name.starts_with(SCOPE) {
                 let names = TEXTS.map(|(name, _)| name).join(", ");
                 return wrong(format!("there is no such text: {names}, or {SCOPE} and a scope"));
-            };
-            let needed = known[0].split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(name, _)| name);
-            if let Some(needed) = needed.filter(|needed| !text.contains(&format!("{{{needed}}}"))) {
-                return wrong(format!("{text:?} lacks {{{needed}}}"));
+            }
+            let needed = known.and_then(|known| placeholders(known).ok()?.pop());
+            match placeholders(text) {
+                Err(at) => return wrong(format!("{text:?} has a brace without its other one: {at:?}")),
+                Ok(found) if found.iter().any(|found| Some(*found) != needed) => {
+                    return wrong(format!("{text:?} has an unknown placeholder"));
+                }
+                Ok(found) => {
+                    if let Some(needed) = needed.filter(|_| found.is_empty()) {
+                        return wrong(format!("{text:?} lacks {{{needed}}}"));
+                    }
+                }
             }
         }
         Ok(())
@@ -85,9 +91,9 @@ impl MessageTexts {
         filled + rest
     }
 
-    /// The application's text for a scope, else its name.
-    pub(super) fn of_scope<'a>(&'a self, language: Option<&str>, scope: &'a str) -> &'a str {
-        self.find(language, &[SCOPE, scope].concat()).unwrap_or(scope)
+    /// The application's text for a scope.
+    pub(super) fn of_scope(&self, language: Option<&str>, scope: &str) -> Option<&str> {
+        self.find(language, &[SCOPE, scope].concat())
     }
 
     /// The catalogue's language for a tag.
@@ -111,6 +117,20 @@ impl MessageTexts {
     }
 }
 
+/// The names in braces; where they do not match, what follows the first that does not.
+fn placeholders(mut text: &str) -> Result<Vec<&str>, &str> {
+    let mut names = Vec::new();
+    while let Some(at) = text.find(['{', '}']) {
+        let name = text[at..].strip_prefix('{').and_then(|rest| rest.split_once('}')).ok_or(&text[at..])?;
+        if name.0.contains('{') {
+            return Err(&text[at..]);
+        }
+        names.push(name.0);
+        text = name.1;
+    }
+    Ok(names)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,7 +143,7 @@ mod tests {
         assert_eq!(fill(Some("de-AT"), "code", "1"), "1 ist Ihr Code.");
         assert_eq!(fill(Some("nl"), "subject", ""), "Your code");
         assert_eq!(fill(Some("FR"), "approves", "x"), "Il approuve : x");
-        assert_eq!(texts.of_scope(None, "payments"), "payments");
+        assert_eq!(texts.of_scope(None, "payments"), None);
     }
 
     #[test]
@@ -135,12 +155,18 @@ mod tests {
         texts.check().unwrap();
         let fill = |language| texts.fill(language, "code", &[("code", "7")]);
         assert_eq!([fill(None), fill(Some("de")), fill(Some("es"))], ["Bank: 7", "Die Bank: 7", "Bank: 7"]);
-        assert_eq!(texts.of_scope(Some("de"), "payments"), "payments of a day");
+        assert_eq!(texts.of_scope(Some("de"), "payments"), Some("payments of a day"));
         let table = [
             (Some("nl"), "code", "{code}", "nl"),
             (None, "kode", "{code}", "no such text"),
             (None, "code", "your code", "{code}"),
             (None, "approves", "yes", "{what}"),
+            (None, "code", "Bank { {code}", "brace"),
+            (None, "code", "{bank} {code}", "unknown"),
+            (None, "code", "{code} }", "brace"),
+            (None, "private", "{code}", "unknown"),
+            (None, "scope.payments", "{code}", "unknown"),
+            (None, "subject", "\0", "does not show"),
             (None, "subject", "two\nlines", "line"),
             (None, "scope.payments", "x\n@evil.example #1", "line"),
         ];

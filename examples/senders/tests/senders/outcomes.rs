@@ -19,7 +19,7 @@ async fn of_a_mail_server() {
     let table: [Row<&str>; 10] = [
         ("alice", Ok(()), "sent", 2),
         ("refused", REFUSED, "RecipientInvalid", 3),
-        ("plainly-refused", REFUSED, "RecipientInvalid", 3),
+        ("plainly-refused", DOWN, "Failed", 3),
         ("spam", DOWN, "Failed", 3),
         ("greylisted", DOWN, "Failed", 3),
         ("full", DOWN, "Failed", 3),
@@ -38,17 +38,21 @@ async fn of_a_mail_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_webhook() {
-    let table: [Row<&'static [u16]>; 11] = [
+    let table: [Row<&'static [u16]>; 14] = [
         (&[200], Ok(()), "sent", 2),
         (&[503, 204], Ok(()), "sent", 2),
-        (&[422, 204], REFUSED, "RecipientInvalid", 3),
+        (&[422, 204], DOWN, "Failed", 3),
+        // With the header that says so.
+        (&[460, 204], REFUSED, "RecipientInvalid", 3),
         (&[404, 204], DOWN, "Failed", 3),
-        (&[308, 204], DOWN, "Failed", 3),
-        // Until no time is left.
-        (&[503, 503, 503, 503, 204], DOWN, "Failed", 3),
-        (&[599, 204], DOWN, "Failed", 3),
+        (&[429, 429, 204], DOWN, "Failed", 3),
+        // It may be a proxy's, after the receiver has it.
+        (&[308, 204], DOWN, "Unknown", 2),
+        (&[503, 404, 204], DOWN, "Unknown", 2),
+        (&[598, 598, 598, 598, 204], DOWN, "Unknown", 2),
+        (&[599, 204], DOWN, "Unknown", 2),
         (&[500, 404, 204], DOWN, "Unknown", 2),
-        (&[500, 422, 204], DOWN, "Unknown", 2),
+        (&[500, 460, 204], DOWN, "Unknown", 2),
         (&[1, 1, 1, 1, 204], DOWN, "Unknown", 2),
         (&[0, 204], DOWN, "Unknown", 2),
     ];

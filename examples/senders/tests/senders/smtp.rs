@@ -60,7 +60,7 @@ impl Mail {
             .port(self.port)
             .tls(Tls::Wrapper(tls))
             .credentials(Credentials::new("bank".into(), password.into()));
-        Smtp::over(transport.build(), FROM).unwrap()
+        Smtp::over(transport, FROM).unwrap()
     }
 
     /// The next message that it has accepted.
@@ -83,7 +83,8 @@ pub(crate) fn to(name: &str) -> Recipient {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_arrives_in_two_parts() {
     let mut mail = Mail::start();
-    let app = App::new(|builder| builder.otp("CODE", mail.sender("secret")));
+    let words = |builder: tower_step_up::StepUpBuilder| builder.message_text_in("de", "scope.payments", "Zahlungen");
+    let app = App::new(|builder| words(builder.otp("CODE", mail.sender("secret"))));
     *app.recipient.lock().unwrap() = to("alice");
     let german = Purpose::new().scope("payments").language("de");
     app.step_up.start_otp(&testkit::alice(), "CODE", german).await.unwrap();
@@ -93,7 +94,7 @@ async fn a_code_arrives_in_two_parts() {
     assert!(message["id"].as_str().unwrap().ends_with("@bank.example>"), "{message}");
     let plain = message["text/plain"].as_str().unwrap();
     let code = plain.split(' ').next().unwrap();
-    assert!(plain.contains("ist Ihr Code.") && plain.contains("payments"), "{plain}");
+    assert!(plain.contains("ist Ihr Code.") && plain.contains("Zahlungen"), "{plain}");
     assert!(message["text/html"].as_str().unwrap().contains(&format!(">{code}</b> ist Ihr Code.")), "{message}");
     app.step_up.verify_otp(&testkit::alice(), "CODE", code).await.unwrap();
 }

@@ -35,8 +35,8 @@ use crate::{
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OLD: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-/// What the receiver answers: each in turn, and the last again and again. 0 hangs, 1 breaks the connection, 599 asks to
-/// wait for ever.
+/// What the receiver answers: each in turn, and the last again and again. 0 hangs, 1 breaks the connection, 460 refuses the
+/// recipient, 598 asks for no wait, and 599 for one without end.
 type Answers = &'static [u16];
 
 /// Headers and bodies.
@@ -69,6 +69,8 @@ impl Receiver {
         match receiver.answers[at.min(receiver.answers.len() - 1)] {
             0 => std::future::pending().await,
             1 => panic!("the connection breaks"),
+            460 => (StatusCode::BAD_REQUEST, [("step-up-recipient", "invalid")]).into_response(),
+            598 => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response(),
             599 => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "18446744073709551615")]).into_response(),
             429 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response(),
             status => StatusCode::from_u16(status).unwrap().into_response(),
@@ -163,7 +165,7 @@ fn what_cannot_be_used_fails_when_built() {
     for secret in ["", "whsec_", "whsec_AAAA", "whsec_not base64", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw!"] {
         assert!(WebhookSecret::new(secret).unwrap_err().to_string().contains("24 to 64 bytes"), "{secret}");
     }
-    for url in ["", "/step-up", "bank.example/step-up"] {
+    for url in ["", "/step-up", "bank.example/step-up", "http://bank.example/", "ftp://localhost/"] {
         let refused = Webhook::<(), Full<Bytes>>::new((), url, WebhookSecret::new(SECRET).unwrap()).unwrap_err();
         assert!(refused.to_string().contains("absolute"), "{url}: {refused}");
     }
