@@ -9,10 +9,10 @@ use lettre::{
     transport::smtp::{self, AsyncSmtpTransportBuilder},
 };
 
-use super::SPARE;
+use super::{is_local, message_id, time_to_send};
 use crate::{
     engine::{DeliveryError, OtpMessage, OtpSender},
-    rules::{ConfigError, random_bytes, system_random},
+    rules::ConfigError,
     timeout::within,
 };
 
@@ -77,10 +77,9 @@ impl Smtp {
         let Some(uri) = uri.filter(|uri| matches!(uri.path(), "" | "/") && login(uri)) else {
             return wrong("the URL is not that of a server, such as smtps://user:password@smtp.example");
         };
-        let is_local = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
         match (uri.scheme_str(), uri.query()) {
             (Some("smtps"), None) | (Some("smtp"), Some("tls=required")) => {}
-            (Some("smtp"), None) if is_local => {}
+            (Some("smtp"), None) if is_local(&uri) => {}
             (Some("smtp" | "smtps"), _) => {
                 return wrong(
                     "the URL permits a connection without TLS: begin it with smtps://, or end it with ?tls=required",
@@ -109,13 +108,13 @@ impl Smtp {
     fn email(&self, message: &OtpMessage) -> Result<Message, DeliveryError> {
         let recipient = message.recipient().as_str().ok_or(DeliveryError::Failed)?;
         let recipient = recipient.parse().map_err(|_| DeliveryError::RecipientInvalid)?;
-        let id = random_bytes::<16>(system_random).map_err(|_| DeliveryError::Failed)?;
+        let id = message_id()?;
         let text = message.email_text();
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, recipient))
             .subject(text.subject())
-            .message_id(Some(format!("<{:032x}@{}>", u128::from_be_bytes(id), self.from.email.domain())))
+            .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
             .multipart(MultiPart::alternative_plain_html(text.plain().to_owned(), text.html().to_owned()))
             .map_err(|_| DeliveryError::Failed)
     }
@@ -126,7 +125,7 @@ impl OtpSender for Smtp {
         let email = self.email(&message)?;
         // Not kept: where the application has turned lettre's pool on, it would keep a connection in the middle of a message.
         let transport = self.builder.clone().build::<Tokio1Executor>();
-        match within(message.deadline().saturating_sub(SPARE), transport.send(email)).await {
+        match within(time_to_send(message.deadline()), transport.send(email)).await {
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => Err(outcome(&error)),
             None => Err(DeliveryError::Unknown),

@@ -20,9 +20,9 @@ use tokio::time::{Instant, sleep};
 use tower::Service;
 use zeroize::Zeroizing;
 
-use super::SPARE;
+use super::{is_local, message_id, time_to_send};
 use crate::{
-    engine::{DeliveryError, OtpMessage, OtpSender, PushMessage, PushSender},
+    engine::{DeliveryError, Envelope, OtpMessage, OtpSender, PushMessage, PushSender},
     rules::{ConfigError, random_bytes, system_random},
     timeout::within,
 };
@@ -138,7 +138,6 @@ impl<S, B> Webhook<S, B> {
     /// [`ConfigError::Webhook`] if the URL does not begin with `https://`, or with `http://` and this machine: the body contains
     /// the code.
     pub fn new(client: S, url: &str, secret: WebhookSecret) -> Result<Self, ConfigError> {
-        let is_local = |uri: &Uri| matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
         let is_safe = |uri: &Uri| match uri.scheme_str() {
             Some("https") => true,
             Some("http") => is_local(uri),
@@ -167,9 +166,8 @@ where
 {
     /// Sends a message until its outcome is certain, or no time is left.
     async fn deliver(&self, event: &Event<'_>, deadline: Duration) -> Result<(), DeliveryError> {
-        let ends = Instant::now() + deadline.saturating_sub(SPARE);
-        let id = random_bytes::<16>(system_random).map_err(|_| DeliveryError::Failed)?;
-        let id = format!("msg_{:032x}", u128::from_be_bytes(id));
+        let ends = Instant::now() + time_to_send(deadline);
+        let id = format!("msg_{}", message_id()?);
         let body = Bytes::from(serde_json::to_vec(event).map_err(|_| DeliveryError::Failed)?);
         let mut certain = true;
         for attempt in 0..ATTEMPTS {
@@ -212,8 +210,7 @@ where
         match response.status() {
             status if status.is_success() => Attempt::Ended(Ok(())),
             StatusCode::TOO_MANY_REQUESTS => Attempt::Refused { wait },
-            StatusCode::REQUEST_TIMEOUT => Attempt::Unknown { wait },
-            status if status.is_server_error() => Attempt::Unknown { wait },
+            status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => Attempt::Unknown { wait },
             status if status.is_client_error() => {
                 let refused = headers.get(RECIPIENT).is_some_and(|recipient| recipient == "invalid");
                 Attempt::Ended(Err(if refused { DeliveryError::RecipientInvalid } else { DeliveryError::Failed }))
@@ -222,7 +219,7 @@ where
         }
     }
 
-    /// Signs anew for each attempt: receivers refuse what is minutes old.
+    /// Each attempt has a timestamp and signatures of its own: receivers refuse old ones.
     fn request(&self, id: &str, body: Bytes) -> Option<Request<B>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
         let sign =
@@ -266,20 +263,20 @@ struct Fields<'a> {
     language: Option<&'a str>,
 }
 
-macro_rules! fields {
-    ($message:expr, $code:expr, $id:expr) => {
-        Fields {
-            channel: $message.channel(),
-            subject: $message.subject(),
-            recipient: $message.recipient().as_str(),
-            code: $code,
-            id: $id,
-            expires_in: $message.expires_in().as_secs(),
-            scope: $message.scope(),
-            operation: $message.operation(),
-            language: $message.language(),
+impl<'a> Fields<'a> {
+    fn of(message: &'a Envelope) -> Self {
+        Self {
+            channel: &message.channel,
+            subject: &message.subject,
+            recipient: message.recipient.as_str(),
+            code: None,
+            id: None,
+            expires_in: message.expires_in.as_secs(),
+            scope: message.scope.as_deref(),
+            operation: message.operation.as_deref(),
+            language: message.language.as_deref(),
         }
-    };
+    }
 }
 
 impl<S, B, R> OtpSender for Webhook<S, B>
@@ -289,7 +286,7 @@ where
     R: Send,
 {
     async fn send(&self, message: OtpMessage) -> Result<(), DeliveryError> {
-        let event = Event::Code(fields!(message, Some(message.code().expose()), None));
+        let event = Event::Code(Fields { code: Some(message.code().expose()), ..Fields::of(&message.envelope) });
         self.deliver(&event, message.deadline()).await
     }
 }
@@ -301,7 +298,7 @@ where
     R: Send,
 {
     async fn send(&self, message: PushMessage) -> Result<(), DeliveryError> {
-        let event = Event::Push(fields!(message, None, Some(message.id())));
+        let event = Event::Push(Fields { id: Some(message.id()), ..Fields::of(&message.envelope) });
         self.deliver(&event, message.deadline()).await
     }
 }
