@@ -156,9 +156,7 @@ scenario('the keyboard alone', async (me) => {
 });
 
 scenario('Escape cancels, the keyboard goes on', async (me) => {
-  await me.askForCard();
-  await me.press(APP);
-  await me.see('Open the request on your device');
+  await me.waitForPush();
   if (me.script) {
     await me.keys(Key.ESCAPE);
     await me.label('Leave this page');

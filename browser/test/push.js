@@ -13,9 +13,7 @@ scenario('a push that is accepted: the page goes back by itself', async (me) => 
 });
 
 scenario('a push that is declined: another way is offered', async (me) => {
-  await me.askForCard();
-  await me.press(APP);
-  await me.see('Open the request on your device');
+  await me.waitForPush();
   await me.phone('decline');
   await me.see('The request was declined on your device.');
   await me.press(SMS);
@@ -24,9 +22,7 @@ scenario('a push that is declined: another way is offered', async (me) => {
 });
 
 scenario('another way: a code in place of a push', async (me) => {
-  await me.askForCard();
-  await me.press(APP);
-  await me.see('Open the request on your device');
+  await me.waitForPush();
   if (me.script) await me.press('Confirm in another way');
   await me.press(SMS);
   await me.enter('123456');
@@ -49,9 +45,7 @@ scenario('a push beside a code, accepted after a reload', async (me) => {
 });
 
 scenario('a push that is cancelled can no longer be accepted', async (me) => {
-  await me.askForCard();
-  await me.press(APP);
-  await me.see('Open the request on your device');
+  await me.waitForPush();
   await me.press('Cancel');
   await me.label('Leave this page');
   await until('nothing is pending', async () => !(await me.pending()).push);

@@ -1,7 +1,7 @@
 // Two tabs, the back button, reloads, and fingers that press twice.
 import assert from 'node:assert/strict';
 import { startProxy } from './support/proxy.js';
-import { SMS, APP } from './support/person.js';
+import { SMS } from './support/person.js';
 import { scenario } from './support/tests.js';
 
 const START = 'POST /stepup/challenges/otp/SMS';
@@ -35,9 +35,7 @@ scenario('two tabs wait for the same code, and both go back', async (me) => {
 });
 
 scenario('two tabs wait for the same push, and both go back', async (me) => {
-  await me.askForCard();
-  await me.press(APP);
-  await me.see('Open the request on your device');
+  await me.waitForPush();
   const first = await me.newTab();
   await me.askForCard();
   await me.see('Open the request on your device');
@@ -84,9 +82,7 @@ scenario('a reload at every step of a code', async (me) => {
 });
 
 scenario('a reload while a push waits', async (me) => {
-  await me.askForCard();
-  await me.press(APP);
-  await me.see('Open the request on your device');
+  await me.waitForPush();
   const { push } = await me.pending();
   await me.reload();
   await me.see('Open the request on your device');
@@ -96,9 +92,7 @@ scenario('a reload while a push waits', async (me) => {
 });
 
 scenario('a push that is accepted after a reload', async (me) => {
-  await me.askForCard();
-  await me.press(APP);
-  await me.see('Open the request on your device');
+  await me.waitForPush();
   await me.reload();
   await me.see('Confirm that it is you');
   await me.phone('accept');
@@ -106,9 +100,7 @@ scenario('a push that is accepted after a reload', async (me) => {
 });
 
 scenario('a page that waits for a push notices a step-up in another tab', async (me) => {
-  await me.askForCard();
-  await me.press(APP);
-  await me.see('Open the request on your device');
+  await me.waitForPush();
   await me.reload();
   const first = await me.newTab();
   await me.askForCard();
@@ -122,9 +114,7 @@ scenario('a page that waits for a push notices a step-up in another tab', async 
 });
 
 scenario('a page that waits for a push, declined after a reload: another way is offered', async (me) => {
-  await me.askForCard();
-  await me.press(APP);
-  await me.see('Open the request on your device');
+  await me.waitForPush();
   await me.reload();
   await me.see('Open the request on your device');
   await me.phone('decline');

@@ -79,7 +79,7 @@ pub(crate) fn senders(settings: &Settings) -> Result<StepUpBuilder, ConfigError>
     }))
 }
 
-/// Stands in for the application's sessions: everybody is its only user.
+/// In the place of the application's sessions: every request is from its one user.
 async fn log_in(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(Caller::user("alice").session("1"));
     next.run(request).await

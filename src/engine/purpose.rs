@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::Engine;
 use crate::{
     engine::{Caller, Envelope, Recipient, operation::Optional},
-    rules::{BoundOperation, Malformed, OperationDigest, RandomFailed, SealedOperation, Token, check_scope},
+    rules::{BoundOperation, Malformed, OperationDigest, RandomFailed, SealedOperation, Timestamp, Token, check_scope},
     store::Key,
 };
 
@@ -205,23 +205,28 @@ impl Engine {
 
     /// A token that binds a step-up of this session to one operation. It can be used for as long as a code lives.
     pub(crate) fn seal_binding(&self, caller: &Caller, operation: BoundOperation, scope: Option<Box<str>>) -> String {
-        let deadline = self.now().saturating_add(self.policy.code_lifetime);
-        let session_key = self.session_key(caller);
-        let seal = |bytes: &[u8]| self.keyring.seal(&session_key, bytes);
-        Token { operation, scope, deadline }.write(self.keyring.current(), seal)
+        self.seal_token(caller, &Token { operation, scope, deadline: self.token_deadline() })
     }
 
     /// A new token for the operation of another, for no longer than this; `None` for one that the current secret has not
     /// sealed, whose end a rotation has set.
     #[cfg(feature = "page")]
-    pub(super) fn renew_binding(&self, caller: &Caller, token: &str, until: crate::rules::Timestamp) -> Option<String> {
+    pub(super) fn renew_binding(&self, caller: &Caller, token: &str, until: Timestamp) -> Option<String> {
         let (session_key, current) = (self.session_key(caller), self.keyring.current());
         let opens = |secret, sealed: &[u8], mac: &[u8]| {
             secret == current && self.keyring.verify_seal(secret, &session_key, sealed, mac)
         };
         let token = Token::read(token, opens).ok()?;
-        let deadline = until.min(self.now().saturating_add(self.policy.code_lifetime));
-        Some(Token { deadline, ..token }.write(current, |bytes| self.keyring.seal(&session_key, bytes)))
+        Some(self.seal_token(caller, &Token { deadline: until.min(self.token_deadline()), ..token }))
+    }
+
+    fn token_deadline(&self) -> Timestamp {
+        self.now().saturating_add(self.policy.code_lifetime)
+    }
+
+    fn seal_token(&self, caller: &Caller, token: &Token) -> String {
+        let session_key = self.session_key(caller);
+        token.write(self.keyring.current(), |bytes| self.keyring.seal(&session_key, bytes))
     }
 
     /// What such a token says. Its deadline is not checked.

@@ -210,8 +210,7 @@ impl Engine {
         let number_digest = number.as_ref().map(digest).transpose()?;
         let session_key = &self.session_key(caller);
         let digest_of_id = self.record_key.push(&self.subject_key(caller.subject()), &id);
-        let shown = [Some(&*id), number.as_ref().map(OneTimeCode::expose)];
-        let shown = shown.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let shown = number.as_ref().map_or_else(|| id.clone(), |number| [&id, " ", number.expose()].concat());
         let shown = self.record_key.seal(session_key, &shown, self.random).map_err(no_random)?;
         let proof = PushProof { id: digest_of_id, number: number_digest, shown, sent: false };
         let operation = self.seal_operation(session_key, &purpose).map_err(no_random)?;

@@ -162,7 +162,7 @@ impl PageService {
             (None, None) => Step::Choose,
             _ => Step::Pending { otp, push: waits },
         };
-        // Whoever has sent the push, this page goes back where it is accepted.
+        // The page also returns by itself where another tab has sent the push.
         let again = waits.and_then(|push| Push::seal(visit, &push.channel, &push.id)).map(Into::into);
         let spent_at = target.spent_at.or(unmet.spent_at());
         let script = match step {

@@ -82,7 +82,7 @@ async fn a_text_message_says_what_is_approved_in_the_language_of_the_start() {
     }
 }
 
-/// The code stands in neither the subject nor a link, and what is approved is escaped.
+/// Neither the subject nor a link contains the code, and what is approved is escaped.
 #[tokio::test]
 async fn an_email_has_two_parts() {
     let phone = Phone::default();

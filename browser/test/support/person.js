@@ -159,6 +159,13 @@ export function person(driver, url, script) {
       await me.see('Confirm that it is you');
     },
 
+    /** Asks for the card, and for a push, for which the page then waits. */
+    async waitForPush() {
+      await me.askForCard();
+      await me.press(APP);
+      await me.see('Open the request on your device');
+    },
+
     /** How the page is shown: in a width other than the window's, in the dark. */
     async looks({ width = 0, dark = false }) {
       if (width) await cdp('Emulation.setDeviceMetricsOverride', { width, height: 640, deviceScaleFactor: 1, mobile: false });

@@ -290,15 +290,21 @@ async fn a_head_uses_up_no_return() {
     assert_eq!((status.as_u16(), &*tab.html), (200, "4929"), "HEAD got {status}");
 }
 
+/// A page that has started something ten seconds before the deadline of its URL, ten seconds after it.
+async fn started_before_the_deadline<'a>(app: &'a App, channel: &str) -> Browser<'a> {
+    let mut tab = app.browser();
+    tab.open("/cards/1").await;
+    app.clock.advance(secs(14 * 60 + 50));
+    tab.start(channel).await;
+    app.clock.advance(secs(20));
+    tab
+}
+
 /// A code that is entered a moment after the URL's deadline counts.
 #[tokio::test]
 async fn a_url_outlives_its_code() {
     let app = App::new();
-    let mut tab = app.browser();
-    tab.open("/cards/1").await;
-    app.clock.advance(secs(14 * 60 + 50));
-    tab.start("SMS").await;
-    app.clock.advance(secs(20));
+    let mut tab = started_before_the_deadline(&app, "SMS").await;
     assert!(app.step_up.status(&alice()).await.unwrap().pending_otp.is_some());
     tab.enter("SMS", "123456").await;
     assert_eq!(tab.html, "4929", "{}", tab.html.split("<h1>").nth(1).unwrap());
@@ -308,11 +314,7 @@ async fn a_url_outlives_its_code() {
 #[tokio::test]
 async fn a_wrong_code_after_the_deadline() {
     let app = App::new();
-    let mut tab = app.browser();
-    tab.open("/cards/1").await;
-    app.clock.advance(secs(14 * 60 + 50));
-    tab.start("SMS").await;
-    app.clock.advance(secs(20));
+    let mut tab = started_before_the_deadline(&app, "SMS").await;
     tab.enter("SMS", "000000").await;
     tab.assert_shows("That code is wrong. Try again.");
     assert_eq!(tab.forms().len(), 2, "to verify and to cancel: nothing can be started any more, {}", tab.html);
@@ -331,11 +333,7 @@ async fn a_wrong_code_after_the_deadline() {
 #[tokio::test]
 async fn a_push_after_the_deadline() {
     let app = App::new();
-    let mut tab = app.browser();
-    tab.open("/cards/1").await;
-    app.clock.advance(secs(14 * 60 + 50));
-    tab.start("BIOMETRIC").await;
-    app.clock.advance(secs(20));
+    let mut tab = started_before_the_deadline(&app, "BIOMETRIC").await;
     tab.reload().await;
     tab.assert_shows("http-equiv=\"refresh\"");
     assert!(!tab.html.contains("data-refusal"), "the page shows the number, the dialog would not");
@@ -509,11 +507,7 @@ async fn a_renewed_token_ends_with_its_page_and_its_secret() {
 #[tokio::test]
 async fn the_last_outcome_after_the_deadline() {
     let app = App::new();
-    let mut tab = app.browser();
-    tab.open("/cards/1").await;
-    app.clock.advance(secs(14 * 60 + 50));
-    tab.start("SMS").await;
-    app.clock.advance(secs(20));
+    let mut tab = started_before_the_deadline(&app, "SMS").await;
     for _ in 0..5 {
         tab.enter("SMS", "000000").await;
     }
@@ -522,7 +516,7 @@ async fn the_last_outcome_after_the_deadline() {
     tab.assert_shows("no longer valid");
 }
 
-/// With a code beside it, a push is watched by the script alone: a page that is loaded anew would lose what is typed.
+/// Where a code is pending, too, only the script watches the push: a reload would lose what is typed.
 #[tokio::test]
 async fn a_push_beside_a_code_is_watched() {
     let app = App::new();

@@ -3,7 +3,7 @@ import { button, element } from './view.js';
 /** @import { Context } from './index.js' */
 
 /** @param {number} seconds */
-const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 /**
  * Sends a push. One that is pending for the same is taken instead, and one for something else is cancelled. So is every one

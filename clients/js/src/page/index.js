@@ -1,6 +1,7 @@
 // The script of the page that the challenge endpoints serve: the dialog, for what the page asks.
 import { challenges } from '../challenges.js';
 import { stepUpDialog } from '../dialog/index.js';
+import { sleep } from '../dialog/push.js';
 import { refusalOf } from '../refusal.js';
 
 /** Where the dialog was cancelled, the page goes on without it, and its forms, too. */
@@ -24,7 +25,7 @@ async function watch(again, held) {
   let id;
   let wait = 2;
   for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+    await sleep(wait);
     wait = 2;
     try {
       const { pending: { push }, grants } = await challenges({ base }).status();
