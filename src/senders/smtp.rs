@@ -6,7 +6,7 @@ use http::Uri;
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{Mailbox, MultiPart},
-    transport::smtp::{self, AsyncSmtpTransportBuilder},
+    transport::smtp::{self, AsyncSmtpTransportBuilder, response::Severity},
 };
 
 use super::{is_local, message_id, time_to_send};
@@ -27,8 +27,8 @@ const BAD_ADDRESS: [&str; 5] = ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"];
 /// |---|---|
 /// | 2xx after the message | sent |
 /// | 550, 551 or 553 with 5.1.1, 5.1.2, 5.1.3, 5.1.6 or 5.1.10 (RFC 3463) | the recipient is refused: 409 `MOBILE_NUMBER_INVALID` |
-/// | any other 4xx or 5xx, such as a greylist; no connection, no TLS, no login | nothing was sent: 503 |
-/// | a connection that is lost or hangs, a reply that is none | it may have been sent: 503, and the send is counted |
+/// | any other 4xx or 5xx, such as a greylist; a connection that is refused, no TLS, no login | nothing was sent: 503 |
+/// | a connection that is lost, hangs or is not made in time, a reply that is none; also after the message, where the server does not answer `QUIT` | it may have been sent: 503, and the send is counted |
 ///
 /// It is not sent again: a server that has a message tries for itself. Connections are not kept: a message whose time is up
 /// would leave its replies to the next one.
@@ -71,10 +71,14 @@ impl Smtp {
         // As another parser reads it: nothing that only one of both takes for the host or the encryption.
         let uri: Option<Uri> = url.parse().ok().filter(|uri: &Uri| uri.host().is_some() && !url.contains('#'));
         let login = |uri: &Uri| match uri.authority().map(|authority| authority.as_str().rsplit_once('@')) {
-            Some(Some((login, _))) => login.split_once(':').is_some_and(|(user, _)| !user.is_empty()),
+            Some(Some((login, _))) => {
+                login.split_once(':').is_some_and(|(user, password)| !user.is_empty() && !password.is_empty())
+            }
             _ => true,
         };
-        let Some(uri) = uri.filter(|uri| matches!(uri.path(), "" | "/") && login(uri)) else {
+        // lettre resolves the brackets of an IPv6 address, too, and finds no host.
+        let is_named = |uri: &Uri| !uri.host().is_some_and(|host| host.starts_with('['));
+        let Some(uri) = uri.filter(|uri| matches!(uri.path(), "" | "/") && login(uri) && is_named(uri)) else {
             return wrong("the URL is not that of a server, such as smtps://user:password@smtp.example");
         };
         match (uri.scheme_str(), uri.query()) {
@@ -94,7 +98,7 @@ impl Smtp {
         }
     }
 
-    /// A server with the application's own settings, such as the certificates that it trusts. Its pool is not used.
+    /// A server with the application's own settings, such as the certificates that it trusts. Set no `min_idle`: a pool is made for each message.
     ///
     /// # Errors
     ///
@@ -126,9 +130,10 @@ impl OtpSender for Smtp {
         // Not kept: where the application has turned lettre's pool on, it would keep a connection in the middle of a message.
         let transport = self.builder.clone().build::<Tokio1Executor>();
         match within(time_to_send(message.deadline()), transport.send(email)).await {
-            Some(Ok(_)) => Ok(()),
+            Some(Ok(reply)) if reply.code().severity == Severity::PositiveCompletion => Ok(()),
             Some(Err(error)) => Err(outcome(&error)),
-            None => Err(DeliveryError::Unknown),
+            // Also a 3xx, which lettre takes for a success.
+            Some(Ok(_)) | None => Err(DeliveryError::Unknown),
         }
     }
 }
@@ -209,6 +214,8 @@ mod tests {
             ("http://u:canary@smtp.example?tls=required", from, "begins neither"),
             ("smtps://canary@smtp.example", from, "not that of a server"),
             ("smtps://", from, "not that of a server"),
+            ("smtps://canary:@smtp.example", from, "not that of a server"),
+            ("smtp://[::1]:25", from, "not that of a server"),
             ("smtps://smtp.example", "Bank", "\"Bank\""),
         ] {
             let said = Smtp::new(url, from).unwrap_err().to_string();

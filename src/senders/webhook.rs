@@ -73,7 +73,8 @@ impl WebhookSecret {
 /// ```
 ///
 /// `type` is `step_up.push` for a push, whose `data` has an `id` for [`StepUp::answer_push`](crate::StepUp::answer_push) in
-/// the place of the code. `recipient`, `scope`, `operation` and `language` are left out where there is none.
+/// the place of the code. `scope` is the client's word unless the builder registers [scopes](crate::StepUpBuilder::scopes): do
+/// not print it then. `recipient`, `scope`, `operation` and `language` are left out where there is none.
 ///
 /// | what comes back | what follows |
 /// |---|---|
@@ -187,7 +188,7 @@ where
             // A receiver that has failed must not be asked by everybody at once, nor at once.
             let [random] = random_bytes::<1>(system_random).unwrap_or_default();
             let pause = PAUSE * 2_u32.pow(attempt);
-            let wait = wait.unwrap_or_default().max(pause + pause * u32::from(random) / 512);
+            let wait = wait.unwrap_or_default().max(pause).saturating_add(pause * u32::from(random) / 512);
             // It may ask for any wait.
             if attempt + 1 == ATTEMPTS || wait >= ends.saturating_duration_since(Instant::now()) {
                 break;

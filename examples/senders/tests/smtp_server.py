@@ -39,6 +39,8 @@ class Handler:
             return "250 never seen"
         if name == "hangs":
             await asyncio.sleep(60)
+        if name == "goes-on":
+            return "354 Go on"
         if name == "rejected":
             return "554 5.6.0 Message content rejected"
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)

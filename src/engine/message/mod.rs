@@ -106,7 +106,9 @@ macro_rules! envelope_accessors {
                 self.envelope.deadline
             }
 
-            /// The scope of the step-up: show it to the user. `None` for the whole session.
+            /// The scope of the step-up: show it to the user where the builder registers
+            /// [scopes](crate::StepUpBuilder::scopes); otherwise it is the client's word, and may be a link. `None` for the
+            /// whole session.
             #[must_use]
             pub fn scope(&self) -> Option<&str> {
                 self.envelope.scope.as_deref()

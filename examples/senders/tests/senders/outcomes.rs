@@ -16,7 +16,7 @@ const REFUSED: Result<(), ChallengeError> = Err(ChallengeError::RecipientInvalid
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_mail_server() {
-    let table: [Row<&str>; 10] = [
+    let table: [Row<&str>; 11] = [
         ("alice", Ok(()), "sent", 2),
         ("refused", REFUSED, "RecipientInvalid", 3),
         ("plainly-refused", DOWN, "Failed", 3),
@@ -24,6 +24,7 @@ async fn of_a_mail_server() {
         ("greylisted", DOWN, "Failed", 3),
         ("full", DOWN, "Failed", 3),
         ("rejected", DOWN, "Failed", 3),
+        ("goes-on", DOWN, "Unknown", 2),
         ("dies", DOWN, "Unknown", 2),
         ("hangs", DOWN, "Unknown", 2),
         ("alice", Ok(()), "sent", 2),
